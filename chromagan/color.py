@@ -1,0 +1,130 @@
+"""sRGB <-> CIE Lab under D65, for batched tensors: the only home of these constants.
+
+Everything here works on tensors of shape (..., 3, H, W) or (..., 1, H, W), in the tensor's own
+floating type and on its device, and is differentiable both ways with finite gradients everywhere,
+black and the edge of the gamut included. Units:
+
+    sRGB          gamma-encoded, [0, 1]
+    linear RGB    after the inverse transfer curve, [0, 1]
+    Lab           CIELAB: L in [0, 100]; for sRGB colors a is in -86..98 and b in -108..95
+
+Sources: IEC 61966-2-1 (transfer curve, primaries), CIE 15:2004 (Lab). Matrix and white point are
+the six-digit ones that scikit-image uses, so that published Lab values compare digit for digit.
+"""
+
+import torch
+from torch import Tensor
+
+RGB_TO_XYZ = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+D65_WHITE = (0.95047, 1.0, 1.08883)  # XYZ of the 2-degree observer, Y = 1
+
+DELTA = 6 / 29  # CIE's f is a cube root above DELTA**3 and a straight line below
+
+L_RANGE = 100.0
+AB_RANGE = 110.0  # |a|, |b| <= 108 in sRGB, so ab / 110 fits in [-1, 1] (Zhang et al. 2016)
+
+
+def normalize_L(L: Tensor) -> Tensor:
+    """L in [0, 100] -> [-1, 1], what the networks read."""
+    return L * (2 / L_RANGE) - 1
+
+
+def denormalize_L(L_norm: Tensor) -> Tensor:
+    """[-1, 1] -> L in [0, 100]."""
+    return (L_norm + 1) * (L_RANGE / 2)
+
+
+def normalize_ab(ab: Tensor) -> Tensor:
+    """ab in CIELAB units -> [-1, 1], what the networks write."""
+    return ab / AB_RANGE
+
+
+def denormalize_ab(ab_norm: Tensor) -> Tensor:
+    """[-1, 1] -> ab in CIELAB units."""
+    return ab_norm * AB_RANGE
+
+
+def srgb_to_linear(srgb: Tensor) -> Tensor:
+    """Inverse transfer curve. Values below 0 follow the straight part, values above 1 the curve."""
+    # The clamp keeps the unused branch of `where` away from the power's NaN below zero: `where`
+    # would hide the NaN itself but not its gradient.
+    curve = ((srgb.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
+    return torch.where(srgb > 0.04045, curve, srgb / 12.92)
+
+
+def linear_to_srgb(linear: Tensor) -> Tensor:
+    """Transfer curve. Values below 0 follow the straight part, values above 1 the curve."""
+    curve = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(linear > 0.0031308, curve, linear * 12.92)
+
+
+def srgb_to_lab(srgb: Tensor) -> Tensor:
+    """sRGB (..., 3, H, W) in [0, 1] -> Lab (..., 3, H, W)."""
+    _require_channels(srgb, 3, "sRGB")
+    xyz = _mix_channels(srgb_to_linear(srgb), RGB_TO_XYZ)
+    fx, fy, fz = _f(xyz / _column(D65_WHITE, xyz)).unbind(dim=-3)
+    return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=-3)
+
+
+def srgb_to_L(srgb: Tensor) -> Tensor:
+    """sRGB (..., 3, H, W) in [0, 1] -> L (..., 1, H, W), the first channel of `srgb_to_lab` alone."""
+    _require_channels(srgb, 3, "sRGB")
+    r, g, b = srgb_to_linear(srgb).unbind(dim=-3)
+    y = RGB_TO_XYZ[1][0] * r + RGB_TO_XYZ[1][1] * g + RGB_TO_XYZ[1][2] * b
+    return (116 * _f(y / D65_WHITE[1]) - 16).unsqueeze(-3)
+
+
+def lab_to_srgb(lab: Tensor) -> Tensor:
+    """Lab (..., 3, H, W) -> sRGB (..., 3, H, W), not clipped: outside [0, 1] is outside the gamut."""
+    return linear_to_srgb(lab_to_linear(lab))
+
+
+def lab_to_linear(lab: Tensor) -> Tensor:
+    """Lab (..., 3, H, W) -> linear RGB (..., 3, H, W), not clipped."""
+    _require_channels(lab, 3, "Lab")
+    L, a, b = lab.unbind(dim=-3)
+    fy = (L + 16) / 116
+    xyz = _f_inverse(torch.stack((fy + a / 500, fy, fy - b / 200), dim=-3))
+    return _mix_channels(xyz * _column(D65_WHITE, xyz), _XYZ_TO_RGB)
+
+
+def L_to_gray(L: Tensor) -> Tensor:
+    """L (..., 1, H, W) in [0, 100] -> the sRGB value in [0, 1] of the gray of that lightness.
+
+    A gray (v, v, v) of sRGB has L of this v: this is the gray photograph that a pretrained
+    classifier can be shown, where a linearly rescaled L would be too bright in the shadows.
+    """
+    return linear_to_srgb(_f_inverse((L + 16) / 116)).clamp(0, 1)
+
+
+def _f(t: Tensor) -> Tensor:
+    """CIE's f of X/Xn: cube root, straight near black where the root's slope is infinite."""
+    return torch.where(t > DELTA**3, t.clamp_min(DELTA**3) ** (1 / 3), t / (3 * DELTA**2) + 4 / 29)
+
+
+def _f_inverse(f: Tensor) -> Tensor:
+    return torch.where(f > DELTA, f**3, 3 * DELTA**2 * (f - 4 / 29))
+
+
+def _mix_channels(image: Tensor, matrix) -> Tensor:
+    """Apply a 3x3 matrix to the channel axis of (..., 3, H, W)."""
+    return torch.einsum("rc,...chw->...rhw", torch.tensor(matrix, dtype=image.dtype, device=image.device), image)
+
+
+def _column(values, like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device).view(3, 1, 1)
+
+
+def _require_channels(image: Tensor, channels: int, name: str) -> None:
+    if image.ndim < 3 or image.shape[-3] != channels or not image.is_floating_point():
+        raise ValueError(
+            f"{name} must be a floating-point tensor (..., {channels}, H, W), "
+            f"got {image.dtype} of shape {tuple(image.shape)}"
+        )
+
+
+_XYZ_TO_RGB = torch.linalg.inv(torch.tensor(RGB_TO_XYZ, dtype=torch.float64)).tolist()

@@ -1,0 +1,52 @@
+"""Made images and networks for all tests: no network, no GPU, no data set."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: a test must never wait for the Hub
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from chromagan.checkpoints import save_checkpoint
+from chromagan.config import ModelConfig
+from chromagan.generator import ChromaGAN
+
+torch.set_num_threads(1)  # small tensors: a second thread waits more than it works
+
+
+def made_photo(seed: int, height: int = 64, width: int = 64) -> Image.Image:
+    """Colored rectangles on a gradient, with a little noise: edges, flat parts and texture."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:height, 0:width]
+    pixels = np.stack([rows / height * 255, columns / width * 255, np.full_like(rows, 128)], axis=-1).astype(float)
+    for _ in range(6):
+        top, left = rng.integers(height), rng.integers(width)
+        pixels[top : top + height // 3, left : left + width // 3] = rng.integers(0, 256, 3)
+    pixels += rng.normal(0, 4, pixels.shape)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory):
+    """Images as `imagefolder` reads them: train/ with 8 photos in two classes and a gray one, validation/ with 4."""
+    folder = tmp_path_factory.mktemp("images")
+    for split, count in (("train", 8), ("validation", 4)):
+        for index in range(count):
+            path = folder / split / "ab"[index % 2] / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made_photo(100 * count + index, 240, 232).save(path)
+    made_photo(1, 224, 224).convert("L").save(folder / "train" / "a" / "gray.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    """A source of random `lite` networks: compact at epochs 0 and 3, depthwise at 0."""
+    folder = tmp_path_factory.mktemp("source")
+    for seed, (decoder, epoch) in enumerate((("compact", 0), ("compact", 3), ("depthwise", 0))):
+        torch.manual_seed(seed)
+        model = ChromaGAN(ModelConfig.preset("lite", decoder)).without_class_head()
+        save_checkpoint(model, folder / decoder / f"epoch-{epoch}", {"epoch": epoch})
+    return folder
