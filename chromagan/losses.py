@@ -1,0 +1,62 @@
+"""The three terms of ChromaGAN's objective, in the units that its weights are meant for.
+
+    generator:  L_e + 0.1 L_g + 0.003 L_s        (Vitoria et al. 2020, eq. 1)
+    critic:     Wasserstein loss + 10 gradient penalty
+
+Those weights hold for L and ab scaled to [0, 1] ("loss units": 8-bit Lab over 255), for scores averaged
+over patches, and for a penalty on the gradient of the *sum* of an image's patch scores. Networks
+work in [-1, 1]; `loss_units` is the one place where that is converted.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chromagan import color
+
+COLOR_WEIGHT, ADVERSARIAL_WEIGHT, CLASS_WEIGHT, PENALTY_WEIGHT = 1.0, 0.1, 0.003, 10.0
+
+
+def loss_units(L: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
+    """L and ab as the networks hold them, in [-1, 1] -> 8-bit Lab over 255, in [0, 1]."""
+    return (L + 1) / 2, (color.denormalize_ab(ab) + 128) / 255
+
+
+def color_loss(ab_pred: Tensor, ab: Tensor) -> Tensor:
+    """L_e: mean squared error of ab (B, 2, H, W), both in loss units (eq. 2)."""
+    return F.mse_loss(ab_pred, ab)
+
+
+def wasserstein_loss(fake_scores: Tensor, real_scores: Tensor) -> Tensor:
+    """What the critic minimizes: mean score of predicted colors less that of true ones (eq. 4)."""
+    return fake_scores.mean() - real_scores.mean()
+
+
+def adversarial_loss(fake_scores: Tensor) -> Tensor:
+    """L_g, what the generator minimizes: the negated mean score of its colors."""
+    return -fake_scores.mean()
+
+
+def class_loss(class_logits: Tensor, class_target: Tensor) -> Tensor:
+    """L_s: KL(class_target || softmax(class_logits)), summed over classes, averaged over images (eq. 3).
+
+    class_logits: (B, K), before the softmax; class_target: (B, K), the teacher's probabilities.
+    """
+    return F.kl_div(class_logits.log_softmax(dim=1), class_target, reduction="batchmean")
+
+
+def gradient_penalty(critic: nn.Module, L: Tensor, ab: Tensor, ab_pred: Tensor, mix: Tensor) -> Tensor:
+    """Mean over images of (||gradient|| - 1)^2 on random mixtures (Gulrajani et al. 2017, eq. 3).
+
+    The gradient is that of the *sum* of one image's patch scores with respect to the mixed ab, and its norm
+    runs over both channels and all pixels. Averaging the patches instead would make the adversarial
+    term about 784 times (28 x 28) stronger, and so would taking ab in other units change it.
+
+    L (B, 1, H, W), ab and ab_pred (B, 2, H, W): loss units, detached.
+    mix: (B, 1, 1, 1), uniform in [0, 1], the share of the true ab. L is shared, never mixed.
+    """
+    mixed = (mix * ab + (1 - mix) * ab_pred).requires_grad_(True)
+    scores = critic(L, mixed)
+    # Scores of one image depend on that image alone, so the gradient of the batch's sum is each image's own.
+    (gradient,) = torch.autograd.grad(scores.sum(), mixed, create_graph=True)
+    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
