@@ -1,0 +1,153 @@
+"""What a source of checkpoints holds, and how one is written and read.
+
+A source is a folder laid out as <decoder>/epoch-<N>/{config.json, model.safetensors, metrics.json}.
+Epoch N means N completed epochs; epoch 0 is the network before training.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from chromagan.config import ModelConfig
+from chromagan.decoders import DECODERS
+from chromagan.generator import CONFIG_FILE, WEIGHTS_FILE, ChromaGAN
+
+METRICS_FILE = "metrics.json"
+EPOCH_FOLDER = re.compile(r"epoch-(\d+)")
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that is missing or cannot be used: the message says which, why and what to do."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One decoder at one epoch. Sorts by the order of DECODERS, then by epoch."""
+
+    decoder: str
+    epoch: int
+    path: str
+
+    def __lt__(self, other: "Checkpoint") -> bool:
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[int, int]:
+        return list(DECODERS).index(self.decoder), self.epoch
+
+    @property
+    def metrics(self) -> dict:
+        """What was measured of it, or {} where nothing was."""
+        path = Path(self.path, METRICS_FILE)
+        return read_json(path) if path.exists() else {}
+
+
+def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
+    """Every checkpoint of `source`, decoders in the order of DECODERS, epochs ascending.
+
+    Raises CheckpointError where the folder does not exist or holds none.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"no folder {str(source)!r}: give a folder of checkpoints, such as the checkpoints/ shipped"
+        )
+    found = [
+        Checkpoint(decoder, int(match[1]), str(path))
+        for decoder in DECODERS
+        for path in folder.glob(f"{decoder}/epoch-*")
+        if (match := EPOCH_FOLDER.fullmatch(path.name)) and Path(path, WEIGHTS_FILE).is_file()
+    ]
+    if not found:
+        raise CheckpointError(
+            f"no checkpoints in {str(source)!r}: expected <decoder>/epoch-<N>/{WEIGHTS_FILE} below it"
+        )
+    return sorted(found)
+
+
+def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:
+    """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and its newest epoch.
+
+    Raises CheckpointError, listing what there is, where there is no such one.
+    """
+    found = list_checkpoints(source)
+    decoder = found[0].decoder if decoder is None else decoder
+    if decoder not in DECODERS:
+        raise CheckpointError(f"unknown decoder {decoder!r}; choose from {', '.join(DECODERS)}")
+    epochs = {checkpoint.epoch: checkpoint for checkpoint in found if checkpoint.decoder == decoder}
+    if not epochs:
+        there = ", ".join(dict.fromkeys(checkpoint.decoder for checkpoint in found))
+        raise CheckpointError(f"{str(source)!r} has no checkpoint of decoder {decoder!r}, only of {there}")
+    epoch = max(epochs) if epoch is None else epoch
+    if epoch not in epochs:
+        raise CheckpointError(
+            f"{decoder} has no epoch {epoch} in {str(source)!r}; choose from {', '.join(map(str, epochs))}"
+        )
+    return epochs[epoch]
+
+
+def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:
+    """The network of `checkpoint` in float32 on the CPU, in eval mode; every tensor there and none left over."""
+    folder = Path(checkpoint.path)
+    try:
+        config = ModelConfig.from_dict(read_json(folder / CONFIG_FILE))
+        if config.decoder != checkpoint.decoder:
+            raise CheckpointError(f"{folder / CONFIG_FILE} says decoder {config.decoder!r}")
+        weights = load_file(folder / WEIGHTS_FILE)
+        model = ChromaGAN(config)
+        model.load_state_dict(weights, strict=True)
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        first_lines = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"checkpoint {folder} cannot be used: {first_lines}") from error
+    return model.eval()
+
+
+def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict | None = None) -> None:
+    """Write `model` to `folder` as half-precision safetensors with its config and, where given, its metrics.
+
+    Kernels and matrices become float16; vectors (biases, norms and their running statistics, whose range
+    float16 does not have) stay float32. The folder appears whole or not at all.
+    """
+    weights = {
+        name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous().cpu()
+        for name, tensor in model.state_dict().items()
+    }
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        beside.chmod(0o755)  # mkdtemp's is private
+        save_file(weights, beside / WEIGHTS_FILE, metadata={"format": "pt"})
+        write_json(beside / CONFIG_FILE, asdict(model.config))
+        if metrics is not None:
+            write_json(beside / METRICS_FILE, metrics)
+        if folder.exists():  # a resumed run repeats the epoch it was cut off in
+            shutil.rmtree(folder)
+        os.replace(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def read_json(path: str | os.PathLike) -> dict:
+    """The object in a JSON file; ValueError, naming the file, where it is damaged."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} should hold a JSON object, not a {type(value).__name__}")
+    return value
+
+
+def write_json(path: str | os.PathLike, value) -> None:
+    """Write `value` as JSON, beside and renamed. NaN and infinity are a ValueError: JSON has neither."""
+    beside = Path(f"{path}.{os.getpid()}.part")
+    beside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(beside, path)

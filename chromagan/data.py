@@ -1,0 +1,145 @@
+"""Photos as tensors, from the Hub, a folder of Parquet files or a folder of images, through one function."""
+
+import glob
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from chromagan import metrics
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+IMAGENETTE = "frgfm/imagenette"
+# The repository's loading script no longer runs and its converted branch may vanish: read the Parquet files
+# themselves, at a pinned commit.
+IMAGENETTE_REVISION = "4b23ffb92a8029db9958bdfdbd6978427d09b1a0"
+IMAGENETTE_CONFIG = "320px"  # the smallest that covers 224 without enlarging
+
+
+class DataError(ValueError):
+    """Data that cannot be used: the message says what came, and what to do."""
+
+
+@dataclass(frozen=True)
+class Photos:
+    """One split, decoded: images uint8 (N, 3, S, S) in sRGB, and how many gray ones were left out."""
+
+    images: Tensor
+    gray_dropped: int
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def load_photos(data: str, split: str, size: int = 224, limit: int | None = None, keep_gray: bool = False) -> Photos:
+    """Decode `split` ("train" or "validation") of `data` to size x size images.
+
+    data: a Hub dataset id, a folder of Parquet files, or a folder of images with or without splits and
+    class subfolders. Photos are resized to `size` on their short side and cropped in the middle.
+    limit: N photos spread evenly over the split, which may be sorted by class; counted before gray ones
+    (mean chroma below 2) are dropped.
+    Raises DataError where there is nothing to read or no color in it.
+    """
+    dataset = _open(data, split)
+    if limit is not None:
+        dataset = dataset.select(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).round().astype(int))
+    images = torch.empty(len(dataset), 3, size, size, dtype=torch.uint8)
+
+    def decode(index: int) -> None:
+        try:
+            photo = dataset[index]["image"]
+        except Exception as error:  # PIL and datasets raise many kinds for a damaged file
+            raise DataError(f"image {index} of {data!r} ({split}) cannot be read: {error}") from error
+        images[index] = torch.from_numpy(np.array(_square(photo.convert("RGB"), size))).movedim(-1, 0)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(tqdm(pool.map(decode, range(len(dataset))), "decode", len(dataset), unit=" images", leave=False))
+
+    if keep_gray:
+        return Photos(images, gray_dropped=0)
+    chroma = torch.cat([metrics.mean_chroma(batch.float() / 255) for batch in images.split(64)])
+    colored = chroma >= metrics.GRAY_CHROMA
+    if not colored.any():
+        raise DataError(f"all {len(images)} images of {data!r} ({split}) are gray: there is no color to learn from")
+    return Photos(images[colored], gray_dropped=int((~colored).sum()))
+
+
+def kept(folder: Path, name: str, images: Tensor, maker: str, make: Callable[[Tensor], dict[str, Tensor]]):
+    """The tensors `make(images)`, computed once: read from `folder` where they were kept before.
+
+    The file's name holds a hash of every byte of `images` and of `maker`, which names what computed them, so that
+    other data or another network never meets the wrong file. Written beside and renamed.
+    """
+    digest = hashlib.blake2b(images.contiguous().numpy(), digest_size=12, key=maker.encode()[:64])
+    digest.update(repr((maker, tuple(images.shape))).encode())
+    path = Path(folder, f"{name}-{digest.hexdigest()}.safetensors")
+    if path.exists():
+        return load_file(path)
+    tensors = make(images)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{os.getpid()}.part")
+    save_file(tensors, beside)
+    os.replace(beside, path)
+    return tensors
+
+
+def _open(data: str, split: str):
+    """The `datasets.Dataset` of a split. A data set with one split only is that split, whatever it is called."""
+    import datasets  # not a requirement of the demo
+
+    if os.path.isdir(data):
+        if glob.glob(os.path.join(glob.escape(data), "*.parquet")):
+            builder, source = "parquet", {"data_files": _parquet_splits(data)}
+        elif any(path.suffix.lower() in IMAGE_SUFFIXES for path in Path(data).rglob("*")):
+            builder, source = "imagefolder", {"data_dir": data}
+        else:
+            raise DataError(f"no Parquet files and no images ({', '.join(IMAGE_SUFFIXES)}) in folder {data!r}")
+    elif os.path.exists(data):
+        raise DataError(f"{data!r} is a file: give a folder of images, a folder of Parquet files or a Hub dataset id")
+    elif data == IMAGENETTE:
+        at = f"hf://datasets/{IMAGENETTE}@{IMAGENETTE_REVISION}/{IMAGENETTE_CONFIG}"
+        builder, source = "parquet", {"data_files": {s: f"{at}/{s}-*.parquet" for s in ("train", "validation")}}
+    elif data.count("/") == 1 and not data.startswith((".", "/", "~")):
+        builder, source = data, {}
+    else:
+        raise DataError(f"no folder {data!r}: give a folder of images, a folder of Parquet files or a Hub dataset id")
+
+    try:
+        splits = datasets.load_dataset(builder, **source)
+    except Exception as error:  # a long list: connection, missing repository, damaged Parquet, ...
+        raise DataError(f"cannot load {data!r} ({type(error).__name__}): check --data and the connection") from error
+    if split not in splits and len(splits) > 1:
+        raise DataError(f"{data!r} has no split {split!r}, only {', '.join(splits)}")
+    dataset = splits[split] if split in splits else next(iter(splits.values()))
+    if "image" not in dataset.column_names:
+        raise DataError(f"{data!r} has no column 'image', only {', '.join(dataset.column_names)}")
+    return dataset
+
+
+def _parquet_splits(folder: str) -> dict[str, list[str]]:
+    """Files by split: by the part of the name before the first dash, as `datasets` writes them."""
+    splits: dict[str, list[str]] = {}
+    for path in sorted(Path(folder).glob("*.parquet")):
+        name = path.stem.split("-")[0]
+        splits.setdefault({"val": "validation"}.get(name, name), []).append(str(path))
+    return splits
+
+
+def _square(photo: Image.Image, size: int) -> Image.Image:
+    """Resize the short side to `size`, keep the middle."""
+    if photo.size == (size, size):
+        return photo
+    short = min(photo.size)
+    left, top = (photo.width - short) / 2, (photo.height - short) / 2
+    box = (left, top, left + short, top + short)
+    return photo.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)

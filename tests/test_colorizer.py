@@ -1,0 +1,146 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from conftest import made_photo
+from PIL import Image
+from skimage import color as reference
+
+from chromagan import Colorizer
+from chromagan.colorizer import ImageError, open_image, pick_device, read_lightness
+from chromagan.config import ModelConfig
+from chromagan.generator import ChromaGAN
+
+
+@pytest.fixture(scope="module")
+def colorizer(source):
+    return Colorizer.from_pretrained(source, decoder="compact", epoch=0, device="cpu")
+
+
+def lightness(image):
+    return reference.rgb2lab(np.asarray(image.convert("RGB")) / 255)[..., 0]
+
+
+@pytest.mark.parametrize("size", [(64, 64), (301, 97), (1, 1), (1, 400), (2000, 3), (1200, 900)])
+def test_size_and_lightness_are_the_photos(colorizer, size):
+    photo = made_photo(0, size[1], size[0]) if min(size) > 3 else Image.linear_gradient("L").resize(size)
+    colored = colorizer(photo)
+    assert colored.size == size and colored.mode == "RGB"
+    assert np.abs(lightness(colored) - lightness(photo)).mean() < 0.5
+
+
+def test_lightness_is_kept_by_colors_that_srgb_lacks(source):
+    """A network that always answers with the most extreme green still may not change the lightness."""
+
+    class Extreme(torch.nn.Module):
+        config = ModelConfig()
+
+        def forward(self, L):
+            return torch.cat([-torch.ones_like(L), torch.ones_like(L)], dim=1)
+
+    photo = made_photo(1, 80, 90)
+    colored = Colorizer(Extreme(), "cpu")(photo)
+    assert np.abs(lightness(colored) - lightness(photo)).mean() < 0.5
+    assert np.abs(lightness(colored) - lightness(photo)).max() < 2  # one 8-bit step in the shadows
+
+
+def test_colored_input_is_taken_by_its_lightness(colorizer):
+    photo = made_photo(2)
+    L, _ = read_lightness(photo)
+    from_tensor = colorizer.predict_ab(L)
+    gray_twin = made_photo(2).convert("L")
+    assert colorizer(gray_twin).size == photo.size
+    assert torch.equal(from_tensor, colorizer.predict_ab(L))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F"])
+def test_every_mode(colorizer, mode):
+    photo = made_photo(3)
+    if mode == "I;16":
+        photo = Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257)
+    elif mode == "F":
+        photo = Image.fromarray(np.asarray(photo.convert("L"), dtype=np.float32) / 255)
+    elif mode == "LA":
+        photo = photo.convert("RGBA").convert("LA")
+    else:
+        photo = photo.convert(mode)
+    assert photo.mode == mode
+    colored = colorizer(photo)
+    assert colored.size == photo.size
+    assert colored.mode == ("RGBA" if mode in ("LA", "RGBA") else "RGB")
+    if mode in ("L", "I;16", "F"):
+        assert np.abs(lightness(colored) - lightness(made_photo(3).convert("L"))).mean() < 0.5
+
+
+def test_alpha_is_carried_over(colorizer):
+    photo = made_photo(4)
+    mask = Image.linear_gradient("L").resize(photo.size)
+    photo.putalpha(mask)
+    assert colorizer(photo).getchannel("A").tobytes() == mask.tobytes()
+
+
+def test_orientation_is_applied(colorizer, tmp_path):
+    photo = made_photo(5, 40, 80)
+    exif = photo.getexif()
+    exif[0x0112] = 6  # turn by 90 degrees to be upright
+    photo.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    colored = colorizer(open_image(tmp_path / "turned.jpg"))
+    assert colored.size == (40, 80)
+    assert not colored.getexif().get(0x0112)
+
+
+@pytest.mark.parametrize(
+    "size, seen",
+    [((224, 224), (224, 224)), ((3000, 4000), (192, 256)), ((100, 400), (112, 448)), ((1, 5000), (16, 896))],
+)
+def test_the_network_sees_the_photos_own_shape(colorizer, size, seen):
+    assert colorizer.working_size(*size) == seen
+
+
+def test_a_network_of_one_size_sees_that_size():
+    class Fixed(torch.nn.Module):
+        config = ModelConfig.preset("paper")
+
+    assert Colorizer(Fixed(), "cpu").working_size(3000, 4000) == (224, 224)
+
+
+def test_inference_is_in_eval_mode_and_deterministic(source):
+    model = ChromaGAN(ModelConfig(decoder="transposed")).train()
+    colorizer = Colorizer(model, "cpu")
+    assert not any(module.training for module in model.modules())
+    photo = made_photo(6)
+    first = colorizer(photo).tobytes()
+    colorizer(made_photo(7))  # running statistics, or a state, would show
+    assert colorizer(photo).tobytes() == first
+
+
+def test_threads_do_not_disturb_each_other(colorizer):
+    photos = [made_photo(seed, 64 + 8 * seed, 72) for seed in range(6)]
+    alone = [colorizer(photo).tobytes() for photo in photos]
+    with ThreadPoolExecutor(4) as pool:
+        assert [image.tobytes() for image in pool.map(colorizer, photos)] == alone
+
+
+def test_files_that_are_no_images(tmp_path):
+    (tmp_path / "text.jpg").write_text("hello")
+    (tmp_path / "empty.png").touch()
+    made_photo(0).save(tmp_path / "whole.png")
+    (tmp_path / "torn.png").write_bytes((tmp_path / "whole.png").read_bytes()[:500])
+    for name, reason in (
+        ("text.jpg", "not an image"),
+        ("empty.png", "not an image"),
+        ("torn.png", ""),
+        ("none.png", "no such file"),
+    ):
+        with pytest.raises(ImageError, match=f"{name}: .*{reason}"):
+            open_image(tmp_path / name)
+    with pytest.raises(ImageError, match="it is a folder"):
+        open_image(tmp_path)
+
+
+def test_unknown_device_is_one_line():
+    assert pick_device("auto").type in ("cpu", "cuda", "mps")
+    for device in ("abacus", "cuda:99"):
+        with pytest.raises(ValueError, match=f"device '{device}' is not available"):
+            pick_device(device)

@@ -1,0 +1,117 @@
+import shutil
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from conftest import made_photo
+from PIL import Image
+
+from chromagan.data import DataError, kept, load_photos
+
+
+def test_image_folder_with_splits(image_folder):
+    photos = load_photos(str(image_folder), "train", size=224)
+    assert photos.images.shape == (8, 3, 224, 224) and photos.images.dtype == torch.uint8
+    assert photos.gray_dropped == 1
+    assert len(load_photos(str(image_folder), "validation", size=64)) == 4
+    assert len(load_photos(str(image_folder), "train", size=64, keep_gray=True)) == 9
+
+
+def test_flat_folder_is_every_split(tmp_path):
+    for index in range(3):
+        made_photo(index).save(tmp_path / f"{index}.jpg")
+    assert len(load_photos(str(tmp_path), "train", size=32)) == 3
+    assert len(load_photos(str(tmp_path), "validation", size=32)) == 3
+
+
+def test_parquet_folder(tmp_path, image_folder):
+    for split in ("train", "validation"):
+        paths = sorted(str(path) for path in (image_folder / split).rglob("*.png"))
+        table = datasets.Dataset.from_dict({"image": paths}).cast_column("image", datasets.Image())
+        table.map(lambda row: row).to_parquet(tmp_path / f"{split}-00000-of-00001.parquet")
+    from_parquet = load_photos(str(tmp_path), "train", size=64, keep_gray=True)
+    from_folder = load_photos(str(image_folder), "train", size=64, keep_gray=True)
+    assert torch.equal(from_parquet.images.sort(0)[0], from_folder.images.sort(0)[0])
+    assert len(load_photos(str(tmp_path), "validation", size=64)) == 4
+
+
+def test_channels_are_red_green_blue_and_pixels_stay_in_place(tmp_path):
+    """Red at the upper left, green right of it, blue below: BGR, or a reshape in place of a transpose, fails."""
+    pixels = np.full((32, 32, 3), 255, dtype=np.uint8)
+    pixels[:16, :16], pixels[:16, 16:], pixels[16:, :16] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    Image.fromarray(pixels).save(tmp_path / "corners.png")
+    image = load_photos(str(tmp_path), "train", size=32).images[0]
+    assert image[:, 2, 2].tolist() == [255, 0, 0]
+    assert image[:, 2, 30].tolist() == [0, 255, 0]
+    assert image[:, 30, 2].tolist() == [0, 0, 255]
+
+
+def test_long_side_is_cropped_in_the_middle(tmp_path):
+    pixels = np.zeros((30, 90, 3), dtype=np.uint8)
+    pixels[:, 30:60] = (200, 30, 40)
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    image = load_photos(str(tmp_path), "train", size=30).images[0].float()
+    assert torch.equal(image, torch.tensor([200.0, 30, 40]).view(3, 1, 1).expand(3, 30, 30))
+
+
+def test_limit_is_spread_evenly_and_counts_before_gray_is_dropped(image_folder):
+    every = load_photos(str(image_folder), "train", size=32, keep_gray=True).images
+    assert torch.equal(
+        load_photos(str(image_folder), "train", size=32, limit=3, keep_gray=True).images, every[[0, 4, 8]]
+    )
+    assert len(load_photos(str(image_folder), "train", size=32, limit=1000)) == 8
+
+
+def test_gray_data_is_refused(tmp_path):
+    for index in range(2):
+        made_photo(index).convert("L").save(tmp_path / f"{index}.png")
+    with pytest.raises(DataError, match="all 2 images of .* are gray: there is no color to learn from"):
+        load_photos(str(tmp_path), "train", size=32)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda folder: str(folder), "no Parquet files and no images"),
+        (lambda folder: str(folder / "nowhere" / "at" / "all"), "no folder"),
+        (lambda folder: shutil.copy(__file__, folder / "notes.txt"), "is a file"),
+    ],
+)
+def test_nothing_to_read_is_one_line(tmp_path, make, message):
+    with pytest.raises(DataError, match=message) as error:
+        load_photos(str(make(tmp_path)), "train")
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_image_is_named(tmp_path):
+    made_photo(0).save(tmp_path / "good.png")
+    (tmp_path / "torn.png").write_bytes((tmp_path / "good.png").read_bytes()[:200])
+    with pytest.raises(DataError, match="image 1 of .* cannot be read"):
+        load_photos(str(tmp_path), "train", size=32)
+
+
+def test_missing_split_and_column_are_named(tmp_path):
+    datasets.Dataset.from_dict({"x": [1]}).to_parquet(tmp_path / "train-0.parquet")
+    with pytest.raises(DataError, match="no column 'image', only x"):
+        load_photos(str(tmp_path), "train")
+    datasets.Dataset.from_dict({"x": [1]}).to_parquet(tmp_path / "test-0.parquet")
+    with pytest.raises(DataError, match="no split 'validation', only"):
+        load_photos(str(tmp_path), "validation")
+
+
+def test_kept_tensors_are_made_once_and_again_when_anything_changes(tmp_path):
+    images = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+    calls = []
+
+    def make(images):
+        calls.append(1)
+        return {"sum": images.float().sum(dim=(1, 2, 3))}
+
+    first = kept(tmp_path, "sums", images, "net a", make)
+    assert torch.equal(kept(tmp_path, "sums", images, "net a", make)["sum"], first["sum"]) and len(calls) == 1
+    kept(tmp_path, "sums", images, "net b", make)
+    assert len(calls) == 2
+    images[1, 2, 3, 3] = 1  # one pixel
+    assert kept(tmp_path, "sums", images, "net a", make)["sum"].tolist() == [0, 1] and len(calls) == 3
+    assert not list(tmp_path.glob("*.part"))

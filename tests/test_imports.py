@@ -1,0 +1,67 @@
+"""The order of the layers: what stands lower never imports what stands higher (DESIGN, section 3)."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from chromagan.decoders import DECODERS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Each may import those before it. color.py and decoders.py stand on nothing of ours.
+ORDER = [
+    "color", "decoders", "config", "trunk", "critic", "generator", "losses", "metrics", "chroma", "data",
+    "checkpoints", "colorizer", "__init__", "__main__",
+]  # fmt: skip
+
+NOT_FOR_THE_DEMO = {"datasets", "accelerate", "matplotlib", "skimage", "pytest", "playwright"}
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of everything that a file imports, inside functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return names
+
+
+def test_the_order_names_every_module():
+    assert sorted(ORDER) == sorted(path.stem for path in (ROOT / "chromagan").glob("*.py"))
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_lower_never_imports_higher(module):
+    used = {
+        name.split(".")[1] for name in imports(ROOT / "chromagan" / f"{module}.py") if name.startswith("chromagan.")
+    }
+    higher = used & set(ORDER[ORDER.index(module) :])
+    assert not higher, f"chromagan/{module}.py imports {higher}"
+
+
+def test_the_library_knows_neither_training_nor_demo():
+    for path in (ROOT / "chromagan").glob("*.py"):
+        roots = {name.split(".")[0] for name in imports(path)}
+        assert not roots & {"train", "app", "gradio"}, path
+
+
+def test_the_demo_runs_on_requirements_txt_alone():
+    """Top-level imports of everything that app.py loads stay inside requirements.txt."""
+    for path in [ROOT / "app.py", *(ROOT / "chromagan").glob("*.py")]:
+        top_level = ast.parse(path.read_text()).body
+        roots = {alias.name.split(".")[0] for node in top_level if isinstance(node, ast.Import) for alias in node.names}
+        roots |= {node.module.split(".")[0] for node in top_level if isinstance(node, ast.ImportFrom)}
+        assert not roots & NOT_FOR_THE_DEMO, path
+
+
+def test_no_decoder_is_named_in_a_condition():
+    """A sixth decoder is one class and one line: no name of DECODERS is ever compared with."""
+    for path in [ROOT / "app.py", *(ROOT / "chromagan").glob("*.py"), *(ROOT / "train").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+            named = [side.value for side in compared if isinstance(side, ast.Constant) and side.value in DECODERS]
+            assert not named, f"{path}:{node.lineno}"
