@@ -1,0 +1,363 @@
+"""The demo as people and programs meet it: a real server, its API by gradio_client, its page in a real browser.
+
+Nothing here leaves this machine. Without a browser, the tests of the page are skipped and say so.
+"""
+
+import os
+import runpy
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import torch
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from skimage.color import rgb2lab
+
+from chromagan.checkpoints import save_checkpoint
+from chromagan.config import ModelConfig
+from chromagan.generator import ChromaGAN
+
+APP = Path(__file__).resolve().parent.parent / "app.py"
+EPOCHS = {"compact": (0, 3), "transposed": (0, 8)}  # so that (transposed, 3) is a pair that is not there
+METRICS = {"colored": {"images": 1234, "ciede2000_mean": {"value": 9.87}, "colorfulness_ratio": 0.42}}
+START_SECONDS = 120  # importing torch and gradio takes nearly all of it, on a busy machine
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def environment(source: Path, scratch: Path, **more: str) -> dict[str, str]:
+    return os.environ | {
+        "CHROMAGAN_SOURCE": str(source),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+        "GRADIO_TEMP_DIR": str(scratch),
+        "HF_HUB_OFFLINE": "1",
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """Untrained checkpoints of two decoders; one of them was measured."""
+    folder = tmp_path_factory.mktemp("source")
+    torch.manual_seed(0)
+    for decoder, epochs in EPOCHS.items():
+        for epoch in epochs:
+            model = ChromaGAN(ModelConfig.preset("lite", decoder)).without_class_head()
+            save_checkpoint(model, folder / decoder / f"epoch-{epoch}", METRICS if epoch == 8 else None)
+    return folder
+
+
+class Server:
+    def __init__(self, source: Path, folder: Path):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.folder = folder
+        self.log = folder / "log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, APP],
+                cwd=folder,
+                env=environment(source, folder / "cache", GRADIO_SERVER_PORT=str(port)),
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(self.url, timeout=5).close()
+                return
+            except (urllib.error.URLError, OSError):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.stop()
+                    pytest.fail(f"the demo did not start:\n{self.log.read_text()}")
+                time.sleep(0.2)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def server(source, tmp_path_factory):
+    server = Server(source, tmp_path_factory.mktemp("server"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory) -> Path:
+    """A color photo of a size that no network likes; JPEG."""
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("photos") / "harbor.jpg"
+    coarse = Image.fromarray(rng.integers(0, 256, (7, 9, 3), dtype=np.uint8))
+    coarse.resize((310, 203), Image.Resampling.BICUBIC).save(path, quality=95)
+    return path
+
+
+def lightness(path) -> np.ndarray:
+    return rgb2lab(np.asarray(Image.open(path).convert("RGB")))[..., 0]
+
+
+# The API
+
+
+@pytest.fixture(scope="module")
+def client(server, tmp_path_factory):
+    client = Client(server.url, verbose=False, download_files=tmp_path_factory.mktemp("results"))
+    yield client
+    client.close()
+
+
+def test_api_takes_an_image_alone(client, photo):
+    result = client.predict(handle_file(photo), api_name="/colorize")
+    with Image.open(result) as image:
+        assert (image.format, image.mode, image.size) == ("PNG", "RGB", (310, 203))
+    assert np.abs(lightness(result) - lightness(photo)).mean() < 0.5
+
+
+def test_api_decoder_alone_is_at_its_newest_epoch(client, photo):
+    def bytes_of(**choice) -> bytes:
+        return Path(client.predict(image=handle_file(photo), **choice, api_name="/colorize")).read_bytes()
+
+    newest = bytes_of(decoder="transposed")
+    assert newest == bytes_of(decoder="transposed", epoch="8")
+    assert newest != bytes_of(decoder="transposed", epoch=0)  # a number will do, and 0 is one
+    assert newest != bytes_of()  # of the first decoder
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"decoder": "sharpest"}, ["sharpest", "compact", "transposed"]),
+        ({"decoder": "depthwise"}, ["no checkpoint", "depthwise", "compact", "transposed"]),
+        ({"decoder": "transposed", "epoch": "3"}, ["transposed", "3", "0, 8"]),
+        ({"epoch": "last"}, ["last", "whole number"]),
+    ],
+)
+def test_api_says_what_it_does_not_have(client, photo, choice, words):
+    with pytest.raises(AppError) as caught:
+        client.predict(handle_file(photo), **choice, api_name="/colorize")
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_api_offers_the_one_endpoint(client):
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/colorize"]
+
+
+# The page
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)  # None: the one that playwright installs
+    with sync_api.sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=found, args=BROWSER_FLAGS)
+        except sync_api.Error as error:
+            pytest.skip(f"no browser: {str(error).splitlines()[0]}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, server):
+    """The page as it is on arrival; what it asked for and complained of is in `page.requests`, `page.faults`."""
+    page = browser.new_page(viewport={"width": 1280, "height": 860})
+    page.set_default_timeout(30_000)
+    page.requests, page.faults = [], []
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.goto(server.url)
+    page.wait_for_function("document.querySelectorAll('#result img').length == 2")
+    yield page
+    page.close()
+
+
+def sources(page) -> list[str]:
+    """The addresses of the gray and of the color image, once both are loaded."""
+    images = "[...document.querySelectorAll('#result img')]"
+    page.wait_for_function(f"{images}.every(image => image.complete && image.naturalWidth)")
+    return page.evaluate(f"{images}.map(image => image.src)")
+
+
+def sizes(page) -> list[list[int]]:
+    return page.evaluate(
+        "[...document.querySelectorAll('#result img')].map(image => [image.naturalWidth, image.naturalHeight])"
+    )
+
+
+def upload(page, path: Path):
+    page.click("#photo [aria-label='Remove Image']")
+    page.set_input_files("#photo input[type=file]", path)
+    page.wait_for_selector("#photo [aria-label='Remove Image']")
+
+
+def wait_for_another(page, before: list[str]):
+    page.wait_for_function(
+        "before => document.querySelectorAll('#result img')[1].src != before && "
+        "document.querySelectorAll('#result img')[1].complete",
+        arg=before[1],
+    )
+
+
+def said(page) -> str:
+    page.wait_for_selector("[data-testid=toast-body]")
+    return page.inner_text("[data-testid=toast-body]")
+
+
+def test_arrival_shows_a_result(page):
+    sources(page)
+    gray, color = sizes(page)
+    assert gray == color and min(gray) > 200
+    assert "Compact" in page.inner_text("#caption") and "epoch 3" in page.inner_text("#caption")
+    assert "92,834 parameters" in page.inner_text("#caption")
+    assert "CIEDE2000" not in page.inner_text("#caption")  # not measured
+
+
+def test_photo_in_color_on_the_page_and_as_a_file(page, server, photo, tmp_path):
+    before = sources(page)
+    upload(page, photo)
+    page.click("#colorize")
+    wait_for_another(page, before)
+    before = sources(page)
+    assert sizes(page) == [[310, 203]] * 2
+
+    page.click("#decoder >> text=Transposed convolutions")  # has no epoch 3: its newest is chosen
+    page.wait_for_selector("#caption >> text=epoch 8")
+    wait_for_another(page, before)
+    caption = page.inner_text("#caption")
+    assert all(word in caption for word in ("208,058 parameters", "9.9 CIEDE2000", "42%", "1,234 photos"))
+
+    before = sources(page)
+    page.click("#epoch >> text=0")
+    page.wait_for_selector("#caption >> text=before training")
+    page.click("#colorize")
+    sources(page)
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename == "harbor-transposed-epoch-0.jpg"
+    download.value.save_as(tmp_path / "file")
+    with Image.open(tmp_path / "file") as image:
+        assert (image.format, image.size) == ("JPEG", (310, 203))
+    assert np.abs(lightness(tmp_path / "file") - lightness(photo)).mean() < 1  # JPEG itself costs about half of it
+    assert page.faults == []
+
+
+def test_large_photo_is_shown_small_and_saved_whole(page, tmp_path):
+    Image.linear_gradient("L").resize((2000, 1500)).save(tmp_path / "large.png")
+    before = sources(page)
+    upload(page, tmp_path / "large.png")
+    page.click("#colorize")
+    wait_for_another(page, before)
+    sources(page)
+    assert sizes(page) == [[1600, 1200]] * 2
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename == "large-compact-epoch-3.png"
+    with Image.open(download.value.path()) as image:
+        assert (image.format, image.size) == ("PNG", (2000, 1500))
+
+
+def test_example_is_colored_when_picked(page):
+    before = sources(page)
+    page.click("#examples .gallery-item >> nth=1")
+    wait_for_another(page, before)
+    assert page.faults == []
+
+
+def test_without_a_photo(page):
+    page.click("#photo [aria-label='Remove Image']")
+    page.click("#colorize")
+    assert "Upload a photo first." in said(page)
+    assert len(sources(page)) == 2  # the last picture is still there
+
+
+@pytest.mark.parametrize("kind", ["text", "half"])
+def test_file_that_is_no_photo(page, server, photo, tmp_path, kind):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"Not a photo at all.\n" if kind == "text" else photo.read_bytes()[:4000])
+    upload(page, path)
+    page.click("#colorize")
+    message = said(page)
+    assert "broken.jpg: " in message and str(server.folder) not in message
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_photo_of_too_many_pixels(page, server, tmp_path):
+    Image.new("1", (9000, 8000)).save(tmp_path / "wall.png")
+    upload(page, tmp_path / "wall.png")
+    page.click("#colorize")
+    assert "wall.png is larger than 64 megapixels" in said(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_narrow_page_does_not_scroll_sideways(browser, server, scheme):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page.goto(server.url)
+    page.wait_for_selector("#result img")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    for part in ("#header", "#result", "#caption", "#photo", "#examples", "#decoder", "#epoch", "#actions"):
+        box = page.locator(part).bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390, part
+    page.close()
+
+
+def test_page_asks_nobody_else(page):
+    page.click("#examples .gallery-item >> nth=2")
+    wait_for_another(page, sources(page))
+    hosts = {urlsplit(url).hostname for url in page.requests if url.startswith("http")}
+    assert hosts == {"127.0.0.1"}
+
+
+def test_server_is_clean_afterwards(server):
+    assert "Traceback" not in server.log.read_text()
+    assert sorted(path.name for path in server.folder.iterdir()) == ["cache", "log"]  # no .gradio/ beside it
+
+
+# No source, no demo
+
+
+def test_empty_source_is_one_line_and_status_1(tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    run = subprocess.run(
+        [sys.executable, APP],
+        env=environment(empty, tmp_path / "cache"),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+    )
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1 and "no checkpoints" in run.stderr, run.stderr
+
+
+def test_damaged_source_is_one_line(source, tmp_path, monkeypatch):
+    damaged = shutil.copytree(source, tmp_path / "damaged")
+    (damaged / "compact" / "epoch-3" / "model.safetensors").write_bytes(b"weights")
+    for name, value in environment(damaged, tmp_path / "cache").items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as caught:  # Python prints its text, with status 1
+        runpy.run_path(str(APP))
+    assert "cannot be used" in caught.value.code and "\n" not in caught.value.code
