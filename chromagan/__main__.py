@@ -2,18 +2,18 @@
 
 import argparse
 import json
-import os
 import sys
+import warnings
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
 from chromagan.checkpoints import CheckpointError, find_checkpoint, list_checkpoints, load_checkpoint
-from chromagan.colorizer import Colorizer, ImageError, open_image
+from chromagan.colorizer import Colorizer, ImageError, open_image, write_image
+from chromagan.data import IMAGE_SUFFIXES
 from chromagan.decoders import DECODERS
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 DEFAULT_SOURCE = Path(__file__).resolve().parent.parent / "checkpoints"  # shipped with a clone
 
 
@@ -35,9 +35,9 @@ def colorize_command(args: argparse.Namespace) -> int:
     inputs, problems = find_images(args.inputs)
     output = Path(args.output)
     into_folder = output.is_dir() or not output.suffix or len(args.inputs) > 1 or Path(args.inputs[0]).is_dir()
-    if into_folder:
-        if output.is_file():
-            raise ImageError(f"{output} is a file: for several photos, -o is a folder")
+    if into_folder and output.is_file():
+        raise ImageError(f"{output} is a file: for several photos, -o is a folder")
+    if into_folder and inputs:
         output.mkdir(parents=True, exist_ok=True)
     written: set[Path] = set()
     for path in tqdm(inputs, "colorize", unit=" photos", disable=len(inputs) < 2):
@@ -53,7 +53,7 @@ def colorize_command(args: argparse.Namespace) -> int:
             problems.append(str(error))
     for problem in problems:
         print(f"chromagan: {problem}", file=sys.stderr)
-    if len(inputs) + len(problems) > 1:
+    if len(inputs) > 1:
         print(f"{len(written)} colored, {len(problems)} not", file=sys.stderr)
     return 1 if problems else 0
 
@@ -71,25 +71,6 @@ def find_images(names: list[str]) -> tuple[list[Path], list[str]]:
         if not inside:
             problems.append(f"{path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
     return images, problems
-
-
-def write_image(image: Image.Image, path: Path) -> None:
-    """Save in the format of the suffix, beside and renamed; ImageError for a suffix that no format has."""
-    suffix = path.suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        raise ImageError(
-            f"{path}: cannot write {path.suffix or 'a file without a suffix'}: use {', '.join(IMAGE_SUFFIXES)}"
-        )
-    if suffix in (".jpg", ".jpeg") and image.mode == "RGBA":  # JPEG has no alpha: show what a white page would
-        page = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(page, image).convert("RGB")
-    options = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"quality": 95}}.get(suffix, {})
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{suffix}")
-    try:
-        image.save(beside, **options)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -122,6 +103,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # open_image has a limit of its own
     try:
         return args.run(args)
     except (CheckpointError, ImageError, ValueError, OSError) as error:

@@ -44,9 +44,12 @@ class Checkpoint:
 
     @property
     def metrics(self) -> dict:
-        """What was measured of it, or {} where nothing was."""
+        """What was measured of it, or {} where nothing was; CheckpointError where the file is damaged."""
         path = Path(self.path, METRICS_FILE)
-        return read_json(path) if path.exists() else {}
+        try:
+            return read_json(path) if path.exists() else {}
+        except (OSError, ValueError) as error:
+            raise CheckpointError(str(error)) from error
 
 
 def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:

@@ -2,6 +2,7 @@
 
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,9 +12,11 @@ from torch.nn import functional as F
 
 from chromagan import chroma, color
 from chromagan.checkpoints import find_checkpoint, load_checkpoint
+from chromagan.data import IMAGE_SUFFIXES
 from chromagan.generator import ChromaGAN
 
 BAND_PIXELS = 1 << 20  # pixels converted at a time: bounds the memory of a large photo, and stays in cache
+MAX_PIXELS = 178_956_970  # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS: a small file may claim any size
 LONGEST_SIDE = 4  # times the trained size: the most that the network sees of a panorama
 
 
@@ -21,18 +24,26 @@ class ImageError(ValueError):
     """A file that is no image, or one that cannot be read."""
 
 
-def open_image(path: str | os.PathLike) -> Image.Image:
-    """Open and decode an image file; ImageError, naming the file and what is wrong with it, where that fails."""
+def open_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Open and decode an image file of at most `max_pixels`, which is checked before anything is decoded.
+
+    Raises ImageError, naming the file and what is wrong with it.
+    """
     try:
         image = Image.open(path)
+        if image.width * image.height > max_pixels:
+            raise Image.DecompressionBombError
         image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "it is not an image that can be read" if isinstance(error, Image.UnidentifiedImageError) else error
-        if isinstance(error, FileNotFoundError):
-            reason = "there is no such file"
-        elif isinstance(error, IsADirectoryError):
-            reason = "it is a folder"
-        raise ImageError(f"{path}: {reason}") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path}: more than {max_pixels / 1e6:.0f} megapixels: make it smaller first") from error
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(f"{path}: it is not an image that can be read") from error
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: there is no such file") from error
+    except IsADirectoryError as error:
+        raise ImageError(f"{path}: it is a folder") from error
+    except (OSError, SyntaxError, ValueError) as error:  # each format's reader has its own way to fail
+        raise ImageError(f"{path}: {error}") from error
     return image
 
 
@@ -111,6 +122,15 @@ def read_lightness(image: Image.Image) -> tuple[Tensor, Image.Image | None]:
     return torch.cat([color.srgb_to_L(band) for band in bands], dim=-2)[None], alpha
 
 
+def to_gray(image: Image.Image) -> Image.Image:
+    """The photo as the network sees it: upright, 8-bit gray of the same lightness, with its alpha channel if any."""
+    L, alpha = read_lightness(image)
+    gray = Image.fromarray((255 * color.L_to_gray(L[0, 0])).round().byte().numpy())
+    if alpha is not None:
+        gray.putalpha(alpha)
+    return gray
+
+
 @torch.inference_mode()
 def render(L: Tensor, ab: Tensor, alpha: Image.Image | None = None) -> Image.Image:
     """L (1, 1, H, W) and ab (1, 2, h, w), in CIELAB units -> 8-bit sRGB image of H x W, with `alpha` if given."""
@@ -137,3 +157,23 @@ def pick_device(device: str | torch.device) -> torch.device:
         return torch.device(device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise ValueError(f"device {str(device)!r} is not available: use auto, cpu, cuda or mps") from error
+
+
+def write_image(image: Image.Image, path: str | os.PathLike) -> None:
+    """Save in the format of the suffix, written beside and renamed; ImageError for a suffix that no format has."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        raise ImageError(
+            f"{path}: cannot write {path.suffix or 'a file without a suffix'}: use {', '.join(IMAGE_SUFFIXES)}"
+        )
+    if suffix in (".jpg", ".jpeg") and image.mode == "RGBA":  # JPEG has no alpha: show what a white page would
+        page = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(page, image).convert("RGB")
+    options = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"quality": 95}}.get(suffix, {})
+    beside = path.with_name(f".{path.stem}.{os.getpid()}{suffix}")
+    try:
+        image.save(beside, **options)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

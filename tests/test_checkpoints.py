@@ -133,6 +133,12 @@ def test_damage_is_one_clear_line(tmp_path, damage, message):
     assert str(folder) in str(error.value) and "\n" not in str(error.value)
 
 
+def test_damaged_metrics_are_a_checkpoint_error(tmp_path):
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"metrics.json is not JSON"):
+        _ = Checkpoint("compact", 0, str(tmp_path)).metrics
+
+
 def test_json_never_holds_nan(tmp_path):
     with pytest.raises(ValueError):
         write_json(tmp_path / "metrics.json", {"psnr": float("nan")})

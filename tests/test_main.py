@@ -11,6 +11,8 @@ from conftest import made_photo
 from PIL import Image
 from skimage import color as reference
 
+from chromagan.__main__ import main
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -97,13 +99,18 @@ def test_nothing_is_overwritten_unasked(source, tmp_path):
         ([], 2, "required: COMMAND"),
     ],
 )
-def test_bad_input_is_one_line(source, tmp_path, arguments, status, message):
+def test_bad_input_is_one_line(source, tmp_path, capsys, arguments, status, message):
     made_photo(0).save(tmp_path / "photo.png")
     (tmp_path / "text.jpg").write_text("hello")
     (tmp_path / "empty").mkdir()
     places = {"photo": tmp_path / "photo.png", "out": tmp_path / "out.png", "folder": tmp_path}
     arguments = [argument.format(**places) for argument in arguments]
     if arguments and arguments[0] == "colorize":
-        arguments += ["--source", source]
-    assert message in one_line(chromagan(*arguments), status)
+        arguments += ["--source", str(source)]
+    try:
+        returned = main(arguments)
+    except SystemExit as stop:  # argparse's way
+        returned = stop.code
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert returned == status and len(lines) == 1 and message in lines[0], lines
     assert not (tmp_path / "out.png").exists() and not list(tmp_path.glob(".*"))

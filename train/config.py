@@ -39,12 +39,12 @@ class TrainConfig:
     limit_train: int = option(0, "train on N images, spread evenly over the data, only; 0 is all")
     limit_validation: int = option(256, "images of the quick validation at every saved epoch; 0 is none")
     batch_size: int = option(16, "images per step, over all processes together")
-    crop: int = option(128, "side in pixels of the random window that decoder and critic train on")
+    crop: int = option(64, "side in pixels of the random window that decoder and critic train on")
     train_trunk: bool = option(
         False, "also train the pretrained trunk; without, its features are computed once and kept"
     )
 
-    lr: float = option(5e-4, "Adam's learning rate for the generator")
+    lr: float = option(1e-3, "Adam's learning rate for the generator")
     critic_lr: float = option(2e-4, "Adam's learning rate for the critic")
     beta1: float = option(0.5, "Adam's first momentum")
     color_weight: float = option(1.0, "weight of L_e, the squared error of ab")
