@@ -78,6 +78,20 @@ def srgb_to_L(srgb: Tensor) -> Tensor:
     return (116 * _f(y / D65_WHITE[1]) - 16).unsqueeze(-3)
 
 
+def gray_to_L(gray: Tensor) -> Tensor:
+    """The sRGB value of a gray, any shape, in [0, 1] -> its L in [0, 100]; the inverse of `L_to_gray`."""
+    return 116 * _f(srgb_to_linear(gray)) - 16
+
+
+def srgb8_to_L(pixels: Tensor) -> Tensor:
+    """8-bit sRGB (H, W, 3), as images are stored -> L (1, H, W) in float32: `srgb_to_L` by a table of 256 values."""
+    linear = srgb_to_linear(torch.arange(256, dtype=torch.float32) / 255)
+    flat = pixels.reshape(-1, 3).int()
+    # index_select is five times faster here than indexing.
+    y = sum((weight * linear).index_select(0, flat[:, c]) for c, weight in enumerate(RGB_TO_XYZ[1]))
+    return (116 * _f(y / D65_WHITE[1]) - 16).view(1, *pixels.shape[:2])
+
+
 def lab_to_srgb(lab: Tensor) -> Tensor:
     """Lab (..., 3, H, W) -> sRGB (..., 3, H, W), not clipped: outside [0, 1] is outside the gamut."""
     return linear_to_srgb(lab_to_linear(lab))

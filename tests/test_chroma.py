@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 import torch
+from torch.nn import functional as F
 
 from chromagan import chroma, color
 
@@ -10,13 +12,127 @@ def lab_image(seed, spread):
     return torch.cat([L, spread * torch.randn(1, 2, 40, 50, generator=generator)], dim=1)
 
 
-def test_colors_inside_the_gamut_are_left_alone():
-    srgb = torch.rand(1, 3, 40, 50)
-    assert torch.allclose(chroma.fit_gamut(color.srgb_to_lab(srgb)), srgb, atol=1e-4)
+def photo(batch, height, width, low):
+    """Smooth noise: L (B, 1, H, W), and ab (B, 2, *low) that partly follows it."""
+    generator = torch.Generator().manual_seed(3)
+    coarse = torch.rand(batch, 3, 9, 11, generator=generator)
+    smooth = F.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
+    L = 100 * (smooth[:, :1] > 0.5) * smooth[:, :1]
+    ab = F.interpolate(80 * (smooth[:, 1:] - 0.5) + 0.3 * L, size=low, mode="area")
+    return L, ab
 
 
-def test_lightness_and_hue_are_kept_outside_the_gamut():
-    lab = lab_image(0, 80)
+# Bringing ab up to the photo.
+
+
+@pytest.mark.parametrize("mode", chroma.MODES)
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 5000), (300, 3), (16, 16), (17, 31), (24, 40), (47, 33), (160, 241), (31, 96)]
+)
+def test_flat_color_stays_flat_at_any_size(mode, size):
+    L = 100 * torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(0))
+    ab = chroma.upsample(torch.full((2, 2, 16, 24), 12.5), L, mode=mode)
+    assert ab.shape == (2, 2, *size)
+    assert (ab - 12.5).abs().max() < 1e-4
+
+
+def test_same_size_is_left_alone():
+    L, ab = photo(1, 30, 40, (30, 40))
+    for mode in chroma.MODES:
+        assert torch.equal(chroma.upsample(ab, L, L, mode), ab)
+
+
+def test_bilinear_is_plain_interpolation():
+    ramp = torch.arange(8.0).expand(1, 2, 8, 8)
+    ab = chroma.upsample(ramp, torch.zeros(1, 1, 16, 16), mode="bilinear")
+    np.testing.assert_allclose(ab[0, 0, 0, 1:-1], np.arange(0.25, 7, 0.5))
+    L, ab = photo(2, 61, 90, (16, 24))
+    expected = F.interpolate(ab, size=(61, 90), mode="bilinear")
+    torch.testing.assert_close(chroma.upsample(ab, L, mode="bilinear"), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("edge", "share"), [(60, 0.5), (62, 0.5), (66, 0.5), (64, 0.85)])  # 64 lies between two cells
+@pytest.mark.parametrize("axis", [-1, -2])
+def test_edge_shared_with_L_is_recovered_where_bilinear_blurs(edge, share, axis):
+    side = (torch.arange(128) >= edge).float().expand(1, 1, 128, 128)
+    side = side if axis == -1 else side.mT
+    L, truth = 40 + 40 * side, torch.cat([60 * side - 20, 10 - 40 * side], dim=1)
+    ab = F.interpolate(truth, size=(16, 16), mode="area")
+    error = {mode: (chroma.upsample(ab, L, mode=mode) - truth).abs() for mode in chroma.MODES}
+    assert error["edge-aware"].mean() < share * error["bilinear"].mean()
+    beside = [edge - 5, edge + 4]  # 4.5 pixels, half a cell, from the edge
+    assert error["edge-aware"].select(axis, beside[0]).max() < 6
+    assert error["edge-aware"].select(axis, beside[1]).max() < 6
+
+
+def test_texture_of_L_without_color_leaves_no_color():
+    generator = torch.Generator().manual_seed(0)
+    L = 100 * torch.rand(1, 1, 128, 128, generator=generator)
+    ab = 5 * torch.randn(1, 2, 16, 16, generator=generator)
+    difference = chroma.upsample(ab, L) - chroma.upsample(ab, torch.full_like(L, 50))
+    assert difference.abs().mean() < 0.5
+
+
+def test_means_over_cells_are_kept():
+    ab = 30 * torch.randn(1, 2, 16, 16, generator=torch.Generator().manual_seed(0))
+    L = torch.full((1, 1, 128, 128), 50.0)
+    error = {
+        mode: (F.interpolate(chroma.upsample(ab, L, mode=mode), size=(16, 16), mode="area") - ab).abs().mean()
+        for mode in chroma.MODES
+    }
+    assert error["edge-aware"] < 0.2 * error["bilinear"]
+
+
+@pytest.mark.parametrize("mode", chroma.MODES)
+@pytest.mark.parametrize("size", [(100, 150), (131, 97), (24, 300), (300, 20), (40, 45)])
+def test_bands_equal_the_whole(mode, size):
+    L, ab = photo(1, *size, (16, 24))
+    whole = chroma.upsample(ab, L, mode=mode)
+    upsampler = chroma.ChromaUpsampler(ab, L, mode=mode)
+    for rows in (1, 2, 7, 64):
+        starts = range(0, size[0], rows)
+        bands = torch.cat([upsampler.rows(y, min(y + rows, size[0])) for y in starts], dim=-2)
+        torch.testing.assert_close(bands, whole, atol=1e-4, rtol=0)
+
+
+def test_batch_equals_single():
+    L, ab = photo(3, 70, 80, (16, 16))
+    together = chroma.upsample(ab, L)
+    for i in range(3):
+        torch.testing.assert_close(chroma.upsample(ab[i : i + 1], L[i : i + 1]), together[i : i + 1], atol=1e-4, rtol=0)
+
+
+def test_what_does_not_fit_is_refused():
+    L, ab = torch.zeros(1, 1, 32, 32), torch.zeros(1, 2, 8, 8)
+    with pytest.raises(ValueError, match="edge-aware, bilinear"):
+        chroma.upsample(ab, L, mode="nearest")
+    with pytest.raises(ValueError, match="L_low must be of shape"):
+        chroma.upsample(ab, L, L)
+    with pytest.raises(ValueError, match="ab must be of shape"):
+        chroma.upsample(ab[:, :1], L)
+    with pytest.raises(ValueError, match="rows"):
+        chroma.ChromaUpsampler(ab, L).rows(20, 40)
+
+
+# Into the gamut.
+
+
+def test_colors_well_inside_the_gamut_are_left_alone():
+    lab = color.srgb_to_lab(torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(0)))
+    outward = torch.cat([lab[:, :1], lab[:, 1:] / chroma.KNEE], dim=1)
+    linear = color.lab_to_linear(outward)
+    inside = ((linear >= 0) & (linear <= 1)).all(dim=1)
+    assert 0.3 < inside.float().mean() < 1
+    change = (chroma.fit_gamut(lab) - color.lab_to_srgb(lab)).abs().amax(dim=1)
+    assert change[inside].max() < 1e-4
+    # At the very surface the compression takes (1 - KNEE) / e of the chroma.
+    fitted = color.srgb_to_lab(chroma.fit_gamut(lab))
+    assert (fitted[:, 1:].norm(dim=1) > (1 - 0.04) * lab[:, 1:].norm(dim=1) - 0.3).all()
+
+
+@pytest.mark.parametrize("spread", [20, 80])
+def test_lightness_and_hue_are_kept_outside_the_gamut(spread):
+    lab = lab_image(0, spread)
     srgb = chroma.fit_gamut(lab)
     assert srgb.min() >= 0 and srgb.max() <= 1
     fitted = color.srgb_to_lab(srgb)
@@ -29,15 +145,35 @@ def test_lightness_and_hue_are_kept_outside_the_gamut():
 
 def test_as_little_chroma_as_needed_is_given_up():
     lab = lab_image(1, 80)
-    srgb = chroma.fit_gamut(lab)
     outside = ((color.lab_to_srgb(lab) < 0) | (color.lab_to_srgb(lab) > 1)).any(dim=1)
     assert outside.float().mean() > 0.3
-    at_edge = torch.minimum(srgb.amin(dim=1), 1 - srgb.amax(dim=1))  # a fitted color lies on the gamut's surface
-    assert at_edge[outside].max() < 0.02
+    fitted = color.srgb_to_lab(chroma.fit_gamut(lab))
+    # What was outside ends between KNEE + (1 - KNEE) (1 - 1/e) = 0.963 of the way to the surface and the surface.
+    further = fitted[:, 1:] / 0.955 + lab[:, 1:] / 2**chroma.BISECTIONS
+    beyond = color.lab_to_linear(torch.cat([lab[:, :1], further], dim=1))
+    assert ((beyond < 1e-5) | (beyond > 1 - 1e-5)).any(dim=1)[outside].all()
 
 
-def test_upsampling_keeps_flat_color_and_means():
-    flat = torch.full((1, 2, 7, 9), 12.5)
-    assert torch.equal(chroma.upsample(flat, (71, 90)), torch.full((1, 2, 71, 90), 12.5))
-    ramp = torch.arange(8.0).expand(1, 2, 8, 8)
-    np.testing.assert_allclose(chroma.upsample(ramp, (16, 16))[0, 0, 0, 1:-1], np.arange(0.25, 7, 0.5))
+def test_compression_is_smooth_and_keeps_order():
+    for L, hue in ((53.0, 0.7), (5.0, 4.9), (95.0, 2.0)):
+        reach = torch.linspace(0, 130, 1301)
+        direction = torch.tensor([np.cos(hue), np.sin(hue)], dtype=torch.float32)
+        lab = torch.cat([torch.full((1, 1301), L), reach * direction[:, None]])[None, :, None]
+        left = color.srgb_to_lab(chroma.fit_gamut(lab))[0, 1:, 0].norm(dim=0)
+        step = left.diff()  # of 0.1 going in
+        assert step.max() < 0.13 and step.min() > -130 / 2**chroma.BISECTIONS
+        largest = left.max()
+        assert (left[reach < 0.85 * largest] - reach[reach < 0.85 * largest]).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("L", [0.0, 100.0])
+def test_black_and_white_have_no_color(L):
+    lab = torch.cat([torch.full((1, 1, 4, 5), L), torch.full((1, 2, 4, 5), 40.0)], dim=1)
+    assert (chroma.fit_gamut(lab) - L / 100).abs().max() < 1e-3
+
+
+def test_gamut_of_a_batch_equals_single():
+    lab = torch.cat([lab_image(seed, 60) for seed in range(3)])
+    together = chroma.fit_gamut(lab)
+    for i in range(3):
+        torch.testing.assert_close(chroma.fit_gamut(lab[i : i + 1])[0], together[i], atol=1e-6, rtol=0)

@@ -49,6 +49,13 @@ def test_lightness_alone_and_gray_of_it():
     assert torch.allclose(color.srgb_to_L(srgb), L, atol=1e-9)
     gray = color.L_to_gray(L).expand(-1, 3, -1, -1)
     assert torch.allclose(color.srgb_to_L(gray), L, atol=1e-6)
+    assert torch.allclose(color.gray_to_L(gray[:, :1]), L, atol=1e-6)
+
+
+def test_8_bit_lightness_by_table():
+    pixels = torch.randint(256, (50, 40, 3), dtype=torch.uint8)
+    by_curve = color.srgb_to_L(pixels.movedim(-1, 0).float() / 255)
+    assert torch.allclose(color.srgb8_to_L(pixels), by_curve, atol=1e-4)
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-12, 0.0031308, 0.04045, 1.0])
