@@ -21,7 +21,7 @@ from PIL import Image
 
 from chromagan import DECODERS, Checkpoint, CheckpointError, Colorizer, ImageError, list_checkpoints
 from chromagan.checkpoints import find_checkpoint, load_checkpoint
-from chromagan.colorizer import open_image, to_gray
+from chromagan.photo import open_image, to_gray
 
 HERE = Path(__file__).resolve().parent
 SOURCE = os.environ.get("CHROMAGAN_SOURCE") or str(HERE / "checkpoints")

@@ -1,20 +1,28 @@
 """Command line: python -m chromagan list | colorize. Exit status 0, 2 for a usage error, 1 for any other."""
 
 import argparse
+import glob
 import json
+import os
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
-from chromagan.checkpoints import CheckpointError, find_checkpoint, list_checkpoints, load_checkpoint
-from chromagan.colorizer import Colorizer, ImageError, open_image, write_image
+from chromagan.checkpoints import Checkpoint, CheckpointError, find_checkpoint, list_checkpoints, load_checkpoint
+from chromagan.chroma import MODES
+from chromagan.colorizer import Colorizer, render
+from chromagan.contact_sheet import contact_sheet
 from chromagan.data import IMAGE_SUFFIXES
 from chromagan.decoders import DECODERS
+from chromagan.photo import ImageError, encode_image, open_image, read_photo, write_image
 
 DEFAULT_SOURCE = Path(__file__).resolve().parent.parent / "checkpoints"  # shipped with a clone
+STREAM = "-"  # stdin as input, stdout as output
 
 
 def list_command(args: argparse.Namespace) -> int:
@@ -29,48 +37,145 @@ def list_command(args: argparse.Namespace) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class Task:
+    """One photo, and the file that each checkpoint's coloring of it goes to."""
+
+    photo: str  # a path, or "-"
+    targets: dict[Checkpoint, Path]
+    sheet: Path | None  # where all of them are shown together
+
+
 def colorize_command(args: argparse.Namespace) -> int:
-    checkpoint = find_checkpoint(args.source, args.decoder, args.epoch)
-    colorizer = Colorizer(load_checkpoint(checkpoint), args.device)
-    inputs, problems = find_images(args.inputs)
-    output = Path(args.output)
-    into_folder = output.is_dir() or not output.suffix or len(args.inputs) > 1 or Path(args.inputs[0]).is_dir()
-    if into_folder and output.is_file():
-        raise ImageError(f"{output} is a file: for several photos, -o is a folder")
-    if into_folder and inputs:
-        output.mkdir(parents=True, exist_ok=True)
-    written: set[Path] = set()
-    for path in tqdm(inputs, "colorize", unit=" photos", disable=len(inputs) < 2):
-        suffix = path.suffix if path.suffix.lower() in IMAGE_SUFFIXES else ".png"
-        name = f"{path.stem}-{checkpoint.decoder}-epoch-{checkpoint.epoch}{suffix}"
-        target = output / name if into_folder else output
+    if STREAM in (*args.inputs, args.output):
+        return colorize_stream(args)
+    checkpoints = (
+        list_checkpoints(args.source) if args.all else [find_checkpoint(args.source, args.decoder, args.epoch)]
+    )
+    tasks, problems = plan(args, checkpoints)
+    if tasks:
+        colorizers = {checkpoint: Colorizer(load_checkpoint(checkpoint), args.device) for checkpoint in checkpoints}
+
+    def work(task: Task) -> str | None:
+        """Do `task`; the line that says why it could not be done."""
         try:
-            if target in written or (target.exists() and not args.overwrite):
-                raise ImageError(f"{path}: {target} exists already: --overwrite replaces it")
-            write_image(colorizer(open_image(path)), target)
-            written.add(target)
-        except (ImageError, OSError) as error:
-            problems.append(str(error))
+            color_photo(task, colorizers, args)
+            return None
+        except (ImageError, OSError, MemoryError) as error:
+            reason = "there is not enough memory for it" if isinstance(error, MemoryError) else error
+            return str(reason) if task.photo in str(reason) else f"{task.photo}: {reason}"
+
+    done = 0
+    with ThreadPoolExecutor(args.jobs) as pool:  # one photo is decoded or encoded while another is colored
+        for problem in tqdm(pool.map(work, tasks), "colorize", len(tasks), unit=" photos", disable=len(tasks) < 2):
+            done += problem is None
+            problems += [problem] if problem else []
     for problem in problems:
         print(f"chromagan: {problem}", file=sys.stderr)
-    if len(inputs) > 1:
-        print(f"{len(written)} colored, {len(problems)} not", file=sys.stderr)
+    if len(tasks) > 1:
+        print(f"{done} of {len(tasks)} photos colored", file=sys.stderr)
     return 1 if problems else 0
 
 
-def find_images(names: list[str]) -> tuple[list[Path], list[str]]:
-    """The image files that `names` stand for, folders searched recursively; a line for each that stands for none."""
-    images: list[Path] = []
-    problems: list[str] = []
-    for path in map(Path, names):
-        if not path.is_dir():
-            images.append(path)
+def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -> None:
+    """Write every target of `task`, and the sheet where it has one."""
+    image = open_image(task.photo)
+    photo = read_photo(image)
+    results: dict[tuple[str, int], Image.Image] = {}
+    for checkpoint, target in task.targets.items():
+        (prediction,) = colorizers[checkpoint].predict([photo])
+        result = render(photo, prediction, saturation=args.saturation, chroma=args.chroma)
+        write_image(result, target)
+        if task.sheet:
+            result.thumbnail((512, 512))
+            results[checkpoint.decoder, checkpoint.epoch] = result
+    if task.sheet:
+        write_image(contact_sheet(results), task.sheet)
+
+
+def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[Task], list[str]]:
+    """What this process is to do, before any of it is done; and a line for each input that cannot be.
+
+    Several processes (accelerate launch -m chromagan ..., or torchrun) share the photos out between them.
+    """
+    rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+    found, problems = find_images(args.inputs)
+    problems = problems if rank == 0 else []
+    output = Path(args.output)
+    one_file = len(found) == 1 and output.suffix and not output.is_dir() and not Path(args.inputs[0]).is_dir()
+    if not (one_file and not args.all) and output.is_file():
+        raise ImageError(f"{output} is a file: for several pictures, -o is a folder")
+    if one_file and not args.all and output.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ImageError(f"{output}: cannot write {output.suffix}: use {', '.join(IMAGE_SUFFIXES)}")
+
+    tasks: list[Task] = []
+    taken: dict[Path, Path] = {}  # whose results go where
+    for index, (path, folder) in enumerate(found):
+        suffix = path.suffix if path.suffix.lower() in IMAGE_SUFFIXES else ".png"
+        targets = {c: output / folder / f"{path.stem}-{c.decoder}-epoch-{c.epoch}{suffix}" for c in checkpoints}
+        sheet = output / folder / f"{path.stem}-all.jpg" if args.all else None
+        if one_file and not args.all:
+            targets = {checkpoints[0]: output}
+        everything = [*targets.values(), *([sheet] if sheet else [])]
+        existing = [target for target in everything if target.exists()]
+        clash = next((taken[target] for target in everything if target in taken), None)
+        for target in everything:
+            taken.setdefault(target, path)
+        if index % processes != rank:
             continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-        images.extend(inside)
-        if not inside:
-            problems.append(f"{path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
+        if clash:
+            problems.append(f"{path}: its results would replace those of {clash}: give it another name")
+            continue
+        if args.skip_existing and len(existing) == len(everything):
+            continue
+        if existing and not (args.overwrite or args.skip_existing):
+            problems.append(
+                f"{path}: {existing[0]} exists already: --overwrite replaces it, --skip-existing leaves it as it is"
+            )
+            continue
+        everything[0].parent.mkdir(parents=True, exist_ok=True)
+        tasks.append(Task(str(path), targets, sheet))
+    return tasks, problems
+
+
+def find_images(names: list[str]) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """Image files that `names` (files, patterns, folders searched recursively) stand for, each with its folder below
+    the one that was named; and a line for each name that stands for none."""
+    images: list[tuple[Path, Path]] = []
+    problems: list[str] = []
+    for name in names:
+        matches = [name] if os.path.exists(name) else sorted(glob.glob(name, recursive=True)) or [name]
+        for path in map(Path, matches):
+            if not path.is_dir():
+                images.append((path, Path()))
+                continue
+            try:
+                inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            except OSError as error:
+                problems.append(f"{path}: {error.strerror}")
+                continue
+            images.extend((p, p.parent.relative_to(path)) for p in inside)
+            if not inside:
+                problems.append(f"{path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
     return images, problems
+
+
+def colorize_stream(args: argparse.Namespace) -> int:
+    """A photo from stdin, or to stdout, or both: a stage of a pipeline."""
+    if len(args.inputs) > 1 or args.all:
+        raise ImageError("'-' is one photo: it goes with no other input and not with --all")
+    colorizer = Colorizer.from_pretrained(args.source, args.decoder, args.epoch, args.device)
+    (name,) = args.inputs
+    image = open_image(sys.stdin.buffer if name == STREAM else name)
+    result = colorizer(image, saturation=args.saturation, chroma=args.chroma)
+    if args.output != STREAM:
+        if Path(args.output).exists() and not args.overwrite:
+            raise ImageError(f"{args.output} exists already: --overwrite replaces it")
+        write_image(result, args.output)
+        return 0
+    kept = image.format if image.format in ("JPEG", "WEBP", "TIFF", "BMP") and result.mode == "RGB" else "PNG"
+    encode_image(result, sys.stdout.buffer, kept)
+    return 0
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -84,12 +189,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     listing.set_defaults(run=list_command)
 
     coloring = commands.add_parser("colorize", help="color photos")
-    coloring.add_argument("inputs", nargs="+", metavar="IN", help="image files, or folders of them")
-    coloring.add_argument("-o", "--output", required=True, metavar="OUT", help="a file for one photo, else a folder")
+    coloring.add_argument("inputs", nargs="+", metavar="IN", help="image files, patterns, folders; - is stdin")
+    coloring.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="a file for one photo, else a folder; - is stdout"
+    )
     coloring.add_argument("--decoder", choices=DECODERS, help="default: the first of the source")
     coloring.add_argument("--epoch", type=int, help="default: the newest of the decoder")
+    coloring.add_argument("--all", action="store_true", help="every decoder and epoch, and a contact sheet of them")
+    coloring.add_argument("--saturation", type=_at_least_0, default=1.0, metavar="X", help="multiplies the chroma (1)")
+    coloring.add_argument(
+        "--chroma", choices=MODES, default="bilinear", help="how colors are brought to full size (bilinear)"
+    )
+    coloring.add_argument("--jobs", type=_at_least_1, default=2, metavar="N", help="photos worked on at once (2)")
     coloring.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
-    coloring.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    exists = coloring.add_mutually_exclusive_group()
+    exists.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    exists.add_argument("--skip-existing", action="store_true", help="leave them: go on where a run was cut off")
     coloring.set_defaults(run=colorize_command)
 
     for command in (parser, listing, coloring):
@@ -98,7 +213,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         command.add_argument(
             "--source", default=str(DEFAULT_SOURCE), help="folder of checkpoints (default: those shipped)"
         )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if getattr(args, "all", False) and (args.decoder or args.epoch is not None):
+        coloring.error("--all is every decoder and epoch: it goes without --decoder and --epoch")
+    return args
+
+
+def _at_least_0(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be 0 or more, got {text}")
+    return value
+
+
+def _at_least_1(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {text}")
+    return int(text)
 
 
 def main(argv: list[str] | None = None) -> int:

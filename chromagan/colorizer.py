@@ -2,53 +2,37 @@
 
 import math
 import os
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from chromagan import chroma, color
+from chromagan import color
 from chromagan.checkpoints import find_checkpoint, load_checkpoint
-from chromagan.data import IMAGE_SUFFIXES
+from chromagan.chroma import ChromaUpsampler, fit_gamut
 from chromagan.generator import ChromaGAN
+from chromagan.photo import BAND_PIXELS, ImageError, Photo, open_image, read_photo
 
-BAND_PIXELS = 1 << 20  # pixels converted at a time: bounds the memory of a large photo, and stays in cache
-MAX_PIXELS = 178_956_970  # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS: a small file may claim any size
 LONGEST_SIDE = 4  # times the trained size: the most that the network sees of a panorama
+BATCH = 16  # photos that go through the network together
+
+Photograph = Image.Image | np.ndarray | str | os.PathLike
 
 
-class ImageError(ValueError):
-    """A file that is no image, or one that cannot be read."""
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of a photo, at the network's own size: render it as often as wanted."""
 
-
-def open_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Open and decode an image file of at most `max_pixels`, which is checked before anything is decoded.
-
-    Raises ImageError, naming the file and what is wrong with it.
-    """
-    try:
-        image = Image.open(path)
-        if image.width * image.height > max_pixels:
-            raise Image.DecompressionBombError
-        image.load()
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: more than {max_pixels / 1e6:.0f} megapixels: make it smaller first") from error
-    except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{path}: it is not an image that can be read") from error
-    except FileNotFoundError as error:
-        raise ImageError(f"{path}: there is no such file") from error
-    except IsADirectoryError as error:
-        raise ImageError(f"{path}: it is a folder") from error
-    except (OSError, SyntaxError, ValueError) as error:  # each format's reader has its own way to fail
-        raise ImageError(f"{path}: {error}") from error
-    return image
+    ab: Tensor  # (1, 2, h, w), CIELAB units
+    L: Tensor  # (1, 1, h, w), [0, 100]: the lightness it was shown, which guides the way back up
 
 
 class Colorizer:
-    """One decoder at one epoch, ready to color photos.
+    """One decoder at one epoch, ready to color photos. Safe to call from several threads.
 
     colorizer = Colorizer.from_pretrained("checkpoints", decoder="transposed", epoch=900)
     image = colorizer(Image.open("photo.jpg"))
@@ -56,7 +40,7 @@ class Colorizer:
 
     def __init__(self, model: ChromaGAN, device: str | torch.device = "auto"):
         self.device = pick_device(device)
-        self.model = model.to(self.device).requires_grad_(False).eval()
+        self.model = model.to(self.device, memory_format=torch.channels_last).requires_grad_(False).eval()
 
     @classmethod
     def from_pretrained(
@@ -72,21 +56,48 @@ class Colorizer:
         """
         return cls(load_checkpoint(find_checkpoint(source, decoder, epoch)), device)
 
-    def __call__(self, image: Image.Image) -> Image.Image:
-        """Color `image`: same size, same lightness, RGB (RGBA where it had an alpha channel), 8 bits.
+    def __call__(
+        self, image: Photograph | Sequence[Photograph], *, saturation: float = 1.0, chroma: str = "bilinear"
+    ) -> Image.Image | np.ndarray | list:
+        """Color a photo, or each of a list: same size, same lightness, same kind (a path gives a PIL image).
 
-        Any mode is taken; a photo that has colors already is taken by its lightness. Its EXIF orientation is
-        applied, so that the result is upright without it.
+        Takes PIL images of any mode, paths, and uint8 arrays (H, W), (H, W, 3) or (H, W, 4); gives RGB, or RGBA where
+        there was an alpha channel, 8 bits. A photo that has colors already is taken by its lightness. Its EXIF
+        orientation is applied; other EXIF data and an RGB ICC profile are carried over in `info`.
+
+        saturation: multiplies the chroma, at least 0. chroma: how it is brought to full size, "bilinear" or
+        "edge-aware"; the latter is nearer to true chroma that was averaged, and also sharpens what a decoder did wrong.
+        Raises ImageError for what cannot be read as an image, ValueError for an option of no meaning.
         """
-        L, alpha = read_lightness(image)
-        return render(L, self.predict_ab(L), alpha)
+        if not saturation >= 0 or math.isinf(saturation):
+            raise ValueError(f"saturation must be 0 or more, got {saturation}")
+        if not isinstance(image, list | tuple):
+            return self([image], saturation=saturation, chroma=chroma)[0]
+        photos = [read_photo(_as_image(each)) for each in image]
+        results = [
+            render(photo, prediction, saturation=saturation, chroma=chroma)
+            for photo, prediction in zip(photos, self.predict(photos), strict=True)
+        ]
+        return [
+            np.asarray(result) if isinstance(each, np.ndarray) else result
+            for each, result in zip(image, results, strict=True)
+        ]
 
     @torch.inference_mode()
-    def predict_ab(self, L: Tensor) -> Tensor:
-        """L (1, 1, H, W) in [0, 100], any size -> ab (1, 2, h, w) in CIELAB units, at the network's own size."""
-        height, width = self.working_size(*L.shape[-2:])
-        small = F.interpolate(L.to(self.device), size=(height, width), mode="bilinear", antialias=True)
-        return color.denormalize_ab(self.model(color.normalize_L(small.clamp(0, 100))))
+    def predict(self, photos: Sequence[Photo]) -> list[Prediction]:
+        """What the network says of each photo. Photos that it sees at one size go through it together."""
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for index, photo in enumerate(photos):
+            by_size.setdefault(self.working_size(*photo.L.shape[-2:]), []).append(index)
+        predictions: dict[int, Prediction] = {}
+        for size, members in by_size.items():
+            for start in range(0, len(members), BATCH):
+                batch = members[start : start + BATCH]
+                L = torch.cat([_resize(photos[index].L, size) for index in batch])
+                ab = color.denormalize_ab(self.model(color.normalize_L(L.to(self.device)))).to("cpu", torch.float32)
+                for index, each_ab, each_L in zip(batch, ab.split(1), L.split(1), strict=True):
+                    predictions[index] = Prediction(each_ab, each_L)
+        return [predictions[index] for index in range(len(photos))]
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
         """The size at which the network sees an image: its own aspect ratio, as many pixels as in training.
@@ -106,46 +117,18 @@ class Colorizer:
         return fit(height), fit(width)
 
 
-def read_lightness(image: Image.Image) -> tuple[Tensor, Image.Image | None]:
-    """Upright lightness (1, 1, H, W) in [0, 100] of an image of any mode, and its alpha channel where it has one."""
-    image = ImageOps.exif_transpose(image)
-    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    if image.mode.startswith(("I", "F")):
-        gray = np.asarray(image, dtype=np.float32)  # 16 bits, or floating point of unknown scale
-        peak = gray.max(initial=0)
-        white = next(limit for limit in (1, 255, 65535, max(peak, 65535)) if peak <= limit)
-        bands = [torch.from_numpy(np.clip(gray / white, 0, 1)).expand(3, -1, -1)]
-    else:
-        rgb = np.asarray(image.convert("RGB"))
-        rows = max(1, BAND_PIXELS // image.width)
-        bands = (torch.from_numpy(rgb[y : y + rows].copy()).movedim(-1, 0) / 255 for y in range(0, image.height, rows))
-    return torch.cat([color.srgb_to_L(band) for band in bands], dim=-2)[None], alpha
-
-
-def to_gray(image: Image.Image) -> Image.Image:
-    """The photo as the network sees it: upright, 8-bit gray of the same lightness, with its alpha channel if any."""
-    L, alpha = read_lightness(image)
-    gray = Image.fromarray((255 * color.L_to_gray(L[0, 0])).round().byte().numpy())
-    if alpha is not None:
-        gray.putalpha(alpha)
-    return gray
-
-
 @torch.inference_mode()
-def render(L: Tensor, ab: Tensor, alpha: Image.Image | None = None) -> Image.Image:
-    """L (1, 1, H, W) and ab (1, 2, h, w), in CIELAB units -> 8-bit sRGB image of H x W, with `alpha` if given."""
-    height, width = L.shape[-2:]
-    ab = chroma.upsample(ab.to(L.device), (height, width))
+def render(photo: Photo, prediction: Prediction, *, saturation: float = 1.0, chroma: str = "bilinear") -> Image.Image:
+    """The colored photo, 8 bits, in the photo's size; in bands of rows, so that memory stays bounded."""
+    height, width = photo.L.shape[-2:]
+    upsampler = ChromaUpsampler(saturation * prediction.ab, photo.L, prediction.L, chroma)
     pixels = torch.empty(height, width, 3, dtype=torch.uint8)
     rows = max(1, BAND_PIXELS // width)
-    for y in range(0, height, rows):
-        band = slice(y, y + rows)
-        srgb = chroma.fit_gamut(torch.cat([L[..., band, :], ab[..., band, :]], dim=1))
-        pixels[band] = (255 * srgb[0]).round().to(torch.uint8).movedim(0, -1)
-    image = Image.fromarray(pixels.numpy())
-    if alpha is not None:
-        image.putalpha(alpha)
-    return image
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        lab = torch.cat([photo.L[..., top:bottom, :], upsampler.rows(top, bottom)], dim=1)
+        pixels[top:bottom] = fit_gamut(lab)[0].mul_(255).round_().to(torch.uint8).movedim(0, -1)
+    return photo.dress(Image.fromarray(pixels.numpy()))
 
 
 def pick_device(device: str | torch.device) -> torch.device:
@@ -159,21 +142,22 @@ def pick_device(device: str | torch.device) -> torch.device:
         raise ValueError(f"device {str(device)!r} is not available: use auto, cpu, cuda or mps") from error
 
 
-def write_image(image: Image.Image, path: str | os.PathLike) -> None:
-    """Save in the format of the suffix, written beside and renamed; ImageError for a suffix that no format has."""
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        raise ImageError(
-            f"{path}: cannot write {path.suffix or 'a file without a suffix'}: use {', '.join(IMAGE_SUFFIXES)}"
-        )
-    if suffix in (".jpg", ".jpeg") and image.mode == "RGBA":  # JPEG has no alpha: show what a white page would
-        page = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(page, image).convert("RGB")
-    options = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"quality": 95}}.get(suffix, {})
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{suffix}")
-    try:
-        image.save(beside, **options)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+def _as_image(image: Photograph) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    if isinstance(image, str | os.PathLike):
+        return open_image(image)
+    if isinstance(image, np.ndarray):
+        if (
+            image.dtype == np.uint8
+            and image.size
+            and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4)))
+        ):
+            return Image.fromarray(image)
+        raise ImageError(f"an array must be uint8 (H, W), (H, W, 3) or (H, W, 4), got {image.dtype} {image.shape}")
+    raise ImageError(f"expected a PIL image, a path or an array, got {type(image).__name__}")
+
+
+def _resize(L: Tensor, size: tuple[int, int]) -> Tensor:
+    """L (1, 1, H, W) -> (1, 1, *size), averaging where it becomes smaller."""
+    return F.interpolate(L, size=size, mode="bilinear", antialias=True).clamp_(0, 100)

@@ -1,17 +1,19 @@
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from conftest import made_photo
-from PIL import Image
+from PIL import Image, ImageCms
 from skimage import color as reference
 
 from chromagan import Colorizer
-from chromagan.colorizer import ImageError, open_image, pick_device, read_lightness, to_gray, write_image
+from chromagan.colorizer import pick_device
 from chromagan.config import ModelConfig
 from chromagan.generator import ChromaGAN
+from chromagan.photo import ImageError, open_image, read_photo, to_gray, write_image
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +49,12 @@ def test_lightness_is_kept_by_colors_that_srgb_lacks(source):
 
 
 def test_colored_input_is_taken_by_its_lightness(colorizer):
-    photo = made_photo(2)
-    L, _ = read_lightness(photo)
-    from_tensor = colorizer.predict_ab(L)
-    gray_twin = made_photo(2).convert("L")
-    assert colorizer(gray_twin).size == photo.size
-    assert torch.equal(from_tensor, colorizer.predict_ab(L))
+    """A photo in other colors of the same lightness comes out the same."""
+    lab = reference.rgb2lab(np.asarray(made_photo(2)) / 255)
+    lab[..., 1:] *= 0.2
+    muted = Image.fromarray((reference.lab2rgb(lab) * 255).round().astype(np.uint8))
+    results = [np.asarray(colorizer(photo)).astype(int) for photo in (made_photo(2), muted)]
+    assert np.abs(results[0] - results[1]).mean() < 1
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F"])
@@ -178,3 +180,119 @@ def test_writing_goes_by_the_suffix_and_leaves_nothing_half_done(tmp_path):
     with pytest.raises(ImageError, match="cannot write .xyz"):
         write_image(photo, tmp_path / "out.xyz")
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def swapped_profile() -> bytes:
+    """An RGB space that is not sRGB: its red is sRGB's green and the other way around."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = profile.replace(b"rXYZ", b"????", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"????", b"gXYZ", 1)
+    return profile.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
+
+
+def test_lightness_is_read_through_the_icc_profile_and_written_back(colorizer, tmp_path):
+    red = Image.new("RGB", (32, 32), (255, 0, 0))
+    red.info["icc_profile"] = swapped_profile()
+    assert read_photo(red).L.mean().item() == pytest.approx(87.7, abs=0.5)  # of sRGB's green; its red has 53.2
+
+    colored = colorizer(red)
+    assert colored.info["icc_profile"] == swapped_profile()
+    write_image(colored, tmp_path / "out.png")
+    again = read_photo(open_image(tmp_path / "out.png"))
+    assert again.L.mean().item() == pytest.approx(87.7, abs=0.7)
+
+
+@pytest.mark.parametrize(
+    "profile", [b"damaged", b"", ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()]
+)
+def test_a_profile_that_does_not_fit_is_left_out(colorizer, profile):
+    photo = made_photo(10)
+    plain = colorizer(photo).tobytes()
+    photo.info["icc_profile"] = profile
+    colored = colorizer(photo)
+    assert colored.tobytes() == plain and "icc_profile" not in colored.info
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_exif_is_carried_over_without_the_orientation(colorizer, tmp_path, suffix):
+    photo = made_photo(11, 40, 80)
+    exif = photo.getexif()
+    exif[0x013B], exif[0x0112] = "Somebody", 6
+    photo.save(tmp_path / "in.jpg", exif=exif)
+    write_image(colorizer(open_image(tmp_path / "in.jpg")), tmp_path / f"out{suffix}")
+    written = open_image(tmp_path / f"out{suffix}")
+    assert written.getexif()[0x013B] == "Somebody" and written.getexif().get(0x0112, 1) == 1
+    assert written.size == (40, 80)
+
+
+def test_same_kind_out_as_in(colorizer, tmp_path):
+    photo = made_photo(12)
+    photo.save(tmp_path / "photo.png")
+    expected = np.asarray(colorizer(photo))
+    assert np.array_equal(np.asarray(colorizer(tmp_path / "photo.png")), expected)
+    assert np.array_equal(np.asarray(colorizer(str(tmp_path / "photo.png"))), expected)
+    from_array = colorizer(np.asarray(photo))
+    assert isinstance(from_array, np.ndarray) and np.array_equal(from_array, expected)
+    assert colorizer(np.asarray(photo.convert("RGBA"))).shape == (64, 64, 4)
+    assert colorizer(np.asarray(photo.convert("L"))).shape == (64, 64, 3)
+    several = colorizer([photo, tmp_path / "photo.png", np.asarray(photo)])
+    assert [type(each) for each in several] == [Image.Image, Image.Image, np.ndarray]
+    assert colorizer([]) == []
+
+
+def test_a_list_is_colored_as_one_by_one(colorizer):
+    photos = [made_photo(seed, *size) for seed, size in enumerate([(64, 64), (100, 50), (64, 64), (90, 90)])]
+    for together, photo in zip(colorizer(photos), photos, strict=True):
+        difference = np.asarray(together).astype(int) - np.asarray(colorizer(photo))
+        assert np.abs(difference).max() <= 1  # sums of a batch are taken in another order
+
+
+def test_photos_seen_at_one_size_go_through_the_network_together():
+    class Counting(torch.nn.Module):
+        config = ModelConfig()
+        batches: ClassVar[list] = []
+
+        def forward(self, L):
+            self.batches.append(tuple(L.shape))
+            return torch.zeros(len(L), 2, *L.shape[-2:])
+
+    Colorizer(Counting(), "cpu")([made_photo(seed, 64, 64 + 64 * (seed == 3)) for seed in range(20)])
+    assert sorted(shape[0] for shape in Counting.batches) == [1, 3, 16]
+
+
+def test_saturation(colorizer):
+    photo = made_photo(13)
+
+    def chroma(**options):
+        lab = reference.rgb2lab(np.asarray(colorizer(photo, **options)) / 255)
+        return np.hypot(lab[..., 1], lab[..., 2]).mean()
+
+    assert chroma(saturation=0) < 0.5 < chroma() < chroma(saturation=1.5)
+    for nonsense in (-1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="saturation must be 0 or more"):
+            colorizer(photo, saturation=nonsense)
+
+
+def test_both_ways_up(colorizer):
+    photo = made_photo(14, 300, 400)
+    edge_aware, bilinear = (
+        np.asarray(colorizer(photo, chroma=mode)).astype(int) for mode in ("edge-aware", "bilinear")
+    )
+    assert np.array_equal(bilinear, np.asarray(colorizer(photo)))
+    assert not np.array_equal(edge_aware, bilinear)
+    with pytest.raises(ValueError, match="unknown mode 'nearest'; choose from edge-aware, bilinear"):
+        colorizer(photo, chroma="nearest")
+
+
+@pytest.mark.parametrize(
+    "thing", [np.zeros((4, 4, 3)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4), np.uint8), 7, None, b"bytes"]
+)
+def test_things_that_are_no_photos(colorizer, thing):
+    with pytest.raises(ImageError, match="an array must be uint8|expected a PIL image, a path or an array"):
+        colorizer(thing)
+
+
+def test_a_file_torn_after_its_header_is_named(colorizer, tmp_path):
+    made_photo(15).save(tmp_path / "whole.jpg")
+    (tmp_path / "torn.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:900])
+    with pytest.raises(ImageError, match="torn.jpg: "):
+        colorizer(Image.open(tmp_path / "torn.jpg"))  # opened lazily by the caller
