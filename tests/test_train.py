@@ -215,6 +215,13 @@ def test_the_paper_preset_is_the_papers_recipe():
     assert set(PRESETS) == {"paper", "lite"}
 
 
+def test_epochs_to_save():
+    assert config(epochs=900).saved_epochs == {0, 300, 600, 900}
+    assert config(epochs=2).saved_epochs == {0, 1, 2}
+    assert config(epochs=0).saved_epochs == {0}
+    assert config(epochs=5, save_epochs=[1]).saved_epochs == {1, 5}
+
+
 NONSENSE = {
     "decoder": "nearest", "preset": "tiny", "epochs": -1, "save_epochs": [901], "batch_size": 0, "crop": 100,
     "lr": 0.0, "critic_lr": -1.0, "beta1": 1.0, "color_weight": 0.0, "adversarial_weight": -0.1, "class_weight": -1.0,
@@ -286,9 +293,6 @@ def test_two_steps_for_real_and_what_they_leave(image_folder, tmp_path):
 
     again = launch(*train_flags(image_folder, tmp_path))
     assert again.returncode == 1 and "holds a run already: --resume goes on with it" in again.stderr
-    assert "train.py" in again.stderr and not any(
-        line.startswith("Traceback") for line in again.stderr.splitlines()[:1]
-    )
 
 
 def test_resuming_repeats_the_unbroken_run(image_folder, tmp_path):
@@ -296,6 +300,8 @@ def test_resuming_repeats_the_unbroken_run(image_folder, tmp_path):
     first = launch(*train_flags(image_folder, tmp_path, epochs=1, output_dir=tmp_path / "parts"))
     second = launch(*train_flags(image_folder, tmp_path, epochs=2, output_dir=tmp_path / "parts"), "--resume")
     assert [whole.returncode, first.returncode, second.returncode] == [0, 0, 0], second.stderr[-2000:]
+    steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "compact" / "log.jsonl").open()]
+    assert steps == [1, 2, 3, 4]
     weights = [
         (tmp_path / name / "compact" / "epoch-2" / "model.safetensors").read_bytes() for name in ("whole", "parts")
     ]

@@ -32,7 +32,7 @@ class TrainConfig:
     preset: str = option("lite", f"one of {', '.join(MODEL_PRESETS)}: the network and the defaults of what follows")
     epochs: int = option(900, "passes over the data")
     save_epochs: list[int] = option(
-        [0, 300, 600, 900], "epochs to save; 0 is before training, the last is always saved"
+        [], "epochs to save; 0 is before training, the last is always saved. None given: 0, both thirds and the last"
     )
     resume: bool = option(False, "go on from the last completed epoch of the run in --output-dir")
 
@@ -88,6 +88,11 @@ class TrainConfig:
     def _require(self, holds: bool, name: str, expected: str) -> None:
         if not holds:
             raise ValueError(f"--{name.replace('_', '-')} must be {expected}, got {getattr(self, name)}")
+
+    @property
+    def saved_epochs(self) -> set[int]:
+        """The epochs to save; the last is always among them."""
+        return {*(self.save_epochs or (0, round(self.epochs / 3), round(2 * self.epochs / 3))), self.epochs}
 
     @property
     def model(self) -> ModelConfig:

@@ -8,6 +8,7 @@ nobody can miss, are counted in "all" and left out of "colored".
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -129,8 +130,16 @@ def draw_comparison(columns: dict[str, Tensor], path: Path) -> None:
     plt.close(figure)
 
 
+def share_cores(accelerator: Accelerator) -> None:
+    """On the CPU, give each process its share of the cores we may use: the launcher leaves it one thread."""
+    if accelerator.device.type == "cpu":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        torch.set_num_threads(max(1, cores // accelerator.num_processes))
+
+
 def main(args: argparse.Namespace) -> None:
     accelerator = Accelerator()
+    share_cores(accelerator)
     device, main_process = accelerator.device, accelerator.is_main_process
     checkpoints = list_checkpoints(args.source)
     with accelerator.main_process_first():
@@ -148,7 +157,7 @@ def main(args: argparse.Namespace) -> None:
     columns = {"gray": colorize_batch(None, examples), "truth": examples}
     newest = {checkpoint.decoder: checkpoint for checkpoint in checkpoints}  # the list ascends by epoch
     for checkpoint in tqdm(checkpoints, "evaluate", unit=" checkpoints", disable=not main_process):
-        model = load_checkpoint(checkpoint).to(device)
+        model = load_checkpoint(checkpoint).to(device, memory_format=torch.channels_last)
         result = {"decoder": checkpoint.decoder, "epoch": checkpoint.epoch, **measure(model)}
         results.append(result)
         if main_process and args.write_metrics:

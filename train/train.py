@@ -32,7 +32,7 @@ from chromagan.decoders import FEATURE_STRIDE
 from chromagan.generator import ChromaGAN
 from chromagan.trunk import PretrainedWeightsError, Trunk, build_teacher
 from train.config import TrainConfig, parse_config
-from train.evaluate import evaluate, summarize
+from train.evaluate import evaluate, share_cores, summarize
 
 
 class TrainingError(RuntimeError):
@@ -201,11 +201,9 @@ def update_average(average: nn.Module, model: nn.Module, decay: float, step: int
 
 def main(config: TrainConfig) -> None:
     accelerator = Accelerator()
+    share_cores(accelerator)
     device, main_process = accelerator.device, accelerator.is_main_process
     processes, rank = accelerator.num_processes, accelerator.process_index
-    if device.type == "cpu":  # the launcher leaves each process one thread: share out the cores we may use
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        torch.set_num_threads(max(1, cores // processes))
     if config.batch_size % processes:
         raise TrainingError(f"--batch-size {config.batch_size} cannot be shared by {processes} processes evenly")
     share = config.batch_size // processes
@@ -293,16 +291,20 @@ def main(config: TrainConfig) -> None:
             measured |= {"decoder": config.decoder, "epoch": epoch, "preset": config.preset}
         save_checkpoint(finished, config.run_dir / f"epoch-{epoch}", measured)
 
-    if main_process and not config.resume and 0 in config.save_epochs:
+    if main_process and not config.resume and 0 in config.saved_epochs:
         save_epoch(0)
 
     # Training.
     step, total = first_epoch * batches.steps_per_epoch, config.epochs * batches.steps_per_epoch
+    log_path = config.run_dir / "log.jsonl"
+    if main_process and config.resume:  # steps that will be taken again
+        lines = log_path.read_text(encoding="utf-8").splitlines(keepends=True)
+        log_path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), encoding="utf-8")
     generator.train()
     bar = tqdm(
         total=total * config.batch_size, initial=step * config.batch_size, unit=" images", disable=not main_process
     )
-    with bar, open(os.devnull if not main_process else config.run_dir / "log.jsonl", "a", encoding="utf-8") as log:
+    with bar, open(log_path if main_process else os.devnull, "a", encoding="utf-8") as log:
         since_step, since_time = step, time.perf_counter()
         for epoch in range(first_epoch, config.epochs):
             for _ in range(batches.steps_per_epoch):
@@ -325,7 +327,7 @@ def main(config: TrainConfig) -> None:
                     bar.set_postfix({name: f"{values[name]:.2g}" for name in ("color", "adversarial", "semantic")})
                     since_step, since_time = step, time.perf_counter()
             if main_process:
-                if epoch + 1 in config.save_epochs or epoch + 1 == config.epochs:
+                if epoch + 1 in config.saved_epochs:
                     save_epoch(epoch + 1)
                 state = {name: part.state_dict() for name, part in resumable.items()}
                 torch.save({"epoch": epoch + 1, **state}, f"{state_path}.part")
