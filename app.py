@@ -21,7 +21,7 @@ from PIL import Image
 
 from chromagan import DECODERS, Checkpoint, CheckpointError, Colorizer, ImageError, list_checkpoints
 from chromagan.checkpoints import find_checkpoint, load_checkpoint
-from chromagan.photo import open_image, to_gray
+from chromagan.photo import open_image, to_gray, write_image
 
 HERE = Path(__file__).resolve().parent
 SOURCE = os.environ.get("CHROMAGAN_SOURCE") or str(HERE / "checkpoints")
@@ -98,7 +98,7 @@ def full_size(shown: tuple[dict, Checkpoint]) -> str:
     suffix = ".jpg" if photo.format in ("JPEG", "MPO") and result.mode == "RGB" else ".png"
     name = f"{Path(upload['path']).stem[:60]}-{checkpoint.decoder}-epoch-{checkpoint.epoch}{suffix}"
     with tempfile.TemporaryDirectory() as folder:
-        result.save(Path(folder, name), quality=95)
+        write_image(result, Path(folder, name))
         return save_file_to_cache(Path(folder, name), cache_dir=get_upload_folder())
 
 
