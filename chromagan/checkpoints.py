@@ -128,6 +128,7 @@ def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict |
     try:
         beside.chmod(0o755)  # mkdtemp's is private
         save_file(weights, beside / WEIGHTS_FILE, metadata={"format": "pt"})
+        (beside / WEIGHTS_FILE).chmod(0o644)  # safetensors' is private too
         write_json(beside / CONFIG_FILE, asdict(model.config))
         if metrics is not None:
             write_json(beside / METRICS_FILE, metrics)

@@ -18,7 +18,7 @@ from chromagan.critic import Critic
 from chromagan.decoders import DECODERS
 from chromagan.generator import ChromaGAN
 from train.config import PRESETS, TrainConfig, parse_config
-from train.train import Batches, TrainingForward, train_step, update_average
+from train.train import Batches, TrainingError, TrainingForward, fit_batch, train_step, update_average
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -134,6 +134,15 @@ def test_batches_depend_on_seed_and_step_alone():
             assert torch.equal(torch.cat(halves), whole)  # two processes share what one would do
     other, _ = made_set(config(seed=1))
     assert not torch.equal(batches(0, slice(0, 4), "cpu").ab, other(0, slice(0, 4), "cpu").ab)
+
+
+def test_a_batch_is_at_most_all_images_and_shared_evenly():
+    assert fit_batch(config(batch_size=16), images=100, processes=2).batch_size == 16
+    assert fit_batch(config(batch_size=16), images=9, processes=2).batch_size == 8
+    with pytest.raises(TrainingError, match="--batch-size 15 cannot be shared by 2 processes evenly"):
+        fit_batch(config(batch_size=15), images=100, processes=2)
+    with pytest.raises(TrainingError, match="1 images cannot be shared by 2 processes"):
+        fit_batch(config(batch_size=16), images=1, processes=2)
 
 
 def test_an_epoch_meets_every_image_once():
@@ -323,7 +332,6 @@ def test_two_processes(image_folder, tmp_path):
     [
         ({"data": "{tmp}/empty"}, "no Parquet files and no images"),
         ({"data": "{tmp}/gray"}, "are gray: there is no color to learn from"),
-        ({"batch_size": 100}, "8 images do not fill one batch: --batch-size"),
     ],
 )
 def test_data_that_cannot_be_used_is_one_line(image_folder, tmp_path, changes, message):

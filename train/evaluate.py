@@ -103,7 +103,8 @@ def _interval(values: np.ndarray, statistic) -> dict | None:
     low = high = None
     if len(values) > 1:
         picks = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-        low, high = (_number(v) for v in np.quantile(statistic(values[picks], axis=1), [0.025, 0.975]))
+        with np.errstate(invalid="ignore"):  # between two infinite medians there is no number
+            low, high = (_number(v) for v in np.quantile(statistic(values[picks], axis=1), [0.025, 0.975]))
     return {"value": _number(statistic(values)), "low": low, "high": high}
 
 

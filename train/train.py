@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -138,6 +138,15 @@ class Batches:
         )
 
 
+def fit_batch(config: TrainConfig, images: int, processes: int) -> TrainConfig:
+    """`config` with a batch of at most all images, shared evenly; TrainingError where that cannot be."""
+    if config.batch_size % processes:
+        raise TrainingError(f"--batch-size {config.batch_size} cannot be shared by {processes} processes evenly")
+    if images < processes:
+        raise TrainingError(f"{images} images cannot be shared by {processes} processes: use fewer")
+    return replace(config, batch_size=min(config.batch_size, images // processes * processes))
+
+
 def _generator(*key: int) -> torch.Generator:
     """A generator that depends on the whole key; neighboring keys give unrelated streams."""
     seed = 0
@@ -204,10 +213,6 @@ def main(config: TrainConfig) -> None:
     share_cores(accelerator)
     device, main_process = accelerator.device, accelerator.is_main_process
     processes, rank = accelerator.num_processes, accelerator.process_index
-    if config.batch_size % processes:
-        raise TrainingError(f"--batch-size {config.batch_size} cannot be shared by {processes} processes evenly")
-    share = config.batch_size // processes
-    part = slice(rank * share, (rank + 1) * share)
 
     # Run directory.
     state_path = config.run_dir / "state.pt"
@@ -235,9 +240,10 @@ def main(config: TrainConfig) -> None:
         photos = load_photos(config.data, "train", size, config.limit_train or None)
         targets = teacher_targets(photos.images, config, device)
         stages = None if config.train_trunk else trunk_stages(photos.images, generator.trunk, config, device)
+    config = fit_batch(config, len(photos), processes)
+    share = config.batch_size // processes
+    part = slice(rank * share, (rank + 1) * share)
     batches = Batches(photos.images, targets, stages, config)
-    if not batches.steps_per_epoch:
-        raise TrainingError(f"{len(photos)} images do not fill one batch: --batch-size must be at most that")
     validation = None
     if config.limit_validation and main_process:
         validation = load_photos(config.data, "validation", size, config.limit_validation)
@@ -276,7 +282,7 @@ def main(config: TrainConfig) -> None:
         }
         tqdm.write(
             f"{config.decoder}: {len(photos)} images ({photos.gray_dropped} gray ones left out), "
-            f"{batches.steps_per_epoch} steps an epoch, {counts['generator']:,} parameters "
+            f"{batches.steps_per_epoch} steps of {config.batch_size} an epoch, {counts['generator']:,} parameters "
             f"({sum(p.numel() for p in generator.decoder.parameters()):,} in the decoder), critic {counts['critic']:,}",
             file=sys.stderr,
         )
