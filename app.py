@@ -20,7 +20,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from chromagan import DECODERS, Checkpoint, CheckpointError, Colorizer, ImageError, list_checkpoints
-from chromagan.checkpoints import find_checkpoint, load_checkpoint
+from chromagan.checkpoints import find_checkpoint, load_checkpoint, nearest_checkpoint
 from chromagan.photo import open_image, to_gray, write_image
 
 HERE = Path(__file__).resolve().parent
@@ -132,7 +132,7 @@ def offer_epochs(decoder: str, epoch: str) -> gr.Radio:
 
 def build_demo() -> gr.Blocks:
     """The page and its API, with the first example colored already; CheckpointError for a source of no use."""
-    first = find_checkpoint(SOURCE)
+    first = nearest_checkpoint(SOURCE)
     decoders = dict.fromkeys(checkpoint.decoder for checkpoint in list_checkpoints(SOURCE))
     load_colorizer(first)  # says here, not in the page, that it is damaged
     pair, words, arrival = show({"path": str(EXAMPLES[0])}, first.decoder, str(first.epoch))

@@ -96,6 +96,16 @@ def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch
     return epochs[epoch]
 
 
+def nearest_checkpoint(source: str | os.PathLike) -> Checkpoint:
+    """Of every decoder's newest epoch, the one measured nearest to the true colors; `find_checkpoint`'s default where
+    not all were measured."""
+    newest = {checkpoint.decoder: checkpoint for checkpoint in list_checkpoints(source)}  # the list ascends by epoch
+    try:
+        return min(newest.values(), key=lambda checkpoint: checkpoint.metrics["colored"]["ciede2000_mean"]["value"])
+    except (CheckpointError, KeyError, TypeError):
+        return find_checkpoint(source)
+
+
 def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:
     """The network of `checkpoint` in float32 on the CPU, in eval mode; every tensor there and none left over."""
     folder = Path(checkpoint.path)

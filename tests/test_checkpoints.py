@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from chromagan.checkpoints import (
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
+    nearest_checkpoint,
     save_checkpoint,
     write_json,
 )
@@ -87,6 +89,16 @@ def test_defaults_are_the_first_decoder_and_its_newest_epoch(source):
     assert find_checkpoint(source) == find_checkpoint(source, "compact", 3)
 
 
+def test_the_nearest_is_the_newest_epoch_that_was_measured_best(tmp_path, source):
+    assert nearest_checkpoint(source) == find_checkpoint(source)  # nothing there was measured in colors
+    for decoder, epoch, difference in (("original", 2, 9.5), ("compact", 1, 8.0), ("compact", 2, 9.0)):
+        folder = tmp_path / decoder / f"epoch-{epoch}"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").touch()
+        write_json(folder / "metrics.json", {"colored": {"ciede2000_mean": {"value": difference}}})
+    assert nearest_checkpoint(tmp_path) == find_checkpoint(tmp_path, "compact", 2)
+
+
 def test_empty_and_missing_sources_are_one_line(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoints in"):
         list_checkpoints(tmp_path)
@@ -143,3 +155,37 @@ def test_json_never_holds_nan(tmp_path):
     with pytest.raises(ValueError):
         write_json(tmp_path / "metrics.json", {"psnr": float("nan")})
     assert not (tmp_path / "metrics.json").exists()
+
+
+SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
+
+
+def test_the_shipped_set_is_whole_small_and_measured():
+    shipped = list_checkpoints(SHIPPED)
+    epochs = {decoder: [c.epoch for c in shipped if c.decoder == decoder] for decoder in DECODERS}
+    assert len(set(map(tuple, epochs.values()))) == 1 and len(epochs["original"]) >= 2  # every decoder at the same ones
+    sizes = [Path(checkpoint.path, "model.safetensors").stat().st_size for checkpoint in shipped]
+    assert max(sizes) <= 4.5e6 and sum(sizes) <= 90e6
+    for checkpoint in shipped:
+        metrics = checkpoint.metrics
+        assert (metrics["decoder"], metrics["epoch"]) == (checkpoint.decoder, checkpoint.epoch)
+        assert metrics["images"] >= 100 and metrics["colored"]["ciede2000_mean"]["low"] > 0
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_shipped_networks_load_and_answer_with_color(decoder):
+    before, *_, newest = [c for c in list_checkpoints(SHIPPED) if c.decoder == decoder]
+    L = torch.linspace(-1, 1, 64).expand(1, 1, 64, 64)
+    ab = [load_checkpoint(checkpoint)(L) for checkpoint in (before, newest)]
+    assert ab[1].isfinite().all() and ab[1].abs().mean() > 0.005
+    assert not torch.allclose(*ab, atol=1e-3)
+
+
+def test_readmes_show_the_measured_numbers():
+    """Every number of the shipped checkpoints' tables stands in their metrics.json."""
+    tables = (SHIPPED / "README.md").read_text() + (SHIPPED.parent / "README.md").read_text()
+    for checkpoint in list_checkpoints(SHIPPED):
+        colored = checkpoint.metrics["colored"]
+        cells = (colored["ciede2000_mean"], colored["ciede2000_p95"], colored["psnr_mean"])
+        start = " | ".join(f"{cell['value']:.2f}" for cell in cells)
+        assert f"| {checkpoint.decoder} | {checkpoint.epoch} | {start} |" in tables
