@@ -48,16 +48,14 @@ def ciede2000(lab_1: Tensor, lab_2: Tensor) -> Tensor:
 
     colored = C1 * C2 != 0  # hue means nothing where either is gray
     dh = h2 - h1
-    dh = dh - 2 * math.pi * (dh > math.pi) + 2 * math.pi * (dh < -math.pi)
+    dh = torch.where(dh.abs() > math.pi, dh - dh.sign() * 2 * math.pi, dh)
     dh = torch.where(colored, dh, 0)  # (10)
     dH = 2 * (C1 * C2).sqrt() * torch.sin(dh / 2)  # (11)
 
     mean_L, mean_C = (L1 + L2) / 2, (C1 + C2) / 2  # (12), (13)
     total_h = h1 + h2
-    apart = (h1 - h2).abs() > math.pi
-    mean_h = (
-        total_h + 2 * math.pi * (apart & (total_h < 2 * math.pi)) - 2 * math.pi * (apart & (total_h >= 2 * math.pi))
-    ) / 2
+    turned = torch.where(total_h < 2 * math.pi, total_h + 2 * math.pi, total_h - 2 * math.pi)
+    mean_h = torch.where((h1 - h2).abs() > math.pi, turned, total_h) / 2
     mean_h = torch.where(colored, mean_h, total_h)  # (14)
 
     T = (

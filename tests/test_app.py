@@ -309,7 +309,7 @@ def test_photo_of_too_many_pixels(page, server, tmp_path):
     Image.new("1", (9000, 8000)).save(tmp_path / "wall.png")
     upload(page, tmp_path / "wall.png")
     page.click("#colorize")
-    assert "wall.png is larger than 64 megapixels" in said(page)
+    assert "wall.png: more than 64 megapixels" in said(page)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -38,13 +38,12 @@ class Copier(torch.nn.Module):
 
 
 def test_the_truth_is_perfect_and_gray_is_not():
-    images = photos(5)
+    images = (0.3 * photos(5).float() + 90).to(torch.uint8)  # away from the gamut's edge, where the soft clip begins
     perfect = evaluate(Copier(images), images, torch.device("cpu"), batch_size=2)
-    # Not zero: the made photos have colors at the very edge of the gamut, where the soft clip takes its share.
-    assert (perfect["ciede2000"] < 0.3).all() and (perfect["psnr"] > 40).all()
+    assert (perfect["ciede2000"] < 0.05).all() and (perfect["psnr"] > 50).all()
     np.testing.assert_allclose(perfect["colorfulness"], perfect["colorfulness_truth"], rtol=0.02)
     gray = evaluate(None, images, torch.device("cpu"))
-    assert (gray["ciede2000"] > 5).all() and (gray["colorfulness"] < 1e-3).all()
+    assert (gray["ciede2000"] > 3).all() and (gray["colorfulness"] < 1e-3).all()
 
 
 def test_measures_do_not_depend_on_the_batch_size():
