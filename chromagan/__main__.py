@@ -41,7 +41,7 @@ def list_command(args: argparse.Namespace) -> int:
 class Task:
     """One photo, and the file that each checkpoint's coloring of it goes to."""
 
-    photo: str  # a path, or "-"
+    photo: str  # a path
     targets: dict[Checkpoint, Path]
     sheet: Path | None  # where all of them are shown together
 
@@ -78,18 +78,18 @@ def colorize_command(args: argparse.Namespace) -> int:
 
 
 def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -> None:
-    """Write every target of `task`, and the sheet where it has one."""
-    image = open_image(task.photo)
-    photo = read_photo(image)
+    """Write the targets of `task` and its sheet, if any; without --overwrite only those that are not there yet."""
+    photo = read_photo(open_image(task.photo))
     results: dict[tuple[str, int], Image.Image] = {}
     for checkpoint, target in task.targets.items():
         (prediction,) = colorizers[checkpoint].predict([photo])
         result = render(photo, prediction, saturation=args.saturation, chroma=args.chroma)
-        write_image(result, target)
+        if args.overwrite or not target.exists():
+            write_image(result, target)
         if task.sheet:
             result.thumbnail((512, 512))
             results[checkpoint.decoder, checkpoint.epoch] = result
-    if task.sheet:
+    if task.sheet and (args.overwrite or not task.sheet.exists()):
         write_image(contact_sheet(results), task.sheet)
 
 

@@ -75,12 +75,12 @@ def srgb_to_L(srgb: Tensor) -> Tensor:
     _require_channels(srgb, 3, "sRGB")
     r, g, b = srgb_to_linear(srgb).unbind(dim=-3)
     y = RGB_TO_XYZ[1][0] * r + RGB_TO_XYZ[1][1] * g + RGB_TO_XYZ[1][2] * b
-    return (116 * _f(y / D65_WHITE[1]) - 16).unsqueeze(-3)
+    return _Y_to_L(y).unsqueeze(-3)
 
 
 def gray_to_L(gray: Tensor) -> Tensor:
     """The sRGB value of a gray, any shape, in [0, 1] -> its L in [0, 100]; the inverse of `L_to_gray`."""
-    return 116 * _f(srgb_to_linear(gray)) - 16
+    return _Y_to_L(srgb_to_linear(gray))
 
 
 def srgb8_to_L(pixels: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def srgb8_to_L(pixels: Tensor) -> Tensor:
     flat = pixels.reshape(-1, 3).int()
     # index_select is five times faster here than indexing.
     y = sum((weight * linear).index_select(0, flat[:, c]) for c, weight in enumerate(RGB_TO_XYZ[1]))
-    return (116 * _f(y / D65_WHITE[1]) - 16).view(1, *pixels.shape[:2])
+    return _Y_to_L(y).view(1, *pixels.shape[:2])
 
 
 def lab_to_srgb(lab: Tensor) -> Tensor:
@@ -113,6 +113,10 @@ def L_to_gray(L: Tensor) -> Tensor:
     classifier can be shown, where a linearly rescaled L would be too bright in the shadows.
     """
     return linear_to_srgb(_f_inverse((L + 16) / 116)).clamp(0, 1)
+
+
+def _Y_to_L(y: Tensor) -> Tensor:
+    return 116 * _f(y / D65_WHITE[1]) - 16
 
 
 def _f(t: Tensor) -> Tensor:

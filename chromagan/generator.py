@@ -101,7 +101,7 @@ class ChromaGAN(
         self.trunk.load_imagenet(self.config.trunk)
 
     def without_class_head(self) -> "ChromaGAN":
-        """A copy for use rather than training: no class head, eval mode, same device and dtype as float32."""
+        """A copy for use rather than training: no class head, eval mode, float32 on the CPU."""
         bare = ChromaGAN(replace(self.config, num_classes=0))
         kept = {k: v for k, v in self.state_dict().items() if not k.startswith("class_head.")}
         bare.load_state_dict(kept, strict=True)

@@ -121,6 +121,18 @@ def test_a_run_that_was_cut_off_goes_on(source, tmp_path):
     assert colorize(source, tmp_path / "in", "-o", tmp_path / "out", "--skip-existing") == 0  # nothing left to do
 
 
+def test_skipping_leaves_what_exists_of_a_half_done_photo(source, tmp_path):
+    made_photo(0, 90, 120).save(tmp_path / "photo.png")
+    arguments = (tmp_path / "photo.png", "-o", tmp_path / "out", "--all")
+    assert colorize(source, *arguments) == 0
+    lost, *there = sorted((tmp_path / "out").iterdir())
+    lost.unlink()
+    there[0].write_bytes(b"the user's own")
+    times = {path: path.stat().st_mtime_ns for path in there}
+    assert colorize(source, *arguments, "--skip-existing") == 0
+    assert lost.exists() and {path: path.stat().st_mtime_ns for path in there} == times
+
+
 def test_every_decoder_and_epoch_with_a_contact_sheet(source, tmp_path):
     made_photo(0, 90, 120).save(tmp_path / "photo.png")
     assert colorize(source, tmp_path / "photo.png", "-o", tmp_path / "out", "--all") == 0
