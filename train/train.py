@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import is_tensorboard_available
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -35,6 +36,8 @@ from train.watch import Log, Meter, StopSignal, TrainingError
 
 
 def main(config: TrainConfig) -> None:
+    if config.tensorboard and not is_tensorboard_available():
+        raise TrainingError("--tensorboard needs a package that is not installed: pip install tensorboard")
     accelerator = Accelerator(
         mixed_precision="no",  # train/step.py places autocast itself: the penalty's norm needs float32
         log_with="tensorboard" if config.tensorboard else None,
@@ -100,6 +103,9 @@ def main(config: TrainConfig) -> None:
         file=sys.stderr,
     )
     del photos
+    passed = {e for e in config.saved_epochs if e * batches.steps_per_epoch < step}
+    if lost := sorted(e for e in passed if not (config.run_dir / f"epoch-{e}").exists()):
+        say(f"epochs {lost} lie behind step {step} and were not saved: they cannot be had any more", file=sys.stderr)
 
     def save_epoch(epoch: int) -> None:
         finished = average.without_class_head().to(device)
