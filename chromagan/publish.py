@@ -10,22 +10,15 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCard, ModelCardData, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 
 from chromagan import hub
 from chromagan.checkpoints import METRICS_FILE, Checkpoint, CheckpointError, list_checkpoints
-from chromagan.decoders import DECODERS
 from chromagan.generator import CONFIG_FILE, WEIGHTS_FILE
+from chromagan.model_card import OPTIONS_FILE, model_card
 
-OPTIONS_FILE = "train.json"  # beside the epochs of a run
 CARD_FILE = "README.md"
-MEASURES = {  # of metrics.json: name on the card, unit, how it reads
-    "ciede2000_mean": ("CIEDE2000", "lower is nearer to the true colors"),
-    "psnr_mean": ("PSNR", "dB; rewards gray, so never without the next"),
-    "colorfulness_ratio": ("Colorfulness, of the truth's", "1 is as colorful as the photos"),
-    "ssim_mean": ("SSIM", "1 is equal"),
-}
 SPACE_FILES = ["app.py", "README.md", "requirements.txt", "LICENSE", "chromagan/**", "examples/**", "checkpoints/**"]
 
 
@@ -88,7 +81,7 @@ def push_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> b
     epochs: what is known of the same decoder, for the card's table.
     """
     api, name = HfApi(), hub.tag(checkpoint.epoch)
-    same = _same_as_tagged(repo, name, _files(checkpoint))
+    same = _same_as_tagged(repo, name, checkpoint)
     if same:
         return False
     commit = _commit(checkpoint, repo, epochs)
@@ -100,8 +93,13 @@ def push_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> b
 
 def _commit(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:
     """Make main this epoch; the commit's id. The client makes no commit where nothing differs."""
-    operations = [CommitOperationAdd(name, path) for name, path in _files(checkpoint).items()]
+    files = _files(checkpoint)
+    operations = [CommitOperationAdd(name, path) for name, path in files.items()]
     operations.append(CommitOperationAdd(CARD_FILE, str(model_card(checkpoint, repo, epochs)).encode()))
+    # What this epoch has not, main may have from the epoch before: its measures would be taken for this one's.
+    absent = [name for name in (METRICS_FILE, OPTIONS_FILE) if name not in files]
+    if absent:
+        operations += [CommitOperationDelete(file.path) for file in HfApi().get_paths_info(repo, absent)]
     return HfApi().create_commit(repo, operations, commit_message=f"Epoch {checkpoint.epoch}").oid
 
 
@@ -113,12 +111,17 @@ def _files(checkpoint: Checkpoint) -> dict[str, Path]:
     return {name: path for name, path in files.items() if path.exists()}
 
 
-def _same_as_tagged(repo: str, name: str, files: dict[str, Path]) -> bool | None:
-    """Whether the tag `name` holds exactly the content of `files`; None where there is no such tag."""
+def _same_as_tagged(repo: str, name: str, checkpoint: Checkpoint) -> bool | None:
+    """Whether the tag `name` holds this checkpoint and its measures; None where there is no such tag.
+
+    The run's options are left out: they change for all epochs when a run goes on, and main has the newest.
+    """
+    files = {file: path for file, path in _files(checkpoint).items() if file != OPTIONS_FILE}
     try:
-        known = {file.path: file for file in HfApi().get_paths_info(repo, list(files), revision=name)}
+        tagged = HfApi().get_paths_info(repo, [CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE], revision=name)
     except RevisionNotFoundError:
         return None
+    known = {file.path: file for file in tagged}
     return set(known) == set(files) and all(
         (known[file].lfs.sha256 if known[file].lfs else known[file].blob_id) in _hashes(path.read_bytes())
         for file, path in files.items()
@@ -129,113 +132,6 @@ def _hashes(content: bytes) -> tuple[str, str]:
     """The ids that the Hub gives to a content: git's for a small file, SHA-256 for a large one."""
     git = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
     return git, hashlib.sha256(content).hexdigest()
-
-
-def model_card(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> ModelCard:
-    """The card of one epoch, with what was measured of all of `epochs`; every number with its data, N and epoch."""
-    spec, metrics = DECODERS[checkpoint.decoder], checkpoint.metrics
-    results = [
-        EvalResult(
-            task_type="image-to-image",
-            task_name="Image colorization",
-            dataset_type="frgfm/imagenette",
-            dataset_name=f"{metrics['data']}, {metrics['split']}, {metrics['colored']['images']} colored photos",
-            metric_type=key,
-            metric_name=f"{title}, epoch {checkpoint.epoch}",
-            metric_value=value,
-        )
-        for key, (title, _) in MEASURES.items()
-        if (value := _measured(metrics, key)) is not None
-    ]
-    data = ModelCardData(
-        license="apache-2.0",
-        library_name="chromagan",
-        pipeline_tag="image-to-image",
-        tags=["colorization", "chromagan", "safetensors"],
-        datasets=["frgfm/imagenette"],
-        model_name=repo.split("/")[1] if results else None,
-        eval_results=results or None,
-    )
-    prefix = repo.removesuffix(f"-{checkpoint.decoder}")
-    text = CARD.format(
-        yaml=data.to_yaml(), label=spec.label, summary=spec.summary, decoder=checkpoint.decoder, repo=repo,
-        prefix=prefix, epoch=checkpoint.epoch, parameters=f"{spec.num_params:,}", measured=_table(epochs),
-    )  # fmt: skip
-    return ModelCard(text, ignore_metadata_errors=False)
-
-
-def _measured(metrics: dict, key: str) -> float | None:
-    """One of MEASURES over the colored photos; None where it was not measured."""
-    value = metrics.get("colored", {}).get(key)
-    return value.get("value") if isinstance(value, dict) else value
-
-
-def _table(epochs: list[Checkpoint]) -> str:
-    measured = {c.epoch: c.metrics for c in epochs if _measured(c.metrics, "ciede2000_mean") is not None}
-    if not measured:
-        return "Not measured yet: `train/evaluate.py` does it."
-    keys = [key for key in MEASURES if any(_measured(m, key) is not None for m in measured.values())]
-    lines = [f"| epoch | {' | '.join(MEASURES[key][0] for key in keys)} | photos |", "|--:" * (len(keys) + 2) + "|"]
-    for epoch, metrics in measured.items():
-        values = [_measured(metrics, key) for key in keys]
-        cells = ["–" if value is None else f"{value:.2f}" for value in values]
-        lines.append(f"| {epoch} | {' | '.join(cells)} | {metrics['colored']['images']} |")
-    first = next(iter(measured.values()))
-    lines += ["", *(f"- {MEASURES[key][0]}: {MEASURES[key][1]}" for key in keys)]
-    preset = f", preset `{first['preset']}`" if "preset" in first else ""
-    return (
-        f"On the {first.get('split')} split of {first.get('data')}, gray photos left out, at "
-        f"{first.get('size')}×{first.get('size')} on 8-bit sRGB{preset}:\n\n" + "\n".join(lines)
-    )
-
-
-CARD = """---
-{yaml}
----
-
-# ChromaGAN, {label} decoder, epoch {epoch}
-
-Colors gray photos. This is the generator of ChromaGAN (Vitoria, Raad and Ballester, WACV 2020) with the `{decoder}`
-decoder ({summary}; {parameters} parameters), one of five that a study trains alike and compares. Every epoch that was
-saved is a tag of this repository; `main` is the newest.
-
-## Use
-
-```python
-from PIL import Image
-from chromagan import Colorizer
-
-colorizer = Colorizer.from_pretrained("{prefix}", decoder="{decoder}", epoch={epoch})
-colorizer(Image.open("photo.jpg")).save("colored.jpg")
-```
-
-The photo keeps its size, and its lightness at full resolution. The network alone, lightness in [-1, 1] to ab in
-[-1, 1], is `ChromaGAN.from_pretrained("{repo}", revision="epoch-{epoch}")`. Weights are float16 safetensors.
-
-## Measured
-
-{measured}
-
-## Training data and limits
-
-Trained on Imagenette, ten classes of ImageNet (tench, English springer, cassette player, chain saw, church, French
-horn, garbage truck, gas pump, golf ball, parachute): what is not like these it colors by guess. Colors are plausible at
-best, never the photo's own; do not take them for evidence of what something looked like. `train.json` has the run's
-options.
-
-## Licence and citation
-
-Apache-2.0. The networks were written anew from the paper; the trunk starts from ImageNet weights.
-
-```bibtex
-@inproceedings{{vitoria2020chromagan,
-  title     = {{ChromaGAN: Adversarial Picture Colorization with Semantic Class Distribution}},
-  author    = {{Vitoria, Patricia and Raad, Lara and Ballester, Coloma}},
-  booktitle = {{IEEE Winter Conference on Applications of Computer Vision (WACV)}},
-  year      = {{2020}}
-}}
-```
-"""
 
 
 def _collect(to: str, repos: list[str]) -> None:
@@ -254,6 +150,8 @@ def publish_space(root: Path, to: str, *, source: str = "", private: bool = Fals
     """
     if not (root / "app.py").is_file():
         raise PublishError(f"no app.py in {root}: a Space is made from a clone of this project, run it there")
+    if source and not hub.PREFIX.fullmatch(source):
+        raise PublishError(f"a Space shows a study on the Hub, owner/name, not {source!r}")
     check_access(to)
     try:
         api = HfApi()
@@ -262,7 +160,7 @@ def publish_space(root: Path, to: str, *, source: str = "", private: bool = Fals
             api.add_space_variable(to, "CHROMAGAN_SOURCE", source)
         api.upload_folder(
             repo_id=to, repo_type="space", folder_path=root, allow_patterns=SPACE_FILES,
-            ignore_patterns=["**/__pycache__/**"], commit_message="The demo",
+            ignore_patterns=["**/__pycache__/**"], delete_patterns=SPACE_FILES, commit_message="The demo",
         )  # fmt: skip
     except Exception as error:
         raise PublishError(f"the Space {to} was not filled: {_reason(error)}; the same command goes on") from error

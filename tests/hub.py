@@ -24,6 +24,8 @@ class Hub:
         self.variables: dict[str, dict[str, str]] = {}
         self.log: list[str] = []
         self.failing: int | None = None
+        self.large_files = False  # whether weights are asked for as LFS, as the Hub does, or within the commit
+        self.large: dict[str, bytes] = {}  # by SHA-256
         self.lock = threading.Lock()
 
     def __enter__(self) -> "Hub":
@@ -49,18 +51,26 @@ class Hub:
         oid = commits[-1][0] if revision == "main" else self.repos[repo]["tags"].get(revision, revision)
         return next((files for known, files in commits if known == oid), None)
 
+    def is_large(self, name: str) -> bool:
+        return self.large_files and name.endswith(".safetensors")
+
     def oid(self, repo: str, revision: str = "main") -> str:
         commits = self.repos[repo]["commits"]
         return commits[-1][0] if revision == "main" else self.repos[repo]["tags"].get(revision, revision)
 
-    def put(self, repo: str, files: dict[str, bytes], tag: str | None = None, private: bool = False) -> None:
-        """A commit behind the client's back."""
+    def put(self, repo: str, files: dict[str, bytes | None], tag: str | None = None, private: bool = False) -> None:
+        """A commit behind the client's back; None deletes a file."""
         entry = self.repos.setdefault(repo, {"commits": [("0" * 40, {})], "tags": {}, "private": private})
         before = entry["commits"][-1][1]
         oid = hashlib.sha1(repr((len(entry["commits"]), sorted(files))).encode()).hexdigest()
-        entry["commits"].append((oid, before | files))
+        after = {name: content for name, content in (before | files).items() if content is not None}
+        entry["commits"].append((oid, after))
         if tag:
             entry["tags"][tag] = oid
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def git_oid(content: bytes) -> str:
@@ -111,12 +121,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.route()
 
-    do_GET = do_POST = do_DELETE = do_HEAD
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD
 
     def route(self) -> None:
         url = urlparse(self.path)
         path, self.query = unquote(url.path), parse_qs(url.query)
-        content = self.body() if self.command in ("POST", "DELETE") else b""
+        content = self.body() if self.command in ("POST", "PUT", "DELETE") else b""
         self.hub.log.append(f"{self.command} {path}")
         with self.hub.lock:
             for pattern, method in ROUTES:
@@ -152,11 +162,26 @@ class Handler(BaseHTTPRequestHandler):
     def preupload(self, content: bytes, kind: str, repo: str, revision: str) -> None:
         repo = key(kind, repo)
         there = self.hub.files(repo) or {}
-        self.answer(body={"files": [
-            {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False,
-             "oid": git_oid(there[file["path"]]) if file["path"] in there else None}
-            for file in json.loads(content)["files"]
-        ]})  # fmt: skip
+        files = []
+        for path in (file["path"] for file in json.loads(content)["files"]):
+            large, known = self.hub.is_large(path), there.get(path)
+            oid = None if known is None else sha256(known) if large else git_oid(known)
+            files.append({"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, "oid": oid})
+        self.answer(body={"files": files})
+
+    def lfs_batch(self, content: bytes, repo: str) -> None:
+        """Where to put what is not here yet."""
+        objects = json.loads(content)["objects"]
+        for item in objects:
+            if item["oid"] not in self.hub.large:
+                item["actions"] = {"upload": {"href": f"{self.hub.url}/lfs/{item['oid']}"}}
+        self.answer(body={"transfer": "basic", "objects": objects})
+
+    def lfs_put(self, content: bytes, oid: str) -> None:
+        if sha256(content) != oid:
+            return self.answer(400, {"error": "the content is not what was announced"})
+        self.hub.large[oid] = content
+        return self.answer()
 
     def commit(self, content: bytes, kind: str, repo: str, revision: str) -> None:
         repo = key(kind, repo)
@@ -172,6 +197,12 @@ class Handler(BaseHTTPRequestHandler):
             entry = json.loads(line)
             if entry["key"] == "file":
                 files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
+            elif entry["key"] == "lfsFile":
+                files[entry["value"]["path"]] = self.hub.large[entry["value"]["oid"]]
+            elif entry["key"] == "deletedFile":
+                if entry["value"]["path"] not in self.hub.files(repo):
+                    return self.answer(400, {"error": "A file to delete does not exist"})
+                files[entry["value"]["path"]] = None
         self.hub.put(repo, files)
         oid = self.hub.oid(repo)
         return self.answer(body={"commitUrl": f"{self.hub.url}/{repo}/commit/{oid}", "commitOid": oid, "success": True})
@@ -222,6 +253,11 @@ class Handler(BaseHTTPRequestHandler):
     def entries(self, repo: str, revision: str) -> list[dict]:
         return [
             {"type": "file", "path": name, "size": len(content), "oid": git_oid(content)}
+            | (
+                {"lfs": {"oid": sha256(content), "size": len(content), "pointerSize": 134}}
+                if self.hub.is_large(name)
+                else {}
+            )
             for name, content in self.hub.files(repo, revision).items()
         ]
 
@@ -291,6 +327,8 @@ ROUTES = [
     (r"GET /api/whoami-v2", "whoami"),
     (r"POST /api/repos/create", "create"),
     (r"POST /api/validate-yaml", "validate_yaml"),
+    (r"POST /(?P<repo>[^/]+/[^/]+)[.]git/info/lfs/objects/batch", "lfs_batch"),
+    (r"PUT /lfs/(?P<oid>[0-9a-f]{64})", "lfs_put"),
     (rf"POST {REPO}/preupload/(?P<revision>.+)", "preupload"),
     (rf"POST {REPO}/commit/(?P<revision>.+)", "commit"),
     (rf"POST {REPO}/tag/(?P<revision>.+)", "tag"),

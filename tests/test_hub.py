@@ -223,7 +223,7 @@ def test_the_card_says_what_was_measured_and_is_valid(server, tmp_path, source):
     assert results["ciede2000_mean"].metric_value == measured["ciede2000_mean"]["value"]
     assert f"{measured['images']} colored photos" in results["ciede2000_mean"].dataset_name
     assert 'Colorizer.from_pretrained("someone/study", decoder="compact", epoch=3)' in card.text
-    assert f"| 3 | {measured['ciede2000_mean']['value']:.2f} |" in card.text
+    assert f"| 3 | {measured['ciede2000_mean']['value']:.2f} (" in card.text
     unmeasured = ModelCard(server.files("someone/study-depthwise")["README.md"].decode())
     assert unmeasured.data.eval_results is None and "Not measured yet" in unmeasured.text
 
