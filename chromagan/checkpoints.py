@@ -13,20 +13,15 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from chromagan import hub
-from chromagan.config import ModelConfig
+from chromagan.config import read_json
 from chromagan.decoders import DECODERS
-from chromagan.generator import CONFIG_FILE, WEIGHTS_FILE, ChromaGAN
+from chromagan.generator import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, ChromaGAN, read_config, read_network
 
 METRICS_FILE = "metrics.json"
 EPOCH_FOLDER = re.compile(r"epoch-(\d+)")
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that is missing or cannot be used: the message says which, why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -132,17 +127,13 @@ def nearest_checkpoint(source: str | os.PathLike) -> Checkpoint:
 def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:
     """The network of `checkpoint` in float32 on the CPU, in eval mode; every tensor there and none left over."""
     try:
-        config_file = checkpoint.file(CONFIG_FILE)
-        config = ModelConfig.from_dict(read_json(config_file))
-        if config.decoder != checkpoint.decoder:
-            raise CheckpointError(f"{config_file} says decoder {config.decoder!r}, not {checkpoint.decoder!r}")
-        weights = load_file(checkpoint.file(WEIGHTS_FILE))
-        model = ChromaGAN(config)
-        model.load_state_dict(weights, strict=True)
-    except (hub.HubError, OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        first_lines = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {first_lines}") from error
-    return model.eval()
+        config = checkpoint.file(CONFIG_FILE)
+        said = read_config(config).decoder
+        if said != checkpoint.decoder:
+            raise CheckpointError(f"{config} says decoder {said!r}, not {checkpoint.decoder!r}")
+        return read_network(config, checkpoint.file(WEIGHTS_FILE))
+    except (hub.HubError, CheckpointError) as error:
+        raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {error}") from error
 
 
 def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict | None = None) -> None:
@@ -170,17 +161,6 @@ def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict |
         os.replace(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def read_json(path: str | os.PathLike) -> dict:
-    """The object in a JSON file; ValueError, naming the file, where it is damaged."""
-    try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} should hold a JSON object, not a {type(value).__name__}")
-    return value
 
 
 def write_json(path: str | os.PathLike, value) -> None:

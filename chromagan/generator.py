@@ -4,22 +4,28 @@ Vitoria, Raad and Ballester, "ChromaGAN: Adversarial Picture Colorization with S
 Distribution", WACV 2020, section 3. One class serves both presets; ModelConfig holds every difference.
 """
 
-import json
+import os
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub import PyTorchModelHubMixin
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from chromagan.config import ModelConfig
+from chromagan import hub
+from chromagan.config import ModelConfig, read_json
 from chromagan.decoders import FEATURE_CHANNELS, batch_norm, build_decoder, conv3
 from chromagan.trunk import STRIDE, Trunk
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that is missing or cannot be used: the message says which, why and what to do."""
 
 
 class ChromaGAN(
@@ -116,19 +122,73 @@ class ChromaGAN(
             raise ValueError(f"image sides must be multiples of {multiple}, got {height}x{width}")
 
     @classmethod
-    def _from_pretrained(cls, *, model_id, map_location="cpu", strict=True, config=None, **download):
-        # The mixin's own version loads with strict=False and falls back to a pickle; a colorizer with
-        # silently random layers, or with somebody's code in it, is worse than an error.
+    def from_pretrained(cls, source, *, revision=None, map_location="cpu", strict=True, **download):
+        """The network in the folder `source`, or in the Hub repository of that name at `revision`, such as "epoch-900".
+
+        Float32 in eval mode on `map_location`. download: token, cache_dir, force_download and local_files_only of the
+        Hub's client. Raises CheckpointError, one line, within seconds also where the Hub is out of reach; what was
+        downloaded before works without it.
+        """
+        # In place of the mixin's: that one loads with strict=False, falls back to a pickle, drops keys of the config
+        # that it does not know and tries for 23 seconds to reach the Hub. A colorizer with silently random layers, or
+        # with somebody's code in it, is worse than an error.
         if not strict:
             raise ValueError("weights are only loaded strictly: every tensor there, none left over")
-        if Path(model_id).is_dir():
-            paths = [Path(model_id, name) for name in (CONFIG_FILE, WEIGHTS_FILE)]
+        if Path(source).is_dir():
+            paths = [Path(source, name) for name in (CONFIG_FILE, WEIGHTS_FILE)]
+        elif not hub.is_prefix(str(source)):
+            raise CheckpointError(f"no folder {str(source)!r}: give a folder, or a Hub repository owner/name")
         else:
-            paths = [Path(hf_hub_download(model_id, name, **download)) for name in (CONFIG_FILE, WEIGHTS_FILE)]
-        # Read again, because the mixin's reader drops keys that it does not know.
-        model = cls(ModelConfig.from_dict(json.loads(paths[0].read_text())))
-        model.load_state_dict(load_file(paths[1]), strict=True)
-        return model.to(map_location).eval()
+            try:
+                names = (CONFIG_FILE, WEIGHTS_FILE)
+                paths = [hub.download(str(source), revision or "main", name, **download) for name in names]
+            except hub.HubError as error:
+                raise CheckpointError(str(error)) from error
+        return read_network(*paths).to(map_location)
+
+
+def read_config(path: str | os.PathLike) -> ModelConfig:
+    """The ModelConfig in the file `path`; CheckpointError where it is missing, damaged, of a newer or unknown kind."""
+    try:
+        return ModelConfig.from_dict(read_json(path))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: a checkpoint is {CONFIG_FILE} and {WEIGHTS_FILE}") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: {_one_line(error)}") from error
+
+
+def read_network(config: str | os.PathLike, weights: str | os.PathLike) -> ChromaGAN:
+    """The network of a config file and a safetensors file, float32 on the CPU, in eval mode.
+
+    CheckpointError, one line, for each of: a file missing, damaged or cut short; tensors missing, left over or of
+    another shape.
+    """
+    built = read_config(config)
+    try:
+        tensors = load_file(weights)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{weights} is missing: only safetensors are read, never a pickle") from error
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{weights} is damaged or cut short ({_one_line(error)}): fetch it anew") from error
+    try:
+        model = ChromaGAN(built)
+    except Exception as error:  # sizes of every kind that no network has
+        raise CheckpointError(f"{config} describes no network that can be built: {_one_line(error)}") from error
+    expected = model.state_dict()
+    if missing := sorted(expected.keys() - tensors.keys()):
+        raise CheckpointError(f"{weights} lacks {len(missing)} tensors of {len(expected)}, {missing[0]} first")
+    if extra := sorted(tensors.keys() - expected.keys()):
+        raise CheckpointError(f"{weights} has {len(extra)} tensors that its config does not, {extra[0]} first")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            shapes = f"{tuple(tensor.shape)}, not {tuple(expected[name].shape)} as its config has it"
+            raise CheckpointError(f"{weights}: tensor {name} has shape {shapes}")
+    model.load_state_dict(tensors, strict=True)
+    return model.eval()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 class ConvReluNorm(nn.Sequential):

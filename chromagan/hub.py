@@ -15,6 +15,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
+    HfHubHTTPError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -88,25 +89,26 @@ def _tagged_epochs(repo: str) -> list[int]:
     return sorted(int(match[1]) for ref in refs.tags if (match := EPOCH_TAG.fullmatch(ref.name)))
 
 
-def download(repo: str, revision: str, name: str) -> Path:
+def download(repo: str, revision: str, name: str, *, local_files_only: bool = False, **options) -> Path:
     """The file `name` of `repo` at `revision`, from the cache where it is there and whole; HubError without it.
 
     Only JSON and safetensors are ever asked for. A repository that has only a pickle, which can run anybody's code when
-    it is read, is refused by name.
+    it is read, is refused by name. options: those of the client.
     """
     try:
-        return Path(hf_hub_download(repo, name, revision=revision, local_files_only=not reachable()))
+        local = local_files_only or not reachable()
+        return Path(hf_hub_download(repo, name, revision=revision, local_files_only=local, **options))
     except RepositoryNotFoundError as error:
         raise HubError(f"no repository {repo!r} on the Hub; a private one needs a token (hf auth login)") from error
     except RevisionNotFoundError as error:
-        raise HubError(f"{repo} has no tag {revision!r}") from error
+        raise HubError(f"{repo} has no revision {revision!r}; epochs are tags, such as epoch-900") from error
     except LocalEntryNotFoundError as error:
         missing = f"{name} of {repo} ({revision}) was not downloaded before"
-        raise HubError(f"{_unreachable()}, and {missing}: {_remedy()}") from error
+        raise HubError(f"{missing if local_files_only else f'{_unreachable()}, and {missing}'}: {_remedy()}") from error
     except EntryNotFoundError as error:
         raise HubError(f"{repo} ({revision}) has no {name}{_pickle_instead(repo, revision, name)}") from error
     except Exception as error:
-        raise HubError(f"{name} of {repo} ({revision}) could not be downloaded: {_first_line(error)}") from error
+        raise HubError(f"{name} of {repo} ({revision}) did not come from the Hub: {_first_line(error)}") from error
 
 
 def _pickle_instead(repo: str, revision: str, name: str) -> str:
@@ -167,4 +169,6 @@ def _remedy() -> str:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, HfHubHTTPError) and error.response is not None and error.response.status_code == 401:
+        return "it does not take the token: hf auth login, or set HF_TOKEN anew"
     return " ".join(str(error).split())[:200] or type(error).__name__

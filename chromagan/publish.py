@@ -50,7 +50,7 @@ def publish(
             _commit(epochs[-1], repo, epochs)
         if collection:
             _collect(to, [hub.repository(to, decoder) for decoder in {c.decoder: None for c in checkpoints}])
-    except PublishError:
+    except CheckpointError:
         raise
     except Exception as error:  # the network's errors are of many kinds
         raise PublishError(f"the push to {to} stopped: {_reason(error)}; the same command goes on") from error
@@ -70,6 +70,8 @@ def check_access(to: str) -> None:
         refused = isinstance(error, HfHubHTTPError) and error.response.status_code == 401
         reason = "hf auth login, or set HF_TOKEN anew" if refused else _reason(error)
         raise PublishError(f"the Hub does not take the token: {reason}") from error
+    if ((who.get("auth") or {}).get("accessToken") or {}).get("role") == "read":
+        raise PublishError("the token may only read: set HF_TOKEN to one that may write")
     owner, allowed = to.split("/")[0], {who.get("name"), *(group.get("name") for group in who.get("orgs") or [])}
     if owner not in allowed:
         raise PublishError(f"{who.get('name')} may not write to {owner}: its owners are {', '.join(sorted(allowed))}")

@@ -14,7 +14,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlparse
 
-TOKEN, OWNER = "hf_right", "someone"
+TOKEN, READ_TOKEN, OWNER = "hf_right", "hf_reads", "someone"
 
 
 class Hub:
@@ -138,9 +138,11 @@ class Handler(BaseHTTPRequestHandler):
         self.answer()
 
     def whoami(self, content: bytes) -> None:
-        if self.token != TOKEN:
+        if self.token not in (TOKEN, READ_TOKEN):
             return self.answer(401, {"error": "Invalid credentials in Authorization header"})
-        return self.answer(body={"name": OWNER, "type": "user", "orgs": [{"name": "lab"}], "auth": {}})
+        role = "read" if self.token == READ_TOKEN else "write"
+        auth = {"type": "access_token", "accessToken": {"displayName": "a token", "role": role}}
+        return self.answer(body={"name": OWNER, "type": "user", "orgs": [{"name": "lab"}], "auth": auth})
 
     def create(self, content: bytes) -> None:
         wanted = json.loads(content)
@@ -221,6 +223,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer()
 
     def visible(self, repo: str, revision: str | None = None) -> bool:
+        if self.token not in (None, TOKEN, READ_TOKEN):
+            self.answer(401, {"error": "x"}, {"X-Error-Message": "Invalid credentials in Authorization header"})
+            return False
         if repo not in self.hub.repos or (self.hub.repos[repo]["private"] and self.token != TOKEN):
             self.refuse(404 if self.token else 401, "RepoNotFound")
             return False

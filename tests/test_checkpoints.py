@@ -125,14 +125,25 @@ def _edit_weights(folder, change):
         (lambda f: _edit_config(f, decoder="original"), "says decoder 'original'"),
         (lambda f: (f / "config.json").write_text("{"), "is not JSON"),
         (lambda f: (f / "config.json").write_text("[]"), "should hold a JSON object"),
-        (lambda f: (f / "config.json").unlink(), "config.json"),
-        (lambda f: _edit_weights(f, lambda t: t.pop("fusion.0.bias")), "Missing key.*fusion.0.bias"),
-        (lambda f: _edit_weights(f, lambda t: t.update(x=torch.zeros(1))), "Unexpected key.*x"),
-        (lambda f: _edit_weights(f, lambda t: t.update({"fusion.0.bias": torch.zeros(3)})), "size mismatch"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"not safetensors"), "cannot be used"),
+        (lambda f: (f / "config.json").unlink(), "config.json is missing"),
+        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing: only safetensors are read"),
+        (lambda f: _edit_config(f, mid_channels=["a"]), "describes no network that can be built"),
+        (
+            lambda f: _edit_weights(f, lambda t: t.pop("fusion.0.bias")),
+            "lacks 1 tensors of .*, fusion.0.bias",
+        ),
+        (
+            lambda f: _edit_weights(f, lambda t: t.update(x=torch.zeros(1))),
+            "has 1 tensors that .*, x first",
+        ),
+        (
+            lambda f: _edit_weights(f, lambda t: t.update({"fusion.0.bias": torch.zeros(3)})),
+            r"fusion.0.bias has shape \(3,\), not",
+        ),
+        (lambda f: (f / "model.safetensors").write_bytes(b"not safetensors"), "is damaged or cut short"),
         (
             lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-9]),
-            "cannot be used",
+            "is damaged or cut short",
         ),
     ],
 )
