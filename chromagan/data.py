@@ -44,8 +44,8 @@ class Photos:
 def load_photos(data: str, split: str, size: int = 224, limit: int | None = None, keep_gray: bool = False) -> Photos:
     """Decode `split` ("train" or "validation") of `data` to size x size images.
 
-    data: a Hub dataset id, a folder of Parquet files, or a folder of images with or without splits and
-    class subfolders. Photos are resized to `size` on their short side and cropped in the middle.
+    data: a Hub dataset id, with or without @revision, a folder of Parquet files, or a folder of images with or
+    without splits and class subfolders. Photos are resized to `size` on their short side and cropped in the middle.
     limit: N photos spread evenly over the split, which may be sorted by class; counted before gray ones
     (mean chroma below 2) are dropped.
     Raises DataError where there is nothing to read or no color in it.
@@ -112,11 +112,12 @@ def _open(data: str, split: str):
             raise DataError(f"no Parquet files and no images ({', '.join(IMAGE_SUFFIXES)}) in folder {data!r}")
     elif os.path.exists(data):
         raise DataError(f"{data!r} is a file: give a folder of images, a folder of Parquet files or a Hub dataset id")
-    elif data == IMAGENETTE:
-        at = f"hf://datasets/{IMAGENETTE}@{IMAGENETTE_REVISION}/{IMAGENETTE_CONFIG}"
-        builder, source = "parquet", {"data_files": {s: f"{at}/{s}-*.parquet" for s in ("train", "validation")}}
     elif data.count("/") == 1 and not data.startswith((".", "/", "~")):
-        builder, source = data, {}
+        name, _, revision = data.partition("@")
+        builder, source = name, {"revision": revision or None}
+        if name == IMAGENETTE:
+            at = f"hf://datasets/{IMAGENETTE}@{revision or IMAGENETTE_REVISION}/{IMAGENETTE_CONFIG}"
+            builder, source = "parquet", {"data_files": {s: f"{at}/{s}-*.parquet" for s in ("train", "validation")}}
     else:
         raise DataError(f"no folder {data!r}: give a folder of images, a folder of Parquet files or a Hub dataset id")
 
