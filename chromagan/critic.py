@@ -30,6 +30,36 @@ class Critic(nn.Module):
         for layer, conv in enumerate(self.convs):
             if layer:
                 x = F.leaky_relu(x, self.SLOPE)
-            # "Same" padding of an even kernel: 1 + 1 at stride 2, 1 + 2 (the extra one behind) at stride 1.
-            x = conv(F.pad(x, (1, 1, 1, 1) if conv.stride == (2, 2) else (1, 2, 1, 2)))
+            x = conv(F.pad(x, self._padding(conv)))
         return x
+
+    def ab_gradient(self, L: Tensor, ab: Tensor) -> Tensor:
+        """The gradient (B, 2, H, W) of the sum of each image's scores with respect to its ab.
+
+        Equal to autograd's, and differentiable with respect to the weights, by one backward pass instead of two:
+        between the kinks of its LeakyReLUs the critic is linear, so the gradient is a chain of transposed
+        convolutions with the slopes of the forward pass as constant factors, and the forward pass itself needs no
+        graph. That saves 10 of the 60 GFLOP per 224x224 image of the paper's critic update. H and W are multiples of 8.
+        """
+        with torch.no_grad():
+            x = torch.cat([L, ab], dim=1)
+            slopes = []
+            for conv in self.convs[:-1]:
+                x = conv(F.pad(x, self._padding(conv)))
+                slopes.append(torch.full_like(x, self.SLOPE).masked_fill_(x > 0, 1))
+                x = F.leaky_relu(x, self.SLOPE)
+        gradient = torch.ones_like(x[:, :1])  # of the sum with respect to the scores, which have the last map's size
+        for layer in reversed(range(len(self.convs))):
+            conv = self.convs[layer]
+            weight = conv.weight if layer else conv.weight[:, 1:]  # of the input, ab alone
+            gradient = F.conv_transpose2d(gradient, weight, stride=conv.stride, padding=1)
+            if conv.stride == (1, 1):  # the extra padding behind
+                gradient = gradient[..., :-1, :-1]
+            if layer:
+                gradient = gradient * slopes[layer - 1]
+        return gradient
+
+    @staticmethod
+    def _padding(conv: nn.Conv2d) -> tuple[int, int, int, int]:
+        """ "Same" padding of an even kernel: 1 + 1 at stride 2, 1 + 2 (the extra one behind) at stride 1."""
+        return (1, 1, 1, 1) if conv.stride == (2, 2) else (1, 2, 1, 2)

@@ -74,6 +74,12 @@ def load_photos(data: str, split: str, size: int = 224, limit: int | None = None
     return Photos(images[colored], gray_dropped=int((~colored).sum()))
 
 
+def count_photos(data: str, split: str, limit: int | None = None) -> int:
+    """How many photos `load_photos` would decode, gray ones included; DataError where there is nothing to read."""
+    count = len(_open(data, split))
+    return count if limit is None else min(limit, count)
+
+
 def kept(folder: Path, name: str, images: Tensor, maker: str, make: Callable[[Tensor], dict[str, Tensor]]):
     """The tensors `make(images)`, computed once: read from `folder` where they were kept before.
 

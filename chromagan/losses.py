@@ -45,7 +45,9 @@ def class_loss(class_logits: Tensor, class_target: Tensor) -> Tensor:
     return F.kl_div(class_logits.log_softmax(dim=1), class_target, reduction="batchmean")
 
 
-def gradient_penalty(critic: nn.Module, L: Tensor, ab: Tensor, ab_pred: Tensor, mix: Tensor) -> Tensor:
+def gradient_penalty(
+    critic: nn.Module, L: Tensor, ab: Tensor, ab_pred: Tensor, mix: Tensor, explicit: bool = True
+) -> Tensor:
     """Mean over images of (||gradient|| - 1)^2 on random mixtures (Gulrajani et al. 2017, eq. 3).
 
     The gradient is that of the *sum* of one image's patch scores with respect to the mixed ab, and its norm
@@ -54,9 +56,15 @@ def gradient_penalty(critic: nn.Module, L: Tensor, ab: Tensor, ab_pred: Tensor, 
 
     L (B, 1, H, W), ab and ab_pred (B, 2, H, W): loss units, detached.
     mix: (B, 1, 1, 1), uniform in [0, 1], the share of the true ab. L is shared, never mixed.
+    explicit: use `critic.ab_gradient`, which is equal and cheaper; otherwise differentiate the critic twice.
+    The norm is taken in float32 even where the critic's convolutions run in bfloat16.
     """
-    mixed = (mix * ab + (1 - mix) * ab_pred).requires_grad_(True)
-    scores = critic(L, mixed)
-    # Scores of one image depend on that image alone, so the gradient of the batch's sum is each image's own.
-    (gradient,) = torch.autograd.grad(scores.sum(), mixed, create_graph=True)
+    mixed = mix * ab + (1 - mix) * ab_pred
+    if explicit:
+        gradient = critic.ab_gradient(L, mixed)
+    else:
+        mixed.requires_grad_(True)
+        # Scores of one image depend on that image alone, so the gradient of the batch's sum is each image's own.
+        (gradient,) = torch.autograd.grad(critic(L, mixed).sum(), mixed, create_graph=True)
+    gradient = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
     return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()

@@ -89,7 +89,7 @@ class Teacher(nn.Module):
     def train(self, mode: bool = True) -> "Teacher":
         return super().train(False)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward(self, L_norm: Tensor) -> Tensor:
         """L_norm (B, 1, H, W) -> probabilities (B, 1000), rows sum to 1."""
         return self.classifier(self.gray(L_norm)).softmax(dim=1)

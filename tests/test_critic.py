@@ -1,7 +1,9 @@
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from chromagan import losses
 from chromagan.critic import Critic
 
 
@@ -44,8 +46,6 @@ def test_images_of_a_batch_do_not_mix():
 
 
 def test_a_gradient_reaches_every_parameter_through_loss_and_penalty():
-    from chromagan import losses
-
     torch.manual_seed(0)
     critic = Critic(width=4)
     L, ab, fake = torch.rand(2, 1, 32, 32), torch.rand(2, 2, 32, 32), torch.rand(2, 2, 32, 32)
@@ -57,3 +57,20 @@ def test_a_gradient_reaches_every_parameter_through_loss_and_penalty():
     losses.wasserstein_loss(critic(L, fake), critic(L, ab)).backward()
     assert all(p.grad.abs().sum() > 0 for name, p in critic.named_parameters() if name != "convs.4.bias")
     assert critic.convs[4].bias.grad.abs().sum() < 1e-6  # it moves real and fake alike
+
+
+@pytest.mark.parametrize("size", [(64, 64), (32, 48)])
+def test_the_explicit_gradient_is_autograds_and_so_is_its_own_gradient(size):
+    torch.manual_seed(0)
+    critic = Critic(width=6).double()
+    L, ab, fake = (torch.rand(3, channels, *size, dtype=torch.float64) for channels in (1, 2, 2))
+    mixed = ab.clone().requires_grad_(True)
+    (expected,) = torch.autograd.grad(critic(L, mixed).sum(), mixed)
+    assert torch.allclose(critic.ab_gradient(L, ab), expected, rtol=1e-10, atol=1e-14)
+
+    mix, kernels = torch.rand(3, 1, 1, 1, dtype=torch.float64), [conv.weight for conv in critic.convs]
+    explicit = losses.gradient_penalty(critic, L, ab, fake, mix, explicit=True)
+    twice = losses.gradient_penalty(critic, L, ab, fake, mix, explicit=False)
+    assert explicit.item() == pytest.approx(twice.item(), rel=1e-12)
+    for ours, autograds in zip(*(torch.autograd.grad(value, kernels) for value in (explicit, twice)), strict=True):
+        assert torch.allclose(ours, autograds, rtol=1e-9, atol=1e-14)

@@ -30,7 +30,7 @@ def test_penalty_of_a_linear_critic_in_closed_form(slope):
     """(slope - 1)^2: the gradient is that of the sum of the 16 patch scores. Their mean gives (slope/16 - 1)^2."""
     L, ab, fake = pair()
     critic = LinearCritic(slope, (2, 32, 32))
-    penalty = losses.gradient_penalty(critic, L, ab, fake, torch.rand(3, 1, 1, 1, dtype=torch.float64))
+    penalty = losses.gradient_penalty(critic, L, ab, fake, torch.rand(3, 1, 1, 1, dtype=torch.float64), explicit=False)
     assert penalty.item() == pytest.approx((slope - 1) ** 2, abs=1e-9)
 
 
@@ -43,7 +43,7 @@ def test_penalty_is_taken_at_the_mixture_with_L_shared():
         return mixed.square().sum(dim=1, keepdim=True) / 2
 
     mix = torch.tensor([0.25, 1.0], dtype=torch.float64).view(2, 1, 1, 1)
-    penalty = losses.gradient_penalty(critic, L, ab, fake, mix)
+    penalty = losses.gradient_penalty(critic, L, ab, fake, mix, explicit=False)
     assert torch.equal(seen["L"], L)
     assert torch.allclose(seen["mixed"][0], 0.25 * ab[0] + 0.75 * fake[0]) and torch.allclose(seen["mixed"][1], ab[1])
     norms = torch.stack([seen["mixed"][i].norm() for i in range(2)])  # the gradient of |x|^2 / 2 is x
@@ -54,7 +54,9 @@ def test_penalty_can_be_differentiated_again():
     L, ab, fake = pair()
     weight = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
     fixed = LinearCritic(1.0, (2, 32, 32))
-    penalty = losses.gradient_penalty(lambda L, ab: weight * fixed(L, ab), L, ab, fake, torch.full((3, 1, 1, 1), 0.5))
+    penalty = losses.gradient_penalty(
+        lambda L, ab: weight * fixed(L, ab), L, ab, fake, torch.full((3, 1, 1, 1), 0.5), explicit=False
+    )
     penalty.backward()
     assert weight.grad.item() == pytest.approx(2 * (3 - 1))  # d/dw (w - 1)^2
 

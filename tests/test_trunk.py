@@ -74,3 +74,8 @@ def test_weights_that_cannot_be_had_are_one_line(monkeypatch):
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(PretrainedWeightsError, match="ImageNet weights of vgg16.tv_in1k could not be fetched"):
         imagenet_classifier("vgg16.tv_in1k")
+
+
+def test_the_teachers_distributions_may_be_learned_from():
+    """Not inference tensors, which a loss cannot be differentiated through."""
+    assert not build_teacher(LITE)(torch.rand(1, 1, 64, 64)).is_inference()

@@ -1,14 +1,40 @@
 """Options of the training script: one dataclass, its presets, and the command line made from it."""
 
 import argparse
+import math
 import os
-from dataclasses import MISSING, dataclass, field, fields
+import re
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from chromagan.config import PRESETS as MODEL_PRESETS
 from chromagan.config import ModelConfig
 from chromagan.decoders import DECODERS
+
+CHOICES = {
+    "decoder": tuple(DECODERS),
+    "preset": tuple(MODEL_PRESETS),
+    "precision": ("auto", "bf16", "fp32"),
+    "compile": ("auto", "on", "off"),
+}
+NOT_NEGATIVE = (
+    "epochs",
+    "limit_train",
+    "limit_validation",
+    "samples",
+    "ema_decay",
+    "adversarial_weight",
+    "class_weight",
+)
+POSITIVE = (
+    "batch_size", "lr", "critic_lr", "color_weight", "penalty_weight", "critic_width", "log_every", "state_every",
+)  # fmt: skip
+# May differ between a run and its resumption: they say how far, where, what is watched; not what is computed.
+FREE_ON_RESUME = frozenset({
+    "resume", "data", "output_dir", "epochs", "save_epochs", "limit_validation", "samples", "log_every", "state_every",
+    "tensorboard", "cache_dir", "push_to_hub",
+})  # fmt: skip
 
 
 def option(default: Any, help: str) -> Any:
@@ -34,7 +60,8 @@ class TrainConfig:
     save_epochs: list[int] = option(
         [], "epochs to save; 0 is before training, the last is always saved. None given: 0, both thirds and the last"
     )
-    resume: bool = option(False, "go on from the last completed epoch of the run in --output-dir")
+    resume: bool = option(False, "go on from the last complete state of the run in --output-dir")
+    push_to_hub: str = option("", "Hub prefix owner/name: every saved epoch is also pushed, to owner/name-<decoder>")
 
     limit_train: int = option(0, "train on N images, spread evenly over the data, only; 0 is all")
     limit_validation: int = option(256, "images of the quick validation at every saved epoch; 0 is none")
@@ -59,21 +86,40 @@ class TrainConfig:
 
     seed: int = option(0, "of initial weights, data order, windows and flips")
     log_every: int = option(20, "steps between two JSON lines of the log")
+    state_every: int = option(
+        500, "steps between two states to --resume from; one is also kept at the end and on SIGTERM"
+    )
+    tensorboard: bool = option(False, "also log to TensorBoard, under <output-dir>/<decoder>/tensorboard")
+    samples: int = option(
+        6, "validation photos colored at every saved epoch, in <output-dir>/<decoder>/samples; 0: none"
+    )
     cache_dir: str = option(
         os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "chromagan"),
         "where the teacher's distributions and a frozen trunk's features are kept",
     )
 
+    # What makes a step fast; train/benchmark.py shows what each brings.
+    precision: str = option("auto", "fp32, bf16, or auto: bf16 where the hardware multiplies it natively")
+    compile: str = option("auto", "on, off, or auto: compile the generator on CUDA, where that pays")
+    channels_last: bool = option(True, "keep images and kernels channels last in memory")
+    fused_adam: bool = option(True, "update the weights in one fused kernel")
+    keep_teacher: bool = option(True, "compute the teacher's distributions once and keep them; without, at every step")
+    keep_features: bool = option(True, "compute a frozen trunk's features once and keep them; without, at every step")
+    share_forward: bool = option(True, "one forward of the generator serves both updates; without, it runs for each")
+    explicit_penalty: bool = option(
+        True, "the penalty's gradient as transposed convolutions; without, the critic is differentiated twice"
+    )
+
     def __post_init__(self):
-        if self.decoder not in DECODERS:
-            raise ValueError(f"unknown --decoder {self.decoder!r}; choose from {', '.join(DECODERS)}")
-        if self.preset not in MODEL_PRESETS:
-            raise ValueError(f"unknown --preset {self.preset!r}; choose from {', '.join(MODEL_PRESETS)}")
-        for name in ("epochs", "limit_train", "limit_validation", "ema_decay", "adversarial_weight", "class_weight"):
-            self._require(getattr(self, name) >= 0, name, "0 or more")
-        for name in ("batch_size", "lr", "critic_lr", "color_weight", "penalty_weight", "critic_width", "log_every"):
-            self._require(getattr(self, name) > 0, name, "more than 0")
+        for name, choices in CHOICES.items():
+            self._require(getattr(self, name) in choices, name, f"one of {', '.join(choices)}")
+        for name in NOT_NEGATIVE:
+            self._require(0 <= getattr(self, name) < math.inf, name, "0 or more")
+        for name in POSITIVE:
+            self._require(0 < getattr(self, name) < math.inf, name, "more than 0")
         self._require(0 <= self.beta1 < 1, "beta1", "in [0, 1)")
+        if self.push_to_hub:
+            self._require(re.fullmatch(r"[\w.-]+/[\w.-]+", self.push_to_hub) is not None, "push_to_hub", "owner/name")
         self._require(self.ema_decay < 1, "ema_decay", "below 1")
         self._require(
             all(0 <= epoch <= self.epochs for epoch in self.save_epochs), "save_epochs", f"in 0..{self.epochs}"
@@ -88,6 +134,16 @@ class TrainConfig:
     def _require(self, holds: bool, name: str, expected: str) -> None:
         if not holds:
             raise ValueError(f"--{name.replace('_', '-')} must be {expected}, got {getattr(self, name)}")
+
+    def differs_from(self, earlier: dict[str, Any]) -> str | None:
+        """The first option that cannot change when a run goes on, as a sentence; None where all agree.
+
+        earlier: the options of the run as its train.json has them.
+        """
+        for name, value in asdict(self).items():
+            if name not in FREE_ON_RESUME and earlier.get(name, value) != value:
+                return f"--{name.replace('_', '-')} is {value}, but the run was begun with {earlier[name]}"
+        return None
 
     @property
     def saved_epochs(self) -> set[int]:

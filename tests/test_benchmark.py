@@ -1,0 +1,73 @@
+"""The benchmark: runs for real, small, and its counts are those of closed forms."""
+
+import json
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from train.benchmark import PLAIN, Flops, TrainingRun, main, medians, parse_args, peak_memory, train_config
+
+
+def test_flops_of_a_convolution_its_gradient_and_the_gradients_gradient():
+    convolution = nn.Conv2d(3, 8, 3, padding=1)
+    x = torch.rand(2, 3, 16, 16, requires_grad=True)
+    forward = 2 * 2 * 16 * 16 * 3 * 8 * 9
+    with Flops() as counted:
+        y = convolution(x)
+    assert counted.total == forward
+    with Flops() as counted:
+        (gradient,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+    assert counted.total == forward
+    with Flops() as counted:
+        gradient.square().sum().backward()
+    assert counted.total >= 3 * forward
+
+
+def test_medians_of_ways_run_in_turn():
+    order = []
+    seconds = medians({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, torch.device("cpu"), 3)
+    assert order == ["a", "b"] * 5 and set(seconds) == {"a", "b"} and all(s >= 0 for s in seconds.values())
+
+
+def test_peak_memory_sees_what_is_freed_again():
+    def way():
+        torch.ones(64 * 2**18).sum()  # 64 MB
+
+    measured = peak_memory(way, torch.device("cpu"))
+    assert measured is None or 50 < measured < 200
+
+
+def test_a_small_benchmark_for_real(tmp_path, capsys):
+    out = tmp_path / "bench.json"
+    arguments = ["--decoders", "depthwise", "--batch-size", "2", "--crop", "32", "--repeats", "1", "--soak", "20"]
+    main(parse_args([*arguments, "--json", str(out)]))
+    results = json.loads(out.read_text())
+    (training,) = results["training"]
+    assert training["plain"]["gflop_per_image"] > 2 * training["fast"]["gflop_per_image"] > 0
+    assert training["speedup"] == pytest.approx(
+        training["plain"]["seconds_per_step"] / training["fast"]["seconds_per_step"]
+    )
+    assert (
+        set(results["switches"]["lite"]) == set(PLAIN) - {"compile", "precision"}
+        or "precision" in results["switches"]["lite"]
+    )
+    assert results["inference"][0]["parameters"] > 1e6 and [line["steps"] for line in results["soak"]] == list(
+        range(2, 21, 2)
+    )
+    printed = capsys.readouterr().out
+    assert "lite depthwise" in printed and "input pipeline" in printed
+
+
+def test_the_plain_way_is_a_valid_config_of_the_same_run():
+    config = train_config("lite", "compact", parse_args(["--batch-size", "2", "--crop", "32"]))
+    run = TrainingRun(config, Accelerator(cpu=True))
+    run.run()
+    assert run.done == 1 and all(p.isfinite().all() for p in run.generator.parameters())
+
+
+def test_nonsense_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse_args(["--crop", "100"])
+    assert stop.value.code == 2 and "--crop must be a multiple of 16" in capsys.readouterr().err

@@ -1,0 +1,218 @@
+"""One training step: the critic's update, then the generator's (Vitoria et al. 2020, algorithm 1).
+
+Every way in which a step is made fast has a switch in TrainConfig; train/benchmark.py shows what each brings.
+"""
+
+import contextlib
+from types import SimpleNamespace
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from timm.layers import BatchNormAct2d
+from torch import Tensor, nn
+
+from chromagan import losses
+from chromagan.critic import Critic
+from chromagan.generator import ChromaGAN
+from chromagan.trunk import Trunk
+from train.batches import Batch, cut
+from train.config import TrainConfig
+
+
+class GeneratorForward(nn.Module):
+    """What a generator computes in training, as the one `forward` that accelerate wraps."""
+
+    def __init__(self, generator: ChromaGAN):
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, L: Tensor, stages: list[Tensor] | None, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """-> ab_pred (B, 2, h, w) of each image's window, class_logits (B, K).
+
+        L (B, 1, h, w): lightness of the windows, for a trunk that trains.
+        stages: the whole images' kept features of a frozen trunk, in place of L. `rows` (B, h/8) and `columns`
+        (B, w/8), in cells, cut the windows behind the global branch: the class of a whole image colors its part.
+        """
+        if stages is None:
+            merged, flat = self.generator.features(L)
+        else:
+            merged = Trunk.merge(stages)
+            flat = self.generator.flatten(self.generator.global_map(merged))
+            if rows.shape[1] < merged.shape[-2] or columns.shape[1] < merged.shape[-1]:
+                merged = cut(merged.movedim(1, -1), torch.arange(len(merged), device=rows.device), rows, columns)
+        return self.generator.color(merged, flat), self.generator.class_head(flat)
+
+
+class CriticLoss(nn.Module):
+    """What a critic computes in its own update, as the one `forward` that accelerate wraps."""
+
+    def __init__(self, critic: Critic, explicit_penalty: bool):
+        super().__init__()
+        self.critic, self.explicit_penalty = critic, explicit_penalty
+
+    def forward(self, L: Tensor, ab: Tensor, ab_pred: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
+        """L, ab, ab_pred in loss units, ab_pred detached; mix (B, 1, 1, 1) -> Wasserstein loss, penalty."""
+        fake, real = self.critic(torch.cat([L, L]), torch.cat([ab_pred, ab])).float().chunk(2)
+        penalty = losses.gradient_penalty(self.critic, L, ab, ab_pred, mix, self.explicit_penalty)
+        return losses.wasserstein_loss(fake, real), penalty
+
+
+class GlobalBatchNorm(nn.BatchNorm2d):
+    """Batch norm whose statistics in training are those of all processes' images together.
+
+    With it, N processes take the step that one would with the same global batch. (torch's SyncBatchNorm does the
+    same, on GPUs only.) Every process must hold equally many images, as it does here.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return nn.BatchNorm2d.forward(self, x)
+        processes = dist.get_world_size()
+        wide = x.to(self.weight.dtype)  # statistics of bfloat16 are taken in float32
+        mean = _SumOverProcesses.apply(wide.mean(dim=(0, 2, 3))) / processes
+        centered = wide - mean[:, None, None]
+        variance = _SumOverProcesses.apply(centered.square().mean(dim=(0, 2, 3))) / processes
+        with torch.no_grad():
+            count = processes * x.numel() / x.shape[1]
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        scale = (variance + self.eps).rsqrt() * self.weight
+        return (centered * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+    @classmethod
+    def convert(cls, module: nn.Module) -> None:
+        """Make every batch norm inside `module` one of these, in place; its parameters stay the same tensors."""
+        for child in module.modules():
+            if type(child) in (nn.BatchNorm2d, BatchNormAct2d):
+                child.__class__ = cls if type(child) is nn.BatchNorm2d else GlobalBatchNormAct
+
+
+class GlobalBatchNormAct(GlobalBatchNorm, BatchNormAct2d):
+    """The same for timm's batch norm with its activation, in a trunk that trains."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.drop(GlobalBatchNorm.forward(self, x)))
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """All-reduce in both directions: every process's statistics touch every process's loss."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+def prepare(
+    generator: ChromaGAN, critic: Critic, config: TrainConfig, accelerator: Accelerator
+) -> tuple[SimpleNamespace, SimpleNamespace]:
+    """The networks and optimizers of `train_step`, on the device and shared by all processes."""
+    if accelerator.num_processes > 1:
+        GlobalBatchNorm.convert(generator)
+    nets = SimpleNamespace(generator=GeneratorForward(generator), critic=CriticLoss(critic, config.explicit_penalty))
+    memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
+    for net in (nets.generator, nets.critic):
+        net.to(accelerator.device, memory_format=memory_format)
+    optimizers = SimpleNamespace(
+        generator=_adam(generator, config.lr, config), critic=_adam(critic, config.critic_lr, config)
+    )
+    if config.compile == "on" or (config.compile == "auto" and accelerator.device.type == "cuda"):
+        nets.generator.compile()  # not the critic, which may be differentiated twice: that cannot be compiled
+    nets.generator, nets.critic, optimizers.generator, optimizers.critic = accelerator.prepare(
+        nets.generator, nets.critic, optimizers.generator, optimizers.critic
+    )
+    return nets, optimizers
+
+
+def _adam(module: nn.Module, lr: float, config: TrainConfig) -> torch.optim.Adam:
+    trained = [p for p in module.parameters() if p.requires_grad]
+    return torch.optim.Adam(trained, lr, betas=(config.beta1, 0.999), fused=config.fused_adam or None)
+
+
+def autocast(device: torch.device, precision: str):
+    """bfloat16 convolutions and products where `precision` is "bf16"; what must not lose digits stays float32."""
+    if precision != "bf16":
+        return contextlib.nullcontext()
+    # No cache: a weight that was cast under no_grad, as in Critic.ab_gradient, would be found there without its graph.
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+
+def train_step(
+    batch: Batch, nets: SimpleNamespace, optimizers: SimpleNamespace, config: TrainConfig, accelerator: Accelerator,
+    norms: bool = False,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Update the critic once, then the generator once; return the detached, unweighted loss terms.
+
+    nets.generator: a GeneratorForward; nets.critic: a CriticLoss. optimizers: of both, by the same names.
+    norms: also return the norms at ab_pred of the gradients of the weighted color and adversarial terms.
+    Nothing here waits for the device.
+    """
+    mixed_precision = autocast(batch.L.device, config.precision)
+    inputs = batch.L, batch.stages, batch.rows, batch.columns
+    L, ab = losses.loss_units(batch.L, batch.ab)
+    with mixed_precision:
+        ab_pred, class_logits = nets.generator(*inputs)
+    _, ab_pred = losses.loss_units(batch.L, ab_pred.float())
+    if config.share_forward:  # one forward serves both updates
+        fake = ab_pred.detach()
+    else:
+        with mixed_precision, torch.no_grad():
+            fake = losses.loss_units(batch.L, nets.generator(*inputs)[0].float())[1]
+
+    # Critic: Wasserstein loss with gradient penalty.
+    with mixed_precision:
+        wasserstein, penalty = nets.critic(L, ab, fake, batch.mix)
+    optimizers.critic.zero_grad()
+    accelerator.backward(wasserstein + config.penalty_weight * penalty)
+    optimizers.critic.step()
+
+    # Generator, scored by the critic just updated. The critic's weights are held, not its graph: the gradient
+    # flows through it to ab_pred.
+    critic = accelerator.unwrap_model(nets.critic).critic.requires_grad_(False)
+    with mixed_precision:
+        scores = critic(L, ab_pred).float()
+    color_term = losses.color_loss(ab_pred, ab)
+    adversarial = losses.adversarial_loss(scores)
+    semantic = losses.class_loss(class_logits.float(), batch.class_target)
+    terms = dict(color=color_term, adversarial=adversarial, semantic=semantic, wasserstein=wasserstein, penalty=penalty)
+    weighted_color, weighted_adversarial = config.color_weight * color_term, config.adversarial_weight * adversarial
+    if norms:
+        for name, term in (("color", weighted_color), ("adversarial", weighted_adversarial)):
+            (gradient,) = torch.autograd.grad(term, ab_pred, retain_graph=True)
+            terms[f"{name}_grad_norm"] = gradient.norm()
+    optimizers.generator.zero_grad()
+    accelerator.backward(weighted_color + weighted_adversarial + config.class_weight * semantic)
+    optimizers.generator.step()
+    critic.requires_grad_(True)
+    return {name: term.detach() for name, term in terms.items()}
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Move `average` toward `model`, buffers included; early steps move it faster, so that it forgets its start."""
+    decay = min(decay, (1 + step) / (10 + step))
+    pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
+    floats = [(old, new) for old, new in pairs if old.is_floating_point()]
+    torch._foreach_lerp_([old for old, _ in floats], [new for _, new in floats], 1 - decay)
+    for old, new in pairs:
+        if not old.is_floating_point():
+            old.copy_(new)
+
+
+def resolve_precision(wanted: str, device: torch.device) -> str:
+    """ "auto" is bf16 on hardware that multiplies bfloat16 natively, else fp32."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    units = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return "bf16" if device.type == "cpu" and units else "fp32"

@@ -1,0 +1,225 @@
+"""The whole paper in one command: train every decoder, save the epochs, measure them all, write the report.
+
+    python train/study.py --data frgfm/imagenette --epochs 900 --output-dir runs/study
+
+Runs train.py for each decoder, on as many GPUs as there are, one decoder each, then evaluate.py over what was saved.
+The command goes on where it was cut off: finished decoders are left as they are, the others resume. Options that are
+not listed here are those of train.py, and hold for every decoder.
+"""
+
+import argparse
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
+
+import torch
+
+from chromagan.checkpoints import CheckpointError, list_checkpoints
+from chromagan.data import DataError, count_photos
+from chromagan.decoders import DECODERS
+from train.config import TrainConfig, parse_config
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Run:
+    """One decoder's part of the study."""
+
+    config: TrainConfig
+    flags: list[str]  # of train.py
+    begun: bool
+    epochs_done: int  # as the log tells; saved epochs and states may be a little behind
+
+    @property
+    def finished(self) -> bool:
+        return self.config.saved_epochs <= _saved_epochs(self.config)
+
+
+def plan(decoders: list[str], flags: list[str]) -> list[Run]:
+    """The runs of the study and how far each is. A wrong flag ends the program, before any work."""
+    runs = []
+    for decoder in decoders:
+        own = ["--decoder", decoder, *flags]
+        config = parse_config(own)
+        begun = (config.run_dir / "train.json").exists()
+        runs.append(Run(config, own, begun, _epochs_done(config.run_dir / "log.jsonl")))
+    return runs
+
+
+def _saved_epochs(config: TrainConfig) -> set[int]:
+    try:
+        return {c.epoch for c in list_checkpoints(config.output_dir) if c.decoder == config.decoder}
+    except CheckpointError:  # nothing there yet
+        return set()
+
+
+def _epochs_done(log: Path) -> int:
+    try:
+        return int(json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["epoch"])
+    except (OSError, ValueError, KeyError, IndexError):
+        return 0
+
+
+def describe(runs: list[Run], images: int, workers: int) -> str:
+    """The plan, a line for each decoder, with the time that a few steps on made images let expect."""
+    from accelerate import Accelerator
+
+    from train.benchmark import TrainingRun, medians
+
+    accelerator = Accelerator(mixed_precision="no")
+    lines, total = [], 0.0
+    for run in runs:
+        left = 0 if run.finished else run.config.epochs - run.epochs_done
+        seconds = 0.0
+        if left:
+            trial = TrainingRun(run.config, accelerator)
+            step = medians({"step": trial.run}, accelerator.device, 3)["step"]
+            seconds = left * (images // run.config.batch_size or 1) * step
+        total += seconds
+        state = "finished" if run.finished else f"epochs {run.epochs_done} to {run.config.epochs}, {_hours(seconds)}"
+        saves = " ".join(map(str, sorted(run.config.saved_epochs)))
+        lines.append(f"{DECODERS[run.config.decoder].label}: {state}; saves {saves}")
+    at_once = f"{workers} decoders at once" if workers > 1 else "one decoder after the other"
+    lines.append(
+        f"{images:,} images, {at_once}: about {_hours(total / workers)} of training, to which comes the measuring of "
+        f"{sum(len(run.config.saved_epochs) for run in runs)} checkpoints"
+    )
+    return "\n".join(lines)
+
+
+def _hours(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{max(minutes, 1)} min"
+
+
+class Processes:
+    """Children of the study: a signal that would end it goes to them first, so that each saves its state."""
+
+    def __init__(self):
+        self.running: set[subprocess.Popen] = set()
+        self.stopped = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number, frame) -> None:
+        self.stopped = True
+        for process in list(self.running):
+            process.send_signal(number)
+
+    def run(self, command: list[str], environment: dict[str, str], log: Path | None = None) -> int:
+        """Exit status; output goes to the terminal, or to `log` where several run at once."""
+        with open(log, "ab") if log else _Terminal() as output:
+            process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output)
+            self.running.add(process)
+            try:
+                return process.wait()
+            finally:
+                self.running.discard(process)
+
+
+class _Terminal:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error) -> None:
+        pass
+
+
+def train(runs: list[Run], workers: int, gpus: int, processes: Processes) -> list[str]:
+    """Train what is not finished, `workers` decoders at a time; the names of those that failed."""
+    waiting: queue.SimpleQueue[Run] = queue.SimpleQueue()
+    for run in runs:
+        if not run.finished:
+            waiting.put(run)
+    failed = []
+
+    def work(worker: int) -> None:
+        while not processes.stopped:
+            try:
+                run = waiting.get_nowait()
+            except queue.Empty:
+                return
+            folder = Path(run.config.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            log = folder / f"{run.config.decoder}.txt" if workers > 1 else None
+            print(f"{run.config.decoder}: {'going on' if run.begun else 'starting'}" + (f", see {log}" if log else ""))
+            environment = {"CUDA_VISIBLE_DEVICES": _visible(worker)} if gpus > 1 else {}
+            command = [sys.executable, str(ROOT / "train" / "train.py"), *run.flags]
+            status = processes.run([*command, "--resume"] if run.begun else command, environment, log)
+            if (status or not run.finished) and not processes.stopped:
+                failed.append(run.config.decoder)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():  # a join without end would hold back the signals
+            thread.join(0.2)
+    return failed
+
+
+def _visible(worker: int) -> str:
+    """The name of the worker's GPU, where the caller may have narrowed the choice already."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[worker] if visible else str(worker)
+
+
+def main(args: argparse.Namespace, flags: list[str]) -> int:
+    runs = plan(args.decoders, flags)
+    config = runs[0].config
+    images = count_photos(config.data, "train", config.limit_train or None)
+    gpus = torch.cuda.device_count()
+    workers = max(1, min(gpus, len(runs)))
+    if args.dry_run:
+        print(describe(runs, images, workers))
+        return 0
+    processes = Processes()
+    failed = train(runs, workers, gpus, processes)
+    if processes.stopped:
+        print("study.py: stopped; the same command goes on", file=sys.stderr)
+        return 130
+    if failed:
+        print(f"study.py: not finished: {', '.join(failed)}; mended, the same command goes on", file=sys.stderr)
+        return 1
+    evaluate = [sys.executable, str(ROOT / "train" / "evaluate.py"), "--source", config.output_dir, "--write-metrics"]
+    evaluate += ["--data", config.data, "--output-dir", str(Path(config.output_dir, "report"))]
+    evaluate += ["--limit", str(args.limit)] if args.limit else []
+    return processes.run(evaluate, {})
+
+
+def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
+    """The study's own options, and the rest, which are train.py's."""
+
+    def count(text: str) -> int:
+        if not text.isdecimal() or int(text) < 1:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+        return int(text)
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
+    parser.add_argument("--decoders", nargs="+", choices=DECODERS, default=list(DECODERS), help="default: all")
+    parser.add_argument("--limit", type=count, help="measure on N validation photos only")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan with the time that it will take")
+    args, flags = parser.parse_known_args(argv)
+    for own in ("--decoder", "--resume"):
+        if any(flag == own or flag.startswith(own + "=") for flag in flags):
+            parser.error(f"{own} is for train.py alone: give --decoders; a study goes on by itself")
+    return args, flags
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(*parse_args()))
+    except (DataError, OSError) as error:
+        sys.exit(f"study.py: {error}")

@@ -1,0 +1,116 @@
+"""Watching a run and stopping it: the log, the means of the loss terms, and signals."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from torch import Tensor
+
+
+class TrainingError(RuntimeError):
+    """The run cannot start or go on: the message says why."""
+
+
+class Log:
+    """log.jsonl: one object a line. A resumed run drops the lines of steps that it takes again."""
+
+    def __init__(self, path: Path, step: int):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        beside = path.with_suffix(".part")
+        beside.write_text("".join(kept), encoding="utf-8")
+        os.replace(beside, path)
+        self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (for the length of the run)
+
+    def write(self, line: dict) -> None:
+        self.file.write(json.dumps(line) + "\n")
+        self.file.flush()
+
+
+class Meter:
+    """Sums the loss terms on the device, so that nothing waits for it between two readings."""
+
+    def __init__(self, accelerator: Accelerator, step: int):
+        self.accelerator = accelerator
+        self._start(step)
+
+    def _start(self, step: int) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.bad: dict[str, Tensor] = {}  # the first step at which a term was not finite; 0 for none
+        self.since, self.time = step, time.perf_counter()
+
+    def add(self, step: int, terms: dict[str, Tensor]) -> None:
+        for name, term in terms.items():
+            bad = torch.where(term.isfinite(), 0, step)
+            if name in self.sums:
+                self.sums[name] += term
+                self.counts[name] += 1
+                self.bad[name] = torch.where(self.bad[name] > 0, self.bad[name], bad)
+            else:
+                self.sums[name], self.counts[name], self.bad[name] = term.clone(), 1, bad
+
+    def require_finite(self) -> None:
+        """TrainingError, naming the term and the step, if any was not finite since the last reading. Waits."""
+        names = list(self.bad)
+        steps = self.accelerator.gather(torch.stack([self.bad[name] for name in names])[None]).tolist()
+        found = [(step, name) for of_process in steps for name, step in zip(names, of_process) if step]
+        if found:
+            step, name = min(found, key=lambda pair: pair[0])
+            raise TrainingError(f"the {name} term is not finite at step {step}: lower --lr or --critic-lr")
+
+    def read(self, step: int, batch_size: int) -> dict[str, float]:
+        """Means since the last reading, over all processes, and images/s. Waits for the device."""
+        self.require_finite()
+        means = torch.stack([self.sums[name] / count for name, count in self.counts.items()])
+        values = dict(zip(self.sums, self.accelerator.reduce(means, "mean").tolist()))
+        values["images_per_second"] = (step - self.since) * batch_size / (time.perf_counter() - self.time)
+        self._start(step)
+        return values
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Saving is no part of images/s."""
+        start = time.perf_counter()
+        yield
+        self.time += time.perf_counter() - start
+
+
+class StopSignal:
+    """SIGTERM, of a machine that is wanted back, and Ctrl-C ask the run to save its state and end after this step."""
+
+    def __init__(self):
+        self.number = 0
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._receive)
+        self.group = None
+
+    def _receive(self, number, frame) -> None:
+        self.number = number
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C does not wait
+
+    def agreed(self) -> bool:
+        """Whether any process was told to stop: all must end at one step. Speaks over the CPU, without the device."""
+        if not dist.is_initialized() or dist.get_world_size() == 1:
+            return self.number != 0
+        self.group = self.group or dist.new_group(backend="gloo")
+        number = torch.tensor(self.number)
+        dist.all_reduce(number, dist.ReduceOp.MAX, group=self.group)
+        self.number = int(number)
+        return self.number != 0
+
+    @property
+    def name(self) -> str:
+        return signal.Signals(self.number).name
+
+    @property
+    def status(self) -> int:
+        """The exit status: 0 where the machine was wanted back, as after a finished run; a shell's for Ctrl-C."""
+        return 0 if self.number == signal.SIGTERM else 128 + self.number
