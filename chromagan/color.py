@@ -107,13 +107,18 @@ def lab_to_linear(lab: Tensor) -> Tensor:
     return _mix_channels(xyz * _column(D65_WHITE, xyz), _XYZ_TO_RGB)
 
 
+def L_to_Y(L: Tensor) -> Tensor:
+    """L in [0, 100], any shape -> luminance Y in [0, 1]: the value of every linear channel of that gray."""
+    return _f_inverse((L + 16) / 116)
+
+
 def L_to_gray(L: Tensor) -> Tensor:
     """L (..., 1, H, W) in [0, 100] -> the sRGB value in [0, 1] of the gray of that lightness.
 
     A gray (v, v, v) of sRGB has L of this v: this is the gray photograph that a pretrained
     classifier can be shown, where a linearly rescaled L would be too bright in the shadows.
     """
-    return linear_to_srgb(_f_inverse((L + 16) / 116)).clamp(0, 1)
+    return linear_to_srgb(L_to_Y(L)).clamp(0, 1)
 
 
 def _Y_to_L(y: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from chromagan import color
 from chromagan.data import IMAGE_SUFFIXES
 
-BAND_PIXELS = 1 << 18  # pixels converted at a time: bounds the memory of a large photo, and stays in cache
+BAND_PIXELS = 1 << 16  # pixels converted at a time: bounds the memory of a large photo, and stays in cache
 MAX_PIXELS = 178_956_970  # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS: a small file may claim any size
 
 
