@@ -1,4 +1,4 @@
-"""Command line: python -m chromagan list | colorize. Exit status 0, 2 for a usage error, 1 for any other."""
+"""Command line: python -m chromagan list | colorize | export. Exit status 0, 2 for a usage error, 1 for any other."""
 
 import argparse
 import glob
@@ -19,6 +19,7 @@ from chromagan.colorizer import Colorizer, render
 from chromagan.contact_sheet import contact_sheet
 from chromagan.data import IMAGE_SUFFIXES
 from chromagan.decoders import DECODERS
+from chromagan.export import ExportError, export_onnx
 from chromagan.photo import ImageError, encode_image, open_image, read_photo, write_image
 
 DEFAULT_SOURCE = Path(__file__).resolve().parent.parent / "checkpoints"  # shipped with a clone
@@ -178,6 +179,21 @@ def colorize_stream(args: argparse.Namespace) -> int:
     return 0
 
 
+def export_command(args: argparse.Namespace) -> int:
+    checkpoint = find_checkpoint(args.source, args.decoder, args.epoch)
+    path = Path(args.output)
+    if path.suffix != ".onnx":
+        raise ExportError(f"{path}: the name of an ONNX file ends with .onnx")
+    if path.exists() and not args.overwrite:
+        raise ExportError(f"{path} exists already: --overwrite replaces it")
+    facts = {"decoder": checkpoint.decoder, "epoch": str(checkpoint.epoch)}
+    difference = export_onnx(load_checkpoint(checkpoint), path, facts)
+    print(
+        f"{path}: {checkpoint.decoder}, epoch {checkpoint.epoch}; differs from torch by at most {difference:.1g} in ab"
+    )
+    return 0
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="chromagan", description="Color gray photos; see what there is to color them with."
@@ -193,8 +209,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     coloring.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="a file for one photo, else a folder; - is stdout"
     )
-    coloring.add_argument("--decoder", choices=DECODERS, help="default: the first of the source")
-    coloring.add_argument("--epoch", type=int, help="default: the newest of the decoder")
     coloring.add_argument("--all", action="store_true", help="every decoder and epoch, and a contact sheet of them")
     coloring.add_argument("--saturation", type=_at_least_0, default=1.0, metavar="X", help="multiplies the chroma (1)")
     coloring.add_argument(
@@ -207,9 +221,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     exists.add_argument("--skip-existing", action="store_true", help="leave them: go on where a run was cut off")
     coloring.set_defaults(run=colorize_command)
 
-    for command in (parser, listing, coloring):
+    exporting = commands.add_parser("export", help="write a checkpoint as ONNX")
+    exporting.add_argument("-o", "--output", required=True, metavar="FILE.onnx", help="the file to write")
+    exporting.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    exporting.set_defaults(run=export_command)
+
+    for command in (coloring, exporting):
+        command.add_argument("--decoder", choices=DECODERS, help="default: the first of the source")
+        command.add_argument("--epoch", type=int, help="default: the newest of the decoder")
+    for command in (parser, listing, coloring, exporting):
         command.print_usage = lambda file=None: None  # a usage error is one line; --help shows the rest
-    for command in (listing, coloring):
+    for command in (listing, coloring, exporting):
         command.add_argument(
             "--source", default=str(DEFAULT_SOURCE), help="folder of checkpoints (default: those shipped)"
         )
@@ -237,7 +259,7 @@ def main(argv: list[str] | None = None) -> int:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # open_image has a limit of its own
     try:
         return args.run(args)
-    except (CheckpointError, ImageError, ValueError, OSError) as error:
+    except (CheckpointError, ExportError, ImageError, ValueError, OSError) as error:
         print(f"chromagan: {error}", file=sys.stderr)
         return 1
 

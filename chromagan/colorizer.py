@@ -1,15 +1,18 @@
 """Image in, image out, any size: the lightness is the photo's own, at full resolution; the colors are the network's."""
 
+import copy
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from chromagan import color
 from chromagan.checkpoints import find_checkpoint, load_checkpoint
@@ -40,7 +43,9 @@ class Colorizer:
 
     def __init__(self, model: ChromaGAN, device: str | torch.device = "auto"):
         self.device = pick_device(device)
-        self.model = model.to(self.device, memory_format=torch.channels_last).requires_grad_(False).eval()
+        self.model = fold_batch_norm(model.requires_grad_(False).eval()).to(
+            self.device, memory_format=torch.channels_last
+        )
 
     @classmethod
     def from_pretrained(
@@ -142,6 +147,20 @@ def pick_device(device: str | torch.device) -> torch.device:
         return torch.device(device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise ValueError(f"device {str(device)!r} is not available: use auto, cpu, cuda or mps") from error
+
+
+def fold_batch_norm(model: nn.Module) -> nn.Module:
+    """A copy of `model`, in eval mode, whose convolutions do the work of the batch norms right behind them.
+
+    Batch norm in eval mode is a factor and an offset per channel. On a CPU it takes a third of the network's time.
+    """
+    model = copy.deepcopy(model)
+    for parent in model.modules():
+        for (name, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
+            if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d)))
+                setattr(parent, norm_name, getattr(norm, "act", nn.Identity()))  # timm's norms hold an activation
+    return model
 
 
 def _as_image(image: Photograph) -> Image.Image:
