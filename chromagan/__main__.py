@@ -3,6 +3,7 @@
 import argparse
 import glob
 import json
+import logging
 import os
 import sys
 import warnings
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -62,9 +64,10 @@ def colorize_command(args: argparse.Namespace) -> int:
         try:
             color_photo(task, colorizers, args)
             return None
-        except (ImageError, OSError, MemoryError) as error:
-            reason = "there is not enough memory for it" if isinstance(error, MemoryError) else error
-            return str(reason) if task.photo in str(reason) else f"{task.photo}: {reason}"
+        except (ImageError, OSError, MemoryError, RuntimeError) as error:  # torch's lack of memory is a RuntimeError
+            short = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+            reason = "there is not enough memory for it" if short else " ".join(str(error).split())
+            return reason if task.photo in reason else f"{task.photo}: {reason}"
 
     done = 0
     with ThreadPoolExecutor(args.jobs) as pool:  # one photo is decoded or encoded while another is colored
@@ -150,13 +153,13 @@ def find_images(names: list[str]) -> tuple[list[tuple[Path, Path]], list[str]]:
             if not path.is_dir():
                 images.append((path, Path()))
                 continue
-            try:
-                inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-            except OSError as error:
-                problems.append(f"{path}: {error.strerror}")
-                continue
+            closed: list[OSError] = []  # rglob would pass over folders that cannot be read
+            walked = os.walk(path, onerror=closed.append)
+            inside = sorted(Path(folder, name) for folder, _, names in walked for name in names)
+            inside = [p for p in inside if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
+            problems += [f"{error.filename}: {error.strerror}" for error in closed]
             images.extend((p, p.parent.relative_to(path)) for p in inside)
-            if not inside:
+            if not inside and not closed:
                 problems.append(f"{path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
     return images, problems
 
@@ -256,7 +259,9 @@ def _at_least_1(text: str) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # open_image has a limit of its own
+    # open_image has a limit of its own on pixels; and what a damaged file holds gets one line, from here.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     try:
         return args.run(args)
     except (CheckpointError, ExportError, ImageError, ValueError, OSError) as error:
