@@ -1,6 +1,6 @@
 """What coloring photos costs: time as a ratio to Pillow's decoding and encoding of the same file, and memory.
 
-    python train/benchmark_photos.py                           # the shipped checkpoints, 1 and 12 megapixels, 12000x9000
+    python train/benchmark_photos.py                           # the shipped checkpoints; 1, 12 and 108 megapixels
     python train/benchmark_photos.py --sizes 1152x864 --repeats 9
 
 The ways are run in turn in one process and medians reported, so that a busy machine touches all alike. Photos are made.
