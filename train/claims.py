@@ -40,6 +40,7 @@ ROWS = {
 # Pairs that the paper's claims put in order, (measure, better or higher, all others): the partial order for tau.
 ORDER = [("ciede2000", "transposed", -1), ("colorfulness", "depthwise", -1)]
 
+TITLES = {"ciede2000": "CIEDE2000", "cdr": "CDR"}  # of columns whose name is not what a reader says
 SLIGHTLY_COLORFUL = 15.0  # Hasler and Süsstrunk 2003, table 2: 15 slightly, 33 moderately, 45 averagely colorful
 
 
@@ -99,10 +100,14 @@ def extreme(comparison: Comparison, subject: str, column: str, sign: int, claim:
         for other, entry in entries.items()
         if other != subject
     }
+    if np.isnan([low for _, low, _ in found.values()]).any():
+        return Verdict(claim, "cannot be told", "needs two photos and more")
     sides = [sign * side(low, high) for _, low, high in found.values()]
     verdict = "stands" if min(sides) == 1 else "contradicted" if min(sides) == -1 else "undecided"
-    evidence = "; ".join(f"to {o} {d:+.2f} ({lo:+.2f} to {hi:+.2f})" for o, (d, lo, hi) in found.items())
-    return Verdict(claim, verdict, f"{column}, {subject} at epoch {entries[subject][1]}: {evidence}")
+    evidence = "; ".join(f"to {o} {d:+.3f} ({lo:+.3f} to {hi:+.3f})" for o, (d, lo, hi) in found.items())
+    return Verdict(
+        claim, verdict, f"{TITLES.get(column, column)}, {subject} at epoch {entries[subject][1]}: {evidence}"
+    )
 
 
 def is_gray(comparison: Comparison, subject: str, claim: str) -> Verdict:
@@ -127,6 +132,8 @@ def epochs_compared(comparison: Comparison, early: int, late: int, late_is_bette
         have = ", ".join(map(str, sorted({epoch for _, epoch in comparison.columns})))
         return Verdict(claim, "cannot be told", f"needs epochs {early} and {late}; this source has {have}")
     found = {d: comparison.difference((d, late), (d, early), "ciede2000") for d in decoders}
+    if np.isnan([low for _, low, _ in found.values()]).any():
+        return Verdict(claim, "cannot be told", "needs two photos and more")
     wanted = -1 if late_is_better else 1
     sides = [wanted * side(low, high) for _, low, high in found.values()]
     verdict = "stands" if min(sides) == 1 else "contradicted" if max(sides) == -1 else "undecided"

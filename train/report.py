@@ -126,7 +126,8 @@ svg text{font-family:system-ui,sans-serif}img{max-width:none;height:auto;width:m
 figcaption{color:var(--dim);font-size:.88rem;margin-top:.4em;max-width:80ch}
 table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums;min-width:100%}
 th,td{padding:.4em .65em;text-align:right;border-bottom:1px solid var(--line);vertical-align:top}
-th{font-weight:600;color:var(--dim);white-space:nowrap}.t{text-align:left}tr:nth-child(even) td{background:var(--band)}
+th{font-weight:600;color:var(--dim)}th,td{white-space:nowrap}.t{text-align:left;white-space:normal}td.t{min-width:7em}
+.wide{margin:.8em 0}tr:nth-child(even) td{background:var(--band)}
 @media (max-width:600px){body{font-size:15px}main{padding:1rem .8rem 3rem}img{width:640px}svg{min-width:560px}
 figure{overflow-x:auto}}
 </style><main>
