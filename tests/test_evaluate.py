@@ -142,6 +142,20 @@ def test_numbers_are_the_same_on_two_processes(evaluated, source, data, tmp_path
     )
 
 
+def test_numbers_are_the_same_from_worker_processes(evaluated, source, data, tmp_path):
+    """What one process does on a machine with several cores."""
+    photos = script.PhotoSet(str(data), "validation", 64)
+    labels = measure.imagenet_labels(photos.labels, photos.class_names)
+    entry = measure.checkpoint_entry(list_checkpoints(source)[0])
+    work = script.Work(photos, labels, (measure.TRUTH, entry), tmp_path, True, CPU)
+    script.measure_shards(work, [range(16), range(16, 20)], cores=2, show=False)
+    for path in tmp_path.iterdir():
+        with np.load(path) as found, np.load(evaluated[0] / "measured" / path.name) as expected:
+            assert found.files == expected.files
+            assert all(np.array_equal(found[name], expected[name], equal_nan=True) for name in found.files)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 def test_a_run_that_was_cut_off_goes_on(evaluated, source, data, tmp_path, monkeypatch):
     out = tmp_path / "again"
     shutil.copytree(evaluated[0], out)

@@ -14,10 +14,11 @@ number, and memory does not grow with the photos but for the table of results.
 
 import argparse
 import hashlib
+import multiprocessing
 import os
+import queue
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -32,7 +33,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
 from chromagan import metrics
-from chromagan.checkpoints import METRICS_FILE, CheckpointError, list_checkpoints, write_json
+from chromagan.checkpoints import METRICS_FILE, CheckpointError, list_checkpoints, load_checkpoint, write_json
 from chromagan.data import DataError, PhotoSet
 from chromagan.generator import ChromaGAN
 from chromagan.trunk import PretrainedWeightsError
@@ -51,6 +52,7 @@ from train.measure import (
     checkpoint_entry,
     imagenet_labels,
     load_networks,
+    measured_columns,
     to_srgb8,
 )
 from train.optional import LEARNED_MEASURES
@@ -111,75 +113,115 @@ class Kept:
 
     def write(self, key: str, entry: Entry, rows: list[dict[str, np.ndarray]]) -> None:
         path = self.path(key, entry)
-        beside = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+        beside = path.with_name(f"{path.name}.{os.getpid()}.part")
         with open(beside, "wb") as file:
             np.savez(file, **{name: np.stack([row[name] for row in rows]) for name in rows[0]})
         os.replace(beside, path)
 
 
-def measure_shards(
-    photos, labels, shards, measurer: Measurer, entries: list[Entry], kept: Kept, cores: int, show: bool
-):
-    """Measure what is not kept yet of `shards` (ranges of photo indices), one shard to a core."""
-    bar = tqdm(total=sum(map(len, shards)), desc="measure", unit=" photos", disable=not show)
-    threads = cores if measurer.device.type == "cpu" else min(cores, 8)
-    stop = threading.Event()
+@dataclass(frozen=True)
+class Work:
+    """Photos to measure and what to measure them with; a process builds its own networks from it."""
 
-    def work(indices: range) -> None:
-        torch.set_num_threads(1)  # for this thread: see train/measure.py
-        images = [photos[index] for index in indices]
-        names = [labels[index] if labels else None for index in indices]
-        key = kept.shard_key(images, names)
-        todo = {entry for entry in entries if kept.read(key, entry) is None}
-        rows: dict[Entry, list] = {entry: [] for entry in todo}
-        for image, label in zip(images, names, strict=True):
-            if stop.is_set():
-                return
-            if todo:
-                for entry, row in measurer(image, label, todo).items():
+    photos: PhotoSet
+    labels: list[int | None]  # ImageNet's indices; empty where the data has none
+    entries: tuple[Entry, ...]
+    folder: Path  # of what is kept
+    classify: bool
+    device: torch.device
+
+    def __call__(self, shards: list[range], count) -> None:
+        """Measure what is not kept yet of `shards`, calling `count()` after each photo."""
+        torch.set_num_threads(1)  # see train/measure.py
+        networks, _ = load_networks([entry for entry in self.entries if entry.path], self.device)
+        measurer = Measurer(networks, Classifier(self.device) if self.classify else None, self.device)
+        kept = Kept(self.folder, measurer.columns, self.photos.size)
+        for indices in shards:
+            images, labels = self.shard(indices)
+            key = kept.shard_key(images, labels)
+            todo = {entry for entry in self.entries if kept.read(key, entry) is None}
+            rows: dict[Entry, list] = {entry: [] for entry in todo}
+            for image, label in zip(images, labels, strict=True):
+                for entry, row in measurer(image, label, todo).items() if todo else ():
                     rows[entry].append(row)
-            bar.update()
-        for entry in todo:
-            kept.write(key, entry, rows[entry])
+                count()
+            for entry in todo:
+                kept.write(key, entry, rows[entry])
 
-    before = torch.get_num_threads()
-    with bar, ThreadPoolExecutor(threads) as pool:
-        try:
-            for done in [pool.submit(work, indices) for indices in shards]:
-                done.result()
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-    torch.set_num_threads(before)
+    def shard(self, indices: range) -> tuple[list[Tensor], list[int | None]]:
+        images = [self.photos[index] for index in indices]
+        return images, [self.labels[index] if self.labels else None for index in indices]
 
 
-def merge(photos, labels, shards, entries: list[Entry], kept: Kept, path: Path):
+def measure_shards(work: Work, shards: list[range], cores: int, show: bool) -> None:
+    """Do `work`, a process to each core on the CPU: threads would wait for each other between small operations."""
+    with tqdm(total=sum(map(len, shards)), desc="measure", unit=" photos", disable=not show) as bar:
+        workers = min(cores, len(shards)) if work.device.type == "cpu" else 1
+        if workers == 1:
+            threads = torch.get_num_threads()
+            work(shards, bar.update)
+            torch.set_num_threads(threads)
+            return
+        context = multiprocessing.get_context("spawn")
+        done = context.Queue()
+        processes = [
+            context.Process(target=_measure_part, args=(work, shards[rank::workers], done), daemon=True)
+            for rank in range(workers)
+        ]
+        for process in processes:
+            process.start()
+        finished = 0
+        while finished < workers:
+            try:
+                message = done.get(timeout=5)
+            except queue.Empty:
+                if any(process.exitcode for process in processes):
+                    raise OSError("a measuring process was ended from outside: out of memory?") from None
+                continue
+            if isinstance(message, Exception):
+                raise message
+            finished += message == "done"
+            bar.update(message == "photo")
+        for process in processes:
+            process.join()
+
+
+def _measure_part(work: Work, shards: list[range], done) -> None:
+    try:
+        work(shards, lambda: done.put("photo"))
+    except (CheckpointError, DataError, OSError) as error:
+        done.put(type(error)(str(error)))
+    done.put("done")
+
+
+def merge(work: Work, shards: list[range], entries: list[Entry], kept: Kept, path: Path):
     """Bring the shards together: per_image.parquet, written as a stream, and the columns of every entry.
 
-    Returns {entry: {column: (N,)}} and a fingerprint of the photos.
+    Returns {entry: {column: (N,)}}, the shards' keys and a fingerprint of the photos.
     """
     about = {"image": pa.int64(), "label": pa.string(), "colored": pa.bool_(), "decoder": pa.string()}
     schema = pa.schema(about | {"epoch": pa.int64()} | dict.fromkeys(kept.columns, pa.float64()))
     columns = {entry: [] for entry in entries}
-    chroma, fingerprint = [], hashlib.blake2b(digest_size=10)
+    chroma, keys = [], []
     beside = path.with_name(f"{path.name}.part")
     with parquet.ParquetWriter(beside, schema) as writer:
         for indices in shards:
-            images = [photos[index] for index in indices]
-            key = kept.shard_key(images, [labels[index] if labels else None for index in indices])
-            fingerprint.update(key.encode())
+            images, labels = work.shard(indices)
+            keys.append(key := kept.shard_key(images, labels))
             chroma += [metrics.mean_chroma(image[None].float() / 255).item() for image in images]
             about = {
                 "image": list(indices),
-                "label": [class_name(photos, index) for index in indices],
+                "label": [class_name(work.photos, index) for index in indices],
                 "colored": [value >= metrics.GRAY_CHROMA for value in chroma[-len(indices) :]],
             }
+            parts = []
             for entry in entries:
                 values = kept.read(key, entry)["values"]
                 columns[entry].append(values)
                 rows = about | {"decoder": [entry.decoder] * len(indices), "epoch": [entry.epoch] * len(indices)}
                 rows |= {name: pa.array(values[:, c], from_pandas=True) for c, name in enumerate(kept.columns)}
-                writer.write_table(pa.table(rows, schema=schema))
+                parts.append(pa.table(rows, schema=schema))
+            writer.write_table(pa.concat_tables(parts))  # a row group
     os.replace(beside, path)
     tables = {}
     for entry, parts in columns.items():
@@ -187,7 +229,7 @@ def merge(photos, labels, shards, entries: list[Entry], kept: Kept, path: Path):
         tables[entry] = dict(zip(kept.columns, table.T, strict=True)) | {"chroma_truth": np.array(chroma)}
     for table in tables.values():
         table["colorfulness_truth"] = tables[TRUTH]["colorfulness"]
-    return tables, fingerprint.hexdigest()
+    return tables, keys, hashlib.blake2b("".join(keys).encode(), digest_size=10).hexdigest()
 
 
 def class_name(photos: PhotoSet, index: int) -> str | None:
@@ -197,12 +239,8 @@ def class_name(photos: PhotoSet, index: int) -> str | None:
     return photos.class_names[label] if photos.class_names else str(label)
 
 
-def frechet_distances(photos, labels, shards, entries, kept: Kept, colored: np.ndarray) -> dict[Entry, dict]:
+def frechet_distances(keys: list[str], entries: list[Entry], kept: Kept, colored: np.ndarray) -> dict[Entry, dict]:
     """For each entry {network: {"all": distance, "colored": distance}} from the truth's features to its own."""
-    keys = [
-        kept.shard_key([photos[i] for i in indices], [labels[i] if labels else None for i in indices])
-        for indices in shards
-    ]
 
     def features(entry: Entry) -> dict[str, Tensor]:
         parts = [kept.read(key, entry) for key in keys]
@@ -246,11 +284,11 @@ def main(args: argparse.Namespace) -> None:
         raise DataError(f"{args.data!r} holds no photos to measure on")
     left_out = [reason for measure in LEARNED_MEASURES if (reason := measure.missing())]
     try:
-        classifier = Classifier(device)
+        classify = Classifier(device) is not None
     except PretrainedWeightsError as error:
-        classifier, left_out = None, [*left_out, f"classifier and Frechet distance left out: {error}"]
+        classify, left_out = False, [*left_out, f"classifier and Frechet distance left out: {error}"]
     labels = imagenet_labels(photos.labels, photos.class_names)
-    if classifier is not None and not any(label is not None for label in labels):
+    if classify and not any(label is not None for label in labels):
         left_out.append("top-1 left out: the data's classes are not Imagenette's, by name or WordNet id")
 
     # Measure. Every process takes every n-th shard; what it finds out it leaves on disk.
@@ -260,22 +298,19 @@ def main(args: argparse.Namespace) -> None:
     entries, damaged = [], {}
     for checkpoint in checkpoints:
         try:
-            entries.append(checkpoint_entry(checkpoint))
+            entry = checkpoint_entry(checkpoint)
+            load_checkpoint(entry)  # found out before an hour's work
+            entries.append(entry)
         except CheckpointError as error:
             damaged[checkpoint.decoder, checkpoint.epoch] = str(error)
-    for group in passes(entries):
-        networks, failed = load_networks(group, device)
-        damaged |= {(entry.decoder, entry.epoch): reason for entry, reason in failed.items()}
-        measurer = Measurer(networks, classifier, device)
-        kept = Kept(output_dir / "measured", measurer.columns, args.size)
-        todo = [GRAY, TRUTH, *networks.models]
-        measure_shards(photos, labels, mine, measurer, todo, kept, cores, main_process)
+    for group in passes(entries) if entries else ():
+        work = Work(photos, labels, (GRAY, TRUTH, *group), output_dir / "measured", classify, device)
+        measure_shards(work, mine, cores, main_process)
     if main_process:
         for reason in damaged.values():
             print(f"evaluate.py: left out: {reason}", file=sys.stderr)
         for reason in left_out:
             print(f"evaluate.py: {reason}", file=sys.stderr)
-    entries = [entry for entry in entries if (entry.decoder, entry.epoch) not in damaged]
     if not entries:
         raise CheckpointError(f"none of the {len(checkpoints)} checkpoints in {args.source!r} can be used")
     accelerator.wait_for_everyone()
@@ -283,11 +318,12 @@ def main(args: argparse.Namespace) -> None:
         return
 
     # Bring together, summarize, draw.
-    tables, fingerprint = merge(photos, labels, shards, [GRAY, TRUTH, *entries], kept, output_dir / "per_image.parquet")
+    kept = Kept(output_dir / "measured", measured_columns(), args.size)
+    tables, keys, fingerprint = merge(work, shards, [GRAY, TRUTH, *entries], kept, output_dir / "per_image.parquet")
     colored = tables[TRUTH]["chroma_truth"] >= metrics.GRAY_CHROMA
-    distances = frechet_distances(photos, labels, shards, [GRAY, *entries], kept, colored)
+    distances = frechet_distances(keys, [GRAY, *entries], kept, colored)
     about = {"data": args.data_name or args.data, "split": "validation", "size": args.size}
-    about |= {"fingerprint": fingerprint, "classifier": CLASSIFIER if classifier else None}
+    about |= {"fingerprint": fingerprint, "classifier": CLASSIFIER if classify else None}
     results = {}
     for entry in tqdm([GRAY, TRUTH, *entries], "summarize", leave=False):
         results[entry] = summarize(tables[entry], **about)

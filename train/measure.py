@@ -7,11 +7,14 @@ kernels chosen for other batches or thread counts differ in the last bit, and 8-
 import hashlib
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
+from timm.layers import BatchNormAct2d
 from torch import Tensor
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from chromagan import color, metrics
 from chromagan.checkpoints import CheckpointError, load_checkpoint
@@ -121,16 +124,17 @@ class Truth:
         self.lab = color.srgb_to_lab(self.srgb)
         self.L = self.lab[:, :1]
         self.chroma = metrics.mean_chroma(self.srgb).item()
+        self.similarity = metrics.StructuralSimilarity(self.srgb)
         self.near = metrics.near_edges(metrics.chroma_edges(self.lab)) if boundaries else None
         self.clusters = metrics.ClusterDiscrepancy(self.lab[0]) if boundaries else None
 
     def measure(self, output: Tensor) -> dict[str, float]:
         """Pixel measures of a coloring (1, 3, S, S) in [0, 1]."""
-        lab = color.srgb_to_lab(output)
+        lab = self.lab if output is self.srgb else color.srgb_to_lab(output)
         difference = metrics.ciede2000(lab, self.lab)
         row = {
             "psnr": metrics.psnr(output, self.srgb).item(),
-            "ssim": metrics.ssim(output, self.srgb).item(),
+            "ssim": self.similarity(output).item(),
             "ciede2000": difference.mean(dtype=torch.float64).item(),
             "ciede2000_p95": difference.double().quantile(0.95).item(),
             "colorfulness": metrics.colorfulness(output).item(),
@@ -138,7 +142,7 @@ class Truth:
         if self.near is not None:
             near, elsewhere = metrics.boundary_means(difference, self.near)
             row |= {"ciede2000_near": near.item(), "ciede2000_elsewhere": elsewhere.item()}
-            row["cdr"] = self.clusters(lab[0])
+            row["cdr"] = self.clusters(lab[0]) if lab is not self.lab else 1.0 if self.clusters.channels else math.nan
         return row
 
 
@@ -146,7 +150,7 @@ class Classifier:
     """The pretrained network that names what is in a picture. Batches of one: see the module."""
 
     def __init__(self, device: torch.device):
-        self.net = imagenet_classifier(CLASSIFIER).to(device, memory_format=torch.channels_last)
+        self.net = fold_norms(imagenet_classifier(CLASSIFIER)).to(device, memory_format=torch.channels_last)
         self.ten = torch.tensor(TEN, device=device)
 
     def __call__(self, image: Tensor, label: int | None) -> tuple[dict[str, float], np.ndarray]:
@@ -161,13 +165,33 @@ class Classifier:
         return row, pooled[0].float().cpu().numpy()
 
 
+def fold_norms(network: torch.nn.Module) -> torch.nn.Module:
+    """Fold timm's batch norms into the convolutions before them, in place: a quarter less time, equal within 1e-5."""
+    for module in network.modules():
+        children = list(module.named_children())
+        for (_, convolution), (name, norm) in pairwise(children):
+            if isinstance(convolution, torch.nn.Conv2d) and isinstance(norm, BatchNormAct2d):
+                folded = fuse_conv_bn_weights(
+                    convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps,
+                    norm.weight, norm.bias,
+                )  # fmt: skip
+                convolution.weight, convolution.bias = folded
+                setattr(module, name, torch.nn.Sequential(norm.drop, norm.act))
+    return network
+
+
+def measured_columns() -> tuple[str, ...]:
+    """What there is one number of for each photo: COLUMNS, and those of the learned measures that can run here."""
+    return (*COLUMNS, *(m.column for m in LEARNED_MEASURES if m.column and m.missing() is None))
+
+
 class Measurer:
     """Everything that is measured, for the entries it was given."""
 
     def __init__(self, networks: Networks, classifier: Classifier | None, device: torch.device):
         self.networks, self.classifier, self.device = networks, classifier, device
         self.learned = [measure(device) for measure in LEARNED_MEASURES if measure.missing() is None]
-        self.columns = (*COLUMNS, *(measure.column for measure in self.learned if measure.column))
+        self.columns = measured_columns()
 
     @torch.inference_mode()
     def __call__(self, image: Tensor, label: int | None, entries: set[Entry]) -> dict[Entry, dict]:
@@ -186,6 +210,7 @@ class Measurer:
 
     def _row(self, output: Tensor, truth: Truth, label: int | None) -> dict:
         row, features = truth.measure(output), {}
+        row |= {"top1": math.nan, "top1_of_ten": math.nan}
         if self.classifier is not None:
             named, features[CLASSIFIER] = self.classifier(output, label)
             row |= named
