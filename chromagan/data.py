@@ -41,6 +41,36 @@ class Photos:
         return len(self.images)
 
 
+class PhotoSet:
+    """One split, decoded on demand: for work that must not hold all of it in memory.
+
+    labels: int (N,) or None where the data has no classes; class_names: their names, or None where it has none.
+    """
+
+    def __init__(self, data: str, split: str, size: int = 224, limit: int | None = None):
+        """As for `load_photos`; raises DataError where there is nothing to read."""
+        self.data, self.split, self.size = data, split, size
+        dataset = _open(data, split)
+        if limit is not None:
+            dataset = dataset.select(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).round().astype(int))
+        self.dataset = dataset
+        self.labels = self.class_names = None
+        if "label" in dataset.column_names:
+            self.labels = np.asarray(dataset["label"])
+            self.class_names = getattr(dataset.features["label"], "names", None)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Photo `index`: uint8 sRGB (3, S, S). Raises DataError where it cannot be read."""
+        try:
+            photo = self.dataset[int(index)]["image"].convert("RGB")
+        except Exception as error:  # PIL and datasets raise many kinds for a damaged file
+            raise DataError(f"image {index} of {self.data!r} ({self.split}) cannot be read: {error}") from error
+        return torch.from_numpy(np.array(_square(photo, self.size))).movedim(-1, 0)
+
+
 def load_photos(data: str, split: str, size: int = 224, limit: int | None = None, keep_gray: bool = False) -> Photos:
     """Decode `split` ("train" or "validation") of `data` to size x size images.
 
@@ -50,20 +80,14 @@ def load_photos(data: str, split: str, size: int = 224, limit: int | None = None
     (mean chroma below 2) are dropped.
     Raises DataError where there is nothing to read or no color in it.
     """
-    dataset = _open(data, split)
-    if limit is not None:
-        dataset = dataset.select(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).round().astype(int))
-    images = torch.empty(len(dataset), 3, size, size, dtype=torch.uint8)
+    photos = PhotoSet(data, split, size, limit)
+    images = torch.empty(len(photos), 3, size, size, dtype=torch.uint8)
 
     def decode(index: int) -> None:
-        try:
-            photo = dataset[index]["image"]
-        except Exception as error:  # PIL and datasets raise many kinds for a damaged file
-            raise DataError(f"image {index} of {data!r} ({split}) cannot be read: {error}") from error
-        images[index] = torch.from_numpy(np.array(_square(photo.convert("RGB"), size))).movedim(-1, 0)
+        images[index] = photos[index]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(tqdm(pool.map(decode, range(len(dataset))), "decode", len(dataset), unit=" images", leave=False))
+        list(tqdm(pool.map(decode, range(len(photos))), "decode", len(photos), unit=" images", leave=False))
 
     if keep_gray:
         return Photos(images, gray_dropped=0)
