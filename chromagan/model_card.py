@@ -14,7 +14,7 @@ MEASURES = {  # of metrics.json: name on the card, how it reads
     "ciede2000_mean": ("CIEDE2000", "lower is nearer to the true colors"),
     "psnr_mean": ("PSNR", "dB; rewards gray, so never without the next"),
     "colorfulness_ratio": ("Colorfulness, of the truth's", "1 is as colorful as the photos"),
-    "ssim_mean": ("SSIM", "1 is equal"),
+    "ssim": ("SSIM", "1 is equal"),
 }
 HUB_DATASET = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 IMAGENETTE = (

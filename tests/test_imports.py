@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each may import those before it. color.py and decoders.py stand on nothing of ours.
 ORDER = [
     "color", "decoders", "config", "trunk", "critic", "hub", "generator", "losses", "segmentation", "metrics",
-    "figures", "chroma", "data", "checkpoints", "photo", "colorizer", "contact_sheet", "model_card", "publish",
-    "__init__", "__main__",
+    "figures", "chroma", "data", "checkpoints", "photo", "colorizer", "contact_sheet", "export", "model_card",
+    "publish", "__init__", "__main__",
 ]  # fmt: skip
 
 NOT_FOR_THE_DEMO = {"datasets", "accelerate", "matplotlib", "skimage", "pytest", "playwright"}

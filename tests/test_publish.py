@@ -69,7 +69,7 @@ def test_weights_go_as_large_files_and_only_once(server, study, monkeypatch):  #
 def test_the_card_names_the_data_that_the_run_had_and_no_folder_of_the_machine(server, study, tmp_path):  # noqa: F811
     colored = {
         "images": 40, "ciede2000_mean": {"value": 9.125, "low": 8.5, "high": 10.0}, "colorfulness_ratio": 0.5,
-        "ssim_mean": {"value": 0.91, "low": 0.9, "high": 0.92},
+        "ssim": {"value": 0.91, "low": 0.9, "high": 0.92},
     }  # fmt: skip
     measured = {"data": str(tmp_path / "birds"), "split": "validation", "size": 224, "colored": colored}
     write_json(study / "compact" / "epoch-3" / "metrics.json", measured)
