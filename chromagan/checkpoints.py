@@ -16,9 +16,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from chromagan import hub
-from chromagan.config import read_json
 from chromagan.decoders import DECODERS
-from chromagan.generator import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, ChromaGAN, read_config, read_network
+from chromagan.generator import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, ChromaGAN, read_network
 
 METRICS_FILE = "metrics.json"
 EPOCH_FOLDER = re.compile(r"epoch-(\d+)")
@@ -127,13 +126,10 @@ def nearest_checkpoint(source: str | os.PathLike) -> Checkpoint:
 def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:
     """The network of `checkpoint` in float32 on the CPU, in eval mode; every tensor there and none left over."""
     try:
-        config = checkpoint.file(CONFIG_FILE)
-        said = read_config(config).decoder
-        if said != checkpoint.decoder:
-            raise CheckpointError(f"{config} says decoder {said!r}, not {checkpoint.decoder!r}")
-        return read_network(config, checkpoint.file(WEIGHTS_FILE))
-    except (hub.HubError, CheckpointError) as error:
+        config_file, weights_file = checkpoint.file(CONFIG_FILE), checkpoint.file(WEIGHTS_FILE)
+    except hub.HubError as error:
         raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {error}") from error
+    return read_network(config_file, weights_file, str(checkpoint), checkpoint.decoder)
 
 
 def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict | None = None) -> None:
@@ -161,6 +157,17 @@ def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict |
         os.replace(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def read_json(path: str | os.PathLike) -> dict:
+    """The object in a JSON file; ValueError, naming the file, where it is damaged."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} should hold a JSON object, not a {type(value).__name__}")
+    return value
 
 
 def write_json(path: str | os.PathLike, value) -> None:

@@ -1,9 +1,6 @@
 """ModelConfig: exactly what rebuilds the network. It is the config.json beside every checkpoint."""
 
-import json
-import os
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 from chromagan.decoders import DECODERS
 
@@ -91,14 +88,3 @@ PRESETS = {
     # What ships: a laptop runs it, and a float16 checkpoint stays under 4.5 MB with any decoder.
     "lite": ModelConfig(),
 }
-
-
-def read_json(path: str | os.PathLike) -> dict:
-    """The object in a JSON file; ValueError, naming the file, where it is damaged."""
-    try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} should hold a JSON object, not a {type(value).__name__}")
-    return value

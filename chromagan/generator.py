@@ -4,6 +4,7 @@ Vitoria, Raad and Ballester, "ChromaGAN: Adversarial Picture Colorization with S
 Distribution", WACV 2020, section 3. One class serves both presets; ModelConfig holds every difference.
 """
 
+import json
 import os
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from chromagan import hub
-from chromagan.config import ModelConfig, read_json
+from chromagan.config import ModelConfig
 from chromagan.decoders import FEATURE_CHANNELS, batch_norm, build_decoder, conv3
 from chromagan.trunk import STRIDE, Trunk
 
@@ -122,73 +123,76 @@ class ChromaGAN(
             raise ValueError(f"image sides must be multiples of {multiple}, got {height}x{width}")
 
     @classmethod
-    def from_pretrained(cls, source, *, revision=None, map_location="cpu", strict=True, **download):
-        """The network in the folder `source`, or in the Hub repository of that name at `revision`, such as "epoch-900".
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike,
+        *,
+        revision: str | None = None,
+        map_location: str | torch.device = "cpu",
+        strict: bool = True,
+        **download,
+    ) -> "ChromaGAN":
+        """The network in a folder or a Hub repository (at a tag such as "epoch-900", or main), in eval mode.
 
-        Float32 in eval mode on `map_location`. download: token, cache_dir, force_download and local_files_only of the
-        Hub's client. Raises CheckpointError, one line, within seconds also where the Hub is out of reach; what was
-        downloaded before works without it.
+        download: force_download, token, cache_dir, local_files_only, as in huggingface_hub.
+        Raises CheckpointError where it cannot be had or does not fit, ValueError for strict=False.
         """
-        # In place of the mixin's: that one loads with strict=False, falls back to a pickle, drops keys of the config
-        # that it does not know and tries for 23 seconds to reach the Hub. A colorizer with silently random layers, or
+        # Not the mixin's: that one loads with strict=False, falls back to a pickle, drops keys of the config that it
+        # does not know and waits 23 seconds for a Hub that is not there. A colorizer with silently random layers, or
         # with somebody's code in it, is worse than an error.
         if not strict:
             raise ValueError("weights are only loaded strictly: every tensor there, none left over")
-        if Path(source).is_dir():
-            paths = [Path(source, name) for name in (CONFIG_FILE, WEIGHTS_FILE)]
-        elif not hub.is_prefix(str(source)):
-            raise CheckpointError(f"no folder {str(source)!r}: give a folder, or a Hub repository owner/name")
-        else:
-            try:
-                names = (CONFIG_FILE, WEIGHTS_FILE)
-                paths = [hub.download(str(source), revision or "main", name, **download) for name in names]
-            except hub.HubError as error:
-                raise CheckpointError(str(error)) from error
-        return read_network(*paths).to(map_location)
+        name = os.fspath(pretrained_model_name_or_path)
+        if os.path.isdir(name):
+            return read_network(Path(name, CONFIG_FILE), Path(name, WEIGHTS_FILE), name).to(map_location)
+        if not hub.is_prefix(name):
+            raise CheckpointError(f"no folder {name!r}: give a folder or a Hub repository owner/name")
+        try:
+            files = [hub.download(name, revision or "main", file, **download) for file in (CONFIG_FILE, WEIGHTS_FILE)]
+        except hub.HubError as error:
+            raise CheckpointError(str(error)) from error
+        return read_network(*files, f"{name} ({revision or 'main'})").to(map_location)
 
 
-def read_config(path: str | os.PathLike) -> ModelConfig:
-    """The ModelConfig in the file `path`; CheckpointError where it is missing, damaged, of a newer or unknown kind."""
+def read_network(config_file: Path, weights_file: Path, name: str, decoder: str | None = None) -> ChromaGAN:
+    """The network of a config.json and a model.safetensors: float32, on the CPU, in eval mode, every tensor there and
+    none left over. CheckpointError, one line that names it `name`, for whatever does not fit, another decoder than
+    `decoder` (None: any) too."""
     try:
-        return ModelConfig.from_dict(read_json(path))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing: a checkpoint is {CONFIG_FILE} and {WEIGHTS_FILE}") from error
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: {_one_line(error)}") from error
+        values = json.loads(config_file.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError(f"{config_file} should hold a JSON object, not a {type(values).__name__}")
+        config = ModelConfig.from_dict(values)
+        if decoder not in (None, config.decoder):
+            raise ValueError(f"{config_file} says decoder {config.decoder!r}, not {decoder!r}")
+        model = ChromaGAN(config)
+        model.load_state_dict(_fitting(load_file(weights_file), model), strict=True)
+    except json.JSONDecodeError as error:
+        reason = f"{config_file} is not JSON: {error}"
+    except FileNotFoundError:
+        missing = weights_file if config_file.exists() else config_file
+        reason = f"{missing.name} is missing; only safetensors are read, never a pickle"
+    except SafetensorError as error:
+        reason = f"{weights_file.name} is damaged or cut short ({error}): fetch it anew"
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+    else:
+        return model.eval()
+    raise CheckpointError(f"checkpoint {name} cannot be used: {reason}")
 
 
-def read_network(config: str | os.PathLike, weights: str | os.PathLike) -> ChromaGAN:
-    """The network of a config file and a safetensors file, float32 on the CPU, in eval mode.
-
-    CheckpointError, one line, for each of: a file missing, damaged or cut short; tensors missing, left over or of
-    another shape.
-    """
-    built = read_config(config)
-    try:
-        tensors = load_file(weights)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{weights} is missing: only safetensors are read, never a pickle") from error
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{weights} is damaged or cut short ({_one_line(error)}): fetch it anew") from error
-    try:
-        model = ChromaGAN(built)
-    except Exception as error:  # sizes of every kind that no network has
-        raise CheckpointError(f"{config} describes no network that can be built: {_one_line(error)}") from error
+def _fitting(tensors: dict[str, Tensor], model: ChromaGAN) -> dict[str, Tensor]:
+    """The tensors, if they are those of `model` in name and shape; ValueError with the first that is not."""
     expected = model.state_dict()
     if missing := sorted(expected.keys() - tensors.keys()):
-        raise CheckpointError(f"{weights} lacks {len(missing)} tensors of {len(expected)}, {missing[0]} first")
+        raise ValueError(f"the weights lack {len(missing)} tensors of {len(expected)}, {missing[0]} first")
     if extra := sorted(tensors.keys() - expected.keys()):
-        raise CheckpointError(f"{weights} has {len(extra)} tensors that its config does not, {extra[0]} first")
+        raise ValueError(f"the weights have {len(extra)} tensors that the config does not, {extra[0]} first")
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
-            shapes = f"{tuple(tensor.shape)}, not {tuple(expected[name].shape)} as its config has it"
-            raise CheckpointError(f"{weights}: tensor {name} has shape {shapes}")
-    model.load_state_dict(tensors, strict=True)
-    return model.eval()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+            shapes = f"{tuple(tensor.shape)}, not {tuple(expected[name].shape)} as the config has it"
+            raise ValueError(f"tensor {name} has shape {shapes}")
+    return tensors
 
 
 class ConvReluNorm(nn.Sequential):

@@ -101,7 +101,7 @@ def download(repo: str, revision: str, name: str, *, local_files_only: bool = Fa
     except RepositoryNotFoundError as error:
         raise HubError(f"no repository {repo!r} on the Hub; a private one needs a token (hf auth login)") from error
     except RevisionNotFoundError as error:
-        raise HubError(f"{repo} has no revision {revision!r}; epochs are tags, such as epoch-900") from error
+        raise HubError(f"{repo} has no tag {revision!r}") from error
     except LocalEntryNotFoundError as error:
         missing = f"{name} of {repo} ({revision}) was not downloaded before"
         raise HubError(f"{missing if local_files_only else f'{_unreachable()}, and {missing}'}: {_remedy()}") from error

@@ -26,7 +26,7 @@ IMAGENETTE = (
 def model_card(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> ModelCard:
     """The card of one epoch, with what was measured of all of `epochs`; every number with its data, N and interval."""
     spec, metrics = DECODERS[checkpoint.decoder], checkpoint.metrics
-    trained_on, measured_on = _training_data(checkpoint), _plain(metrics.get("data", "data not recorded"))
+    trained_on, measured_on = _training_data(checkpoint), plain_name(metrics.get("data", "data not recorded"))
     results = [
         EvalResult(
             task_type="image-to-image",
@@ -68,21 +68,21 @@ def _training_data(checkpoint: Checkpoint) -> str | None:
 def _training(data: str | None) -> str:
     if data is None:
         return "What it was trained on is not recorded. What was not in it is colored by guess."
-    name = IMAGENETTE if "imagenette" in data.lower() else _plain(data)
+    name = IMAGENETTE if "imagenette" in data.lower() else plain_name(data)
     return f"Trained on {name}: what is not like these it colors by guess."
 
 
-def _plain(data: str) -> str:
+def plain_name(data: str) -> str:
     """A data set's name for others to read: of a folder its last part, not where it lies on somebody's machine."""
-    return Path(data).name if os.path.isabs(data) or os.path.isdir(data) else data
+    return Path(data).name if os.path.isabs(data) or os.path.isdir(data) or data.startswith((".", "~")) else data
 
 
 def _hub_id(data: str | None) -> str | None:
     """The Hub id that `data` begins with, such as "owner/name (resized)" or "owner/name@revision"."""
     match = HUB_DATASET.match(data or "")
-    return (
-        match[0] if match and data[match.end() : match.end() + 1] in ("", " ", "@") and _plain(data) == data else None
-    )
+    if match and data[match.end() : match.end() + 1] in ("", " ", "@") and plain_name(data) == data:
+        return match[0]
+    return None
 
 
 def _measured(metrics: dict, key: str) -> float | None:
@@ -114,9 +114,9 @@ def _table(epochs: list[Checkpoint]) -> str:
     first = next(iter(measured.values()))
     preset = f", preset `{first['preset']}`" if "preset" in first else ""
     return (
-        f"On the {first.get('split')} split of {_plain(first.get('data', 'data not recorded'))}, gray photos left out, "
-        f"at {first.get('size')}×{first.get('size')} on 8-bit sRGB{preset}; in brackets the 95 % bootstrap interval:"
-        "\n\n" + "\n".join(lines)
+        f"On the {first.get('split')} split of {plain_name(first.get('data', 'data not recorded'))}, gray photos left "
+        f"out, at {first.get('size')}×{first.get('size')} on 8-bit sRGB{preset}; in brackets the 95 % bootstrap "
+        "interval:\n\n" + "\n".join(lines)
     )
 
 

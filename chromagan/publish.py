@@ -5,6 +5,7 @@ recognized by the content's hash and left alone, so that an interrupted push goe
 """
 
 import hashlib
+import json
 import queue
 import threading
 from collections.abc import Callable
@@ -14,9 +15,9 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ge
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 
 from chromagan import hub
-from chromagan.checkpoints import METRICS_FILE, Checkpoint, CheckpointError, list_checkpoints
+from chromagan.checkpoints import METRICS_FILE, Checkpoint, CheckpointError, list_checkpoints, read_json
 from chromagan.generator import CONFIG_FILE, WEIGHTS_FILE
-from chromagan.model_card import OPTIONS_FILE, model_card
+from chromagan.model_card import OPTIONS_FILE, model_card, plain_name
 
 CARD_FILE = "README.md"
 SPACE_FILES = ["app.py", "README.md", "requirements.txt", "LICENSE", "chromagan/**", "examples/**", "checkpoints/**"]
@@ -96,7 +97,7 @@ def push_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> b
 def _commit(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:
     """Make main this epoch; the commit's id. The client makes no commit where nothing differs."""
     files = _files(checkpoint)
-    operations = [CommitOperationAdd(name, path) for name, path in files.items()]
+    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     operations.append(CommitOperationAdd(CARD_FILE, str(model_card(checkpoint, repo, epochs)).encode()))
     # What this epoch has not, main may have from the epoch before: its measures would be taken for this one's.
     absent = [name for name in (METRICS_FILE, OPTIONS_FILE) if name not in files]
@@ -105,12 +106,22 @@ def _commit(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:
     return HfApi().create_commit(repo, operations, commit_message=f"Epoch {checkpoint.epoch}").oid
 
 
-def _files(checkpoint: Checkpoint) -> dict[str, Path]:
-    """Name in the repository -> file, for those that are there."""
+def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """Name in the repository -> content, of those that are there."""
     folder = Path(checkpoint.path)
-    files = {name: folder / name for name in (CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE)}
-    files[OPTIONS_FILE] = folder.parent / OPTIONS_FILE
-    return {name: path for name, path in files.items() if path.exists()}
+    files = {name: (folder / name).read_bytes() for name in (CONFIG_FILE, WEIGHTS_FILE)}
+    for name, path in ((METRICS_FILE, folder / METRICS_FILE), (OPTIONS_FILE, folder.parent / OPTIONS_FILE)):
+        if path.exists():
+            files[name] = _without_paths(read_json(path))
+    return files
+
+
+def _without_paths(values: dict) -> bytes:
+    """JSON of what a run wrote, without the paths of the machine that it ran on."""
+    public = {name: value for name, value in values.items() if name not in ("output_dir", "cache_dir")}
+    if isinstance(public.get("data"), str):
+        public["data"] = plain_name(public["data"])
+    return (json.dumps(public, indent=2) + "\n").encode()
 
 
 def _same_as_tagged(repo: str, name: str, checkpoint: Checkpoint) -> bool | None:
@@ -118,15 +129,15 @@ def _same_as_tagged(repo: str, name: str, checkpoint: Checkpoint) -> bool | None
 
     The run's options are left out: they change for all epochs when a run goes on, and main has the newest.
     """
-    files = {file: path for file, path in _files(checkpoint).items() if file != OPTIONS_FILE}
+    files = {file: content for file, content in _files(checkpoint).items() if file != OPTIONS_FILE}
     try:
         tagged = HfApi().get_paths_info(repo, [CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE], revision=name)
     except RevisionNotFoundError:
         return None
     known = {file.path: file for file in tagged}
     return set(known) == set(files) and all(
-        (known[file].lfs.sha256 if known[file].lfs else known[file].blob_id) in _hashes(path.read_bytes())
-        for file, path in files.items()
+        (known[file].lfs.sha256 if known[file].lfs else known[file].blob_id) in _hashes(content)
+        for file, content in files.items()
     )
 
 
@@ -198,7 +209,10 @@ class BackgroundPublisher:
                 HfApi().create_repo(self.repo, private=self.private, exist_ok=True)
                 epochs = [c for c in list_checkpoints(self.run) if c.decoder == self.decoder]
                 (checkpoint,) = (c for c in epochs if c.epoch == epoch)
-                push_epoch(checkpoint, self.repo, epochs)
+                pushed = push_epoch(checkpoint, self.repo, epochs)
+                if not pushed and checkpoint == epochs[-1]:
+                    # A resumed run may have saved an older epoch anew, which then is main: the newest is to be.
+                    _commit(checkpoint, self.repo, epochs)
             except Exception as error:
                 self.failures.append(
                     f"epoch {epoch} was not pushed to {self.repo}: {_reason(error)}; "

@@ -126,15 +126,15 @@ def _edit_weights(folder, change):
         (lambda f: (f / "config.json").write_text("{"), "is not JSON"),
         (lambda f: (f / "config.json").write_text("[]"), "should hold a JSON object"),
         (lambda f: (f / "config.json").unlink(), "config.json is missing"),
-        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing: only safetensors are read"),
-        (lambda f: _edit_config(f, mid_channels=["a"]), "describes no network that can be built"),
+        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing; only safetensors are read"),
+        (lambda f: _edit_config(f, mid_channels=["a"]), "cannot be used"),
         (
             lambda f: _edit_weights(f, lambda t: t.pop("fusion.0.bias")),
-            "lacks 1 tensors of .*, fusion.0.bias",
+            "lack 1 tensors of .*, fusion.0.bias",
         ),
         (
             lambda f: _edit_weights(f, lambda t: t.update(x=torch.zeros(1))),
-            "has 1 tensors that .*, x first",
+            "have 1 tensors that .*, x first",
         ),
         (
             lambda f: _edit_weights(f, lambda t: t.update({"fusion.0.bias": torch.zeros(3)})),
