@@ -5,6 +5,7 @@ once, shortly, because the client itself would try for twenty; what was download
 """
 
 import os
+import queue
 import re
 import threading
 import time
@@ -129,10 +130,13 @@ def reachable() -> bool:
         return False
     with _probe_lock:
         if time.monotonic() - _probe["at"] > PROBE_MEMORY:
-            answered = threading.Event()
+            answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
             # In a thread: looking up the name of a host has no time limit of its own.
-            threading.Thread(target=_ask, args=(answered,), daemon=True).start()
-            _probe["answer"] = answered.wait(PROBE_SECONDS)
+            threading.Thread(target=_ask, args=(answers,), daemon=True).start()
+            try:
+                _probe["answer"] = answers.get(timeout=PROBE_SECONDS)
+            except queue.Empty:
+                _probe["answer"] = False
             _probe["at"] = time.monotonic()
         return _probe["answer"]
 
@@ -141,12 +145,12 @@ _probe_lock = threading.Lock()
 _probe = {"at": -float("inf"), "answer": False}
 
 
-def _ask(answered: threading.Event) -> None:
+def _ask(answers: "queue.SimpleQueue[bool]") -> None:
     try:
         get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS)
-        answered.set()
-    except Exception:  # of any kind: there is no answer
-        pass
+        answers.put(True)
+    except Exception:  # of any kind: a refusal is known at once
+        answers.put(False)
 
 
 def _cached_epochs(repo: str) -> list[int]:

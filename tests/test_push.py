@@ -2,12 +2,13 @@
 
 import json
 import shutil
+import time
 
 import pytest
 import torch
 from hub import READ_TOKEN
 from huggingface_hub import ModelCard, constants
-from test_hub import server  # noqa: F401 (a fixture)
+from test_hub import disconnect, server  # noqa: F401 (a fixture)
 
 from chromagan import CheckpointError, ChromaGAN
 from chromagan.__main__ import main
@@ -100,6 +101,13 @@ def test_a_pickle_under_the_name_of_safetensors_is_not_read(tmp_path, source):
     shutil.copy(source / "compact" / "epoch-0" / "config.json", tmp_path)
     torch.save({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     assert "model.safetensors is damaged or cut short" in refusal(tmp_path)
+
+
+def test_a_hub_that_refuses_the_connection_is_known_at_once(monkeypatch, tmp_path):
+    disconnect(monkeypatch, tmp_path / "cache")
+    start = time.monotonic()
+    assert "the Hub is out of reach, and config.json" in refusal("someone/study-compact")
+    assert time.monotonic() - start < 1
 
 
 def test_a_wrong_token_is_one_line(server, source, monkeypatch, capsys):  # noqa: F811
