@@ -133,6 +133,12 @@ def to_gray(image: Image.Image) -> Image.Image:
     return gray
 
 
+def to_color(image: Image.Image) -> Image.Image:
+    """The photo in its own colors: upright, 8-bit RGB in sRGB; gray where it is gray. What is transparent shows."""
+    image = ImageOps.exif_transpose(image)
+    return to_gray(image).convert("RGB") if image.mode.startswith(("I", "F")) else _to_srgb(image)
+
+
 def _lightness(image: Image.Image) -> Tensor:
     """Image of mode L or RGB -> L (1, H, W), in bands of rows, so that memory stays bounded."""
     L = torch.empty(1, image.height, image.width)

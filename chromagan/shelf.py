@@ -1,0 +1,76 @@
+"""Files that a page shows and hands out: in a folder that stays within a number of bytes, under names nobody guesses."""
+
+import hashlib
+import os
+import secrets
+import shutil
+import threading
+import time
+from pathlib import Path
+
+GRACE_SECONDS = 120  # a page that was just shown may still be loading its pictures
+SCAN_SECONDS = 5
+
+
+class Shelf:
+    """Files below one folder, uploads and results alike; the oldest go when together they exceed `limit` bytes.
+
+    A file's folder is a keyed digest of what is in it: equal pictures are stored once, and their address cannot be
+    worked out by someone who does not have it.
+    """
+
+    def __init__(self, folder: str | os.PathLike, limit: int):
+        self.folder, self.limit = Path(folder), limit
+        self._secret = secrets.token_bytes(16)
+        self._lock = threading.Lock()
+        self._scanned = 0.0
+
+    def put(self, data: bytes | Path, name: str) -> Path:
+        """Store `data`, or a file that is moved here, as a file called `name`; its path."""
+        digest = hashlib.blake2b(key=self._secret, digest_size=20)
+        if isinstance(data, Path):
+            with data.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        else:
+            digest.update(data)
+        digest = digest.hexdigest()
+        path = self.folder / digest / name
+        if path.exists():
+            os.utime(path)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.with_name(f".{secrets.token_hex(4)}")
+            if isinstance(data, Path):
+                shutil.move(data, beside)
+            else:
+                beside.write_bytes(data)
+            os.replace(beside, path)
+        self.tidy()
+        return path
+
+    def tidy(self, now: bool = False) -> int:
+        """Delete the oldest files beyond the limit; the bytes that are left. Looks at most every few seconds."""
+        with self._lock:
+            if not now and time.monotonic() - self._scanned < SCAN_SECONDS:
+                return -1
+            self._scanned = time.monotonic()
+            files = []
+            for path in self.folder.glob("*/*"):
+                try:
+                    status = path.stat()
+                except OSError:  # Gradio deletes old files of its own accord
+                    continue
+                files.append((status.st_mtime, status.st_size, path))
+            total = sum(size for _, size, _ in files)
+            newest_to_go = time.time() - (0 if now else GRACE_SECONDS)
+            for modified, size, path in sorted(files):
+                if total <= self.limit or modified > newest_to_go:
+                    break
+                path.unlink(missing_ok=True)
+                total -= size
+                try:
+                    path.parent.rmdir()
+                except OSError:
+                    continue  # something else is in it
+            return total
