@@ -54,6 +54,7 @@ from chromagan.studio import (
     file_digest,
     gray_image,
     label_of,
+    measured,
     read_sitter,
     resize_photo,
 )
@@ -517,6 +518,7 @@ def restore(request: gr.Request) -> tuple:
 TABS = ("colorize", "matrix", "epochs", "measure", "about")
 SOURCE_INFO = "Empty for what ships, or a Hub prefix owner/name of published checkpoints. Enter to use it."
 SAVE_FILE = "(file) => Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name}).click()"
+REMEMBER_EXAMPLE = "rememberView({example: photo.url.split('/').pop().replace(/[.].*/, '')});"
 PICK = """element.addEventListener('click', event => {
     const cell = event.target.closest('[data-key]');
     if (cell) trigger('pick', {key: cell.dataset.key});
@@ -547,7 +549,7 @@ def build_demo() -> gr.Blocks:
                     saturation = gr.Slider(0, 2, 1, step=0.05, label="Saturation", elem_id="saturation")
                     chroma = gr.Radio(
                         [("Bilinear", "bilinear"), ("Edge-aware", "edge-aware")], value="bilinear",
-                        label="Chroma upsampling", info="Edge-aware follows the photo's edges; it sharpens mistakes too.",
+                        label="Chroma upsampling", info="Edge-aware follows the photo's edges, and sharpens mistakes.",
                         elem_id="chroma",
                     )  # fmt: skip
                     source = gr.Textbox(
@@ -563,16 +565,16 @@ def build_demo() -> gr.Blocks:
                     epoch = pills(epoch_choices("", first.decoder), newest, "Epochs of training", "epoch")
                     about = gr.HTML(words, elem_id="caption", elem_classes="caption")
                 with gr.Tab("Matrix", id="matrix") as matrix_tab:
-                    cells = gr.HTML(
-                        page.grid(studio(""), 1.5, {}), elem_id="matrix", js_on_load=PICK, elem_classes="quiet"
-                    )
+                    pair = gr.HTML(EMPTY["matrix"], elem_id="pair", elem_classes="stage follow")
                     with gr.Row(elem_classes="actions"):
                         fill_button = gr.Button(
                             "Color with all of them", variant="primary", elem_id="fill", min_width=120
                         )
                         stop_fill = gr.Button("Stop", elem_id="stop-fill", min_width=80)
                         pack = gr.Button("Download all (ZIP)", elem_id="zip", min_width=120)
-                    pair = gr.HTML(EMPTY["matrix"], elem_id="pair", elem_classes="stage")
+                    cells = gr.HTML(
+                        page.grid(studio(""), 1.5, {}), elem_id="matrix", js_on_load=PICK, elem_classes="quiet"
+                    )
                     with gr.Row():
                         left = gr.Dropdown(cell_choices(""), value=GRAY, label="Left", elem_id="left")
                         right = gr.Dropdown(cell_choices(""), value=page.key_of(first), label="Right", elem_id="right")
@@ -673,18 +675,25 @@ def build_demo() -> gr.Blocks:
         source.submit(
             use_source, source, [source, decoder, epoch, left, right, film_decoder, at, of], **hidden
         ).then(**color_it)  # fmt: skip
-        demo.load(restore, None, [tabs, photo, decoder, epoch, film_decoder, at, result, about, shown], **hidden)
+        demo.load(restore, None, [tabs, photo, decoder, epoch, film_decoder, at, result, about, shown], **hidden).then(
+            None, js="() => showTab()", api_visibility="private"
+        )
         for name, tab in zip(TABS, (colorize_tab, matrix_tab, epochs_tab, measure_tab, about_tab), strict=True):
-            tab.select(None, js=f"() => rememberView({{tab: '{name}'}})", api_visibility="private")
+            tab.select(None, js=f"() => {{ rememberView({{tab: '{name}'}}); showTab(); }}", api_visibility="private")
         gr.on(
             [decoder.change, epoch.change], None, [decoder, epoch],
             js="(decoder, epoch) => rememberView({decoder, epoch})", api_visibility="private",
         )  # fmt: skip
         examples.load_input_event.then(
-            None, photo, js="photo => rememberView({example: photo.url.split('/').pop().replace(/[.].*/, '')})",
+            None, photo, js=f"photo => {{ {REMEMBER_EXAMPLE} showTab(); }}",
             api_visibility="private",
         )  # fmt: skip
-        gr.on([photo.upload, photo.clear], None, js="() => rememberView({example: null})", api_visibility="private")
+        gr.on(
+            [photo.upload, photo.clear],
+            None,
+            js="() => { rememberView({example: null}); showTab(); }",
+            api_visibility="private",
+        )
         build_api()
     return demo.queue(max_size=QUEUE, default_concurrency_limit=1)
 
@@ -733,7 +742,9 @@ def self_test() -> Checkpoint:
         if Path(SOURCE).exists() or not HUB_PREFIX.fullmatch(SOURCE):
             raise
         print(f"app.py: {error}; using the shipped checkpoints", file=sys.stderr)
-        NOTICE = f"<p role='status'><b>{html.escape(SOURCE)} could not be reached; these are the shipped checkpoints.</b></p>"
+        NOTICE = (
+            f"<p role='status'><b>{html.escape(SOURCE)} is out of reach: these are the shipped checkpoints.</b></p>"
+        )
         SOURCE = shipped
     first = nearest_checkpoint(SOURCE)
     studio_of("").colorizer(first)  # says here, not in the page, that it is damaged

@@ -51,6 +51,19 @@
         if (mark) showEpoch(mark.closest('.scrubber'), mark.dataset.index);
     });
 
+    // A tab that is opened, or that is open when another photo comes, shows that photo: its first button is pressed
+    // unless it was for this very photo.
+    const made = {};
+    const photo = () => document.querySelector('#photo img')?.src;
+    document.addEventListener('click', event => {
+        const button = event.target.closest('#fill, #scrub, #run-measure');
+        if (button) made[button.id] = photo();
+    });
+    window.showTab = () => setTimeout(() => {
+        const button = [...document.querySelectorAll('#fill, #scrub, #run-measure')].find(each => each.offsetParent);
+        if (button && photo() && made[button.id] !== photo()) button.click();
+    }, 200);
+
     // Only what is no one's own goes into the address: tab, decoder, epoch, and which of the free examples.
     window.rememberView = changes => {
         const address = new URL(location.href);

@@ -5,6 +5,7 @@ Everything that comes from outside (file names, a source's name) is escaped here
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -51,7 +52,8 @@ def comparison(left: Picture, right: Picture) -> str:
 <span class="handle" aria-hidden="true"></span>
 <input type="range" min="0" max="100" step="0.5" value="50"
  aria-label="Divider: {escape(left.label)} on the left, {escape(right.label)} on the right">
-<button type="button" class="full" title="Full screen" aria-label="Full screen"></button>
+<button type="button" class="full" title="Full screen" aria-label="Full screen">
+<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M1 6V1h5M10 1h5v5M15 10v5h-5M6 15H1v-5"/></svg></button>
 </figure>"""
 
 
@@ -59,16 +61,14 @@ def caption(checkpoint: Checkpoint, milliseconds: float | None = None) -> str:
     """Which decoder and epoch this is, what it does and costs, and what was measured of it, if anything was."""
     spec = DECODERS[checkpoint.decoder]
     moment = f"epoch {checkpoint.epoch}" if checkpoint.epoch else "before training"
-    cost = f" About {milliseconds:.0f} ms a photo on this machine." if milliseconds and milliseconds >= 1 else ""
+    cost = f" Its decoder takes {milliseconds:.0f} ms on one core here." if milliseconds and milliseconds >= 1 else ""
     words = "Not measured yet."
     values = measured(checkpoint)
-    try:
+    with suppress(KeyError, TypeError, ValueError):  # the picture is there all the same
         words = (
             f"Over {values['images']:,} photos: {values['ciede2000_mean']['value']:.1f} CIEDE2000 from the true "
             f"colors, {values['colorfulness_ratio']:.0%} of their colorfulness."
         )
-    except (KeyError, TypeError, ValueError):
-        pass  # the picture is there all the same
     return (
         f"<h2>{escape(spec.label)} <span>{moment}</span></h2>"
         f"<p>{escape(sentence(spec.summary))} {spec.num_params:,} parameters.{cost}</p><p>{words}</p>"
@@ -109,7 +109,8 @@ def grid(studio: Studio, ratio: float, cells: dict[str, Picture], chosen: Sequen
                 f"aria-label='{escape(label_of(by_key[key]))}'>{inside}{mark}</button></span>"
             )
         rows.append(
-            f"<div class='row' role='row'><span role='rowheader'>{escape(DECODERS[decoder].label)}</span>{''.join(row)}</div>"
+            f"<div class='row' role='row'><span role='rowheader'>{escape(DECODERS[decoder].label)}</span>"
+            f"{''.join(row)}</div>"
         )
     state = f"{done} of {len(by_key)}" if done < len(by_key) else f"all {done}"
     return (
@@ -132,7 +133,8 @@ def scrubber(frames: list[tuple[Checkpoint, Picture]], curves: dict[str, list[fl
         for index, (_, picture) in enumerate(frames)
     )
     ticks = "".join(
-        f"<button type='button' class='{'now' if index == last else ''}' data-index='{index}' aria-label='Show epoch {checkpoint.epoch}'>{checkpoint.epoch}</button>"
+        f"<button type='button' class='{'now' if index == last else ''}' data-index='{index}' "
+        f"aria-label='Show epoch {checkpoint.epoch}'>{checkpoint.epoch}</button>"
         for index, (checkpoint, _) in enumerate(frames)
     )
     names = escape("|".join(f"epoch {each.epoch}" if each.epoch else "before training" for each, _ in frames))
@@ -140,7 +142,8 @@ def scrubber(frames: list[tuple[Checkpoint, Picture]], curves: dict[str, list[fl
         chart(CURVES[name], [each.epoch for each, _ in frames], values, truth.get(name))
         for name, values in curves.items()
     )
-    return f"""<div class="scrubber" data-last="{last}" data-names="{names}" style="--ratio: {first.width / first.height:.4f}">
+    ratio = first.width / first.height
+    return f"""<div class="scrubber" data-last="{last}" data-names="{names}" style="--ratio: {ratio:.4f}">
 <div class="frames">{images}<span class="tag start" aria-live="polite">{names.split("|")[-1]}</span></div>
 <div class="rail"><button type="button" class="play" aria-label="Play the epochs" aria-pressed="false"></button>
 <div class="track"><input type="range" min="0" max="{last}" step="1" value="{last}" aria-label="Epoch"
@@ -151,7 +154,7 @@ def scrubber(frames: list[tuple[Checkpoint, Picture]], curves: dict[str, list[fl
 CURVES = {
     "colorfulness": ("Colorfulness", "0 is gray", 1),
     "ciede2000": ("CIEDE2000", "lower is nearer to the photo", 1),
-    "psnr": ("PSNR, dB", "higher is nearer, but it rewards gray", 1),
+    "psnr": ("PSNR, dB", "higher is nearer; rewards gray", 1),
 }
 
 
@@ -182,8 +185,8 @@ def chart(words: tuple[str, str, int], epochs: list[int], values: list[float], t
         if math.isfinite(v)
     )
     labels = "".join(
-        f"<text class='value{now(i)}' data-index='{i}' x='{min(max(x(i), left + 14), width - 16):.1f}' y='{y(v) - 8:.1f}'>"
-        f"{v:.{digits}f}</text>"
+        f"<text class='value{now(i)}' data-index='{i}' x='{min(max(x(i), left + 14), width - 16):.1f}' "
+        f"y='{y(v) - 8:.1f}'>{v:.{digits}f}</text>"
         for i, v in enumerate(values)
         if math.isfinite(v)
     )
@@ -197,7 +200,7 @@ def chart(words: tuple[str, str, int], epochs: list[int], values: list[float], t
     if truth is not None:
         own = (
             f"<line class='truth' x1='{left}' x2='{width - right}' y1='{y(truth):.1f}' y2='{y(truth):.1f}'/>"
-            f"<text class='truth' x='{width - right}' y='{y(truth) + 12:.1f}'>the photo {truth:.{digits}f}</text>"
+            f"<text class='truth' x='{left + 4}' y='{y(truth) - 4:.1f}'>the photo {truth:.{digits}f}</text>"
         )
     spoken = ", ".join(f"epoch {e}: {v:.{digits}f}" for e, v in zip(epochs, values, strict=True))
     return (
@@ -237,7 +240,8 @@ def report_table(report: Report, epoch: int) -> str:
     )
     definitions = "; ".join(f"<b>{MEASURES[c].label}</b> {escape(MEASURES[c].hint)}" for c in report.columns)
     return (
-        f"<p class='note'>{note}</p><div class='scroll' tabindex='0' role='region' aria-label='Measures, scrolls sideways'>"
+        f"<p class='note'>{note}</p>"
+        f"<div class='scroll' tabindex='0' role='region' aria-label='Measures, scrolls sideways'>"
         f"<table><thead><tr><th scope='col'>Decoder</th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
         f"<details><summary>What the columns mean</summary><p class='note'>{definitions}.</p></details>"
     )
@@ -262,7 +266,8 @@ def classes_table(rows: list[tuple[str, list[tuple[str, float]]]] | None) -> str
     return (
         "<h3>What a classifier sees</h3><p class='note'>EfficientNet-Lite0, the teacher of the training, before and "
         "after. The networks' own class heads are used in training only; published checkpoints leave them out.</p>"
-        f"<div class='scroll' tabindex='0' role='region' aria-label='Classes, scrolls sideways'><table><tbody>{body}</tbody></table></div>"
+        f"<div class='scroll' tabindex='0' role='region' aria-label='Classes, scrolls sideways'>"
+        f"<table><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -305,8 +310,8 @@ any of the five, at any stored epoch, on your own photo.</p>
 <div class="scroll" tabindex="0" role="region" aria-label="The decoders, scrolls sideways"><table><thead><tr>
 <th scope="col">Decoder</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>
 <p class="note">{measured_on}The parameters are those that the study prints; it describes quality in words, so the other
-columns are this project's. “ms here” is the decoder alone on this machine, for a photo at 224×224. Lower CIEDE2000 is
-nearer to the true colors. PSNR rewards gray: read it beside colorfulness.</p>
+columns are this project's. “ms here” is the decoder alone on one core of this machine, for a photo at 224×224. Lower
+CIEDE2000 is nearer to the true colors. PSNR rewards gray: read it beside colorfulness.</p>
 <h3>What it was trained on</h3>
 <p>Imagenette: 9,469 photos of ten things (tench, English springers, cassette players, chain saws, churches, French
 horns, garbage trucks, gas pumps, golf balls, parachutes). The pretrained part has seen ImageNet.</p>
@@ -315,8 +320,8 @@ horns, garbage trucks, gas pumps, golf balls, parachutes). The pretrained part h
 <li>Faces, paintings, night scenes and anything far from those ten things are guessed worse.</li>
 <li>It adds color and nothing else: scratches, noise and blur stay, and so does every detail of lightness.</li></ul>
 <h3>Your photo</h3>
-<p>It stays on this server: no one else is shown it and nothing is sent elsewhere. Uploads and results are deleted after six
-hours at the latest. The address bar holds the tab, decoder, epoch and example, never your picture.</p>
+<p>It stays on this server: no one else is shown it and nothing is sent elsewhere. Uploads and results are deleted after
+about six hours. The address bar holds the tab, decoder, epoch and example, never your picture.</p>
 <h3>Licence and links</h3>
 <p>Code and weights: Apache-2.0. The page's functions are also an API: see “Use via API” at the foot.
 <a href="https://doi.org/10.1109/WACV45572.2020.9093389">The ChromaGAN paper</a> ·

@@ -31,7 +31,7 @@ class Measure:
     better: int
     digits: int
     hint: str
-    needs_color: bool = True
+    of: str = "colored"  # the photos it is shown for: "colored", "gray" or "all"
 
 
 MEASURES = {
@@ -43,8 +43,8 @@ MEASURES = {
     "boundary_elsewhere": Measure("elsewhere", -1, 2, "mean CIEDE2000 away from them"),
     "cdr": Measure("CDR", 1, 3, "cluster discrepancy ratio: the share of true color separations that is kept"),
     "colorfulness_difference": Measure("± colorful", 0, 1, "colorfulness less the photo's own; nearest to 0 is best"),
-    "colorfulness": Measure("colorful", 0, 1, "Hasler and Süsstrunk's colorfulness; 0 is gray", needs_color=False),
-    "mean_chroma": Measure("chroma", 0, 1, "mean CIELAB chroma", needs_color=False),
+    "colorfulness": Measure("colorful", 0, 1, "Hasler and Süsstrunk's colorfulness; 0 is gray", of="all"),
+    "mean_chroma": Measure("chroma", 0, 1, "mean CIELAB chroma", of="gray"),
 }
 NEAREST_TO_ZERO = {"colorfulness_difference"}
 
@@ -140,7 +140,7 @@ def report(studio: Studio, sitter: Sitter, checkpoints: list[Checkpoint]) -> Rep
     rows = [(GRAY, judge.measure(judge.color(None)))] if sitter.colored else []
     for checkpoint, prediction in zip(checkpoints, predictions, strict=True):
         rows.append((checkpoint.decoder, judge.measure(judge.color(prediction))))
-    columns = [name for name, measure in MEASURES.items() if sitter.colored or not measure.needs_color]
+    columns = [name for name, measure in MEASURES.items() if measure.of != ("gray" if sitter.colored else "colored")]
     return Report(columns, rows, judge.size[::-1], sitter.colored)
 
 

@@ -1,4 +1,4 @@
-"""Files that a page shows and hands out: in a folder that stays within a number of bytes, under names nobody guesses."""
+"""Files that a page shows and hands out: in a folder of bounded size, under names that nobody guesses."""
 
 import hashlib
 import os
