@@ -676,7 +676,7 @@ def build_demo() -> gr.Blocks:
             use_source, source, [source, decoder, epoch, left, right, film_decoder, at, of], **hidden
         ).then(**color_it)  # fmt: skip
         demo.load(restore, None, [tabs, photo, decoder, epoch, film_decoder, at, result, about, shown], **hidden).then(
-            None, js="() => showTab()", api_visibility="private"
+            None, js="() => viewRestored()", api_visibility="private"
         )
         for name, tab in zip(TABS, (colorize_tab, matrix_tab, epochs_tab, measure_tab, about_tab), strict=True):
             tab.select(None, js=f"() => {{ rememberView({{tab: '{name}'}}); showTab(); }}", api_visibility="private")

@@ -65,7 +65,11 @@
     }, 200);
 
     // Only what is no one's own goes into the address: tab, decoder, epoch, and which of the free examples.
+    // Not before the view that the address asks for is there: a tab reports itself when it is made, too.
+    let restored = false;
+    window.viewRestored = () => { restored = true; showTab(); };
     window.rememberView = changes => {
+        if (!restored) return;
         const address = new URL(location.href);
         for (const [name, value] of Object.entries(changes)) {
             value === null || value === '' || value === undefined

@@ -161,12 +161,12 @@ def true_colorfulness(sitter: Sitter) -> float | None:
 
 def error_picture(image: Image.Image, truth: Image.Image) -> Image.Image:
     """Heat map of CIEDE2000 between a coloring and the photo, of their size."""
-    return Image.fromarray(error_map(np.asarray(image.convert("RGB")), np.asarray(truth.convert("RGB"))))
+    return Image.fromarray(error_map(np.array(image.convert("RGB")), np.array(truth.convert("RGB"))))
 
 
 def boundary_picture(image: Image.Image, truth: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Chroma edges of both at `size` (width, height), the size they are measured at, brought to that of `image`."""
-    small = [np.asarray(each.convert("RGB").resize(size, Image.Resampling.BOX)) for each in (image, truth)]
+    small = [np.array(each.convert("RGB").resize(size, Image.Resampling.BOX)) for each in (image, truth)]
     return Image.fromarray(edge_overlay(*small)).resize(image.size, Image.Resampling.NEAREST)
 
 
