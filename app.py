@@ -14,7 +14,6 @@ import importlib.util
 import inspect
 import math
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -37,9 +36,8 @@ from fastapi.routing import APIRoute
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from chromagan import DECODERS, Checkpoint, CheckpointError, ImageError, export, page, photo_report
+from chromagan import DECODERS, Checkpoint, CheckpointError, ImageError, downloads, hub, page, photo_report
 from chromagan import chroma as chroma_modes
-from chromagan.checkpoints import find_checkpoint, nearest_checkpoint
 from chromagan.colorizer import render
 from chromagan.photo import open_image, read_photo
 from chromagan.shelf import Shelf
@@ -69,7 +67,6 @@ MAX_MEGAPIXELS = 64  # about 1.5 GB of memory while it is colored
 DISK_BYTES = 2 << 30  # of uploads and results; the oldest go first, all after six hours
 QUEUE = 64  # requests that wait; more are told to come back
 ANIMATION_SIDE = 640  # pixels
-HUB_PREFIX = re.compile(r"[\w.-]+/[\w.-]+")
 GRAY, TRUTH = "gray", "truth"  # beside the checkpoints, what the matrix compares
 
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # open_image has a limit of its own
@@ -80,11 +77,14 @@ sitters = Kept(PHOTO_BYTES)
 started = time.time()
 
 
+CHROMA = inspect.signature(render).parameters["chroma"].default  # what the command line does, too
+
+
 class Options(NamedTuple):
     """What is set beside the photo: the folded panel of the page."""
 
     source: str = ""
-    chroma: str = "bilinear"
+    chroma: str = CHROMA
     saturation: float = 1.0
 
     @property
@@ -108,7 +108,7 @@ def studio_of(source: str) -> Studio:
 def studio(source: str) -> Studio:
     """The shipped checkpoints, or those of a Hub prefix; gr.Error for one that is not to be had."""
     source = (source or "").strip()
-    if source and (not HUB_PREFIX.fullmatch(source) or Path(source).exists()):  # no one else's folders
+    if source and (not hub.is_prefix(source)):  # no one else's folders
         raise message(f"{source!r} is no Hub prefix: it has the form owner/name")
     try:
         return studio_of(source)
@@ -159,7 +159,7 @@ def choose(source: str, decoder: str | None, epoch: str | int | None) -> Checkpo
     except (TypeError, ValueError) as error:
         raise message(f"epoch {epoch!r} is not a whole number") from error
     try:
-        return find_checkpoint(studio(source).source, str(decoder or "") or None, number)
+        return studio(source).find(str(decoder or "") or None, number)
     except CheckpointError as error:
         raise message(str(error)) from error
 
@@ -187,7 +187,7 @@ def guarded(function):
 
 def picture(image: Image.Image, label: str, alt: str, exact: bool = False) -> page.Picture:
     """Put an image where the page can load it; exact: as PNG."""
-    data, suffix = (export.encode(image, ".png"), ".png") if exact else export.encode_shown(image)
+    data, suffix = (downloads.encode(image, ".png"), ".png") if exact else downloads.encode_shown(image)
     return page.Picture(shelf.put(data, f"picture{suffix}"), label, alt, *image.size)
 
 
@@ -222,14 +222,14 @@ def full_size(shown: Shown) -> str:
     """The file to download: what `show` showed, at the photo's own size, in its format, named after what made it."""
     path = path_of(shown.upload)
     image, suffix = whole(path, shown.options, shown.what)
-    return str(shelf.put(export.encode(image, suffix), export.file_name(path.name, shown.what, suffix)))
+    return str(shelf.put(downloads.encode(image, suffix), downloads.file_name(path.name, shown.what, suffix)))
 
 
 def whole(path: Path, options: Options, checkpoint: Checkpoint) -> tuple[Image.Image, str]:
     """A photo colored at its own size, and the suffix of the file it is to be written in."""
     sitter, (photo, kind) = read({"path": str(path)}), opened(path)
     result = render(photo, studio(options.source).predict(sitter, checkpoint), **options.rendering)
-    return result, export.suffix_for(result, kind)
+    return result, downloads.suffix_for(result, kind)
 
 
 def opened(path: Path):
@@ -289,11 +289,11 @@ def archive(upload: dict | None, source, chroma, saturation, progress=gr.Progres
     def color(checkpoint: Checkpoint) -> Image.Image:
         return render(photo, here.predict(sitter, checkpoint), **options.rendering)
 
-    suffix = export.suffix_for(color(here.checkpoints[0]), kind)
+    suffix = downloads.suffix_for(color(here.checkpoints[0]), kind)
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder, "all.zip")
         with whole.open("wb") as file:
-            for done in export.write_archive(
+            for done in downloads.write_archive(
                 file, path.name, options.source or "shipped", here.checkpoints, color, suffix, options.rendering
             ):
                 progress((done, len(here.checkpoints)), unit="colorings")
@@ -328,7 +328,7 @@ def animate(shown: Shown | None, kind: str) -> str:
         for each in here.checkpoints
         if each.decoder == shown.what
     )
-    return str(shelf.put(export.animation(frames, kind), f"{path.stem[:60]}-{shown.what}-epochs.{kind}"))
+    return str(shelf.put(downloads.animation(frames, kind), f"{path.stem[:60]}-{shown.what}-epochs.{kind}"))
 
 
 # Measure
@@ -398,7 +398,7 @@ def classifier() -> photo_report.Classes | None:
 
 
 @guarded
-def colorize(image: dict | None, decoder: str = "", epoch: str = "", chroma="bilinear", saturation=1.0, source=""):
+def colorize(image: dict | None, decoder: str = "", epoch: str = "", chroma=CHROMA, saturation=1.0, source=""):
     """Colorize a photo. The result is a PNG that has its size and its lightness.
 
     decoder: a key of /checkpoints; "" is the first there is. epoch: a number; "" is that decoder's newest.
@@ -409,17 +409,17 @@ def colorize(image: dict | None, decoder: str = "", epoch: str = "", chroma="bil
 
 
 @guarded
-def matrix(image: dict | None, chroma="bilinear", saturation=1.0, source="") -> str:
+def matrix(image: dict | None, chroma=CHROMA, saturation=1.0, source="") -> str:
     """Colorize a photo with every decoder at every epoch: a ZIP with the pictures, a contact sheet and record.json."""
     *_, file = archive(image, source, chroma, saturation, lambda *_, **__: None)
     return file
 
 
 @guarded
-def epochs(image: dict | None, decoder: str = "", kind: str = "webp", chroma="bilinear", saturation=1.0, source=""):
+def epochs(image: dict | None, decoder: str = "", kind: str = "webp", chroma=CHROMA, saturation=1.0, source=""):
     """Animate a photo through the epochs of one decoder. kind: "webp" or "gif"."""
-    if kind not in export.ANIMATIONS:
-        raise message(f"kind {kind!r} is none of {', '.join(export.ANIMATIONS)}")
+    if kind not in downloads.ANIMATIONS:
+        raise message(f"kind {kind!r} is none of {', '.join(downloads.ANIMATIONS)}")
     read(image)
     decoder = choose(source, decoder, "").decoder
     return animate(Shown(image, options_of(source, chroma, saturation), decoder), kind)
@@ -480,7 +480,7 @@ def use_source(source: str) -> tuple:
         words = f"{error.message} Using the shipped checkpoints."
         gr.Warning(words)
         source, here = "", studio("")
-    first = nearest_checkpoint(here.source)
+    first = here.nearest
     decoders, epochs = decoder_choices(source), epoch_choices(source)
     decoder = gr.Radio(choices=decoders, value=first.decoder)
     return (
@@ -500,12 +500,10 @@ def restore(request: gr.Request) -> tuple:
         return (gr.skip(),) * 9
     example = names.get(asked.get("example", ""), EXAMPLES[0])
     try:
-        checkpoint = choose(
-            "", asked.get("decoder") or nearest_checkpoint(studio("").source).decoder, asked.get("epoch")
-        )
+        checkpoint = choose("", asked.get("decoder") or studio("").nearest.decoder, asked.get("epoch"))
     except gr.Error as error:
         gr.Warning(error.message)
-        checkpoint = nearest_checkpoint(studio("").source)
+        checkpoint = studio("").nearest
     here = checkpoint.decoder, str(checkpoint.epoch)
     stage, words, shown = show({"path": str(example)}, *here, *Options())
     tab = asked.get("tab") if asked.get("tab") in TABS else TABS[0]
@@ -548,8 +546,8 @@ def build_demo() -> gr.Blocks:
                 with gr.Accordion("Options", open=False, elem_id="options"):
                     saturation = gr.Slider(0, 2, 1, step=0.05, label="Saturation", elem_id="saturation")
                     chroma = gr.Radio(
-                        [("Bilinear", "bilinear"), ("Edge-aware", "edge-aware")], value="bilinear",
-                        label="Chroma upsampling", info="Edge-aware follows the photo's edges, and sharpens mistakes.",
+                        [("Bilinear", "bilinear"), ("Edge-aware", "edge-aware")], value=CHROMA,
+                        label="Chroma upsampling", info="How colors come up to full size: along edges, or smoothly.",
                         elem_id="chroma",
                     )  # fmt: skip
                     source = gr.Textbox(
@@ -712,7 +710,7 @@ def build_api() -> None:
     with gr.Row(visible=False):
         image = gr.Image(type="filepath", image_mode=None, label="image")
         decoder, epoch = gr.Textbox("", label="decoder"), gr.Textbox("", label="epoch")
-        chroma, saturation = gr.Textbox("bilinear", label="chroma"), gr.Number(1.0, label="saturation")
+        chroma, saturation = gr.Textbox(CHROMA, label="chroma"), gr.Number(1.0, label="saturation")
         source, kind = gr.Textbox("", label="source"), gr.Textbox("webp", label="kind")
         picture, file, answer = gr.Image(format="png", label="result"), gr.File(label="file"), gr.JSON(label="answer")
         options = [chroma, saturation, source]
@@ -739,14 +737,14 @@ def self_test() -> Checkpoint:
     try:
         studio_of("")
     except CheckpointError as error:
-        if Path(SOURCE).exists() or not HUB_PREFIX.fullmatch(SOURCE):
+        if not hub.is_prefix(SOURCE):
             raise
         print(f"app.py: {error}; using the shipped checkpoints", file=sys.stderr)
         NOTICE = (
             f"<p role='status'><b>{html.escape(SOURCE)} is out of reach: these are the shipped checkpoints.</b></p>"
         )
         SOURCE = shipped
-    first = nearest_checkpoint(SOURCE)
+    first = studio_of("").nearest
     studio_of("").colorizer(first)  # says here, not in the page, that it is damaged
     COSTS.update({decoder: decoder_milliseconds(decoder) for decoder in studio_of("").decoders})
     return first
@@ -755,7 +753,7 @@ def self_test() -> Checkpoint:
 def health() -> JSONResponse:
     """GET /health: 200 where the network colors, 503 where it does not. Cheap: a picture of 32x32 pixels."""
     try:
-        model = studio_of("").colorizer(nearest_checkpoint(SOURCE)).model
+        model = studio_of("").colorizer(studio_of("").nearest).model
         side = 32 if model.config.any_size else model.config.image_size
         with torch.inference_mode():
             fine = bool(model(torch.zeros(1, 1, side, side, device=next(model.parameters()).device)).isfinite().all())

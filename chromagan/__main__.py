@@ -1,4 +1,7 @@
-"""Command line: python -m chromagan list | colorize. Exit status 0, 2 for a usage error, 1 for any other."""
+"""Command line: python -m chromagan list | colorize | publish | space.
+
+Exit status 0, 2 for a usage error, 1 for any other.
+"""
 
 import argparse
 import glob
@@ -28,7 +31,9 @@ STREAM = "-"  # stdin as input, stdout as output
 def list_command(args: argparse.Namespace) -> int:
     checkpoints = list_checkpoints(args.source)
     if args.json:
-        entries = [{"decoder": c.decoder, "epoch": c.epoch, "path": c.path} for c in checkpoints]
+        entries = [
+            {"decoder": c.decoder, "epoch": c.epoch, "path": c.path, "revision": c.revision} for c in checkpoints
+        ]
         print(json.dumps(entries, indent=2))
         return 0
     for decoder in dict.fromkeys(c.decoder for c in checkpoints):
@@ -178,6 +183,23 @@ def colorize_stream(args: argparse.Namespace) -> int:
     return 0
 
 
+def publish_command(args: argparse.Namespace) -> int:
+    from huggingface_hub.utils import logging
+
+    from chromagan.publish import publish  # not needed to color a photo
+
+    logging.set_verbosity_error()  # the client warns of each commit that would be empty
+    publish(args.source, args.to, private=args.private, collection=args.collection)
+    return 0
+
+
+def space_command(args: argparse.Namespace) -> int:
+    from chromagan.publish import publish_space
+
+    print(publish_space(DEFAULT_SOURCE.parent, args.to, source=args.source, private=args.private))
+    return 0
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="chromagan", description="Color gray photos; see what there is to color them with."
@@ -207,11 +229,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     exists.add_argument("--skip-existing", action="store_true", help="leave them: go on where a run was cut off")
     coloring.set_defaults(run=colorize_command)
 
-    for command in (parser, listing, coloring):
+    publishing = commands.add_parser("publish", help="push a study to the Hugging Face Hub")
+    publishing.add_argument("--to", required=True, metavar="OWNER/NAME", help="repositories are <this>-<decoder>")
+    publishing.add_argument("--private", action="store_true", help="make new repositories private")
+    publishing.add_argument("--collection", action="store_true", help="gather them in a collection")
+    publishing.set_defaults(run=publish_command)
+
+    space = commands.add_parser("space", help="make a Space of the demo, from a clone of this project")
+    space.add_argument("--to", required=True, metavar="OWNER/SPACE")
+    space.add_argument("--source", default="", help="Hub prefix for it to show; default: the checkpoints shipped")
+    space.add_argument("--private", action="store_true", help="make it private")
+    space.set_defaults(run=space_command)
+
+    for command in (parser, listing, coloring, publishing, space):
         command.print_usage = lambda file=None: None  # a usage error is one line; --help shows the rest
-    for command in (listing, coloring):
+    for command in (listing, coloring, publishing):
         command.add_argument(
-            "--source", default=str(DEFAULT_SOURCE), help="folder of checkpoints (default: those shipped)"
+            "--source",
+            default=str(DEFAULT_SOURCE),
+            help="folder of checkpoints, or a Hub prefix owner/name (default: those shipped)",
         )
     args = parser.parse_args(argv)
     if getattr(args, "all", False) and (args.decoder or args.epoch is not None):

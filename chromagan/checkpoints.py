@@ -1,6 +1,7 @@
 """What a source of checkpoints holds, and how one is written and read.
 
-A source is a folder laid out as <decoder>/epoch-<N>/{config.json, model.safetensors, metrics.json}.
+A source is a folder laid out as <decoder>/epoch-<N>/{config.json, model.safetensors, metrics.json}, or a Hub prefix
+owner/name: repositories owner/name-<decoder> with a tag epoch-<N> for each epoch (chromagan.hub).
 Epoch N means N completed epochs; epoch 0 is the network before training.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from chromagan import hub
 from chromagan.config import ModelConfig
 from chromagan.decoders import DECODERS
 from chromagan.generator import CONFIG_FILE, WEIGHTS_FILE, ChromaGAN
@@ -33,7 +35,8 @@ class Checkpoint:
 
     decoder: str
     epoch: int
-    path: str
+    path: str  # its folder, or its repository on the Hub
+    revision: str | None = None  # the repository's tag
 
     def __lt__(self, other: "Checkpoint") -> bool:
         return self._order < other._order
@@ -45,22 +48,42 @@ class Checkpoint:
     @property
     def metrics(self) -> dict:
         """What was measured of it, or {} where nothing was; CheckpointError where the file is damaged."""
-        path = Path(self.path, METRICS_FILE)
         try:
+            path = self.file(METRICS_FILE)
             return read_json(path) if path.exists() else {}
+        except hub.HubError:  # not measured, or never downloaded
+            return {}
         except (OSError, ValueError) as error:
             raise CheckpointError(str(error)) from error
+
+    def file(self, name: str) -> Path:
+        """The path of one of its files, downloaded where it is on the Hub; HubError where it cannot be."""
+        return Path(self.path, name) if self.revision is None else hub.download(self.path, self.revision, name)
+
+    def __str__(self) -> str:
+        return self.path if self.revision is None else f"{self.path} ({self.revision})"
 
 
 def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
     """Every checkpoint of `source`, decoders in the order of DECODERS, epochs ascending.
 
-    Raises CheckpointError where the folder does not exist or holds none.
+    Raises CheckpointError where the folder does not exist or holds none, or the Hub has none or is out of reach.
     """
+    if hub.is_prefix(source):
+        try:
+            epochs = hub.list_epochs(source)
+        except hub.HubError as error:
+            raise CheckpointError(str(error)) from error
+        return [
+            Checkpoint(decoder, epoch, hub.repository(source, decoder), hub.tag(epoch))
+            for decoder in DECODERS
+            for epoch in epochs.get(decoder, [])
+        ]
     folder = Path(source)
     if not folder.is_dir():
         raise CheckpointError(
-            f"no folder {str(source)!r}: give a folder of checkpoints, such as the checkpoints/ shipped"
+            f"no folder {str(source)!r}: give a folder of checkpoints, such as the checkpoints/ shipped, or a Hub "
+            "prefix owner/name"
         )
     found = [
         Checkpoint(decoder, int(match[1]), str(path))
@@ -108,17 +131,17 @@ def nearest_checkpoint(source: str | os.PathLike) -> Checkpoint:
 
 def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:
     """The network of `checkpoint` in float32 on the CPU, in eval mode; every tensor there and none left over."""
-    folder = Path(checkpoint.path)
     try:
-        config = ModelConfig.from_dict(read_json(folder / CONFIG_FILE))
+        config_file = checkpoint.file(CONFIG_FILE)
+        config = ModelConfig.from_dict(read_json(config_file))
         if config.decoder != checkpoint.decoder:
-            raise CheckpointError(f"{folder / CONFIG_FILE} says decoder {config.decoder!r}")
-        weights = load_file(folder / WEIGHTS_FILE)
+            raise CheckpointError(f"{config_file} says decoder {config.decoder!r}, not {checkpoint.decoder!r}")
+        weights = load_file(checkpoint.file(WEIGHTS_FILE))
         model = ChromaGAN(config)
         model.load_state_dict(weights, strict=True)
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+    except (hub.HubError, OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         first_lines = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"checkpoint {folder} cannot be used: {first_lines}") from error
+        raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {first_lines}") from error
     return model.eval()
 
 

@@ -19,7 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chromagan import color, metrics
-from chromagan.checkpoints import Checkpoint, CheckpointError, list_checkpoints, load_checkpoint
+from chromagan.checkpoints import (
+    Checkpoint,
+    CheckpointError,
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    nearest_checkpoint,
+)
 from chromagan.colorizer import Colorizer, Prediction, render
 from chromagan.config import ModelConfig
 from chromagan.decoders import DECODERS, FEATURE_CHANNELS, FEATURE_STRIDE, build_decoder
@@ -147,6 +154,9 @@ class KeptTrunk(nn.Module):
         key = id(self.trunk), tuple(L_norm.shape), digest_of(L_norm)
         return self.kept.get(key, lambda: self.trunk(L_norm), tensor_bytes)
 
+    def __deepcopy__(self, memo: dict) -> "KeptTrunk":
+        return self  # a colorizer works on a copy of its network; this part stays the shared one
+
 
 def digest_of(tensor: Tensor) -> str:
     return hashlib.sha256(tensor.contiguous().cpu().numpy().tobytes()).hexdigest()
@@ -165,7 +175,7 @@ class Studio:
         self.checkpoints = list_checkpoints(source)
         self.networks = Kept(NETWORK_BYTES)
         self.predictions = Kept(PREDICTION_BYTES)
-        self._trunks: list[tuple[ModelConfig, KeptTrunk]] = []
+        self._trunks: dict[tuple, KeptTrunk] = {}  # by their weights as they were loaded
         self._trunk_maps = Kept(TRUNK_BYTES)
         self._loading = threading.Lock()
 
@@ -176,6 +186,17 @@ class Studio:
     def epochs(self, decoder: str | None = None) -> list[int]:
         """Ascending; those of any decoder where none is named."""
         return sorted({each.epoch for each in self.checkpoints if decoder in (None, each.decoder)})
+
+    @functools.cached_property
+    def nearest(self) -> Checkpoint:
+        """Of every decoder's newest epoch, the one measured nearest to the true colors: the one to begin with."""
+        return nearest_checkpoint(self.source)
+
+    def find(self, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:
+        """As `find_checkpoint`, without asking the source again; CheckpointError for one that is not there."""
+        decoder = decoder or self.checkpoints[0].decoder
+        found = [each for each in self.checkpoints if each.decoder == decoder and epoch in (None, each.epoch)]
+        return found[-1] if found else find_checkpoint(self.source, decoder, epoch)
 
     def colorizer(self, checkpoint: Checkpoint) -> Colorizer:
         """CheckpointError where the checkpoint cannot be used."""
@@ -201,17 +222,11 @@ class Studio:
 
     def _shared_trunk(self, config: ModelConfig, trunk: Trunk) -> nn.Module:
         """The trunk that has these very weights, if one was loaded before: a study that froze it has but one."""
-        weights = trunk.state_dict()
-        for other, shared in self._trunks:
-            same = (other.trunk, other.trunk_stages) == (config.trunk, config.trunk_stages)
-            if same and all(
-                torch.equal(weights[name], value.cpu()) for name, value in shared.trunk.state_dict().items()
-            ):
-                return shared
-        if len(self._trunks) >= 8:  # a study that trains its trunk has one for each checkpoint: nothing to share
-            return trunk
-        self._trunks.append((config, KeptTrunk(trunk, self._trunk_maps)))
-        return self._trunks[-1][1]
+        weights = [digest_of(tensor) for tensor in trunk.state_dict().values()]
+        key = config.trunk, config.trunk_stages, tuple(weights)
+        if key not in self._trunks and len(self._trunks) < 8:  # a trunk that was trained is another at each epoch
+            self._trunks[key] = KeptTrunk(trunk, self._trunk_maps)
+        return self._trunks.get(key, trunk)
 
 
 def network_bytes(colorizer: Colorizer) -> int:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from chromagan.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint
 from train.config import TrainConfig
-from train.train import explain, fit_batch
+from train.train import explain, fit_batch, main
 from train.watch import Meter, TrainingError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,8 +140,12 @@ def test_sigterm_saves_the_state_and_ends_the_run(image_folder, tmp_path, whole)
 
     other = launch(*flags, "--resume", "--lr", "0.5", processes=None)
     assert other.returncode == 1 and "--lr is 0.5, but the run was begun with 0.001" in other.stderr
-    longer = launch(*flags, "--resume", "--epochs", "13", processes=None)
-    assert longer.returncode == 0 and find_checkpoint(tmp_path / "run", "depthwise").epoch == 13
+    longer = launch(*flags, "--resume", "--epochs", "13", "--save-epochs", "7", processes=None)
+    assert (
+        longer.returncode == 0
+        and "epochs [7] lie behind step 24" in longer.stderr
+        and find_checkpoint(tmp_path / "run", "depthwise").epoch == 13
+    )
     nothing = launch(*train_flags(image_folder, tmp_path, output_dir=tmp_path / "new"), "--resume", processes=None)
     assert nothing.returncode == 1 and "nothing to resume" in nothing.stderr
 
@@ -165,6 +169,12 @@ def test_a_batch_must_be_shared_evenly():
 def test_a_batch_that_does_not_fit_names_the_flag(error):
     assert "lower --batch-size or --crop" in explain(error, config())
     assert explain(RuntimeError("another"), config()) is None
+
+
+def test_tensorboard_that_is_not_installed_is_one_line(monkeypatch):
+    monkeypatch.setattr("train.train.is_tensorboard_available", lambda: False)
+    with pytest.raises(TrainingError, match="--tensorboard needs a package that is not installed: pip install"):
+        main(config(tensorboard=True))
 
 
 def test_a_term_that_is_not_finite_is_named_with_its_step():

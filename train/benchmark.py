@@ -157,19 +157,19 @@ def matrix_rate(device: torch.device, precision: str, repeats: int) -> float:
     return 2 * side**3 / medians({"product": lambda: a @ b}, device, repeats)["product"] / 1e9
 
 
-def gflop_per_image(run: TrainingRun) -> float:
+def gflop_per_image(config: TrainConfig, accelerator: Accelerator) -> float:
+    """Counted in a step of its own, whose networks are gone before any other is timed."""
+    run = TrainingRun(replace(config, compile="off"), accelerator)
     with Flops() as counted:
         run.run()
-    return counted.total / run.config.batch_size / 1e9
+    return counted.total / config.batch_size / 1e9
 
 
 def measure_training(config: TrainConfig, accelerator: Accelerator, peak: float, repeats: int) -> dict:
     """One decoder's step, the fast and the plain way in turn."""
-    ways = {"fast": TrainingRun(config, accelerator), "plain": TrainingRun(replace(config, **PLAIN), accelerator)}
-    gflop = {
-        name: gflop_per_image(TrainingRun(replace(way.config, compile="off"), accelerator))
-        for name, way in ways.items()
-    }
+    configs = {"fast": config, "plain": replace(config, **PLAIN)}
+    gflop = {name: gflop_per_image(each, accelerator) for name, each in configs.items()}
+    ways = {name: TrainingRun(each, accelerator) for name, each in configs.items()}
     seconds = medians({name: way.run for name, way in ways.items()}, accelerator.device, repeats)
     drawing = medians({"draw": ways["fast"].draw}, accelerator.device, 5 * repeats)["draw"]
     result = {"decoder": config.decoder, "preset": config.preset, "batch_size": config.batch_size, "crop": config.crop}
@@ -190,19 +190,19 @@ def measure_training(config: TrainConfig, accelerator: Accelerator, peak: float,
 
 def measure_switches(config: TrainConfig, accelerator: Accelerator, repeats: int) -> dict[str, float]:
     """How much longer a step takes without each way of being fast: ratio to the step with all."""
-    runs = {"all": TrainingRun(config, accelerator)}
+    every, ratios = TrainingRun(config, accelerator), {}
     for name, value in PLAIN.items():
         without = replace(config, **{name: value})
-        resolved = replace(without, precision=resolve_precision(without.precision, accelerator.device))
-        if name == "compile" and (config.compile == "off" or accelerator.device.type != "cuda"):
-            continue  # not used here anyway
-        if name == "precision" and resolved.precision == runs["all"].config.precision:
-            continue
-        if name == "keep_features" and config.train_trunk:
-            continue
-        runs[name] = TrainingRun(without, accelerator)
-    seconds = medians({name: run.run for name, run in runs.items()}, accelerator.device, repeats)
-    return {name: value / seconds["all"] for name, value in seconds.items() if name != "all"}
+        unused = {
+            "compile": config.compile == "off" or accelerator.device.type != "cuda",
+            "precision": every.config.precision == "fp32",
+            "keep_features": config.train_trunk,
+        }
+        if not unused.get(name):
+            pair = {"with": every.run, "without": TrainingRun(without, accelerator).run}  # two at a time: memory
+            seconds = medians(pair, accelerator.device, repeats)
+            ratios[name] = seconds["without"] / seconds["with"]
+    return ratios
 
 
 @torch.no_grad()  # not inference_mode, behind which nothing is counted

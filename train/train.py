@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import is_tensorboard_available
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -25,6 +26,7 @@ from chromagan.checkpoints import save_checkpoint, write_json
 from chromagan.critic import Critic
 from chromagan.data import DataError, load_photos
 from chromagan.generator import ChromaGAN
+from chromagan.publish import BackgroundPublisher, PublishError
 from chromagan.trunk import PretrainedWeightsError, build_teacher
 from train.batches import Batches, frozen_trunk, normalized_lab, teacher_targets, trunk_stages
 from train.config import TrainConfig, parse_config
@@ -35,6 +37,8 @@ from train.watch import Log, Meter, StopSignal, TrainingError
 
 
 def main(config: TrainConfig) -> None:
+    if config.tensorboard and not is_tensorboard_available():
+        raise TrainingError("--tensorboard needs a package that is not installed: pip install tensorboard")
     accelerator = Accelerator(
         mixed_precision="no",  # train/step.py places autocast itself: the penalty's norm needs float32
         log_with="tensorboard" if config.tensorboard else None,
@@ -47,8 +51,11 @@ def main(config: TrainConfig) -> None:
     config = replace(config, precision=resolve_precision(config.precision, device))
     options = asdict(config)
 
-    # Run directory.
+    # Run directory, and the Hub's leave to push there.
     check_run_dir(config)
+    publisher = None
+    if config.push_to_hub and main_process:
+        publisher = BackgroundPublisher(config.push_to_hub, config.decoder, Path(config.output_dir))
 
     # Data. On every machine one process computes what is kept; the others read it.
     size = config.model.image_size
@@ -100,6 +107,9 @@ def main(config: TrainConfig) -> None:
         file=sys.stderr,
     )
     del photos
+    passed = {e for e in config.saved_epochs if e * batches.steps_per_epoch < step}
+    if lost := sorted(e for e in passed if not (config.run_dir / f"epoch-{e}").exists()):
+        say(f"epochs {lost} lie behind step {step} and were not saved: they cannot be had any more", file=sys.stderr)
 
     def save_epoch(epoch: int) -> None:
         finished = average.without_class_head().to(device)
@@ -113,6 +123,8 @@ def main(config: TrainConfig) -> None:
         if validation is not None and config.samples:
             draw_samples(finished, validation.images, config, epoch)
         save_checkpoint(finished, config.run_dir / f"epoch-{epoch}", measured)
+        if publisher is not None:
+            publisher.epoch_saved(epoch)
 
     def keep_state() -> None:
         parts = {name: part.state_dict() for name, part in resumable.items()}
@@ -159,6 +171,8 @@ def main(config: TrainConfig) -> None:
             if stopping:
                 break
     accelerator.end_training()
+    for failure in publisher.close() if publisher is not None else ():
+        say(failure, file=sys.stderr)  # no reason to fail: the run itself is complete
     if step < total:
         say(f"stopped by {stop.name} at step {step} of {total}, state saved: go on with --resume", file=sys.stderr)
         sys.exit(stop.status)
@@ -224,7 +238,7 @@ def draw_samples(model: ChromaGAN, images: Tensor, config: TrainConfig, epoch: i
 
 def explain(error: Exception, config: TrainConfig) -> str | None:
     """One line for what a user can mend; None for what is a bug."""
-    if isinstance(error, TrainingError | DataError | PretrainedWeightsError | OSError):
+    if isinstance(error, TrainingError | DataError | PretrainedWeightsError | PublishError | OSError):
         return str(error)
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
         smaller = "--batch-size or --crop" if config.model.any_size else "--batch-size"
