@@ -335,7 +335,7 @@ def animate(shown: Shown | None, kind: str) -> str:
 
 
 @guarded
-def measure(upload: dict | None, epoch: str, source, chroma, saturation) -> tuple[str, str, Shown]:
+def tabulate(upload: dict | None, epoch: str, source, chroma, saturation) -> tuple[str, str, Shown]:
     """Every decoder at one epoch against the photo: the table, the classes; and the report, for the rest."""
     options = options_of(source, chroma, saturation)
     here, sitter = studio(options.source), read(upload)
@@ -426,7 +426,7 @@ def epochs(image: dict | None, decoder: str = "", kind: str = "webp", chroma=CHR
 
 
 @guarded
-def measures(image: dict | None, epoch: str = "", source: str = "") -> dict:
+def measure(image: dict | None, epoch: str = "", source: str = "") -> dict:
     """Measure every decoder at one epoch ("": the newest) on a photo, against its own colors if it has any."""
     sitter, here = read(image), studio(source)
     number = choose(source, "", epoch).epoch
@@ -654,7 +654,7 @@ def build_demo() -> gr.Blocks:
 
         # Measure
         measure_it = dict(
-            fn=measure,
+            fn=tabulate,
             inputs=[photo, at, *options],
             outputs=[table, classes, shown_report],
             show_progress_on=table,
@@ -718,12 +718,17 @@ def build_api() -> None:
             (colorize, [image, decoder, epoch, *options], picture, "quick"),
             (matrix, [image, *options], file, "long"),
             (epochs, [image, decoder, kind, *options], file, "long"),
-            (measures, [image, epoch, source], answer, "long"),
+            (measure, [image, epoch, source], answer, "long"),
             (checkpoints, [source], answer, "quick"),
         ):
-            name = "measure" if function is measures else function.__name__
             gr.Button().click(
-                function, inputs, output, api_name=name, preprocess=False, concurrency_limit=1, concurrency_id=lane
+                function,
+                inputs,
+                output,
+                api_name=function.__name__,
+                preprocess=False,
+                concurrency_limit=1,
+                concurrency_id=lane,
             )
 
 
