@@ -627,7 +627,7 @@ def build_demo() -> gr.Blocks:
             fn=fill, inputs=[photo, *options, left, right], outputs=[cells, pair, shown_matrix],
             show_progress="hidden", **long,
         )  # fmt: skip
-        filling = [fill_button.click(**fill_it)]
+        filling = [fill_button.click(**fill_it, trigger_mode="always_last")]
         compare_it = dict(
             fn=compare, inputs=[left, right, shown_matrix], outputs=[cells, pair], show_progress_on=pair, **quick
         )
@@ -645,7 +645,7 @@ def build_demo() -> gr.Blocks:
         scrub_it = dict(
             fn=scrub, inputs=[photo, film_decoder, *options], outputs=[film, shown_film], show_progress_on=film, **quick
         )
-        scrub_button.click(**scrub_it)
+        scrub_button.click(**scrub_it, trigger_mode="always_last")
         film_decoder.input(**scrub_it, trigger_mode="always_last")
         for kind, wanted in (("webp", webp), ("gif", gif)):
             saved.append(
@@ -661,7 +661,7 @@ def build_demo() -> gr.Blocks:
             **long,
         )
         locate_it = dict(fn=locate, inputs=[shown_report, of, view], outputs=errors, show_progress_on=errors, **quick)
-        measure_button.click(**measure_it).success(**locate_it)
+        measure_button.click(**measure_it, trigger_mode="always_last").success(**locate_it)
         at.input(**measure_it, trigger_mode="always_last").success(**locate_it)
         of.input(**locate_it, trigger_mode="always_last")
         view.input(**locate_it, trigger_mode="always_last")
