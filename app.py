@@ -671,11 +671,16 @@ def build_demo() -> gr.Blocks:
 
         # Another source, and the address bar
         source.submit(
-            use_source, source, [source, decoder, epoch, left, right, film_decoder, at, of], **hidden
+            use_source, source, [source, decoder, epoch, left, right, film_decoder, at, of],
+            show_progress="hidden", **quick,
         ).then(**color_it)  # fmt: skip
-        demo.load(restore, None, [tabs, photo, decoder, epoch, film_decoder, at, result, about, shown], **hidden).then(
-            None, js="() => viewRestored()", api_visibility="private"
-        )
+        demo.load(
+            restore,
+            None,
+            [tabs, photo, decoder, epoch, film_decoder, at, result, about, shown],
+            show_progress="hidden",
+            **quick,
+        ).then(None, js="() => viewRestored()", api_visibility="private")
         for name, tab in zip(TABS, (colorize_tab, matrix_tab, epochs_tab, measure_tab, about_tab), strict=True):
             tab.select(None, js=f"() => {{ rememberView({{tab: '{name}'}}); showTab(); }}", api_visibility="private")
         gr.on(
