@@ -1,4 +1,4 @@
-"""Command line: python -m chromagan list | colorize | publish | space.
+"""Command line: python -m chromagan list | colorize | export | publish | space.
 
 Exit status 0, 2 for a usage error, 1 for any other.
 """
@@ -6,6 +6,7 @@ Exit status 0, 2 for a usage error, 1 for any other.
 import argparse
 import glob
 import json
+import logging
 import os
 import sys
 import warnings
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -22,6 +24,7 @@ from chromagan.colorizer import Colorizer, render
 from chromagan.contact_sheet import contact_sheet
 from chromagan.data import IMAGE_SUFFIXES
 from chromagan.decoders import DECODERS
+from chromagan.export import ExportError, export_onnx
 from chromagan.photo import ImageError, encode_image, open_image, read_photo, write_image
 
 DEFAULT_SOURCE = Path(__file__).resolve().parent.parent / "checkpoints"  # shipped with a clone
@@ -66,9 +69,10 @@ def colorize_command(args: argparse.Namespace) -> int:
         try:
             color_photo(task, colorizers, args)
             return None
-        except (ImageError, OSError, MemoryError) as error:
-            reason = "there is not enough memory for it" if isinstance(error, MemoryError) else error
-            return str(reason) if task.photo in str(reason) else f"{task.photo}: {reason}"
+        except (ImageError, OSError, MemoryError, RuntimeError) as error:  # torch's lack of memory is a RuntimeError
+            short = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+            reason = "there is not enough memory for it" if short else " ".join(str(error).split())
+            return reason if task.photo in reason else f"{task.photo}: {reason}"
 
     done = 0
     with ThreadPoolExecutor(args.jobs) as pool:  # one photo is decoded or encoded while another is colored
@@ -154,13 +158,13 @@ def find_images(names: list[str]) -> tuple[list[tuple[Path, Path]], list[str]]:
             if not path.is_dir():
                 images.append((path, Path()))
                 continue
-            try:
-                inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-            except OSError as error:
-                problems.append(f"{path}: {error.strerror}")
-                continue
+            closed: list[OSError] = []  # rglob would pass over folders that cannot be read
+            walked = os.walk(path, onerror=closed.append)
+            inside = sorted(Path(folder, name) for folder, _, names in walked for name in names)
+            inside = [p for p in inside if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
+            problems += [f"{error.filename}: {error.strerror}" for error in closed]
             images.extend((p, p.parent.relative_to(path)) for p in inside)
-            if not inside:
+            if not inside and not closed:
                 problems.append(f"{path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
     return images, problems
 
@@ -180,6 +184,21 @@ def colorize_stream(args: argparse.Namespace) -> int:
         return 0
     kept = image.format if image.format in ("JPEG", "WEBP", "TIFF", "BMP") and result.mode == "RGB" else "PNG"
     encode_image(result, sys.stdout.buffer, kept)
+    return 0
+
+
+def export_command(args: argparse.Namespace) -> int:
+    checkpoint = find_checkpoint(args.source, args.decoder, args.epoch)
+    path = Path(args.output)
+    if path.suffix != ".onnx":
+        raise ExportError(f"{path}: the name of an ONNX file ends with .onnx")
+    if path.exists() and not args.overwrite:
+        raise ExportError(f"{path} exists already: --overwrite replaces it")
+    facts = {"decoder": checkpoint.decoder, "epoch": str(checkpoint.epoch)}
+    difference = export_onnx(load_checkpoint(checkpoint), path, facts)
+    print(
+        f"{path}: {checkpoint.decoder}, epoch {checkpoint.epoch}; differs from torch by at most {difference:.1g} in ab"
+    )
     return 0
 
 
@@ -215,12 +234,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     coloring.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="a file for one photo, else a folder; - is stdout"
     )
-    coloring.add_argument("--decoder", choices=DECODERS, help="default: the first of the source")
-    coloring.add_argument("--epoch", type=int, help="default: the newest of the decoder")
     coloring.add_argument("--all", action="store_true", help="every decoder and epoch, and a contact sheet of them")
     coloring.add_argument("--saturation", type=_at_least_0, default=1.0, metavar="X", help="multiplies the chroma (1)")
     coloring.add_argument(
-        "--chroma", choices=MODES, default="bilinear", help="how colors are brought to full size (bilinear)"
+        "--chroma", choices=MODES, default=MODES[0], help=f"how colors are brought to full size ({MODES[0]})"
     )
     coloring.add_argument("--jobs", type=_at_least_1, default=2, metavar="N", help="photos worked on at once (2)")
     coloring.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
@@ -229,6 +246,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     exists.add_argument("--skip-existing", action="store_true", help="leave them: go on where a run was cut off")
     coloring.set_defaults(run=colorize_command)
 
+    exporting = commands.add_parser("export", help="write a checkpoint as ONNX")
+    exporting.add_argument("-o", "--output", required=True, metavar="FILE.onnx", help="the file to write")
+    exporting.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    exporting.set_defaults(run=export_command)
+
+    for command in (coloring, exporting):
+        command.add_argument("--decoder", choices=DECODERS, help="default: the first of the source")
+        command.add_argument("--epoch", type=int, help="default: the newest of the decoder")
     publishing = commands.add_parser("publish", help="push a study to the Hugging Face Hub")
     publishing.add_argument("--to", required=True, metavar="OWNER/NAME", help="repositories are <this>-<decoder>")
     publishing.add_argument("--private", action="store_true", help="make new repositories private")
@@ -241,9 +266,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     space.add_argument("--private", action="store_true", help="make it private")
     space.set_defaults(run=space_command)
 
-    for command in (parser, listing, coloring, publishing, space):
+    for command in (coloring, exporting):
+        command.add_argument("--decoder", choices=DECODERS, help="default: the first of the source")
+        command.add_argument("--epoch", type=int, help="default: the newest of the decoder")
+    for command in (parser, listing, coloring, exporting, publishing, space):
         command.print_usage = lambda file=None: None  # a usage error is one line; --help shows the rest
-    for command in (listing, coloring, publishing):
+    for command in (listing, coloring, exporting, publishing):
         command.add_argument(
             "--source",
             default=str(DEFAULT_SOURCE),
@@ -270,10 +298,12 @@ def _at_least_1(text: str) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # open_image has a limit of its own
+    # open_image has a limit of its own on pixels; and what a damaged file holds gets one line, from here.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     try:
         return args.run(args)
-    except (CheckpointError, ImageError, ValueError, OSError) as error:
+    except (CheckpointError, ExportError, ImageError, ValueError, OSError) as error:
         print(f"chromagan: {error}", file=sys.stderr)
         return 1
 

@@ -1,15 +1,18 @@
 """Image in, image out, any size: the lightness is the photo's own, at full resolution; the colors are the network's."""
 
+import copy
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from chromagan import color
 from chromagan.checkpoints import find_checkpoint, load_checkpoint
@@ -40,7 +43,9 @@ class Colorizer:
 
     def __init__(self, model: ChromaGAN, device: str | torch.device = "auto"):
         self.device = pick_device(device)
-        self.model = model.to(self.device, memory_format=torch.channels_last).requires_grad_(False).eval()
+        self.model = fold_batch_norm(model.requires_grad_(False).eval()).to(
+            self.device, memory_format=torch.channels_last
+        )
 
     @classmethod
     def from_pretrained(
@@ -57,7 +62,7 @@ class Colorizer:
         return cls(load_checkpoint(find_checkpoint(source, decoder, epoch)), device)
 
     def __call__(
-        self, image: Photograph | Sequence[Photograph], *, saturation: float = 1.0, chroma: str = "bilinear"
+        self, image: Photograph | Sequence[Photograph], *, saturation: float = 1.0, chroma: str = "edge-aware"
     ) -> Image.Image | np.ndarray | list:
         """Color a photo, or each of a list: same size, same lightness, same kind (a path gives a PIL image).
 
@@ -65,8 +70,8 @@ class Colorizer:
         there was an alpha channel, 8 bits. A photo that has colors already is taken by its lightness. Its EXIF
         orientation is applied; other EXIF data and an RGB ICC profile are carried over in `info`.
 
-        saturation: multiplies the chroma, at least 0. chroma: how it is brought to full size, "bilinear" or
-        "edge-aware"; the latter is nearer to true chroma that was averaged, and also sharpens what a decoder did wrong.
+        saturation: multiplies the chroma, at least 0. chroma: how it is brought to full size, "edge-aware" or
+        "bilinear" (see ChromaUpsampler).
         Raises ImageError for what cannot be read as an image, ValueError for an option of no meaning.
         """
         if not saturation >= 0 or math.isinf(saturation):
@@ -118,7 +123,7 @@ class Colorizer:
 
 
 @torch.inference_mode()
-def render(photo: Photo, prediction: Prediction, *, saturation: float = 1.0, chroma: str = "bilinear") -> Image.Image:
+def render(photo: Photo, prediction: Prediction, *, saturation: float = 1.0, chroma: str = "edge-aware") -> Image.Image:
     """The colored photo, 8 bits, in the photo's size; in bands of rows, so that memory stays bounded."""
     height, width = photo.L.shape[-2:]
     upsampler = ChromaUpsampler(saturation * prediction.ab, photo.L, prediction.L, chroma)
@@ -127,7 +132,9 @@ def render(photo: Photo, prediction: Prediction, *, saturation: float = 1.0, chr
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         lab = torch.cat([photo.L[..., top:bottom, :], upsampler.rows(top, bottom)], dim=1)
-        pixels[top:bottom] = fit_gamut(lab)[0].mul_(255).round_().to(torch.uint8).movedim(0, -1)
+        srgb = fit_gamut(lab)[0].mul_(255).add_(0.5)  # conversion truncates
+        for channel in range(3):  # six times faster than in one piece
+            pixels[top:bottom, :, channel] = srgb[channel]
     return photo.dress(Image.fromarray(pixels.numpy()))
 
 
@@ -140,6 +147,20 @@ def pick_device(device: str | torch.device) -> torch.device:
         return torch.device(device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise ValueError(f"device {str(device)!r} is not available: use auto, cpu, cuda or mps") from error
+
+
+def fold_batch_norm(model: nn.Module) -> nn.Module:
+    """A copy of `model`, in eval mode, whose convolutions do the work of the batch norms right behind them.
+
+    Batch norm in eval mode is a factor and an offset per channel. On a CPU it takes a third of the network's time.
+    """
+    model = copy.deepcopy(model)
+    for parent in model.modules():
+        for (name, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
+            if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d)))
+                setattr(parent, norm_name, getattr(norm, "act", nn.Identity()))  # timm's norms hold an activation
+    return model
 
 
 def _as_image(image: Photograph) -> Image.Image:

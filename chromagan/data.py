@@ -41,29 +41,53 @@ class Photos:
         return len(self.images)
 
 
+class PhotoSet:
+    """One split, decoded on demand: for work that must not hold all of it in memory.
+
+    labels: int (N,) or None where the data has no classes; class_names: their names, or None where it has none.
+    """
+
+    def __init__(self, data: str, split: str, size: int = 224, limit: int | None = None):
+        """As for `load_photos`; raises DataError where there is nothing to read."""
+        self.data, self.split, self.size = data, split, size
+        dataset = _open(data, split)
+        if limit is not None:
+            dataset = dataset.select(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).round().astype(int))
+        self.dataset = dataset
+        self.labels = self.class_names = None
+        if "label" in dataset.column_names:
+            self.labels = np.asarray(dataset["label"])
+            self.class_names = getattr(dataset.features["label"], "names", None)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Photo `index`: uint8 sRGB (3, S, S). Raises DataError where it cannot be read."""
+        try:
+            photo = self.dataset[int(index)]["image"].convert("RGB")
+        except Exception as error:  # PIL and datasets raise many kinds for a damaged file
+            raise DataError(f"image {index} of {self.data!r} ({self.split}) cannot be read: {error}") from error
+        return torch.from_numpy(np.array(_square(photo, self.size))).movedim(-1, 0)
+
+
 def load_photos(data: str, split: str, size: int = 224, limit: int | None = None, keep_gray: bool = False) -> Photos:
     """Decode `split` ("train" or "validation") of `data` to size x size images.
 
-    data: a Hub dataset id, a folder of Parquet files, or a folder of images with or without splits and
-    class subfolders. Photos are resized to `size` on their short side and cropped in the middle.
+    data: a Hub dataset id, with or without @revision, a folder of Parquet files, or a folder of images with or
+    without splits and class subfolders. Photos are resized to `size` on their short side and cropped in the middle.
     limit: N photos spread evenly over the split, which may be sorted by class; counted before gray ones
     (mean chroma below 2) are dropped.
     Raises DataError where there is nothing to read or no color in it.
     """
-    dataset = _open(data, split)
-    if limit is not None:
-        dataset = dataset.select(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).round().astype(int))
-    images = torch.empty(len(dataset), 3, size, size, dtype=torch.uint8)
+    photos = PhotoSet(data, split, size, limit)
+    images = torch.empty(len(photos), 3, size, size, dtype=torch.uint8)
 
     def decode(index: int) -> None:
-        try:
-            photo = dataset[index]["image"]
-        except Exception as error:  # PIL and datasets raise many kinds for a damaged file
-            raise DataError(f"image {index} of {data!r} ({split}) cannot be read: {error}") from error
-        images[index] = torch.from_numpy(np.array(_square(photo.convert("RGB"), size))).movedim(-1, 0)
+        images[index] = photos[index]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(tqdm(pool.map(decode, range(len(dataset))), "decode", len(dataset), unit=" images", leave=False))
+        list(tqdm(pool.map(decode, range(len(photos))), "decode", len(photos), unit=" images", leave=False))
 
     if keep_gray:
         return Photos(images, gray_dropped=0)
@@ -112,11 +136,12 @@ def _open(data: str, split: str):
             raise DataError(f"no Parquet files and no images ({', '.join(IMAGE_SUFFIXES)}) in folder {data!r}")
     elif os.path.exists(data):
         raise DataError(f"{data!r} is a file: give a folder of images, a folder of Parquet files or a Hub dataset id")
-    elif data == IMAGENETTE:
-        at = f"hf://datasets/{IMAGENETTE}@{IMAGENETTE_REVISION}/{IMAGENETTE_CONFIG}"
-        builder, source = "parquet", {"data_files": {s: f"{at}/{s}-*.parquet" for s in ("train", "validation")}}
     elif data.count("/") == 1 and not data.startswith((".", "/", "~")):
-        builder, source = data, {}
+        name, _, revision = data.partition("@")
+        builder, source = name, {"revision": revision or None}
+        if name == IMAGENETTE:
+            at = f"hf://datasets/{IMAGENETTE}@{revision or IMAGENETTE_REVISION}/{IMAGENETTE_CONFIG}"
+            builder, source = "parquet", {"data_files": {s: f"{at}/{s}-*.parquet" for s in ("train", "validation")}}
     else:
         raise DataError(f"no folder {data!r}: give a folder of images, a folder of Parquet files or a Hub dataset id")
 

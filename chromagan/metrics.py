@@ -21,26 +21,45 @@ def psnr(image: Tensor, truth: Tensor) -> Tensor:
     return -10 * (image - truth).square().flatten(1).mean(dim=1, dtype=torch.float64).log10()
 
 
-def ssim(image: Tensor, truth: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004), the mean over the three channels; 1 for equal images.
+class StructuralSimilarity:
+    """SSIM (Wang et al. 2004) against true images, the mean over the three channels; 1 for equal images.
 
     Their Gaussian window (11 x 11, sigma 1.5), K1 = 0.01, K2 = 0.03, population covariances, and only windows that lie
     inside the image: scikit-image's with gaussian_weights=True, sigma=1.5, use_sample_covariance=False.
     """
-    if min(image.shape[-2:]) < 11:
-        raise ValueError(f"SSIM needs images of 11x11 pixels and more, got {image.shape[-2]}x{image.shape[-1]}")
-    kernel = torch.exp(-0.5 * (torch.arange(-5, 6, dtype=torch.float64) / 1.5) ** 2)
-    kernel = (kernel / kernel.sum()).to(image)
-    x, y = image - 0.5, truth - 0.5  # around 0, where float32 keeps variances better
-    maps = torch.cat([x, y, x * x, y * y, x * y], dim=1)  # (B, 15, H, W)
-    for shape in ((1, 1, -1, 1), (1, 1, 1, -1)):
-        maps = F.conv2d(maps, kernel.view(shape).expand(15, -1, -1, -1), groups=15)
-    x, y, xx, yy, xy = maps.split(3, dim=1)
-    var_x, var_y, cov = xx - x * x, yy - y * y, xy - x * y
-    x, y = x + 0.5, y + 0.5
-    C1, C2 = 0.01**2, 0.03**2
-    similarity = (2 * x * y + C1) * (2 * cov + C2) / ((x * x + y * y + C1) * (var_x + var_y + C2))
-    return similarity.flatten(1).mean(dim=1, dtype=torch.float64)
+
+    WINDOW = 11
+
+    def __init__(self, truth: Tensor):
+        if min(truth.shape[-2:]) < self.WINDOW:
+            raise ValueError(f"SSIM needs images of 11x11 pixels and more, got {truth.shape[-2]}x{truth.shape[-1]}")
+        kernel = torch.exp(-0.5 * (torch.arange(-5, 6, dtype=torch.float64) / 1.5) ** 2)
+        self.kernel = (kernel / kernel.sum()).to(truth)
+        self.truth = truth - 0.5  # around 0, where float32 keeps variances better
+        self.mean, square = self._windows(torch.cat([self.truth, self.truth.square()], dim=1)).split(3, dim=1)
+        self.variance = square - self.mean.square()
+
+    def _windows(self, maps: Tensor) -> Tensor:
+        """Weighted means over all windows: (B, C, H, W) -> (B, C, H - 10, W - 10)."""
+        for shape in ((1, 1, -1, 1), (1, 1, 1, -1)):
+            weight = self.kernel.view(shape).expand(maps.shape[1], -1, -1, -1)
+            maps = F.conv2d(maps, weight, groups=maps.shape[1])
+        return maps
+
+    def __call__(self, image: Tensor) -> Tensor:
+        x = image - 0.5
+        mean, square, product = self._windows(torch.cat([x, x * x, x * self.truth], dim=1)).split(3, dim=1)
+        variance, covariance = square - mean * mean, product - mean * self.mean
+        mean, true_mean = mean + 0.5, self.mean + 0.5
+        C1, C2 = 0.01**2, 0.03**2
+        similarity = (2 * mean * true_mean + C1) * (2 * covariance + C2)
+        similarity /= (mean * mean + true_mean * true_mean + C1) * (variance + self.variance + C2)
+        return similarity.flatten(1).mean(dim=1, dtype=torch.float64)
+
+
+def ssim(image: Tensor, truth: Tensor) -> Tensor:
+    """Structural similarity of sRGB images; see StructuralSimilarity, which keeps what the truth needs."""
+    return StructuralSimilarity(truth)(image)
 
 
 def colorfulness(image: Tensor) -> Tensor:
@@ -167,7 +186,8 @@ class ClusterDiscrepancy:
     Canny (sigma 1.2, quantiles 0.2 and 0.7) and the superpixels (250, compactness 10) have the authors' settings. Where
     the paper leaves room or we depart: pixels outside the image are no neighbors (theirs count as another cluster);
     a channel whose range in the truth is below one Lab unit has no edges and is left out, NaN where both are; the
-    superpixels are `chromagan.segmentation.superpixels`, not scikit-image's, which are ten times slower.
+    superpixels are `chromagan.segmentation.superpixels`, not scikit-image's, which take ten times as long: over 80
+    colorings of Imagenette photos both CDRs differed by 0.013 in the mean and correlated by 0.96.
     """
 
     WINDOW = 4  # half its width

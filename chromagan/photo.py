@@ -15,7 +15,7 @@ from torch import Tensor
 from chromagan import color
 from chromagan.data import IMAGE_SUFFIXES
 
-BAND_PIXELS = 1 << 18  # pixels converted at a time: bounds the memory of a large photo, and stays in cache
+BAND_PIXELS = 1 << 16  # pixels converted at a time: bounds the memory of a large photo, and stays in cache
 MAX_PIXELS = 178_956_970  # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS: a small file may claim any size
 
 
@@ -67,28 +67,36 @@ def open_image(path: str | os.PathLike | BinaryIO, max_pixels: int = MAX_PIXELS)
         raise ImageError(f"{path}: there is no such file") from error
     except IsADirectoryError as error:
         raise ImageError(f"{path}: it is a folder") from error
-    except (OSError, SyntaxError, ValueError) as error:  # each format's reader has its own way to fail
-        raise ImageError(f"{path}: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # each format's reader has its own ways to fail on a damaged file
+        raise ImageError(f"{path}: {_reason(error)}") from error
     return image
+
+
+def _reason(error: Exception) -> str:
+    """One line for what a reader or writer of Pillow raised: OSError says it itself, a KeyError does not."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, OSError | SyntaxError | ValueError) and text else f"it is damaged ({error!r})"
 
 
 def read_photo(image: Image.Image) -> Photo:
     """Lightness and the rest of an image of any mode, upright. ImageError where its pixels cannot be decoded."""
     try:
-        image = ImageOps.exif_transpose(image)
+        image, exif = _upright(image)
         alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-        exif = image.getexif().tobytes() if len(image.getexif()) else b""
         profile = _rgb_profile(image)
         if image.mode.startswith(("I", "F")):
             gray = np.asarray(image, dtype=np.float32)  # 16 bits, or floating point of unknown scale
+            gray = np.where(np.isfinite(gray), gray, 0)
             peak = gray.max(initial=0)
             white = next(limit for limit in (1, 255, 65535, max(peak, 65535)) if peak <= limit)
             L = color.gray_to_L(torch.from_numpy(np.clip(gray / white, 0, 1))[None])
         else:
             gray = image.mode in ("1", "L", "LA") and "icc_profile" not in image.info
             L = _lightness(image.convert("L") if gray else _to_srgb(image))
-    except OSError as error:  # Pillow decodes when pixels are asked for
-        raise ImageError(f"{getattr(image, 'filename', '') or 'image'}: {error}") from error
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow decodes when pixels are asked for
+        raise ImageError(f"{getattr(image, 'filename', '') or 'image'}: {_reason(error)}") from error
     return Photo(L[None], alpha, profile, exif)
 
 
@@ -135,8 +143,19 @@ def to_gray(image: Image.Image) -> Image.Image:
 
 def to_color(image: Image.Image) -> Image.Image:
     """The photo in its own colors: upright, 8-bit RGB in sRGB; gray where it is gray. What is transparent shows."""
-    image = ImageOps.exif_transpose(image)
+    image, _ = _upright(image)
     return to_gray(image).convert("RGB") if image.mode.startswith(("I", "F")) else _to_srgb(image)
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, bytes]:
+    """`image` turned as its EXIF orientation says, and the rest of its EXIF data; damaged data are left out."""
+    image.load()  # what fails from here on is the EXIF data
+    try:
+        image = ImageOps.exif_transpose(image)
+        exif = image.getexif()
+        return image, exif.tobytes() if len(exif) else b""
+    except Exception:
+        return image, b""
 
 
 def _lightness(image: Image.Image) -> Tensor:

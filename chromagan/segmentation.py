@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from chromagan import color
 
-SEGMENTS, COMPACTNESS, SIGMA, ITERATIONS = 250, 10.0, 1.0, 10  # those of the cluster discrepancy ratio's authors
+SEGMENTS, COMPACTNESS, SIGMA = 250, 10.0, 1.0  # those of the cluster discrepancy ratio's authors
+ROUNDS = 6  # scikit-image makes 10; with 6, ratios came out nearest to those of its superpixels
 
 
 def blur(planes: Tensor, sigma: float) -> Tensor:
@@ -90,7 +91,7 @@ def canny(planes: Tensor, sigma: float = 1.2, low: float = 0.2, high: float = 0.
 def superpixels(planes: Tensor) -> Tensor:
     """SLIC superpixels (Achanta et al. 2012) of single-channel planes (B, H, W): int32 labels (B, H, W), on the CPU.
 
-    About 250 clusters start as a grid of cells; each of 10 rounds gives every pixel to the nearest of the nine
+    About 250 clusters start as a grid of cells; each of 6 rounds gives every pixel to the nearest of the nine
     clusters of its own cell and those around it (as in gSLIC, Ren and Reid 2011), then moves the clusters to the means
     of their pixels. The squared distance is (dy^2 + dx^2) / S^2 + (dv / 10)^2, S the cell's side, v the channel
     stretched to [0, 1], read as an sRGB gray's lightness and blurred (sigma 1): scikit-image's SLIC with its defaults
@@ -118,7 +119,7 @@ def _slic(values: np.ndarray) -> np.ndarray:
     distance, best, closer = np.empty_like(values), np.empty_like(values), np.empty(values.shape, bool)
     step, candidate = np.empty(values.shape, np.int16), np.empty(values.shape, np.int16)
     scale = np.float32(1 / (grid.cell_y * grid.cell_x))
-    for _ in range(ITERATIONS):
+    for _ in range(ROUNDS):
         around = np.full((3, grid.rows + 2, grid.columns + 2), np.inf, np.float32)  # no cluster beyond the image
         around[:, 1:-1, 1:-1] = centers.reshape(3, grid.rows, grid.columns)
         best.fill(np.inf)

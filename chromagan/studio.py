@@ -73,7 +73,6 @@ class Sitter:
     digest: str  # of the file
     shown: Photo  # at most SHOWN_SIDE, without profile and EXIF data
     truth: Image.Image  # RGB in sRGB, of the same size: the photo itself, in its own colors if it has any
-    size: tuple[int, int]  # width and height of the whole photo, upright
     mean_chroma: float  # CIELAB
 
     @property
@@ -100,7 +99,6 @@ def read_sitter(path: str | os.PathLike, max_pixels: int) -> Sitter:
     """Open a photo for the page; ImageError for a file that is no image, a damaged one and one of too many pixels."""
     digest = file_digest(path)
     image = open_image(path, max_pixels)
-    size = image.size if image.getexif().get(0x0112, 1) < 5 else image.size[::-1]  # turned by the EXIF orientation
     if image.mode in ("1", "P", "PA"):  # a palette cannot be averaged
         image = image.convert("L" if image.mode == "1" else "RGBA" if image.has_transparency_data else "RGB")
     image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
@@ -109,7 +107,7 @@ def read_sitter(path: str | os.PathLike, max_pixels: int) -> Sitter:
     small = truth.copy()
     small.thumbnail((SMALL_SIDE, SMALL_SIDE))
     chroma = float(metrics.mean_chroma(as_tensor(small)))
-    return Sitter(digest, replace(photo, profile=None, exif=b""), truth, size, chroma)
+    return Sitter(digest, replace(photo, profile=None, exif=b""), truth, chroma)
 
 
 def file_digest(path: str | os.PathLike) -> str:

@@ -225,10 +225,17 @@ class Handler(BaseHTTPRequestHandler):
             for name, content in self.hub.files(repo, revision).items()
         ]
 
-    def tree(self, content: bytes, kind: str, repo: str, revision: str) -> None:
+    def tree(self, content: bytes, kind: str, repo: str, revision: str, below: str = "") -> None:
         repo = key(kind, repo)
         if self.visible(repo, revision):
-            self.answer(body=self.entries(repo, revision))
+            prefix = f"{below}/" if below else ""
+            found = [entry for entry in self.entries(repo, revision) if entry["path"].startswith(prefix)]
+            if self.query.get("recursive", [""])[0].lower() not in ("1", "true"):  # folders in place of what is in them
+                deeper = {entry["path"] for entry in found if "/" in entry["path"].removeprefix(prefix)}
+                folders = {prefix + path.removeprefix(prefix).split("/")[0] for path in deeper}
+                found = [entry for entry in found if entry["path"] not in deeper]
+                found += [{"type": "directory", "path": path, "size": 0, "oid": "0" * 40} for path in sorted(folders)]
+            self.answer(body=found)
 
     def paths_info(self, content: bytes, kind: str, repo: str, revision: str) -> None:
         repo = key(kind, repo)
@@ -285,7 +292,7 @@ def collection_body(slug: str, wanted: dict) -> dict:
     }  # fmt: skip
 
 
-REPO = r"/api/(?P<kind>models|spaces)/(?P<repo>[^/]+/[^/]+)"
+REPO = r"/api/(?P<kind>models|spaces|datasets)/(?P<repo>[^/]+/[^/]+)"
 ROUTES = [
     (r"(HEAD|GET) /?", "root"),
     (r"GET /api/whoami-v2", "whoami"),
@@ -297,12 +304,12 @@ ROUTES = [
     (rf"DELETE {REPO}/tag/(?P<revision>.+)", "untag"),
     (rf"GET {REPO}/refs", "refs"),
     (rf"GET {REPO}/revision/(?P<revision>.+)", "info"),
-    (rf"GET {REPO}/tree/(?P<revision>[^/]+)/?", "tree"),
+    (rf"GET {REPO}/tree/(?P<revision>[^/]+)/?(?P<below>.*)", "tree"),
     (rf"POST {REPO}/paths-info/(?P<revision>.+)", "paths_info"),
     (rf"GET {REPO}", "info"),
     (r"POST /api/spaces/(?P<repo>[^/]+/[^/]+)/variables", "variable"),
     (r"POST /api/collections", "collection"),
     (r"GET /api/collections/(?P<slug>.+)", "collection_there"),
     (r"POST /api/collections/(?P<slug>.+)/items?", "collection_item"),
-    (r"(HEAD|GET) /(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)", "resolve"),
+    (r"(HEAD|GET) /(?P<repo>(datasets/)?[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)", "resolve"),
 ]

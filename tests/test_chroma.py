@@ -74,13 +74,32 @@ def test_texture_of_L_without_color_leaves_no_color():
 
 
 def test_means_over_cells_are_kept():
-    ab = 30 * torch.randn(1, 2, 16, 16, generator=torch.Generator().manual_seed(0))
+    ab = F.interpolate(
+        30 * torch.randn(1, 2, 32, 32, generator=torch.Generator().manual_seed(0)), (16, 16), mode="area"
+    )
+    ab = F.avg_pool2d(F.pad(ab, (1, 0, 1, 0), mode="replicate"), 2, stride=1)  # neighbors alike, as in photographs
     L = torch.full((1, 1, 128, 128), 50.0)
     error = {
         mode: (F.interpolate(chroma.upsample(ab, L, mode=mode), size=(16, 16), mode="area") - ab).abs().mean()
         for mode in chroma.MODES
     }
     assert error["edge-aware"] < 0.2 * error["bilinear"]
+
+
+def test_a_decoders_lattice_is_taken_out_and_not_sharpened():
+    """Up and down at every pixel, along one axis or both, on an edge that stays."""
+    L, edge = torch.full((1, 1, 128, 128), 50.0), 20.0 * (torch.arange(32) >= 16).expand(1, 2, 32, 32)
+    sign = 1 - 2 * (torch.arange(32) % 2)
+    for lattice in (8 * sign.expand(1, 2, 32, 32), 8 * sign[:, None].expand(1, 2, 32, 32), 8 * sign * sign[:, None]):
+        left = {mode: chroma.upsample(edge + lattice, L, mode=mode) for mode in chroma.MODES}
+        clean = chroma.upsample(edge, L, mode="bilinear")
+        assert (left["edge-aware"] - clean).abs().mean() < 0.2 * (left["bilinear"] - clean).abs().mean()
+
+
+def test_what_a_decoder_interpolated_stays_as_smooth_as_it_was_meant():
+    L, coarse = torch.full((1, 1, 256, 256), 50.0), torch.randn(1, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    ab = F.interpolate(20 * coarse, size=(64, 64), mode="bilinear")
+    torch.testing.assert_close(chroma.upsample(ab, L), chroma.upsample(ab, L, mode="bilinear"), atol=0.5, rtol=0)
 
 
 @pytest.mark.parametrize("mode", chroma.MODES)

@@ -1,19 +1,28 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from conftest import made_photo
 from PIL import Image
+from pyarrow import parquet
 
+from chromagan import color
 from chromagan.checkpoints import list_checkpoints
-from train.evaluate import evaluate, summarize, table
+from train import evaluate as script
+from train import measure, report
+from train.cost import LiveMemory, network_cost
+from train.evaluate import evaluate
+from train.intervals import draws, mean_interval, median_interval, summarize
 
 ROOT = Path(__file__).resolve().parent.parent
+CPU = torch.device("cpu")
 
 
 def photos(count, size=64):
@@ -23,67 +32,33 @@ def photos(count, size=64):
 
 
 class Copier(torch.nn.Module):
-    """Answers with given true colors, in order."""
+    """Answers with given true colors, in order, where a network would guess."""
 
     def __init__(self, images):
         super().__init__()
-        from chromagan import color
+        self.answers = iter(color.normalize_ab(color.srgb_to_lab(images.float() / 255)[:, 1:]).split(1))
+        self.trunk = self.global_map = self.flatten = torch.nn.Identity()
 
-        self.ab = color.normalize_ab(color.srgb_to_lab(images.float() / 255)[:, 1:])
-        self.at = 0
-
-    def forward(self, L):
-        self.at += len(L)
-        return self.ab[self.at - len(L) : self.at]
+    def color(self, merged, flat):
+        return next(self.answers)
 
 
-def test_the_truth_is_perfect_and_gray_is_not():
+def test_the_truth_is_perfect():
     images = (0.3 * photos(5).float() + 90).to(torch.uint8)  # away from the gamut's edge, where the soft clip begins
-    perfect = evaluate(Copier(images), images, torch.device("cpu"), batch_size=2)
-    assert (perfect["ciede2000"] < 0.05).all() and (perfect["psnr"] > 50).all()
+    perfect = evaluate(Copier(images), images, CPU)
+    assert (perfect["ciede2000"] < 0.05).all() and (perfect["psnr"] > 50).all() and (perfect["ssim"] > 0.999).all()
     np.testing.assert_allclose(perfect["colorfulness"], perfect["colorfulness_truth"], rtol=0.02)
-    gray = evaluate(None, images, torch.device("cpu"))
-    assert (gray["ciede2000"] > 3).all() and (gray["colorfulness"] < 1e-3).all()
 
 
-def test_measures_do_not_depend_on_the_batch_size():
-    images = photos(5)
-    one, all_at_once = (evaluate(Copier(images), images, torch.device("cpu"), batch_size=size) for size in (1, 5))
-    for name, values in one.items():
-        np.testing.assert_allclose(values, all_at_once[name], atol=1e-4)
+def folder_of(path, pictures, classes=("n01440764", "n02102040")):
+    for index, picture in enumerate(pictures):
+        target = path / "validation" / classes[index % len(classes)] / f"{index:03}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(target)
+    return path
 
 
-def per_image(count, **columns):
-    names = ("psnr", "ciede2000", "ciede2000_p95", "colorfulness", "colorfulness_truth", "chroma_truth")
-    return {name: np.asarray(columns.get(name, np.arange(1.0, count + 1)), dtype=float) for name in names}
-
-
-def test_summary_counts_gray_photos_apart():
-    result = summarize(per_image(3, chroma_truth=[0.5, 10, 20], psnr=[math.inf, 20, 30]), data="made")
-    assert result["images"] == 3 and result["all"]["images"] == 3 and result["colored"]["images"] == 2
-    assert result["all"]["psnr_mean"]["value"] == 25 and result["all"]["psnr_infinite"] == 1
-    assert result["colored"]["ciede2000_mean"]["value"] == 2.5
-    assert result["all"]["colorfulness_ratio"] == 1 and result["data"] == "made"
-    json.dumps(result, allow_nan=False)
-
-
-def test_no_interval_from_one_photo_and_none_from_none():
-    one = summarize(per_image(1, chroma_truth=[10]))
-    assert one["all"]["ciede2000_mean"] == {"value": 1.0, "low": None, "high": None}
-    none = summarize(per_image(1, chroma_truth=[0]))
-    assert none["colored"]["ciede2000_mean"] is None and none["colored"]["images"] == 0
-    json.dumps([one, none], allow_nan=False)
-
-
-def test_intervals_cover_the_mean():
-    values = np.random.default_rng(0).normal(10, 2, 400)
-    interval = summarize(per_image(400, ciede2000=values, chroma_truth=np.full(400, 10)))["all"]["ciede2000_mean"]
-    standard_error = values.std() / 20
-    assert interval["value"] == round(values.mean(), 4)
-    np.testing.assert_allclose(interval["high"] - interval["low"], 2 * 1.96 * standard_error, rtol=0.15)
-
-
-def run(*arguments, processes=1):
+def launch(*arguments, processes=1):
     several = ["--multi_gpu"] if processes > 1 else []
     command = [sys.executable, "-m", "accelerate.commands.launch", *several, "--num_processes", str(processes)]
     command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
@@ -92,35 +67,243 @@ def run(*arguments, processes=1):
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def test_the_script_for_real_on_one_process_and_two(source, image_folder, tmp_path):
-    reports = []
-    for processes in (1, 2):
-        out = tmp_path / str(processes)
-        result = run("--source", source, "--data", image_folder, "--output-dir", out, "--limit", 3, processes=processes)
-        assert result.returncode == 0, result.stderr[-2000:]
-        reports.append(json.loads((out / "metrics.json").read_text()))
-        assert Image.open(out / "comparison.png").width > 300
-        assert "| compact | 3 |" in result.stdout and "| left gray |" in result.stdout
-    assert [entry["epoch"] for entry in reports[0]["checkpoints"]] == [0, 3, 0]
-    for one, two in zip(reports[0]["checkpoints"], reports[1]["checkpoints"], strict=True):
-        assert one["colored"]["ciede2000_mean"]["value"] == two["colored"]["ciede2000_mean"]["value"]
+def run(monkeypatch, source, data, out, *more):
+    """The script in this process: a launch costs as much as all it measures here."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    more = ["--size", "64", *more]
+    script.main(script.parse_args(["--source", str(source), "--data", str(data), "--output-dir", str(out), *more]))
+    text = (out / "metrics.json").read_text()
+    assert "NaN" not in text and "Infinity" not in text
+    return json.loads(text)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """20 photos of two Imagenette classes, of mixed sizes, the first one gray: two shards."""
+    sizes = [(64, 64), (100, 70), (64, 90)]
+    pictures = [made_photo(seed, *sizes[seed % 3]) for seed in range(20)]
+    pictures[0] = pictures[0].convert("L")
+    return folder_of(tmp_path_factory.mktemp("data"), pictures)
+
+
+@pytest.fixture(scope="module")
+def evaluated(source, data, tmp_path_factory):
+    """The real script, launched, on one process."""
+    out = tmp_path_factory.mktemp("report") / "one"
+    result = launch("--source", source, "--data", data, "--output-dir", out, "--size", "64")
+    assert result.returncode == 0, result.stderr[-2000:]
+    return out, result
+
+
+def test_the_script_for_real(evaluated, source):
+    out, result = evaluated
+    found = json.loads((out / "metrics.json").read_text())
+    assert [(entry["decoder"], entry["epoch"]) for entry in found["checkpoints"]] == [
+        ("compact", 0), ("compact", 3), ("depthwise", 0)
+    ]  # fmt: skip
+    assert found["images"] == 20 and found["left_gray"]["colored"]["images"] == 19
+    assert "| compact | 3 |" in result.stdout and "| left gray |" in result.stdout
+    colored = found["checkpoints"][1]["colored"]
+    for name in ("psnr_mean", "ssim", "ciede2000_mean", "ciede2000_near", "ciede2000_elsewhere", "cdr", "top1_of_ten"):
+        assert colored[name]["low"] <= colored[name]["value"] <= colored[name]["high"], name
+    assert colored["frechet"][measure.CLASSIFIER] > 0
+    assert found["truth"]["colored"]["ciede2000_mean"]["value"] == 0 and found["truth"]["colored"]["cdr"]["value"] == 1
+    assert found["truth"]["all"]["psnr_infinite"] == 20 and found["left_gray"]["all"]["psnr_infinite"] == 1
+    assert found["cost"]["decoders"]["compact"]["decoder"]["parameters"] == 92_834
     assert list_checkpoints(source)[0].metrics == {"epoch": 0}  # written only when asked to
+    table = parquet.read_table(out / "per_image.parquet").to_pandas()
+    assert len(table) == 20 * 5 and set(table.label) == {"n01440764", "n02102040"}
+    mine = table[(table.decoder == "compact") & (table.epoch == 3) & table.colored]
+    assert mine.ciede2000.mean() == pytest.approx(colored["ciede2000_mean"]["value"], abs=1e-6)
+    for name in ("figure-2-compact", "figure-7-1", "boundaries-1", "successes", "failures", "epochs", "cost"):
+        assert Image.open(out / "figures" / f"{name}.png").width > 200
 
 
-def test_table_shows_colorfulness_beside_psnr():
-    row = {"decoder": "compact", "epoch": 3, **summarize(per_image(4, chroma_truth=[9, 9, 9, 9]))}
-    lines = table([row]).splitlines()
-    assert "PSNR" in lines[0] and "colorfulness" in lines[0]
-    assert lines[2].startswith("| compact | 3 | 2.50 |")
+def test_the_report_stands_alone_and_tells_the_claims(evaluated):
+    page = (evaluated[0] / "report.html").read_text()
+    markdown = (evaluated[0] / "report.md").read_text()
+    assert 'src="http' not in page and "<link" not in page and "<script" not in page and "nan" not in markdown.lower()
+    for text in ("Table 1, measured", "not known", "900 epochs overfit", "cannot be told", "Kendall", "LPIPS left out"):
+        assert text in page or text not in markdown, text
+        assert text in markdown or text == "LPIPS left out"
+    for line in markdown.splitlines():
+        if "](" in line:
+            assert (evaluated[0] / line[line.index("](") + 2 : line.rindex(")")]).is_file()
 
 
-def test_bad_input_is_one_line(source, tmp_path):
-    for arguments, status, message in (
-        (["--source", tmp_path / "none", "--data", tmp_path, "--output-dir", tmp_path / "o"], 1, "no folder"),
-        (["--source", source, "--data", tmp_path, "--output-dir", tmp_path / "o"], 1, "no Parquet files and no images"),
-        (["--source", source, "--data", tmp_path, "--output-dir", tmp_path / "o", "--limit", "0"], 2, "at least 1"),
+def test_numbers_are_the_same_on_two_processes(evaluated, source, data, tmp_path):
+    result = launch("--source", source, "--data", data, "--output-dir", tmp_path, "--size", "64", processes=2)
+    assert result.returncode == 0, result.stderr[-2000:]
+    one, two = (json.loads((folder / "metrics.json").read_text()) for folder in (evaluated[0], tmp_path))
+    assert one.keys() == two.keys()
+    assert all(one[name] == two[name] for name in one if name != "cost")
+    assert parquet.read_table(evaluated[0] / "per_image.parquet").equals(
+        parquet.read_table(tmp_path / "per_image.parquet")
+    )
+
+
+def test_numbers_are_the_same_from_worker_processes(evaluated, source, data, tmp_path):
+    """What one process does on a machine with several cores."""
+    photos = script.PhotoSet(str(data), "validation", 64)
+    labels = measure.imagenet_labels(photos.labels, photos.class_names)
+    entry = measure.checkpoint_entry(list_checkpoints(source)[0])
+    work = script.Work(photos, labels, (measure.TRUTH, entry), tmp_path, True, CPU)
+    script.measure_shards(work, [range(16), range(16, 20)], cores=2, show=False)
+    for path in tmp_path.iterdir():
+        with np.load(path) as found, np.load(evaluated[0] / "measured" / path.name) as expected:
+            assert found.files == expected.files
+            assert all(np.array_equal(found[name], expected[name], equal_nan=True) for name in found.files)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_run_that_was_cut_off_goes_on(evaluated, source, data, tmp_path, monkeypatch):
+    out = tmp_path / "again"
+    shutil.copytree(evaluated[0], out)
+    kept = sorted((out / "measured").iterdir())
+    assert len(kept) == 2 * 5
+    kept[0].unlink()
+    kept[1].write_bytes(kept[1].read_bytes()[:100])
+    before = {path: path.stat().st_mtime_ns for path in kept[2:]}
+    found = run(monkeypatch, source, data, out)
+    expected = json.loads((evaluated[0] / "metrics.json").read_text())
+    assert found["checkpoints"] == expected["checkpoints"]
+    assert before == {path: path.stat().st_mtime_ns for path in kept[2:]}
+    assert sorted((out / "measured").iterdir()) == kept
+
+
+def test_damaged_checkpoints_are_named_and_the_rest_is_measured(source, data, tmp_path, monkeypatch, capsys):
+    broken = tmp_path / "source"
+    shutil.copytree(source, broken)
+    (broken / "compact" / "epoch-3" / "model.safetensors").write_bytes(b"no tensors")
+    (broken / "depthwise" / "epoch-0" / "config.json").unlink()
+    found = run(monkeypatch, broken, data, tmp_path / "out", "--limit", "2", "--write-metrics")
+    assert [entry["epoch"] for entry in found["checkpoints"]] == [0] and len(found["damaged"]) == 2
+    said = capsys.readouterr().err
+    assert "epoch-3" in said and "depthwise" in said
+    assert list_checkpoints(broken)[0].metrics["images"] == 2
+    for path in broken.rglob("model.safetensors"):
+        path.write_bytes(b"")
+    with pytest.raises(script.CheckpointError, match="none of the"):
+        run(monkeypatch, broken, data, tmp_path / "out")
+
+
+@pytest.mark.parametrize("pictures", [[made_photo(1)], [made_photo(s).convert("L") for s in range(2)]])
+def test_one_photo_and_gray_photos_have_no_intervals(source, tmp_path, monkeypatch, pictures):
+    found = run(monkeypatch, source, folder_of(tmp_path / "data", pictures, ["cat"]), tmp_path / "out")
+    colored = found["checkpoints"][0]["colored"]
+    if len(pictures) == 1:
+        assert colored["ciede2000_mean"]["value"] > 0 and colored["ciede2000_mean"]["low"] is None
+    else:
+        assert colored["images"] == 0 and colored["ciede2000_mean"] is None
+    assert colored["top1"] is None and colored["frechet"][measure.CLASSIFIER] is None
+    assert any("top-1 left out" in reason for reason in found["left_out"])
+    assert "nan" not in (tmp_path / "out" / "report.md").read_text().lower()
+
+
+def test_trunks_are_shared_only_where_every_tensor_is_equal(source):
+    entries = [measure.checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
+    networks, _ = measure.load_networks(entries, CPU)
+    assert len(set(networks.trunk_of.values())) == 3  # made with three seeds
+    L = 100 * torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        apart = {entry: ab for entry, ab in networks.colorize(L)}
+        for model in networks.models.values():
+            model.trunk.load_state_dict(networks.models[entries[0]].trunk.state_dict())
+        together = measure.Networks(networks.models, CPU)
+        assert len(set(together.trunk_of.values())) == 1
+        for entry, ab in together.colorize(L):
+            alone = color.denormalize_ab(networks.models[entry](color.normalize_L(L)))
+            torch.testing.assert_close(ab, alone)
+    torch.testing.assert_close(apart[entries[0]], dict(together.colorize(L))[entries[0]])
+
+
+def test_learned_measures_say_what_is_missing_and_run_where_it_is_there(source, tmp_path, monkeypatch):
+    class Stub:
+        name, column = "LPIPS", "lpips"
+
+        def __init__(self, device):
+            pass
+
+        @classmethod
+        def missing(cls):
+            return None
+
+        def __call__(self, image, truth):
+            return (image - truth).abs().mean().item()
+
+    for known in measure.LEARNED_MEASURES:
+        reason = known.missing()
+        assert reason is None or ("left out" in reason and "\n" not in reason)
+    monkeypatch.setattr(measure, "LEARNED_MEASURES", (Stub,))
+    monkeypatch.setattr(script, "LEARNED_MEASURES", (Stub,))
+    found = run(monkeypatch, source, folder_of(tmp_path / "data", [made_photo(s) for s in range(3)]), tmp_path / "out")
+    assert found["checkpoints"][0]["colored"]["lpips"]["value"] > 0 and found["truth"]["all"]["lpips"]["value"] == 0
+
+
+def per_image(count, **columns):
+    names = ("psnr", "ciede2000", "ciede2000_p95", "colorfulness", "colorfulness_truth", "chroma_truth")
+    return {name: np.asarray(columns.get(name, np.arange(1.0, count + 1)), dtype=float) for name in names}
+
+
+def test_summary_by_hand():
+    rows = per_image(4, psnr=[20, 30, math.inf, 40], colorfulness=[0, 10, 0, 20], colorfulness_truth=[20, 20, 0, 10])
+    summary = summarize(rows | {"chroma_truth": np.array([9, 9, 0.5, 9])}, data="made")
+    assert summary["data"] == "made" and summary["images"] == 4
+    everything, colored = summary["all"], summary["colored"]
+    assert everything["psnr_mean"]["value"] == 30 and everything["psnr_median"]["value"] == 35
+    assert everything["psnr_infinite"] == 1 and colored["psnr_infinite"] == 0
+    assert colored["images"] == 3 and colored["ciede2000_mean"]["value"] == pytest.approx(7 / 3, abs=1e-6)
+    assert colored["colorfulness_ratio"] == 0.6
+    assert colored["colorfulness_difference_of_means"]["value"] == pytest.approx(-20 / 3, abs=1e-6)
+    assert colored["colorfulness_mean_of_differences"]["value"] == pytest.approx(40 / 3, abs=1e-6)
+
+
+def test_intervals_cover_the_mean_and_the_median():
+    values = np.random.default_rng(0).normal(10, 2, 400)
+    counts = draws(400)
+    standard_error = values.std() / 20
+    for found, factor in (
+        (mean_interval(values, counts), 1),
+        (median_interval(values, counts), math.sqrt(math.pi / 2)),
     ):
-        command = [sys.executable, "train/evaluate.py", *map(str, arguments)]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-        assert result.returncode == status, result.stderr
-        assert message in result.stderr.strip().splitlines()[-1] and "Traceback" not in result.stderr
+        width = found["high"] - found["low"]
+        np.testing.assert_allclose(width, 2 * 1.96 * standard_error * factor, rtol=0.2)
+        assert found["low"] < found["value"] < found["high"]
+    few = np.array([1.0, 5, 2, 9])
+    counts = draws(4)
+    expected = [np.median(np.repeat(few, row)) for row in counts]
+    found = median_interval(few, counts)
+    assert [found["low"], found["high"]] == pytest.approx(np.quantile(expected, [0.025, 0.975]).tolist())
+
+
+def test_cost_of_a_known_network():
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU())
+    cost = network_cost(network, torch.rand(1, 3, 512, 512))
+    assert cost["parameters"] == 8 * 28 and cost["ms"] > 0
+    assert cost["gflops"] == pytest.approx(2 * 512 * 512 * 27 * 8 / 1e9, abs=1e-3)
+    assert cost["peak_mib"] == pytest.approx(16, abs=0.1)  # two maps of 8 MiB
+    with LiveMemory() as memory:
+        for _ in range(5):
+            torch.zeros(1 << 18)
+    assert memory.peak == 1 << 20
+
+
+def test_readme_shows_what_the_checkpoints_say():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    start, end = (text.index(mark) for mark in report.README_MARKS)
+    assert text[start + len(report.README_MARKS[0]) : end].strip() == report.readme_section().strip()
+
+
+def test_bad_input_is_one_line(source, tmp_path, capsys):
+    command = ["train/evaluate.py", "--source", tmp_path / "none", "--data", tmp_path, "--output-dir", tmp_path / "o"]
+    result = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "no folder" in result.stderr.strip().splitlines()[-1]
+    for wrong, message in ((["--size", "50"], "multiple of 16"), (["--limit", "0"], "at least 1")):
+        with pytest.raises(SystemExit) as ended:
+            script.parse_args(["--source", "s", "--data", "d", "--output-dir", "o", *wrong])
+        assert ended.value.code == 2 and message in capsys.readouterr().err
+    for wrong in ([], ["folder", "--readme"]):
+        with pytest.raises(SystemExit) as ended:
+            report.parse_args(wrong)
+        assert ended.value.code == 2

@@ -1,7 +1,9 @@
 """The command line, run as a person runs it: a process, its output, its exit status."""
 
+import errno
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -174,7 +176,7 @@ def test_processes_share_the_photos(source, tmp_path, monkeypatch):
 def test_saturation_and_chroma_reach_the_picture(source, tmp_path):
     made_photo(0, 300, 400).save(tmp_path / "in.png")
     pictures = []
-    for index, options in enumerate(([], ["--saturation", "0"], ["--saturation", "2"], ["--chroma", "edge-aware"])):
+    for index, options in enumerate(([], ["--saturation", "0"], ["--saturation", "2"], ["--chroma", "bilinear"])):
         assert colorize(source, tmp_path / "in.png", "-o", tmp_path / f"{index}.png", *options) == 0
         pictures.append((tmp_path / f"{index}.png").read_bytes())
     assert len(set(pictures)) == 4
@@ -223,3 +225,37 @@ def test_bad_input_is_one_line(source, tmp_path, capsys, arguments, status, mess
     lines = capsys.readouterr().err.strip().splitlines()
     assert returned == status and len(lines) == 1 and message in lines[0], lines
     assert not (tmp_path / "out.png").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(source, tmp_path, capsys, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for index in range(2):
+        made_photo(index).save(tmp_path / "in" / f"{index}.png")
+    save = Image.Image.save
+
+    def full(self, file, *rest, **options):
+        if "0-compact" in getattr(file, "name", ""):
+            file.write(b"half of it")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(self, file, *rest, **options)
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert colorize(source, tmp_path / "in", "-o", tmp_path / "out") == 1
+    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    (problem,) = (line for line in lines if line.startswith("chromagan: "))
+    assert "0.png" in problem and "No space left on device" in problem
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["1-compact-epoch-3.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(source, tmp_path, capsys, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    made_photo(0).save(tmp_path / "photo.png")
+
+    def walk(top, onerror):  # the tests may run as root, from whom nothing can be closed
+        onerror(PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(top)))
+        return iter(())
+
+    monkeypatch.setattr(os, "walk", walk)
+    assert colorize(source, tmp_path / "closed", tmp_path / "photo.png", "-o", tmp_path / "out") == 1
+    assert f"chromagan: {tmp_path / 'closed'}: Permission denied" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo-compact-epoch-3.png"]

@@ -165,7 +165,7 @@ def literal_superpixels(plane):
             y, x = min(r * cell_y + cell_y // 2, height - 1), min(c * cell_x + cell_x // 2, width - 1)
             centers[r, c] = (one(r * cell_y + (cell_y - 1) / 2), one(c * cell_x + (cell_x - 1) / 2), values[y][x])
     labels = [[None] * width for _ in range(height)]
-    for _ in range(10):
+    for _ in range(6):
         for y in range(height):
             for x in range(width):
                 best = math.inf

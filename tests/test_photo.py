@@ -6,7 +6,7 @@ from conftest import made_photo
 from PIL import Image
 from skimage import color as reference
 
-from chromagan.photo import ImageError, open_image, to_gray, write_image
+from chromagan.photo import ImageError, open_image, read_photo, to_gray, write_image
 
 
 def lightness(image):
@@ -41,6 +41,19 @@ def test_a_file_that_claims_too_many_pixels_is_refused_unread(tmp_path):
     (tmp_path / "bomb.png").write_bytes(lie)
     with pytest.raises(ImageError, match="bomb.png: more than 179 megapixels"):
         open_image(tmp_path / "bomb.png")
+
+
+def test_floats_that_are_no_numbers_are_black():
+    pixels = np.full((4, 5), 0.5, np.float32)
+    pixels[0, :3] = np.nan, np.inf, -np.inf
+    L = read_photo(Image.fromarray(pixels)).L[0, 0]
+    assert L[0, :3].abs().max() < 1e-4 and (L[1:] - 53.4).abs().max() < 0.1
+
+
+def test_damaged_exif_data_are_left_out():
+    photo = made_photo(0)
+    photo.info["exif"] = b"Exif\0\0II*\0\xff\xff\xff\xff damaged"
+    assert read_photo(photo).exif == b""
 
 
 def test_gray_has_the_photos_lightness():

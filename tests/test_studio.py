@@ -108,7 +108,7 @@ def test_sitter_is_upright_and_knows_whether_it_has_color(tmp_path):
     exif[0x0112] = 6  # turned by 90 degrees
     image.save(tmp_path / "turned.jpg", exif=exif)
     sitter = read_sitter(tmp_path / "turned.jpg", 10**6)
-    assert sitter.size == (60, 100) == sitter.truth.size and sitter.shown.L.shape[-2:] == (100, 60)
+    assert sitter.truth.size == (60, 100) and sitter.shown.L.shape[-2:] == (100, 60)
     assert sitter.colored
     image.convert("L").save(tmp_path / "gray.png")
     assert not read_sitter(tmp_path / "gray.png", 10**6).colored

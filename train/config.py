@@ -53,7 +53,7 @@ class TrainConfig:
     """
 
     decoder: str = option(MISSING, f"one of {', '.join(DECODERS)}")
-    data: str = option(MISSING, "Hub dataset id, folder of Parquet files, or folder of images")
+    data: str = option(MISSING, "Hub dataset id, also with @revision, folder of Parquet files, or folder of images")
     output_dir: str = option(MISSING, "folder of the run; epochs are saved as <output-dir>/<decoder>/epoch-<N>")
     preset: str = option("lite", f"one of {', '.join(MODEL_PRESETS)}: the network and the defaults of what follows")
     epochs: int = option(900, "passes over the data")

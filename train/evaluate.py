@@ -1,191 +1,358 @@
-"""Measure every checkpoint of a source on a data set's validation photos.
+"""Measure every checkpoint of a source on a data set's validation photos, and write the report.
 
     accelerate launch train/evaluate.py --source checkpoints --data frgfm/imagenette --output-dir report
 
-Writes <output-dir>/metrics.json, a comparison figure (PNG) and, with --write-metrics, each checkpoint's own
-metrics.json. Everything is measured at the preset's size on 8-bit sRGB output. Gray photos, whose colors
-nobody can miss, are counted in "all" and left out of "colored".
+Leaves in <output-dir>: metrics.json (every measure with its 95 % interval), per_image.parquet (one row for each photo
+and checkpoint), figures/*.png, report.md and report.html; with --write-metrics also each checkpoint's own metrics.json.
+What was measured is kept in <output-dir>/measured, by what the photos and the networks hold: a run that was cut off
+goes on there, and one with new checkpoints measures only those. It may be deleted.
+
+Everything is measured at --size on 8-bit sRGB output. Gray photos, whose colors nobody can miss, are counted in "all"
+and left out of "colored". Photos are worked on one by one: neither the number of processes nor of cores changes a
+number, and memory does not grow with the photos but for the table of results.
 """
 
 import argparse
+import hashlib
+import multiprocessing
 import os
+import queue
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
+import pyarrow as pa
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from pyarrow import parquet
 from torch import Tensor
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan import color, metrics
+from chromagan import metrics
 from chromagan.checkpoints import METRICS_FILE, CheckpointError, list_checkpoints, load_checkpoint, write_json
-from chromagan.chroma import fit_gamut
-from chromagan.data import DataError, load_photos
+from chromagan.data import DataError, PhotoSet
 from chromagan.generator import ChromaGAN
+from chromagan.trunk import PretrainedWeightsError
+from train import report
+from train.cost import decoder_costs
+from train.intervals import summarize
+from train.measure import (
+    CLASSIFIER,
+    GRAY,
+    TRUTH,
+    Classifier,
+    Entry,
+    Measurer,
+    Networks,
+    Truth,
+    checkpoint_entry,
+    imagenet_labels,
+    load_networks,
+    measured_columns,
+    to_srgb8,
+)
+from train.optional import LEARNED_MEASURES
+from train.pictures import draw_pictures
 
-RESAMPLES = 1000  # of the bootstrap behind the 95 % intervals
+SHARD = 16  # photos; the unit that is shared out and that a run which was cut off goes on from
+MEASURES_VERSION = 1  # raise it when a measure changes: what was kept no longer counts
+MODEL_BYTES = 4 << 30  # of the networks held at once; a source that needs more is measured in several passes
 
 
 @torch.inference_mode()
-def colorize_batch(model: ChromaGAN | None, truth: Tensor) -> Tensor:
-    """sRGB truth (B, 3, S, S) in [0, 1] -> its colorization in [0, 1], rounded to 8 bits; gray where model is None."""
-    L = color.srgb_to_lab(truth)[:, :1]
-    if model is None:
-        return (255 * color.L_to_gray(L)).round().div(255).expand_as(truth)
-    ab = color.denormalize_ab(model(color.normalize_L(L)))
-    return (255 * fit_gamut(torch.cat([L, ab], dim=1))).round() / 255
-
-
-@torch.inference_mode()
-def evaluate(
-    model: ChromaGAN | None, images: Tensor, device: torch.device, batch_size: int = 16
-) -> dict[str, np.ndarray]:
-    """Per-image measures (N,) of `model` (None leaves the photos gray) on uint8 sRGB images (N, 3, S, S)."""
+def evaluate(model: ChromaGAN, images: Tensor, device: torch.device) -> dict[str, np.ndarray]:
+    """The pixel measures (N,) of `model` on uint8 sRGB images (N, 3, S, S): what training writes beside an epoch."""
+    entry = Entry("model", None, "")
+    networks = Networks({entry: model}, device)
     rows = []
-    for batch in images.split(batch_size):
-        truth = batch.to(device, torch.float32) / 255
-        output = colorize_batch(model, truth)
-        difference = metrics.ciede2000(color.srgb_to_lab(output), color.srgb_to_lab(truth)).flatten(1)
-        rows.append(
-            {
-                "psnr": metrics.psnr(output, truth),
-                "ciede2000": difference.mean(dim=1),
-                "ciede2000_p95": difference.quantile(0.95, dim=1),
-                "colorfulness": metrics.colorfulness(output),
-                "colorfulness_truth": metrics.colorfulness(truth),
-                "chroma_truth": metrics.mean_chroma(truth),
-            }
-        )
-    return (
-        {name: torch.cat([row[name] for row in rows]).cpu().numpy().astype(float) for name in rows[0]} if rows else {}
-    )
+    for image in images:
+        truth = Truth(image, device, boundaries=False)
+        ((_, ab),) = networks.colorize(truth.L)
+        row = truth.measure(to_srgb8(truth.L, ab))
+        rows.append(row | {"chroma_truth": truth.chroma, "colorfulness_truth": metrics.colorfulness(truth.srgb).item()})
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
 
-def summarize(per_image: dict[str, np.ndarray], **about) -> dict:
-    """metrics.json of per-image measures: means with 95 % bootstrap intervals, over all photos and the colored ones."""
-    colored = per_image["chroma_truth"] >= metrics.GRAY_CHROMA
-    return {
-        **about,
-        "images": len(colored),
-        "all": _means(per_image),
-        "colored": _means({name: values[colored] for name, values in per_image.items()}),
-    }
-
-
-def _means(per_image: dict[str, np.ndarray]) -> dict:
-    psnr = per_image["psnr"]
-    finite = psnr[np.isfinite(psnr)]  # a gray photo left gray is perfect: infinite, and no part of a mean
-    change = per_image["colorfulness"] - per_image["colorfulness_truth"]
-    truth = per_image["colorfulness_truth"]
-    return {
-        "images": len(psnr),
-        "psnr_mean": _interval(finite, np.mean),
-        "psnr_median": _interval(psnr, np.median),
-        "psnr_infinite": int(np.isinf(psnr).sum()),
-        "ciede2000_mean": _interval(per_image["ciede2000"], np.mean),
-        "ciede2000_p95": _interval(per_image["ciede2000_p95"], np.mean),
-        "colorfulness": _interval(per_image["colorfulness"], np.mean),
-        "colorfulness_truth": _interval(truth, np.mean),
-        "colorfulness_ratio": _number(per_image["colorfulness"].sum() / truth.sum()) if truth.sum() > 0 else None,
-        "colorfulness_difference_of_means": _interval(change, np.mean),
-        "colorfulness_mean_of_differences": _interval(np.abs(change), np.mean),
-    }
-
-
-def _interval(values: np.ndarray, statistic) -> dict | None:
-    """{value, low, high} with the 95 % percentile bootstrap; no interval from fewer than two, null from none."""
-    if len(values) == 0:
-        return None
-    low = high = None
-    if len(values) > 1:
-        picks = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-        with np.errstate(invalid="ignore"):  # between two infinite medians there is no number
-            low, high = (_number(v) for v in np.quantile(statistic(values[picks], axis=1), [0.025, 0.975]))
-    return {"value": _number(statistic(values)), "low": low, "high": high}
-
-
-def _number(value: float) -> float | None:
-    return round(float(value), 4) if np.isfinite(value) else None
-
-
-def draw_comparison(columns: dict[str, Tensor], path: Path) -> None:
-    """Grid of images (n, 3, S, S) in [0, 1], one titled column each, as PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    rows = len(next(iter(columns.values())))
-    figure, axes = plt.subplots(rows, len(columns), figsize=(2 * len(columns), 2 * rows + 0.3), squeeze=False)
-    for column, (title, images) in enumerate(columns.items()):
-        axes[0, column].set_title(title, fontsize=9)
-        for row, image in enumerate(images):
-            axes[row, column].imshow(image.movedim(0, -1).cpu().numpy())
-            axes[row, column].axis("off")
-    figure.tight_layout(pad=0.3)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def share_cores(accelerator: Accelerator) -> None:
-    """On the CPU, give each process its share of the cores we may use: the launcher leaves it one thread."""
+def share_cores(accelerator: Accelerator) -> int:
+    """On the CPU, give each process its share of the cores we may use, which the launcher does not; return it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    share = max(1, cores // accelerator.num_processes)
     if accelerator.device.type == "cpu":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        torch.set_num_threads(max(1, cores // accelerator.num_processes))
+        torch.set_num_threads(share)
+    return share
+
+
+class Kept:
+    """What was measured of a shard of photos, on disk: one small file for each entry, found by contents."""
+
+    def __init__(self, folder: Path, measurer_columns: tuple[str, ...], size: int):
+        self.folder, self.columns = folder, measurer_columns
+        self.version = f"{MEASURES_VERSION} {CLASSIFIER} {size} {measurer_columns}"
+
+    def shard_key(self, images: list[Tensor], labels: list) -> str:
+        digest = hashlib.blake2b(repr((self.version, labels)).encode(), digest_size=10)
+        for image in images:
+            digest.update(image.numpy().tobytes())
+        return digest.hexdigest()
+
+    def path(self, key: str, entry: Entry) -> Path:
+        return self.folder / f"{key}-{entry.digest}.npz"
+
+    def read(self, key: str, entry: Entry) -> dict[str, np.ndarray] | None:
+        """{"values": (n, columns), features (n, D) by name}; None where it is not there, or damaged."""
+        try:
+            with np.load(self.path(key, entry)) as file:
+                found = dict(file)
+            return found if found["values"].shape[1] == len(self.columns) else None
+        except (OSError, ValueError, KeyError, EOFError, IndexError, BadZipFile):
+            return None
+
+    def write(self, key: str, entry: Entry, rows: list[dict[str, np.ndarray]]) -> None:
+        path = self.path(key, entry)
+        beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+        with open(beside, "wb") as file:
+            np.savez(file, **{name: np.stack([row[name] for row in rows]) for name in rows[0]})
+        os.replace(beside, path)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Photos to measure and what to measure them with; a process builds its own networks from it."""
+
+    photos: PhotoSet
+    labels: list[int | None]  # ImageNet's indices; empty where the data has none
+    entries: tuple[Entry, ...]
+    folder: Path  # of what is kept
+    classify: bool
+    device: torch.device
+
+    def __call__(self, shards: list[range], count) -> None:
+        """Measure what is not kept yet of `shards`, calling `count()` after each photo."""
+        torch.set_num_threads(1)  # see train/measure.py
+        networks, _ = load_networks([entry for entry in self.entries if entry.path], self.device)
+        measurer = Measurer(networks, Classifier(self.device) if self.classify else None, self.device)
+        kept = Kept(self.folder, measurer.columns, self.photos.size)
+        for indices in shards:
+            images, labels = self.shard(indices)
+            key = kept.shard_key(images, labels)
+            todo = {entry for entry in self.entries if kept.read(key, entry) is None}
+            rows: dict[Entry, list] = {entry: [] for entry in todo}
+            for image, label in zip(images, labels, strict=True):
+                for entry, row in measurer(image, label, todo).items() if todo else ():
+                    rows[entry].append(row)
+                count()
+            for entry in todo:
+                kept.write(key, entry, rows[entry])
+
+    def shard(self, indices: range) -> tuple[list[Tensor], list[int | None]]:
+        images = [self.photos[index] for index in indices]
+        return images, [self.labels[index] if self.labels else None for index in indices]
+
+
+def measure_shards(work: Work, shards: list[range], cores: int, show: bool) -> None:
+    """Do `work`, a process to each core on the CPU: threads would wait for each other between small operations."""
+    with tqdm(total=sum(map(len, shards)), desc="measure", unit=" photos", disable=not show) as bar:
+        workers = min(cores, len(shards)) if work.device.type == "cpu" else 1
+        if workers == 1:
+            threads = torch.get_num_threads()
+            work(shards, bar.update)
+            torch.set_num_threads(threads)
+            return
+        context = multiprocessing.get_context("spawn")
+        done = context.Queue()
+        processes = [
+            context.Process(target=_measure_part, args=(work, shards[rank::workers], done), daemon=True)
+            for rank in range(workers)
+        ]
+        for process in processes:
+            process.start()
+        finished = 0
+        while finished < workers:
+            try:
+                message = done.get(timeout=5)
+            except queue.Empty:
+                if any(process.exitcode for process in processes):
+                    raise OSError("a measuring process was ended from outside: out of memory?") from None
+                continue
+            if isinstance(message, Exception):
+                raise message
+            finished += message == "done"
+            bar.update(message == "photo")
+        for process in processes:
+            process.join()
+
+
+def _measure_part(work: Work, shards: list[range], done) -> None:
+    try:
+        work(shards, lambda: done.put("photo"))
+    except (CheckpointError, DataError, OSError) as error:
+        done.put(type(error)(str(error)))
+    done.put("done")
+
+
+def merge(work: Work, shards: list[range], entries: list[Entry], kept: Kept, path: Path):
+    """Bring the shards together: per_image.parquet, written as a stream, and the columns of every entry.
+
+    Returns {entry: {column: (N,)}}, the shards' keys and a fingerprint of the photos.
+    """
+    about = {"image": pa.int64(), "label": pa.string(), "colored": pa.bool_(), "decoder": pa.string()}
+    schema = pa.schema(about | {"epoch": pa.int64()} | dict.fromkeys(kept.columns, pa.float64()))
+    columns = {entry: [] for entry in entries}
+    chroma, keys = [], []
+    beside = path.with_name(f"{path.name}.part")
+    with parquet.ParquetWriter(beside, schema) as writer:
+        for indices in shards:
+            images, labels = work.shard(indices)
+            keys.append(key := kept.shard_key(images, labels))
+            chroma += [metrics.mean_chroma(image[None].float() / 255).item() for image in images]
+            about = {
+                "image": list(indices),
+                "label": [class_name(work.photos, index) for index in indices],
+                "colored": [value >= metrics.GRAY_CHROMA for value in chroma[-len(indices) :]],
+            }
+            parts = []
+            for entry in entries:
+                values = kept.read(key, entry)["values"]
+                columns[entry].append(values)
+                rows = about | {"decoder": [entry.decoder] * len(indices), "epoch": [entry.epoch] * len(indices)}
+                rows |= {name: pa.array(values[:, c], from_pandas=True) for c, name in enumerate(kept.columns)}
+                parts.append(pa.table(rows, schema=schema))
+            writer.write_table(pa.concat_tables(parts))  # a row group
+    os.replace(beside, path)
+    tables = {}
+    for entry, parts in columns.items():
+        table = np.concatenate(parts) if parts else np.empty((0, len(kept.columns)))
+        tables[entry] = dict(zip(kept.columns, table.T, strict=True)) | {"chroma_truth": np.array(chroma)}
+    for table in tables.values():
+        table["colorfulness_truth"] = tables[TRUTH]["colorfulness"]
+    return tables, keys, hashlib.blake2b("".join(keys).encode(), digest_size=10).hexdigest()
+
+
+def class_name(photos: PhotoSet, index: int) -> str | None:
+    if photos.labels is None:
+        return None
+    label = photos.labels[index]
+    return photos.class_names[label] if photos.class_names else str(label)
+
+
+def frechet_distances(keys: list[str], entries: list[Entry], kept: Kept, colored: np.ndarray) -> dict[Entry, dict]:
+    """For each entry {network: {"all": distance, "colored": distance}} from the truth's features to its own."""
+
+    def features(entry: Entry) -> dict[str, Tensor]:
+        parts = [kept.read(key, entry) for key in keys]
+        return {n: torch.from_numpy(np.concatenate([p[n] for p in parts])) for n in parts[0] if n != "values"}
+
+    true = features(TRUTH) if keys else {}
+    subsets = {"all": torch.ones(len(colored), dtype=torch.bool), "colored": torch.from_numpy(colored)}
+    distances = {}
+    for entry in tqdm(entries, "Frechet distance", leave=False) if true else ():
+        own = features(entry)
+        distances[entry] = {
+            name: {
+                which: metrics.frechet_distance(true[name][kept_], own[name][kept_]) for which, kept_ in subsets.items()
+            }
+            for name in own
+        }
+    return distances
+
+
+def passes(entries: list[Entry]) -> list[list[Entry]]:
+    """Split the checkpoints so that the networks of one pass fit into MODEL_BYTES; their files are half precision."""
+    groups, room = [[]], MODEL_BYTES
+    for entry in entries:
+        size = 2 * os.path.getsize(Path(entry.path, "model.safetensors"))
+        if groups[-1] and size > room:
+            groups.append([])
+            room = MODEL_BYTES
+        groups[-1].append(entry)
+        room -= size
+    return groups
 
 
 def main(args: argparse.Namespace) -> None:
     accelerator = Accelerator()
-    share_cores(accelerator)
-    device, main_process = accelerator.device, accelerator.is_main_process
+    cores, device, main_process = share_cores(accelerator), accelerator.device, accelerator.is_main_process
+    output_dir = Path(args.output_dir)
     checkpoints = list_checkpoints(args.source)
     with accelerator.main_process_first():
-        photos = load_photos(args.data, "validation", args.size, args.limit, keep_gray=True)
-    share = photos.images[accelerator.process_index :: accelerator.num_processes]
-    about = {"data": args.data_name or args.data, "split": "validation", "size": args.size}
-    output_dir = Path(args.output_dir)
+        photos = PhotoSet(args.data, "validation", args.size, args.limit)
+    if not len(photos):
+        raise DataError(f"{args.data!r} holds no photos to measure on")
+    left_out = [reason for measure in LEARNED_MEASURES if (reason := measure.missing())]
+    try:
+        classify = Classifier(device) is not None
+    except PretrainedWeightsError as error:
+        classify, left_out = False, [*left_out, f"classifier and Frechet distance left out: {error}"]
+    labels = imagenet_labels(photos.labels, photos.class_names)
+    if classify and not any(label is not None for label in labels):
+        left_out.append("top-1 left out: the data's classes are not Imagenette's, by name or WordNet id")
 
-    def measure(model: ChromaGAN | None) -> dict:
-        parts = [part for part in gather_object([evaluate(model, share, device)]) if part]
-        return summarize({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, **about)
-
-    results = [{"decoder": None, "epoch": None, **measure(None)}]
-    examples = photos.images[:: max(1, len(photos) // args.rows)][: args.rows].to(device, torch.float32) / 255
-    columns = {"gray": colorize_batch(None, examples), "truth": examples}
-    newest = {checkpoint.decoder: checkpoint for checkpoint in checkpoints}  # the list ascends by epoch
-    for checkpoint in tqdm(checkpoints, "evaluate", unit=" checkpoints", disable=not main_process):
-        model = load_checkpoint(checkpoint).to(device, memory_format=torch.channels_last)
-        result = {"decoder": checkpoint.decoder, "epoch": checkpoint.epoch, **measure(model)}
-        results.append(result)
-        if main_process and args.write_metrics:
-            write_json(Path(checkpoint.path, METRICS_FILE), result)
-        if checkpoint in newest.values():
-            columns[f"{checkpoint.decoder}\nepoch {checkpoint.epoch}"] = colorize_batch(model, examples)
+    # Measure. Every process takes every n-th shard; what it finds out it leaves on disk.
+    (output_dir / "measured").mkdir(parents=True, exist_ok=True)
+    shards = [range(start, min(start + SHARD, len(photos))) for start in range(0, len(photos), SHARD)]
+    mine = shards[accelerator.process_index :: accelerator.num_processes]
+    entries, damaged = [], {}
+    for checkpoint in checkpoints:
+        try:
+            entry = checkpoint_entry(checkpoint)
+            load_checkpoint(entry)  # found out before an hour's work
+            entries.append(entry)
+        except CheckpointError as error:
+            damaged[checkpoint.decoder, checkpoint.epoch] = str(error)
+    for group in passes(entries) if entries else ():
+        work = Work(photos, labels, (GRAY, TRUTH, *group), output_dir / "measured", classify, device)
+        measure_shards(work, mine, cores, main_process)
     if main_process:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        write_json(output_dir / METRICS_FILE, {"checkpoints": results[1:], "left_gray": results[0]})
-        draw_comparison(columns, output_dir / "comparison.png")
-        print(table(results))
+        for reason in damaged.values():
+            print(f"evaluate.py: left out: {reason}", file=sys.stderr)
+        for reason in left_out:
+            print(f"evaluate.py: {reason}", file=sys.stderr)
+    if not entries:
+        raise CheckpointError(f"none of the {len(checkpoints)} checkpoints in {args.source!r} can be used")
+    accelerator.wait_for_everyone()
+    if not main_process:
+        return
+
+    # Bring together, summarize, draw.
+    kept = Kept(output_dir / "measured", measured_columns(), args.size)
+    tables, keys, fingerprint = merge(work, shards, [GRAY, TRUTH, *entries], kept, output_dir / "per_image.parquet")
+    colored = tables[TRUTH]["chroma_truth"] >= metrics.GRAY_CHROMA
+    distances = frechet_distances(keys, [GRAY, *entries], kept, colored)
+    about = {"data": args.data_name or args.data, "split": "validation", "size": args.size}
+    about |= {"fingerprint": fingerprint, "classifier": CLASSIFIER if classify else None}
+    results = {}
+    for entry in tqdm([GRAY, TRUTH, *entries], "summarize", leave=False):
+        results[entry] = summarize(tables[entry], **about)
+        for network, found in distances.get(entry, {}).items():
+            for which, distance in found.items():
+                value = round(distance, 6) if np.isfinite(distance) else None
+                results[entry][which].setdefault("frechet", {})[network] = value
+    everything = about | {
+        "images": len(photos),
+        "left_gray": {"decoder": None, "epoch": None, **results[GRAY]},
+        "truth": {"decoder": None, "epoch": None, **results[TRUTH]},
+        "checkpoints": [{"decoder": e.decoder, "epoch": e.epoch, **results[e]} for e in entries],
+        "cost": decoder_costs(entries, args.size, device),
+        "damaged": [{"decoder": d, "epoch": n, "reason": reason} for (d, n), reason in damaged.items()],
+        "left_out": left_out,
+    }
+    write_json(output_dir / METRICS_FILE, everything)
+    if args.write_metrics:
+        for result, entry in zip(everything["checkpoints"], entries, strict=True):
+            write_json(Path(entry.path, METRICS_FILE), result)
+    draw_pictures(photos, tables, entries, output_dir / "figures", device)
+    report.write_report(output_dir)
+    print(table([everything["left_gray"], *everything["checkpoints"]]))
+    print(f"\n{output_dir / 'report.html'}", file=sys.stderr)
 
 
 def table(results: list[dict]) -> str:
     """Markdown, a line for each result, over the colored photos. PSNR never stands without colorfulness."""
-    lines = [
-        "| decoder | epoch | CIEDE2000 | 95th pct. | PSNR dB | median | colorfulness | of truth's |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for result in results:
-        row = result["colored"]
-        names = ("ciede2000_mean", "ciede2000_p95", "psnr_mean", "psnr_median", "colorfulness")
-        cells = [f"{row[name]['value']:.2f}" if row[name] and row[name]["value"] is not None else "–" for name in names]
-        ratio = "–" if row["colorfulness_ratio"] is None else f"{row['colorfulness_ratio']:.2f}"
-        epoch = "" if result["epoch"] is None else result["epoch"]
-        lines.append(f"| {result['decoder'] or 'left gray'} | {epoch} | {' | '.join(cells)} | {ratio} |")
-    return "\n".join(lines)
+    return report.results_table(results)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -194,15 +361,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
         return int(text)
 
+    def side(text: str) -> int:
+        if count(text) % 16 or int(text) < 32:
+            raise argparse.ArgumentTypeError(f"must be a multiple of 16 and at least 32, got {text}")
+        return int(text)
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
     parser.add_argument("--source", required=True, help="folder of checkpoints")
     parser.add_argument("--data", required=True, help="Hub dataset id, folder of Parquet files, or folder of images")
     parser.add_argument("--data-name", help="what metrics.json calls the data; default: --data")
-    parser.add_argument("--output-dir", required=True, help="folder for metrics.json and the figure")
+    parser.add_argument("--output-dir", required=True, help="folder for metrics.json, per_image.parquet and the report")
     parser.add_argument("--limit", type=count, help="measure N photos, spread evenly over the data, only")
-    parser.add_argument("--size", type=count, default=224, help="side in pixels at which everything is measured")
-    parser.add_argument("--rows", type=count, default=8, help="photos in the figure")
+    parser.add_argument("--size", type=side, default=224, help="side in pixels at which everything is measured")
     parser.add_argument("--write-metrics", action="store_true", help="also write each checkpoint's metrics.json")
     return parser.parse_args(argv)
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
+from chromagan import color
 from chromagan.checkpoints import save_checkpoint, write_json
 from chromagan.critic import Critic
 from chromagan.data import DataError, load_photos
@@ -30,7 +31,10 @@ from chromagan.publish import BackgroundPublisher, PublishError
 from chromagan.trunk import PretrainedWeightsError, build_teacher
 from train.batches import Batches, frozen_trunk, normalized_lab, teacher_targets, trunk_stages
 from train.config import TrainConfig, parse_config
-from train.evaluate import colorize_batch, draw_comparison, evaluate, share_cores, summarize
+from train.evaluate import evaluate, share_cores
+from train.intervals import summarize
+from train.measure import to_srgb8
+from train.pictures import grid
 from train.state import load_state, save_state
 from train.step import prepare, resolve_precision, train_step, update_average
 from train.watch import Log, Meter, StopSignal, TrainingError
@@ -226,14 +230,18 @@ def parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
+@torch.inference_mode()
 def draw_samples(model: ChromaGAN, images: Tensor, config: TrainConfig, epoch: int) -> None:
     """The same few validation photos at every saved epoch, as PNG: gray, colored, true."""
     spread = torch.linspace(0, len(images) - 1, min(config.samples, len(images))).round().long()
     truth = images[spread].to(next(model.parameters()).device, torch.float32) / 255
-    columns = {"gray": colorize_batch(None, truth), f"epoch {epoch}": colorize_batch(model, truth), "truth": truth}
-    folder = config.run_dir / "samples"
-    folder.mkdir(exist_ok=True)
-    draw_comparison(columns, folder / f"epoch-{epoch}.png")
+    L = color.srgb_to_L(truth)
+    ab = color.denormalize_ab(model(color.normalize_L(L)))
+    columns = {"gray": to_srgb8(L, None), f"epoch {epoch}": to_srgb8(L, ab), "truth": truth}
+    pixels = [(255 * column).round().to(torch.uint8).movedim(1, -1).cpu().numpy() for column in columns.values()]
+    path = config.run_dir / "samples" / f"epoch-{epoch}.png"
+    path.parent.mkdir(exist_ok=True)
+    grid([list(row) for row in zip(*pixels)], list(columns)).save(path)
 
 
 def explain(error: Exception, config: TrainConfig) -> str | None:
