@@ -266,9 +266,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     space.add_argument("--private", action="store_true", help="make it private")
     space.set_defaults(run=space_command)
 
-    for command in (coloring, exporting):
-        command.add_argument("--decoder", choices=DECODERS, help="default: the first of the source")
-        command.add_argument("--epoch", type=int, help="default: the newest of the decoder")
     for command in (parser, listing, coloring, exporting, publishing, space):
         command.print_usage = lambda file=None: None  # a usage error is one line; --help shows the rest
     for command in (listing, coloring, exporting, publishing):

@@ -13,20 +13,14 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from chromagan import hub
-from chromagan.config import ModelConfig
 from chromagan.decoders import DECODERS
-from chromagan.generator import CONFIG_FILE, WEIGHTS_FILE, ChromaGAN
+from chromagan.generator import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, ChromaGAN, read_network
 
 METRICS_FILE = "metrics.json"
 EPOCH_FOLDER = re.compile(r"epoch-(\d+)")
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that is missing or cannot be used: the message says which, why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -132,17 +126,10 @@ def nearest_checkpoint(source: str | os.PathLike) -> Checkpoint:
 def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:
     """The network of `checkpoint` in float32 on the CPU, in eval mode; every tensor there and none left over."""
     try:
-        config_file = checkpoint.file(CONFIG_FILE)
-        config = ModelConfig.from_dict(read_json(config_file))
-        if config.decoder != checkpoint.decoder:
-            raise CheckpointError(f"{config_file} says decoder {config.decoder!r}, not {checkpoint.decoder!r}")
-        weights = load_file(checkpoint.file(WEIGHTS_FILE))
-        model = ChromaGAN(config)
-        model.load_state_dict(weights, strict=True)
-    except (hub.HubError, OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        first_lines = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {first_lines}") from error
-    return model.eval()
+        config_file, weights_file = checkpoint.file(CONFIG_FILE), checkpoint.file(WEIGHTS_FILE)
+    except hub.HubError as error:
+        raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {error}") from error
+    return read_network(config_file, weights_file, str(checkpoint), checkpoint.decoder)
 
 
 def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict | None = None) -> None:

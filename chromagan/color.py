@@ -104,7 +104,7 @@ def lab_to_linear(lab: Tensor) -> Tensor:
     L, a, b = lab.unbind(dim=-3)
     fy = (L + 16) / 116
     xyz = _f_inverse(torch.stack((fy + a / 500, fy, fy - b / 200), dim=-3))
-    return _mix_channels(xyz * _column(D65_WHITE, xyz), _XYZ_TO_RGB)
+    return _mix_channels(xyz, _WHITE_XYZ_TO_RGB)
 
 
 def L_to_Y(L: Tensor) -> Tensor:
@@ -158,4 +158,7 @@ def _require_channels(image: Tensor, channels: int, name: str) -> None:
         )
 
 
-_XYZ_TO_RGB = torch.linalg.inv(torch.tensor(RGB_TO_XYZ, dtype=torch.float64)).tolist()
+# Of XYZ over that of the white point, which f gives.
+_WHITE_XYZ_TO_RGB = (
+    torch.linalg.inv(torch.tensor(RGB_TO_XYZ, dtype=torch.float64)) * torch.tensor(D65_WHITE, dtype=torch.float64)
+).tolist()

@@ -3,10 +3,12 @@
 import glob
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -19,9 +21,10 @@ from chromagan import metrics
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
+HUB_DATASET = re.compile(r"\w[\w.-]*/\w[\w.-]*")  # owner/name
 IMAGENETTE = "frgfm/imagenette"
 # The repository's loading script no longer runs and its converted branch may vanish: read the Parquet files
-# themselves, at a pinned commit.
+# themselves, at a pinned commit; --data frgfm/imagenette@<revision> reads another.
 IMAGENETTE_REVISION = "4b23ffb92a8029db9958bdfdbd6978427d09b1a0"
 IMAGENETTE_CONFIG = "320px"  # the smallest that covers 224 without enlarging
 
@@ -74,8 +77,8 @@ class PhotoSet:
 def load_photos(data: str, split: str, size: int = 224, limit: int | None = None, keep_gray: bool = False) -> Photos:
     """Decode `split` ("train" or "validation") of `data` to size x size images.
 
-    data: a Hub dataset id, with or without @revision, a folder of Parquet files, or a folder of images with or
-    without splits and class subfolders. Photos are resized to `size` on their short side and cropped in the middle.
+    data: a Hub dataset id (owner/name, or owner/name@revision), a folder of Parquet files, or a folder of images with
+    or without splits and class subfolders. Photos are resized to `size` on their short side and cropped in the middle.
     limit: N photos spread evenly over the split, which may be sorted by class; counted before gray ones
     (mean chroma below 2) are dropped.
     Raises DataError where there is nothing to read or no color in it.
@@ -127,6 +130,7 @@ def _open(data: str, split: str):
     """The `datasets.Dataset` of a split. A data set with one split only is that split, whatever it is called."""
     import datasets  # not a requirement of the demo
 
+    repo, at_sign, revision = data.partition("@")
     if os.path.isdir(data):
         if glob.glob(os.path.join(glob.escape(data), "*.parquet")):
             builder, source = "parquet", {"data_files": _parquet_splits(data)}
@@ -136,12 +140,14 @@ def _open(data: str, split: str):
             raise DataError(f"no Parquet files and no images ({', '.join(IMAGE_SUFFIXES)}) in folder {data!r}")
     elif os.path.exists(data):
         raise DataError(f"{data!r} is a file: give a folder of images, a folder of Parquet files or a Hub dataset id")
-    elif data.count("/") == 1 and not data.startswith((".", "/", "~")):
-        name, _, revision = data.partition("@")
-        builder, source = name, {"revision": revision or None}
-        if name == IMAGENETTE:
-            at = f"hf://datasets/{IMAGENETTE}@{revision or IMAGENETTE_REVISION}/{IMAGENETTE_CONFIG}"
-            builder, source = "parquet", {"data_files": {s: f"{at}/{s}-*.parquet" for s in ("train", "validation")}}
+    elif at_sign and not revision:
+        raise DataError(f"{data!r} names no revision after the @: give a commit, a branch or a tag, or leave the @ out")
+    elif repo == IMAGENETTE:
+        commit = quote(revision or IMAGENETTE_REVISION, safe="")  # a branch such as refs/pr/1 has slashes
+        at = f"hf://datasets/{IMAGENETTE}@{commit}/{IMAGENETTE_CONFIG}"
+        builder, source = "parquet", {"data_files": {s: f"{at}/{s}-*.parquet" for s in ("train", "validation")}}
+    elif HUB_DATASET.fullmatch(repo):
+        builder, source = repo, {"revision": revision or None}
     else:
         raise DataError(f"no folder {data!r}: give a folder of images, a folder of Parquet files or a Hub dataset id")
 

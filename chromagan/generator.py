@@ -5,21 +5,28 @@ Distribution", WACV 2020, section 3. One class serves both presets; ModelConfig 
 """
 
 import json
+import os
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub import PyTorchModelHubMixin
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from chromagan import hub
 from chromagan.config import ModelConfig
 from chromagan.decoders import FEATURE_CHANNELS, batch_norm, build_decoder, conv3
 from chromagan.trunk import STRIDE, Trunk
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that is missing or cannot be used: the message says which, why and what to do."""
 
 
 class ChromaGAN(
@@ -116,19 +123,56 @@ class ChromaGAN(
             raise ValueError(f"image sides must be multiples of {multiple}, got {height}x{width}")
 
     @classmethod
-    def _from_pretrained(cls, *, model_id, map_location="cpu", strict=True, config=None, **download):
-        # The mixin's own version loads with strict=False and falls back to a pickle; a colorizer with
-        # silently random layers, or with somebody's code in it, is worse than an error.
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike,
+        *,
+        revision: str | None = None,
+        map_location: str | torch.device = "cpu",
+        strict: bool = True,
+        **download,
+    ) -> "ChromaGAN":
+        """The network in a folder or a Hub repository (at a tag such as "epoch-900", or main), in eval mode.
+
+        download: force_download, token, cache_dir, local_files_only, as in huggingface_hub.
+        Raises CheckpointError where it cannot be had or does not fit, ValueError for strict=False.
+        """
+        # Not the mixin's: that one loads with strict=False, falls back to a pickle, drops keys of the config that it
+        # does not know and waits 23 seconds for a Hub that is not there. A colorizer with silently random layers, or
+        # with somebody's code in it, is worse than an error.
         if not strict:
             raise ValueError("weights are only loaded strictly: every tensor there, none left over")
-        if Path(model_id).is_dir():
-            paths = [Path(model_id, name) for name in (CONFIG_FILE, WEIGHTS_FILE)]
-        else:
-            paths = [Path(hf_hub_download(model_id, name, **download)) for name in (CONFIG_FILE, WEIGHTS_FILE)]
-        # Read again, because the mixin's reader drops keys that it does not know.
-        model = cls(ModelConfig.from_dict(json.loads(paths[0].read_text())))
-        model.load_state_dict(load_file(paths[1]), strict=True)
-        return model.to(map_location).eval()
+        name = os.fspath(pretrained_model_name_or_path)
+        if os.path.isdir(name):
+            return read_network(Path(name, CONFIG_FILE), Path(name, WEIGHTS_FILE), name).to(map_location)
+        if not hub.is_prefix(name):
+            raise CheckpointError(f"no folder {name!r}: give a folder or a Hub repository owner/name")
+        try:
+            files = [hub.download(name, revision or "main", file, **download) for file in (CONFIG_FILE, WEIGHTS_FILE)]
+        except hub.HubError as error:
+            raise CheckpointError(str(error)) from error
+        return read_network(*files, f"{name} ({revision or 'main'})").to(map_location)
+
+
+def read_network(config_file: Path, weights_file: Path, name: str, decoder: str | None = None) -> ChromaGAN:
+    """The network of a config.json and a model.safetensors: float32, on the CPU, in eval mode, every tensor there and
+    none left over. CheckpointError, one line that names it `name`, for whatever does not fit, another decoder than
+    `decoder` (None: any) too."""
+    try:
+        values = json.loads(config_file.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError(f"{config_file} should hold a JSON object, not a {type(values).__name__}")
+        config = ModelConfig.from_dict(values)
+        if decoder not in (None, config.decoder):
+            raise ValueError(f"{config_file} says decoder {config.decoder!r}, not {decoder!r}")
+        model = ChromaGAN(config)
+        model.load_state_dict(load_file(weights_file), strict=True)
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"checkpoint {name} cannot be used: {config_file} is not JSON: {error}") from error
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        first_lines = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"checkpoint {name} cannot be used: {first_lines}") from error
+    return model.eval()
 
 
 class ConvReluNorm(nn.Sequential):

@@ -88,14 +88,15 @@ def _tagged_epochs(repo: str) -> list[int]:
     return sorted(int(match[1]) for ref in refs.tags if (match := EPOCH_TAG.fullmatch(ref.name)))
 
 
-def download(repo: str, revision: str, name: str) -> Path:
+def download(repo: str, revision: str, name: str, *, local_files_only: bool = False, **options) -> Path:
     """The file `name` of `repo` at `revision`, from the cache where it is there and whole; HubError without it.
 
     Only JSON and safetensors are ever asked for. A repository that has only a pickle, which can run anybody's code when
     it is read, is refused by name.
     """
     try:
-        return Path(hf_hub_download(repo, name, revision=revision, local_files_only=not reachable()))
+        local = local_files_only or not reachable()
+        return Path(hf_hub_download(repo, name, revision=revision, local_files_only=local, **options))
     except RepositoryNotFoundError as error:
         raise HubError(f"no repository {repo!r} on the Hub; a private one needs a token (hf auth login)") from error
     except RevisionNotFoundError as error:

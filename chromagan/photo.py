@@ -1,5 +1,6 @@
 """Photos as files and as tensors: opened, read down to their lightness, dressed again, written."""
 
+import functools
 import io
 import os
 import threading
@@ -197,16 +198,19 @@ def _convert(image: Image.Image, source, target) -> Image.Image | None:
 def _rgb_profile(image: Image.Image) -> bytes | None:
     """The ICC profile, where it is one of an RGB space that the result can be written in."""
     profile = image.info.get("icc_profile")
-    try:
-        space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip() if profile else None
-    except (ImageCms.PyCMSError, OSError):
-        space = None
-    return profile if space == "RGB" else None
+    return profile if profile and _parse(profile)[0] == "RGB" else None
 
 
 def _is_srgb(profile: bytes) -> bool:
     """Whether a profile calls itself sRGB, as those of most cameras do: converting would change nothing."""
+    return "srgb" in _parse(profile)[1].lower()
+
+
+@functools.lru_cache(maxsize=16)  # the photos of a folder share a profile or two
+def _parse(profile: bytes) -> tuple[str, str]:
+    """Color space and description of an ICC profile; of a damaged one, none and what is usual."""
     try:
-        return "srgb" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).lower()
+        parsed = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return parsed.profile.xcolor_space.strip(), ImageCms.getProfileDescription(parsed)
     except (ImageCms.PyCMSError, OSError):
-        return True  # damaged: taken for the usual
+        return "", "sRGB"

@@ -5,6 +5,7 @@ recognized by the content's hash and left alone, so that an interrupted push goe
 """
 
 import hashlib
+import json
 import queue
 import threading
 from collections.abc import Callable
@@ -14,10 +15,13 @@ from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCard, Mo
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 
 from chromagan import hub
-from chromagan.checkpoints import METRICS_FILE, Checkpoint, CheckpointError, list_checkpoints
+from chromagan.checkpoints import METRICS_FILE, Checkpoint, CheckpointError, list_checkpoints, read_json
+from chromagan.data import IMAGENETTE
 from chromagan.decoders import DECODERS
 from chromagan.generator import CONFIG_FILE, WEIGHTS_FILE
 
+IMAGENETTE_CLASSES = """Imagenette, ten classes of ImageNet (tench, English springer, cassette player, chain saw,
+church, French horn, garbage truck, gas pump, golf ball, parachute)"""
 OPTIONS_FILE = "train.json"  # beside the epochs of a run
 CARD_FILE = "README.md"
 MEASURES = {  # of metrics.json: name on the card, unit, how it reads
@@ -100,28 +104,38 @@ def push_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> b
 
 def _commit(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:
     """Make main this epoch; the commit's id. The client makes no commit where nothing differs."""
-    operations = [CommitOperationAdd(name, path) for name, path in _files(checkpoint).items()]
+    operations = [CommitOperationAdd(name, content) for name, content in _files(checkpoint).items()]
     operations.append(CommitOperationAdd(CARD_FILE, str(model_card(checkpoint, repo, epochs)).encode()))
     return HfApi().create_commit(repo, operations, commit_message=f"Epoch {checkpoint.epoch}").oid
 
 
-def _files(checkpoint: Checkpoint) -> dict[str, Path]:
-    """Name in the repository -> file, for those that are there."""
+def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """Name in the repository -> content, of those that are there."""
     folder = Path(checkpoint.path)
-    files = {name: folder / name for name in (CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE)}
-    files[OPTIONS_FILE] = folder.parent / OPTIONS_FILE
-    return {name: path for name, path in files.items() if path.exists()}
+    files = {name: (folder / name).read_bytes() for name in (CONFIG_FILE, WEIGHTS_FILE)}
+    for name, path in ((METRICS_FILE, folder / METRICS_FILE), (OPTIONS_FILE, folder.parent / OPTIONS_FILE)):
+        if path.exists():
+            files[name] = _without_paths(read_json(path))
+    return files
 
 
-def _same_as_tagged(repo: str, name: str, files: dict[str, Path]) -> bool | None:
+def _without_paths(values: dict) -> bytes:
+    """JSON of what a run wrote, without the paths of the machine that it ran on."""
+    public = {name: value for name, value in values.items() if name not in ("output_dir", "cache_dir")}
+    if "data" in public:
+        public["data"] = _data_name(public["data"])
+    return (json.dumps(public, indent=2) + "\n").encode()
+
+
+def _same_as_tagged(repo: str, name: str, files: dict[str, bytes]) -> bool | None:
     """Whether the tag `name` holds exactly the content of `files`; None where there is no such tag."""
     try:
         known = {file.path: file for file in HfApi().get_paths_info(repo, list(files), revision=name)}
     except RevisionNotFoundError:
         return None
     return set(known) == set(files) and all(
-        (known[file].lfs.sha256 if known[file].lfs else known[file].blob_id) in _hashes(path.read_bytes())
-        for file, path in files.items()
+        (known[file].lfs.sha256 if known[file].lfs else known[file].blob_id) in _hashes(content)
+        for file, content in files.items()
     )
 
 
@@ -134,12 +148,16 @@ def _hashes(content: bytes) -> tuple[str, str]:
 def model_card(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> ModelCard:
     """The card of one epoch, with what was measured of all of `epochs`; every number with its data, N and epoch."""
     spec, metrics = DECODERS[checkpoint.decoder], checkpoint.metrics
+    options = Path(checkpoint.path).parent / OPTIONS_FILE
+    trained_on = read_json(options).get("data") if options.exists() else None
+    imagenette = _is_imagenette(trained_on or metrics.get("data") or IMAGENETTE)
     results = [
         EvalResult(
             task_type="image-to-image",
             task_name="Image colorization",
-            dataset_type="frgfm/imagenette",
-            dataset_name=f"{metrics['data']}, {metrics['split']}, {metrics['colored']['images']} colored photos",
+            dataset_type=IMAGENETTE if _is_imagenette(metrics.get("data")) else "photos",
+            dataset_name=f"{_data_name(metrics.get('data'))}, {metrics.get('split', 'validation')}, "
+            f"{metrics['colored'].get('images', '?')} colored photos",
             metric_type=key,
             metric_name=f"{title}, epoch {checkpoint.epoch}",
             metric_value=value,
@@ -152,7 +170,7 @@ def model_card(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> M
         library_name="chromagan",
         pipeline_tag="image-to-image",
         tags=["colorization", "chromagan", "safetensors"],
-        datasets=["frgfm/imagenette"],
+        datasets=[IMAGENETTE] if imagenette else None,
         model_name=repo.split("/")[1] if results else None,
         eval_results=results or None,
     )
@@ -160,8 +178,19 @@ def model_card(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> M
     text = CARD.format(
         yaml=data.to_yaml(), label=spec.label, summary=spec.summary, decoder=checkpoint.decoder, repo=repo,
         prefix=prefix, epoch=checkpoint.epoch, parameters=f"{spec.num_params:,}", measured=_table(epochs),
+        data=IMAGENETTE_CLASSES if imagenette else _data_name(trained_on),
     )  # fmt: skip
     return ModelCard(text, ignore_metadata_errors=False)
+
+
+def _is_imagenette(data: str | None) -> bool:
+    return "imagenette" in str(data).lower()
+
+
+def _data_name(data: str | None) -> str:
+    """What a card calls the data: a path of somebody's machine by its last part only."""
+    path = Path(data or "data that its run does not name")
+    return path.name if path.is_absolute() or str(data).startswith((".", "~")) else str(path)
 
 
 def _measured(metrics: dict, key: str) -> float | None:
@@ -179,12 +208,12 @@ def _table(epochs: list[Checkpoint]) -> str:
     for epoch, metrics in measured.items():
         values = [_measured(metrics, key) for key in keys]
         cells = ["–" if value is None else f"{value:.2f}" for value in values]
-        lines.append(f"| {epoch} | {' | '.join(cells)} | {metrics['colored']['images']} |")
+        lines.append(f"| {epoch} | {' | '.join(cells)} | {metrics['colored'].get('images', '?')} |")
     first = next(iter(measured.values()))
     lines += ["", *(f"- {MEASURES[key][0]}: {MEASURES[key][1]}" for key in keys)]
     preset = f", preset `{first['preset']}`" if "preset" in first else ""
     return (
-        f"On the {first.get('split')} split of {first.get('data')}, gray photos left out, at "
+        f"On the {first.get('split')} split of {_data_name(first.get('data'))}, gray photos left out, at "
         f"{first.get('size')}×{first.get('size')} on 8-bit sRGB{preset}:\n\n" + "\n".join(lines)
     )
 
@@ -218,8 +247,7 @@ The photo keeps its size, and its lightness at full resolution. The network alon
 
 ## Training data and limits
 
-Trained on Imagenette, ten classes of ImageNet (tench, English springer, cassette player, chain saw, church, French
-horn, garbage truck, gas pump, golf ball, parachute): what is not like these it colors by guess. Colors are plausible at
+Trained on {data}: what is not like these it colors by guess. Colors are plausible at
 best, never the photo's own; do not take them for evidence of what something looked like. `train.json` has the run's
 options.
 
@@ -298,7 +326,10 @@ class BackgroundPublisher:
                 HfApi().create_repo(self.repo, private=self.private, exist_ok=True)
                 epochs = [c for c in list_checkpoints(self.run) if c.decoder == self.decoder]
                 (checkpoint,) = (c for c in epochs if c.epoch == epoch)
-                push_epoch(checkpoint, self.repo, epochs)
+                pushed = push_epoch(checkpoint, self.repo, epochs)
+                if not pushed and checkpoint == epochs[-1]:
+                    # A resumed run may have saved an older epoch anew, which then is main: the newest is to be.
+                    _commit(checkpoint, self.repo, epochs)
             except Exception as error:
                 self.failures.append(
                     f"epoch {epoch} was not pushed to {self.repo}: {_reason(error)}; "

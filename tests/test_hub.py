@@ -12,7 +12,6 @@ import torch
 from hub import OWNER, TOKEN, Hub
 from huggingface_hub import ModelCard, constants
 
-import chromagan.data
 import chromagan.hub
 from chromagan import CheckpointError, ChromaGAN, Colorizer, list_checkpoints
 from chromagan.__main__ import main
@@ -271,40 +270,3 @@ def test_training_pushes_its_epochs(server, image_folder, tmp_path):
     assert result.returncode == 0, result.stderr[-2000:]
     assert set(server.repos["someone/live-compact"]["tags"]) == {"epoch-0", "epoch-1"}
     assert "train.json" in server.files("someone/live-compact", "epoch-1")
-
-
-READ = """
-import sys
-from chromagan.data import DataError, load_photos
-for data in sys.argv[1:]:
-    try:
-        print(load_photos(data, "validation", 32, keep_gray=True).images.float().mean().item())
-    except DataError as error:
-        print(error)
-"""
-
-
-def test_imagenette_is_read_from_its_parquet_files_at_a_revision(server, tmp_path):
-    """By the real `datasets`; no loading script and no converted branch is asked for, and another revision can be."""
-    import datasets
-    from conftest import made_photo
-    from PIL import Image
-
-    pinned = chromagan.data.IMAGENETTE_REVISION
-    for revision, shade in ((pinned, 10), ("a" * 40, 200)):
-        features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
-        for split in ("train", "validation"):
-            images = [Image.new("RGB", (40, 32), (shade,) * 3)] if split == "validation" else [made_photo(1)]
-            path = tmp_path / f"{split}.parquet"
-            datasets.Dataset.from_dict({"image": images, "label": [0]}, features=features).to_parquet(path)
-            server.put("datasets/frgfm/imagenette", {f"320px/{split}-00000-of-00001.parquet": path.read_bytes()})
-        server.repos["datasets/frgfm/imagenette"]["tags"][revision] = server.oid("datasets/frgfm/imagenette")
-    environment = os.environ | {"HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
-
-    wanted = ["frgfm/imagenette", f"frgfm/imagenette@{'a' * 40}", f"frgfm/imagenette@{'b' * 40}"]
-    command = [sys.executable, "-c", READ, *wanted]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
-    default, other, missing = result.stdout.splitlines()
-    assert float(default) == pytest.approx(10) and float(other) == pytest.approx(200)
-    assert missing.startswith("cannot load 'frgfm/imagenette@bbb") and "check --data and the connection" in missing
-    assert not [line for line in server.log if line.endswith(".py") or "refs/convert" in line]

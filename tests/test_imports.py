@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Each may import those before it. color.py and decoders.py stand on nothing of ours.
 ORDER = [
-    "color", "decoders", "config", "trunk", "critic", "generator", "losses", "segmentation", "metrics", "figures",
-    "chroma", "data", "hub", "checkpoints", "photo", "colorizer", "contact_sheet", "export", "publish",
+    "color", "decoders", "hub", "config", "trunk", "critic", "generator", "losses", "segmentation", "metrics",
+    "figures", "chroma", "data", "checkpoints", "photo", "colorizer", "contact_sheet", "export", "publish",
     "shelf", "studio", "downloads", "photo_report", "page", "__init__", "__main__",
 ]  # fmt: skip
 

@@ -95,19 +95,24 @@ def measure_batch(colorizer: Colorizer, repeats: int) -> float:
 
 
 PEAK = """
-import sys, resource
+import sys
 sys.path.insert(0, sys.argv[3])
 from chromagan.colorizer import Colorizer
 from chromagan.photo import open_image, write_image
+def peak():  # of this process; getrusage would count what its parent had when it forked
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
 colorizer = Colorizer.from_pretrained(sys.argv[4], device="cpu")
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 write_image(colorizer(open_image(sys.argv[1])), sys.argv[2])
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(peak() - before)
 """
 
 
 def measure_memory(width: int, height: int) -> float:
-    """Peak MB, above the imported process with its network loaded, of a fresh one that colors one JPEG."""
+    """Peak MB, above the imported process with its network loaded, of a fresh one that colors one JPEG; NaN where
+    the system does not tell (only Linux does)."""
+    if not Path("/proc/self/status").exists():
+        return float("nan")
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder, "in.jpg"), Path(folder, "out.jpg")
         made_photo(width, height).save(file, quality=90)
