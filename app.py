@@ -64,7 +64,8 @@ EXAMPLES = [HERE / "examples" / f"{name}.jpg" for name in ("rocket", "cat", "cof
 
 MAX_FILE_SIZE = "50mb"
 MAX_MEGAPIXELS = 64  # about 1.5 GB of memory while it is colored
-DISK_BYTES = 2 << 30  # of uploads and results; the oldest go first, all after six hours
+DISK_BYTES = 2 << 30  # of uploads and results; the oldest go first
+MAX_AGE = 6 * 3600  # seconds, after which all go
 QUEUE = 64  # requests that wait; more are told to come back
 ANIMATION_SIDE = 640  # pixels
 GRAY, TRUTH = "gray", "truth"  # beside the checkpoints, what the matrix compares
@@ -72,7 +73,7 @@ GRAY, TRUTH = "gray", "truth"  # beside the checkpoints, what the matrix compare
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # open_image has a limit of its own
 
 message = functools.partial(gr.Error, print_exception=False)  # for people; the log is for faults of the program
-shelf = Shelf(get_upload_folder(), DISK_BYTES)
+shelf = Shelf(get_upload_folder(), DISK_BYTES, MAX_AGE)
 sitters = Kept(PHOTO_BYTES)
 started = time.time()
 
@@ -530,7 +531,7 @@ def build_demo() -> gr.Blocks:
     stage, words, arrival = show({"path": str(EXAMPLES[0])}, first.decoder, newest, *Options())
 
     # Uploads and results are deleted after six hours; looked for every hour. The shelf bounds their bytes.
-    with gr.Blocks(title="ChromaGAN Studio", analytics_enabled=False, delete_cache=(3600, 6 * 3600)) as demo:
+    with gr.Blocks(title="ChromaGAN Studio", analytics_enabled=False, delete_cache=(3600, MAX_AGE)) as demo:
         gr.HTML(page.HEADER + NOTICE, elem_id="header")
         with gr.Row(elem_id="studio", equal_height=False):
             with gr.Column(scale=2, min_width=260, elem_id="controls"):
@@ -786,14 +787,17 @@ def health() -> JSONResponse:
     )
 
 
-def warm_up() -> None:
-    """Load the other networks while the first visitor looks at the example: the first matrix is then a quick one."""
+def keep_house() -> None:
+    """Load the other networks while the first visitor looks at the example; then delete what is old, now and then."""
     here = studio_of("")
     for checkpoint in here.checkpoints:
         try:
             here.colorizer(checkpoint)
         except CheckpointError as error:
             print(f"app.py: {error}", file=sys.stderr)
+    while True:
+        time.sleep(600)
+        shelf.tidy(now=False)
 
 
 THEME = gr.themes.Base(
@@ -814,7 +818,8 @@ except CheckpointError as error:
     sys.exit(f"app.py: {error}")
 
 if __name__ == "__main__":
-    threading.Thread(target=warm_up, daemon=True).start()
+    shelf.pin()
+    threading.Thread(target=keep_house, daemon=True).start()
     demo.launch(
         theme=THEME, css=page.CSS, head=f"<script>{page.SCRIPT}</script>", max_file_size=MAX_FILE_SIZE, ssr_mode=False,
         run_history=False, footer_links=["api", "settings"],

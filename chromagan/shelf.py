@@ -1,6 +1,7 @@
 """Files that a page shows and hands out: in a folder of bounded size, under names that nobody guesses."""
 
 import hashlib
+import math
 import os
 import secrets
 import shutil
@@ -13,14 +14,16 @@ SCAN_SECONDS = 5
 
 
 class Shelf:
-    """Files below one folder, uploads and results alike; the oldest go when together they exceed `limit` bytes.
+    """Files below one folder, uploads and results alike: deleted at `max_age` seconds, and the oldest of them before
+    that where together they exceed `limit` bytes.
 
     A file's folder is a keyed digest of what is in it: equal pictures are stored once, and their address cannot be
     worked out by someone who does not have it.
     """
 
-    def __init__(self, folder: str | os.PathLike, limit: int):
-        self.folder, self.limit = Path(folder), limit
+    def __init__(self, folder: str | os.PathLike, limit: int, max_age: float = math.inf):
+        self.folder, self.limit, self.max_age = Path(folder), limit, max_age
+        self._pinned: set[Path] = set()
         self._secret = secrets.token_bytes(16)
         self._lock = threading.Lock()
         self._scanned = 0.0
@@ -49,8 +52,12 @@ class Shelf:
         self.tidy()
         return path
 
+    def pin(self) -> None:
+        """Keep what is there for good: the pictures of a page as it arrives."""
+        self._pinned = set(self.folder.glob("*/*"))
+
     def tidy(self, now: bool = False) -> int:
-        """Delete the oldest files beyond the limit; the bytes that are left. Looks at most every few seconds."""
+        """Delete what is too old or beyond the limit; the bytes that are left. Looks at most every few seconds."""
         with self._lock:
             if not now and time.monotonic() - self._scanned < SCAN_SECONDS:
                 return -1
@@ -61,11 +68,13 @@ class Shelf:
                     status = path.stat()
                 except OSError:  # Gradio deletes old files of its own accord
                     continue
-                files.append((status.st_mtime, status.st_size, path))
+                if path not in self._pinned:
+                    files.append((status.st_mtime, status.st_size, path))
             total = sum(size for _, size, _ in files)
-            newest_to_go = time.time() - (0 if now else GRACE_SECONDS)
+            present = time.time()
             for modified, size, path in sorted(files):
-                if total <= self.limit or modified > newest_to_go:
+                crowded = total > self.limit and (now or present - modified > GRACE_SECONDS)
+                if not crowded and present - modified <= self.max_age:
                     break
                 path.unlink(missing_ok=True)
                 total -= size

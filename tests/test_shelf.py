@@ -33,3 +33,14 @@ def test_what_was_just_shown_is_not_deleted(tmp_path):
     shelf._scanned = 0
     shelf.tidy()
     assert path.exists()
+
+
+def test_old_files_go_and_pinned_ones_stay(tmp_path):
+    shelf = Shelf(tmp_path, 1000, max_age=60)
+    arrival = shelf.put(b"arrival", "a.jpg")
+    shelf.pin()
+    old, new = shelf.put(b"old", "b.jpg"), shelf.put(b"new", "c.jpg")
+    for path in (arrival, old):
+        os.utime(path, (time.time() - 61,) * 2)
+    shelf.tidy(now=True)
+    assert (arrival.exists(), old.exists(), new.exists()) == (True, False, True)
