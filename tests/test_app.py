@@ -460,7 +460,7 @@ def test_measures_of_a_gray_photo_say_what_cannot_be_measured(page):
 def test_options_change_the_picture(page):
     before = sources(page)
     page.click("#options >> text=Options")
-    page.click("#chroma >> text=Edge-aware")
+    page.click("#chroma >> text=Bilinear")
     wait_for_another(page, before)
 
 
