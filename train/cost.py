@@ -67,7 +67,7 @@ def decoder_costs(entries, size: int, device: torch.device) -> dict:
     """{"machine": ..., "decoders": {name: {"decoder": cost, "network": cost}}} of each decoder's last entry."""
     costs = {}
     for entry in {entry.decoder: entry for entry in entries}.values():
-        model = load_checkpoint(entry).to(device, memory_format=torch.channels_last)
+        model = load_checkpoint(entry.checkpoint).to(device, memory_format=torch.channels_last)
         low = size // FEATURE_STRIDE
         features = torch.rand(1, FEATURE_CHANNELS, low, low, device=device).to(memory_format=torch.channels_last)
         L = torch.rand(1, 1, size, size, device=device) * 2 - 1

@@ -8,7 +8,6 @@ import hashlib
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,9 +16,10 @@ from torch import Tensor
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from chromagan import color, metrics
-from chromagan.checkpoints import CheckpointError, load_checkpoint
+from chromagan.checkpoints import Checkpoint, CheckpointError, load_checkpoint
 from chromagan.chroma import fit_gamut
 from chromagan.generator import CONFIG_FILE, WEIGHTS_FILE, ChromaGAN
+from chromagan.hub import HubError
 from chromagan.trunk import imagenet_classifier
 from train.optional import LEARNED_MEASURES
 
@@ -47,7 +47,7 @@ class Entry:
     decoder: str
     epoch: int | None
     digest: str  # of what makes its pictures
-    path: str | None = None
+    checkpoint: Checkpoint | None = None
 
     @property
     def name(self) -> str:
@@ -58,16 +58,16 @@ GRAY = Entry("gray", None, "gray")
 TRUTH = Entry("truth", None, "truth")
 
 
-def checkpoint_entry(checkpoint) -> Entry:
-    """The entry of a checkpoints.Checkpoint; CheckpointError where its files cannot be read."""
+def checkpoint_entry(checkpoint: Checkpoint) -> Entry:
+    """The entry of a checkpoint; CheckpointError where its files cannot be read."""
     digest = hashlib.blake2b(digest_size=10)
     try:
         for name in (CONFIG_FILE, WEIGHTS_FILE):
-            with open(Path(checkpoint.path, name), "rb") as file:
+            with open(checkpoint.file(name), "rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
-    except OSError as error:
-        raise CheckpointError(f"checkpoint {checkpoint.path} cannot be used: {error}") from error
-    return Entry(checkpoint.decoder, checkpoint.epoch, digest.hexdigest(), checkpoint.path)
+    except (HubError, OSError) as error:
+        raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {error}") from error
+    return Entry(checkpoint.decoder, checkpoint.epoch, digest.hexdigest(), checkpoint)
 
 
 class Networks:
@@ -102,7 +102,7 @@ def load_networks(entries: list[Entry], device: torch.device) -> tuple[Networks,
     models, damaged = {}, {}
     for entry in entries:
         try:
-            models[entry] = load_checkpoint(entry)
+            models[entry] = load_checkpoint(entry.checkpoint)
         except CheckpointError as error:
             damaged[entry] = str(error)
     return Networks(models, device), damaged

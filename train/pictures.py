@@ -48,7 +48,7 @@ class Painter:
             self._keep(TRUTH, index, truth.srgb)
             self._keep(GRAY, index, to_srgb8(truth.L, None))
         for entry in entries:
-            networks = Networks({entry: load_checkpoint(entry)}, device)
+            networks = Networks({entry: load_checkpoint(entry.checkpoint)}, device)
             with torch.inference_mode():
                 for index in sorted(wanted[entry]):
                     ((_, ab),) = networks.colorize(truths[index].L)
