@@ -142,6 +142,12 @@ def to_gray(image: Image.Image) -> Image.Image:
     return gray
 
 
+def to_color(image: Image.Image) -> Image.Image:
+    """The photo in its own colors: upright, 8-bit RGB in sRGB; gray where it is gray. What is transparent shows."""
+    image, _ = _upright(image)
+    return to_gray(image).convert("RGB") if image.mode.startswith(("I", "F")) else _to_srgb(image)
+
+
 def _upright(image: Image.Image) -> tuple[Image.Image, bytes]:
     """`image` turned as its EXIF orientation says, and the rest of its EXIF data; damaged data are left out."""
     image.load()  # what fails from here on is the EXIF data

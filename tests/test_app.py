@@ -3,6 +3,7 @@
 Nothing here leaves this machine. Without a browser, the tests of the page are skipped and say so.
 """
 
+import json
 import os
 import runpy
 import shutil
@@ -12,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -161,8 +163,91 @@ def test_api_says_what_it_does_not_have(client, photo, choice, words):
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
-def test_api_offers_the_one_endpoint(client):
-    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/colorize"]
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"saturation": 9}, ["saturation", "between 0 and 3"]),
+        ({"chroma": "sharp"}, ["sharp", "edge-aware", "bilinear"]),
+        ({"source": "../../etc"}, ["owner/name"]),
+        ({"source": "/tmp"}, ["owner/name"]),
+    ],
+)
+def test_api_says_which_option_is_wrong(client, photo, choice, words):
+    with pytest.raises(AppError) as caught:
+        client.predict(handle_file(photo), **choice, api_name="/colorize")
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_api_saturation_0_is_gray(client, photo):
+    result = client.predict(handle_file(photo), saturation=0, api_name="/colorize")
+    pixels = np.asarray(Image.open(result)).astype(int)
+    assert np.ptp(pixels, axis=2).max() <= 1
+
+
+def test_api_offers_and_describes_its_functions(client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/colorize", "/matrix", "/epochs", "/measure", "/checkpoints"}
+    assert all(endpoint["description"] for endpoint in endpoints.values())
+
+
+def test_api_lists_the_checkpoints(client):
+    listed = client.predict(api_name="/checkpoints")
+    assert {(each["decoder"], each["epoch"]) for each in listed} == {(d, e) for d, es in EPOCHS.items() for e in es}
+    assert listed[-1]["measured"]["images"] == 1234
+
+
+def test_api_matrix_is_a_zip_with_a_record(client, photo):
+    with zipfile.ZipFile(client.predict(handle_file(photo), api_name="/matrix")) as archive:
+        record = json.loads(archive.read("record.json"))
+        pairs = [(each["decoder"], each["epoch"]) for each in record["colorings"]]
+        assert pairs == [("compact", 0), ("compact", 3), ("transposed", 0), ("transposed", 8)]
+        with Image.open(archive.open(record["colorings"][0]["file"])) as image:
+            assert (image.format, image.size) == ("JPEG", (310, 203))
+
+
+def test_api_epochs_is_an_animation(client, photo):
+    with Image.open(client.predict(handle_file(photo), decoder="transposed", kind="gif", api_name="/epochs")) as image:
+        assert (image.format, image.n_frames) == ("GIF", 2)
+
+
+def test_api_measure_is_a_table(client, photo):
+    answer = client.predict(handle_file(photo), epoch="0", api_name="/measure")
+    assert answer["colored"] and set(answer["measures"]) == {"left gray", "compact", "transposed"}
+    assert answer["measures"]["compact"]["ciede2000"] > 0
+
+
+def test_health(server):
+    with urllib.request.urlopen(f"{server.url}/health", timeout=20) as answer:
+        state = json.load(answer)
+    assert state["status"] == "ok" and state["checkpoints"] == 4
+
+
+def test_twenty_people_at_once_are_all_served_their_own_photo(server, client, tmp_path):
+    """Each sends a photo of its own brightness, under one name: nobody gets another's."""
+    jobs = []
+    for level in range(20):
+        path = tmp_path / str(level) / "photo.png"
+        path.parent.mkdir()
+        Image.new("L", (64, 48), 20 + 11 * level).save(path)
+        jobs.append((level, client.submit(handle_file(path), saturation=0, api_name="/colorize")))
+    for level, job in jobs:
+        pixels = np.asarray(Image.open(job.result(timeout=60)))
+        assert np.abs(pixels.astype(int) - (20 + 11 * level)).max() <= 1, level
+
+
+def test_many_requests_leave_memory_flat(server, client, tmp_path):
+    def resident() -> int:
+        return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs /proc")
+    before = None
+    for index in range(40):
+        Image.linear_gradient("L").resize((300 + index, 200)).save(tmp_path / "photo.png")
+        client.predict(handle_file(tmp_path / "photo.png"), api_name="/colorize")
+        if index == 15:
+            before = resident()
+    assert resident() - before < 100 << 20
 
 
 # The page
@@ -280,6 +365,129 @@ def test_large_photo_is_shown_small_and_saved_whole(page, tmp_path):
         assert (image.format, image.size) == ("PNG", (2000, 1500))
 
 
+def open_tab(page, name: str):
+    page.click(f"button[role=tab]:has-text('{name}') >> visible=true")
+
+
+def test_divider_moves_by_keyboard_and_by_pointer(page):
+    sources(page)
+    divider = page.locator("#result .compare input")
+    assert divider.get_attribute("aria-label").startswith("Divider: Gray on the left")
+    divider.focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    assert float(divider.input_value()) == 60  # 0.5 a step
+    clip = "getComputedStyle(document.querySelector('#result img.over')).clipPath"
+    assert "60%" in page.evaluate(clip)
+    box = page.locator("#result .compare").bounding_box()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+    assert abs(float(divider.input_value()) - 20) < 2
+    assert all(page.evaluate("[...document.querySelectorAll('#result img')].map(image => image.alt)"))
+
+
+def test_matrix_fills_and_compares_any_two(page, photo):
+    upload(page, photo)
+    open_tab(page, "Matrix")  # is filled without being asked
+    page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 4")
+    page.wait_for_selector("#pair img")
+    assert page.locator("#matrix [data-key]").count() == 4 and page.locator("#matrix .none").count() == 2
+    assert page.locator("#matrix [data-key='transposed/8']").get_attribute("aria-label") == (
+        "Transposed convolutions, epoch 8"
+    )
+    page.click("#matrix [data-key='transposed/8']")
+    page.wait_for_selector("#pair .tag.end:has-text('Transposed convolutions, epoch 8')")
+    page.focus("#matrix [data-key='compact/0']")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#pair .tag.end:has-text('Compact, before training')")
+    assert page.inner_text("#pair .tag.start") == "Transposed convolutions, epoch 8"
+    page.wait_for_selector("#matrix [data-key='transposed/8'][aria-pressed=true]")
+    with page.expect_download() as download:
+        page.click("#zip")
+    assert download.value.suggested_filename == "harbor-matrix.zip"
+    assert len(zipfile.ZipFile(download.value.path()).namelist()) == 6
+    assert page.faults == []
+
+
+def test_epochs_scrub_play_and_animate(page, photo):
+    upload(page, photo)
+    open_tab(page, "Epochs")
+    page.wait_for_selector("#film .scrubber")
+    visible = "[...document.querySelectorAll('#film .frames img')].findIndex(image => !image.hidden)"
+    assert page.evaluate(visible) == 1
+    page.focus("#film input")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(visible) == 0 and page.inner_text("#film .tag") == "before training"
+    assert page.locator("#film .dot.now title").first.text_content().startswith("epoch 0")
+    assert page.locator("#film .chart").count() == 3  # the photo has colors
+    page.click("#film .play")
+    page.wait_for_function(f"{visible} == 1")
+    with page.expect_download() as download:
+        page.click("#webp")
+    assert download.value.suggested_filename == "harbor-compact-epochs.webp"
+    with Image.open(download.value.path()) as image:
+        assert (image.format, image.n_frames) == ("WEBP", 2)
+    assert page.faults == []
+
+
+def test_measures_of_a_photo_in_color(page, photo):
+    upload(page, photo)
+    open_tab(page, "Measure")
+    page.wait_for_selector("#table table")  # at epoch 3, that of the decoder shown on arrival
+    assert page.locator("#table tbody tr").count() == 2 and "CIEDE2000" in page.inner_text("#table")
+    page.click("#at >> text=0")
+    page.wait_for_function("document.querySelectorAll('#table tbody tr').length == 3")
+    assert page.locator("#table td.best").count() == 8
+    page.wait_for_selector("#errors .tag.end:has-text('CIEDE2000')")
+    page.click("#view >> text=Boundaries")
+    page.wait_for_selector("#errors .tag.end:has-text('Boundaries')")
+    with page.expect_download() as download:
+        page.click("#csv")
+    assert download.value.suggested_filename == "harbor-epoch-0-measures.csv"
+    assert Path(download.value.path()).read_text().startswith("name,psnr,ssim,ciede2000")
+    assert page.faults == []
+
+
+def test_measures_of_a_gray_photo_say_what_cannot_be_measured(page):
+    open_tab(page, "Measure")
+    page.click("#examples .gallery-item >> nth=4")
+    page.wait_for_selector("#table >> text=no true colors")
+    assert page.faults == []
+
+
+def test_options_change_the_picture(page):
+    before = sources(page)
+    page.click("#options >> text=Options")
+    page.click("#chroma >> text=Bilinear")
+    wait_for_another(page, before)
+
+
+def test_source_out_of_reach_falls_back_visibly(page):
+    before = sources(page)
+    page.click("#options >> text=Options")
+    page.fill("#source textarea, #source input", "nobody/nothing")
+    page.keyboard.press("Enter")
+    assert "shipped checkpoints" in said(page)
+    assert len(sources(page)) == len(before)
+
+
+def test_view_is_in_the_address_and_comes_back(page, browser, server):
+    page.click("#examples .gallery-item >> nth=1")
+    page.click("#decoder >> text=Transposed convolutions")
+    page.wait_for_selector("#caption >> text=epoch 8")
+    open_tab(page, "Epochs")
+    page.wait_for_function("location.search.includes('tab=epochs')")
+    page.wait_for_function("location.search.includes('example=cat')")
+    assert "decoder=transposed" in page.url and "epoch=8" in page.url
+    other = browser.new_page()
+    other.goto(page.url)
+    other.wait_for_selector("#film .scrubber")
+    assert "Transposed" in other.locator("#film .frames img").first.get_attribute("alt")
+    other.close()
+
+
 def test_example_is_colored_when_picked(page):
     before = sources(page)
     page.click("#examples .gallery-item >> nth=1")
@@ -318,9 +526,18 @@ def test_narrow_page_does_not_scroll_sideways(browser, server, scheme):
     page.goto(server.url)
     page.wait_for_selector("#result img")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    for part in ("#header", "#result", "#caption", "#photo", "#examples", "#decoder", "#epoch", "#actions"):
+    for part in ("#header", "#result", "#caption", "#photo", "#examples", "#decoder", "#epoch", "#download"):
         box = page.locator(part).bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 390, part
+    for name, ready in (
+        ("Matrix", "#pair img"),
+        ("Epochs", "#film .chart"),
+        ("Measure", "#classes"),
+        ("About", "#about"),
+    ):
+        open_tab(page, name)
+        page.wait_for_selector(f"{ready} >> nth=0")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390, name
     page.close()
 
 

@@ -133,7 +133,7 @@ class Work:
     def __call__(self, shards: list[range], count) -> None:
         """Measure what is not kept yet of `shards`, calling `count()` after each photo."""
         torch.set_num_threads(1)  # see train/measure.py
-        networks, _ = load_networks([entry for entry in self.entries if entry.path], self.device)
+        networks, _ = load_networks([entry for entry in self.entries if entry.checkpoint], self.device)
         measurer = Measurer(networks, Classifier(self.device) if self.classify else None, self.device)
         kept = Kept(self.folder, measurer.columns, self.photos.size)
         for indices in shards:
@@ -264,7 +264,7 @@ def passes(entries: list[Entry]) -> list[list[Entry]]:
     """Split the checkpoints so that the networks of one pass fit into MODEL_BYTES; their files are half precision."""
     groups, room = [[]], MODEL_BYTES
     for entry in entries:
-        size = 2 * os.path.getsize(Path(entry.path, "model.safetensors"))
+        size = 2 * os.path.getsize(entry.checkpoint.file("model.safetensors"))
         if groups[-1] and size > room:
             groups.append([])
             room = MODEL_BYTES
@@ -278,8 +278,8 @@ def main(args: argparse.Namespace) -> None:
     cores, device, main_process = share_cores(accelerator), accelerator.device, accelerator.is_main_process
     output_dir = Path(args.output_dir)
     checkpoints = list_checkpoints(args.source)
-    if args.write_metrics and checkpoints[0].revision:
-        raise CheckpointError(f"--write-metrics writes into a folder of checkpoints; {args.source!r} is on the Hub")
+    if args.write_metrics and any(checkpoint.revision for checkpoint in checkpoints):
+        raise CheckpointError(f"--write-metrics writes into a folder, and {args.source} is on the Hub: leave it out")
     with accelerator.main_process_first():
         photos = PhotoSet(args.data, "validation", args.size, args.limit)
     if not len(photos):
@@ -345,7 +345,7 @@ def main(args: argparse.Namespace) -> None:
     write_json(output_dir / METRICS_FILE, everything)
     if args.write_metrics:
         for result, entry in zip(everything["checkpoints"], entries, strict=True):
-            write_json(Path(entry.path, METRICS_FILE), result)
+            write_json(Path(entry.checkpoint.path, METRICS_FILE), result)
     draw_pictures(photos, tables, entries, output_dir / "figures", device)
     report.write_report(output_dir)
     print(table([everything["left_gray"], *everything["checkpoints"]]))

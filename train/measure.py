@@ -47,12 +47,7 @@ class Entry:
     decoder: str
     epoch: int | None
     digest: str  # of what makes its pictures
-    path: str | None = None
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """Where it is one: its files, which are all on this machine."""
-        return Checkpoint(self.decoder, self.epoch, self.path)
+    checkpoint: Checkpoint | None = None
 
     @property
     def name(self) -> str:
@@ -64,16 +59,15 @@ TRUTH = Entry("truth", None, "truth")
 
 
 def checkpoint_entry(checkpoint: Checkpoint) -> Entry:
-    """The entry of a checkpoint, downloaded where it is on the Hub; CheckpointError where its files cannot be read."""
+    """The entry of a checkpoint; CheckpointError where its files cannot be read."""
     digest = hashlib.blake2b(digest_size=10)
     try:
-        files = [checkpoint.file(name) for name in (CONFIG_FILE, WEIGHTS_FILE)]
-        for path in files:
-            with open(path, "rb") as file:
+        for name in (CONFIG_FILE, WEIGHTS_FILE):
+            with open(checkpoint.file(name), "rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
-    except (OSError, HubError) as error:
+    except (HubError, OSError) as error:
         raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {error}") from error
-    return Entry(checkpoint.decoder, checkpoint.epoch, digest.hexdigest(), str(files[0].parent))
+    return Entry(checkpoint.decoder, checkpoint.epoch, digest.hexdigest(), checkpoint)
 
 
 class Networks:

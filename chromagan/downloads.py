@@ -1,0 +1,130 @@
+"""Colorings to take away: a photo in the format it came in, an animation through the epochs, all of them as a ZIP."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, ImageDraw, ImageFont
+
+import chromagan
+from chromagan.checkpoints import Checkpoint
+from chromagan.contact_sheet import contact_sheet
+from chromagan.decoders import DECODERS
+from chromagan.photo import encode_image
+
+FRAME_MS, LAST_FRAME_MS = 900, 1800  # the last epoch stays twice as long, so that one sees where it ends
+ANIMATIONS = {"webp": "WEBP", "gif": "GIF"}
+LABEL = 26  # pixels; height of the line that names an animation's frame
+
+
+def suffix_for(image: Image.Image, source_format: str | None) -> str:
+    """Of the file for a result: the photo's own format, but PNG where that cannot hold it."""
+    if source_format in ("JPEG", "MPO") and image.mode == "RGB":
+        return ".jpg"  # written in a tenth of the time of a PNG
+    return ".webp" if source_format == "WEBP" else ".tiff" if source_format == "TIFF" else ".png"
+
+
+def file_name(photo: str, checkpoint: Checkpoint, suffix: str) -> str:
+    """harbor-compact-epoch-4.jpg: which photo, decoder and epoch."""
+    return f"{Path(photo).stem[:60]}-{checkpoint.decoder}-epoch-{checkpoint.epoch}{suffix}"
+
+
+def encode(image: Image.Image, suffix: str) -> bytes:
+    """`image` as a file of that suffix, at the quality that the command line writes."""
+    file = io.BytesIO()
+    encode_image(image, file, Image.registered_extensions()[suffix])
+    return file.getvalue()
+
+
+def encode_shown(image: Image.Image) -> tuple[bytes, str]:
+    """`image` for a page, and the suffix: JPEG with its chroma at full resolution, PNG where it has transparency."""
+    file = io.BytesIO()
+    if image.mode in ("RGB", "L"):
+        image.save(file, "JPEG", quality=95, subsampling=0)
+        return file.getvalue(), ".jpg"
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue(), ".png"
+
+
+def animation(frames: Iterable[tuple[str, Image.Image]], kind: str) -> bytes:
+    """Labelled frames, all of one size, as an endless WebP or GIF; ValueError for another `kind` or no frames.
+
+    A GIF's frames share one palette of 256 colors, taken from all of them: one palette each would flicker.
+    """
+    if kind not in ANIMATIONS:
+        raise ValueError(f"unknown animation {kind!r}; choose from {', '.join(ANIMATIONS)}")
+    pictures = [_labelled(image, label) for label, image in frames]
+    if not pictures:
+        raise ValueError("an animation needs at least one frame")
+    if kind == "gif":
+        strip = Image.new("RGB", (pictures[0].width, sum(picture.height for picture in pictures)))
+        top = 0
+        for picture in pictures:
+            strip.paste(picture, (0, top))
+            top += picture.height
+        palette = strip.quantize(256, method=Image.Quantize.MEDIANCUT)
+        pictures = [picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for picture in pictures]
+    durations = [FRAME_MS] * (len(pictures) - 1) + [LAST_FRAME_MS]
+    options = {"quality": 90, "method": 2} if kind == "webp" else {"optimize": False}
+    file = io.BytesIO()
+    pictures[0].save(
+        file, ANIMATIONS[kind], save_all=True, append_images=pictures[1:], duration=durations, loop=0, **options
+    )
+    return file.getvalue()
+
+
+def _labelled(image: Image.Image, label: str) -> Image.Image:
+    """`image` on a page that is one line higher, with `label` below it."""
+    page = Image.new("RGB", (image.width, image.height + LABEL), (24, 24, 24))
+    page.paste(image.convert("RGB"), (0, 0))
+    font = ImageFont.load_default(14)
+    ImageDraw.Draw(page).text((10, image.height + LABEL // 2), label, (235, 235, 235), font, anchor="lm")
+    return page
+
+
+def write_archive(
+    file: BinaryIO,
+    photo: str,
+    source: str,
+    checkpoints: list[Checkpoint],
+    color: Callable[[Checkpoint], Image.Image],
+    suffix: str | None,
+    options: dict,
+) -> Iterator[int]:
+    """Write a ZIP of `photo` in all `checkpoints`, a contact sheet and `record.json`, which says what each file is.
+
+    A generator, one picture in memory at a time; yields how many are done. color: the full-size result of a
+    checkpoint. suffix: of the pictures. options: what they were rendered with, for the record.
+    """
+    colorings, small = [], {}
+    # Pictures are compressed already: deflating them again costs time and gains nothing.
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for done, checkpoint in enumerate(checkpoints, 1):
+            image = color(checkpoint)
+            name = file_name(photo, checkpoint, suffix)
+            archive.writestr(name, encode(image, suffix))
+            thumbnail = image.copy()
+            thumbnail.thumbnail((320, 320))
+            small[checkpoint.decoder, checkpoint.epoch] = thumbnail
+            colorings.append({"file": name, "decoder": checkpoint.decoder, "epoch": checkpoint.epoch})
+            size = image.size
+            yield done
+        archive.writestr("contact-sheet.png", encode(contact_sheet(small), ".png"))
+        record = {
+            "photo": photo,
+            "width": size[0],
+            "height": size[1],
+            "source": source,
+            "options": options,
+            "decoders": {
+                name: {"label": spec.label, "parameters": spec.num_params}
+                for name, spec in DECODERS.items()
+                if any(name == checkpoint.decoder for checkpoint in checkpoints)
+            },
+            "colorings": colorings,
+            "made_with": f"ChromaGAN Studio {chromagan.__version__}",
+        }
+        archive.writestr("record.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")

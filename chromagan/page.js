@@ -1,0 +1,80 @@
+// The page's own behavior: dividers, the epochs' scrubber, full screen, and the address bar. No framework, no network.
+(() => {
+    const host = element => element.closest('.stage') || element.parentElement;
+
+    function divide(input) {
+        host(input).style.setProperty('--at', `${input.value}%`);
+    }
+
+    function showEpoch(scrubber, index) {
+        index = Math.max(0, Math.min(Number(scrubber.dataset.last), Number(index)));
+        const name = scrubber.dataset.names.split('|')[index];
+        scrubber.querySelectorAll('.frames img').forEach((image, i) => { image.hidden = i !== index; });
+        scrubber.querySelectorAll('[data-index]').forEach(mark => mark.classList.toggle('now', Number(mark.dataset.index) === index));
+        const input = scrubber.querySelector('input');
+        input.value = index;
+        input.setAttribute('aria-valuetext', name);
+        scrubber.querySelector('.tag').textContent = name;
+    }
+
+    function play(button) {
+        const scrubber = button.closest('.scrubber');
+        const on = button.getAttribute('aria-pressed') !== 'true';
+        button.setAttribute('aria-pressed', on);
+        button.setAttribute('aria-label', on ? 'Pause' : 'Play the epochs');
+        clearInterval(button.timer);
+        if (!on) return;
+        button.timer = setInterval(() => {
+            if (!button.isConnected) return clearInterval(button.timer);
+            const now = Number(scrubber.querySelector('input').value);
+            showEpoch(scrubber, now >= Number(scrubber.dataset.last) ? 0 : now + 1);
+        }, 900);
+    }
+
+    document.addEventListener('input', event => {
+        if (event.target.matches('.compare input')) divide(event.target);
+        if (event.target.matches('.scrubber input')) showEpoch(event.target.closest('.scrubber'), event.target.value);
+    });
+    // A new picture comes with a new input: it goes on from where the divider stands.
+    document.addEventListener('focusin', event => {
+        if (event.target.matches('.compare input')) {
+            const at = parseFloat(host(event.target).style.getPropertyValue('--at'));
+            if (!Number.isNaN(at)) event.target.value = at;
+        }
+    });
+    document.addEventListener('click', event => {
+        const full = event.target.closest('.compare .full');
+        if (full) document.fullscreenElement ? document.exitFullscreen() : full.closest('.compare').requestFullscreen();
+        const start = event.target.closest('.scrubber .play');
+        if (start) play(start);
+        const mark = event.target.closest('.scrubber [data-index]');
+        if (mark) showEpoch(mark.closest('.scrubber'), mark.dataset.index);
+    });
+
+    // A tab that is opened, or that is open when another photo comes, shows that photo: its first button is pressed
+    // unless it was for this very photo.
+    const made = {};
+    const photo = () => document.querySelector('#photo img')?.src;
+    document.addEventListener('click', event => {
+        const button = event.target.closest('#fill, #scrub, #run-measure');
+        if (button) made[button.id] = photo();
+    });
+    window.showTab = () => setTimeout(() => {
+        const button = [...document.querySelectorAll('#fill, #scrub, #run-measure')].find(each => each.offsetParent);
+        if (button && photo() && made[button.id] !== photo()) button.click();
+    }, 200);
+
+    // Only what is no one's own goes into the address: tab, decoder, epoch, and which of the free examples.
+    // Not before the view that the address asks for is there: a tab reports itself when it is made, too.
+    let restored = false;
+    window.viewRestored = () => { restored = true; showTab(); };
+    window.rememberView = changes => {
+        if (!restored) return;
+        const address = new URL(location.href);
+        for (const [name, value] of Object.entries(changes)) {
+            value === null || value === '' || value === undefined
+                ? address.searchParams.delete(name) : address.searchParams.set(name, value);
+        }
+        history.replaceState(history.state, '', address);
+    };
+})();

@@ -1,0 +1,190 @@
+"""One photo measured: every decoder against the photo's own colors, where they err, and what is seen in the result.
+
+Everything at the size that the network sees, as in `train/evaluate.py`: a score of one photo stands beside a table's.
+"""
+
+import csv
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from timm.data import ImageNetInfo
+from torch import Tensor, nn
+
+from chromagan import color, metrics
+from chromagan.checkpoints import Checkpoint
+from chromagan.colorizer import Prediction, render
+from chromagan.figures import edge_overlay, error_map
+from chromagan.photo import Photo
+from chromagan.studio import Sitter, Studio, as_tensor
+from chromagan.trunk import GrayInput
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of the report. better: 1 where higher is better, -1 where lower is, 0 where neither is."""
+
+    label: str
+    better: int
+    digits: int
+    hint: str
+    of: str = "colored"  # the photos it is shown for: "colored", "gray" or "all"
+
+
+MEASURES = {
+    "psnr": Measure("PSNR dB", 1, 2, "peak signal-to-noise ratio; it rewards gray"),
+    "ssim": Measure("SSIM", 1, 3, "structural similarity"),
+    "ciede2000": Measure("CIEDE2000", -1, 2, "mean color difference from the photo"),
+    "ciede2000_p95": Measure("95th pct.", -1, 2, "CIEDE2000 that 5 % of the pixels exceed"),
+    "boundary_near": Measure("at edges", -1, 2, "mean CIEDE2000 within 4 pixels of the photo's chroma edges"),
+    "boundary_elsewhere": Measure("elsewhere", -1, 2, "mean CIEDE2000 away from them"),
+    "cdr": Measure("CDR", 1, 3, "cluster discrepancy ratio: the share of true color separations that is kept"),
+    "colorfulness_difference": Measure("± colorful", 0, 1, "colorfulness less the photo's own; nearest to 0 is best"),
+    "colorfulness": Measure("colorful", 0, 1, "Hasler and Süsstrunk's colorfulness; 0 is gray", of="all"),
+    "mean_chroma": Measure("chroma", 0, 1, "mean CIELAB chroma", of="gray"),
+}
+NEAREST_TO_ZERO = {"colorfulness_difference"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured of a photo. rows: name, then a value for each of `columns`; NaN where there is nothing to."""
+
+    columns: list[str]  # keys of MEASURES
+    rows: list[tuple[str, dict[str, float]]]
+    size: tuple[int, int]  # width and height, at which it was measured
+    colored: bool
+
+    def best(self, column: str) -> float | None:
+        """The value to mark: the best of the colorings, not of the rows that stand for comparison."""
+        values = [values[column] for name, values in self.rows if name not in REFERENCES]
+        values = [value for value in values if not math.isnan(value)]
+        if not values or len(values) < 2:
+            return None
+        if column in NEAREST_TO_ZERO:
+            return min(values, key=abs)
+        better = MEASURES[column].better
+        return (max if better > 0 else min)(values) if better else None
+
+    def csv(self) -> str:
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["name", *self.columns])
+        for name, values in self.rows:
+            writer.writerow([name, *("" if math.isnan(v) else f"{v:.6g}" for v in map(values.get, self.columns))])
+        return file.getvalue()
+
+
+GRAY, TRUTH = "left gray", "the photo itself"
+REFERENCES = (GRAY, TRUTH)
+
+
+class Judge:
+    """Measures of colorings of one photo; what only the truth decides is worked out once."""
+
+    def __init__(self, sitter: Sitter, size: tuple[int, int]):
+        """size: height and width at which to measure, the network's."""
+        self.sitter, self.size = sitter, size
+        self.truth = as_tensor(sitter.truth.resize(size[::-1], Image.Resampling.BOX))
+        self.lab = color.srgb_to_lab(self.truth)
+        self.photo = Photo(self.lab[:, :1], None, None, b"")
+        if sitter.colored:
+            self.near = metrics.near_edges(metrics.chroma_edges(self.lab))
+            self.discrepancy = metrics.ClusterDiscrepancy(self.lab[0])
+
+    def color(self, prediction: Prediction | None) -> Image.Image:
+        """The coloring that is measured, at that size; gray for None."""
+        if prediction is None:
+            zero = torch.zeros(1, 2, *self.size)
+            prediction = Prediction(zero, self.photo.L)
+        return render(self.photo, prediction)
+
+    def measure(self, image: Image.Image, boundaries: bool = True) -> dict[str, float]:
+        """Of a coloring at that size. boundaries: the measures at edges too, which take most of the time."""
+        output = as_tensor(image)
+        lab = color.srgb_to_lab(output)
+        colorfulness = float(metrics.colorfulness(output))
+        values = {
+            "colorfulness": colorfulness,
+            "mean_chroma": float(lab[:, 1:].square().sum(dim=1).sqrt().mean()),
+        }
+        if not self.sitter.colored:
+            return values
+        difference = metrics.ciede2000(lab, self.lab)
+        values |= {
+            "psnr": float(metrics.psnr(output, self.truth)),
+            "ciede2000": float(difference.mean()),
+            "ciede2000_p95": float(difference.flatten().quantile(0.95)),
+            "colorfulness_difference": colorfulness - float(metrics.colorfulness(self.truth)),
+        }
+        if boundaries:
+            near, elsewhere = metrics.boundary_means(difference, self.near)
+            ssim = float(metrics.ssim(output, self.truth)) if min(self.size) >= 11 else math.nan
+            values |= {
+                "ssim": ssim,
+                "boundary_near": float(near),
+                "boundary_elsewhere": float(elsewhere),
+                "cdr": self.discrepancy(lab[0]),
+            }
+        return values
+
+
+@torch.inference_mode()
+def report(studio: Studio, sitter: Sitter, checkpoints: list[Checkpoint]) -> Report:
+    """Every measure that a photo allows: of leaving it gray and of each checkpoint; against its own colors if any."""
+    predictions = [studio.predict(sitter, checkpoint) for checkpoint in checkpoints]
+    judge = Judge(sitter, tuple(predictions[0].ab.shape[-2:]))
+    rows = [(GRAY, judge.measure(judge.color(None)))] if sitter.colored else []
+    for checkpoint, prediction in zip(checkpoints, predictions, strict=True):
+        rows.append((checkpoint.decoder, judge.measure(judge.color(prediction))))
+    columns = [name for name, measure in MEASURES.items() if measure.of != ("gray" if sitter.colored else "colored")]
+    return Report(columns, rows, judge.size[::-1], sitter.colored)
+
+
+@torch.inference_mode()
+def curves(studio: Studio, sitter: Sitter, checkpoints: list[Checkpoint]) -> dict[str, list[float]]:
+    """Through the epochs of one decoder: colorfulness and, where the photo has colors, CIEDE2000 and PSNR."""
+    predictions = [studio.predict(sitter, checkpoint) for checkpoint in checkpoints]
+    judge = Judge(sitter, tuple(predictions[0].ab.shape[-2:]))
+    rows = [judge.measure(judge.color(prediction), boundaries=False) for prediction in predictions]
+    names = ["colorfulness", "ciede2000", "psnr"] if sitter.colored else ["colorfulness"]
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def true_colorfulness(sitter: Sitter) -> float | None:
+    """The photo's own colorfulness; None for a gray one."""
+    return float(metrics.colorfulness(as_tensor(sitter.truth))) if sitter.colored else None
+
+
+def error_picture(image: Image.Image, truth: Image.Image) -> Image.Image:
+    """Heat map of CIEDE2000 between a coloring and the photo, of their size."""
+    return Image.fromarray(error_map(np.array(image.convert("RGB")), np.array(truth.convert("RGB"))))
+
+
+def boundary_picture(image: Image.Image, truth: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Chroma edges of both at `size` (width, height), the size they are measured at, brought to that of `image`."""
+    small = [np.array(each.convert("RGB").resize(size, Image.Resampling.BOX)) for each in (image, truth)]
+    return Image.fromarray(edge_overlay(*small)).resize(image.size, Image.Resampling.NEAREST)
+
+
+class Classes:
+    """What an ImageNet classifier, the teacher of the training, sees in a picture."""
+
+    def __init__(self, classifier: nn.Module, timm_name: str):
+        self.gray = GrayInput(timm_name)  # for its mean and standard deviation
+        self.classifier = classifier.eval()
+        self.names = ImageNetInfo()
+
+    @torch.inference_mode()
+    def top(self, image: Image.Image, count: int = 3) -> list[tuple[str, float]]:
+        """The likeliest classes and their probabilities."""
+        image = image.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
+        probabilities: Tensor = self.classifier((as_tensor(image) - self.gray.mean) / self.gray.std).softmax(dim=1)[0]
+        values, indices = probabilities.topk(count)
+        return [
+            (self.names.index_to_description(index).split(",")[0], value)
+            for index, value in zip(indices.tolist(), values.tolist(), strict=True)
+        ]

@@ -1,0 +1,114 @@
+import csv
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import made_photo
+from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.metrics import peak_signal_noise_ratio
+
+from chromagan.page import chart, report_table
+from chromagan.photo_report import (
+    GRAY,
+    MEASURES,
+    Classes,
+    Judge,
+    Report,
+    boundary_picture,
+    curves,
+    error_picture,
+    report,
+    true_colorfulness,
+)  # fmt: skip
+from chromagan.studio import Studio, read_sitter
+
+
+@pytest.fixture(scope="module")
+def studio(source):
+    return Studio(source)
+
+
+@pytest.fixture(scope="module")
+def sitter(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    made_photo(5, 224, 224).save(path)
+    return read_sitter(path, 10**6)
+
+
+@pytest.fixture(scope="module")
+def measured(studio, sitter):
+    return report(studio, sitter, [each for each in studio.checkpoints if each.epoch == 0])
+
+
+def test_measures_are_those_of_scikit_image(studio, sitter, measured):
+    judge = Judge(sitter, (224, 224))
+    truth = np.asarray(sitter.truth)
+    image = np.asarray(judge.color(studio.predict(sitter, studio.checkpoints[0])))
+    difference = deltaE_ciede2000(rgb2lab(image), rgb2lab(truth))
+    values = dict(measured.rows)["compact"]
+    assert values["psnr"] == pytest.approx(peak_signal_noise_ratio(truth, image), abs=1e-3)
+    assert values["ciede2000"] == pytest.approx(difference.mean(), abs=0.01)
+    assert values["ciede2000_p95"] == pytest.approx(np.quantile(difference, 0.95), abs=0.05)
+    assert values["boundary_near"] > 0 and 0 <= values["cdr"] <= 1
+    assert [name for name, _ in measured.rows] == [GRAY, "compact", "depthwise"]
+    assert dict(measured.rows)[GRAY]["colorfulness"] < 0.5
+
+
+def test_the_photo_itself_is_perfect(sitter):
+    judge = Judge(sitter, (224, 224))
+    values = judge.measure(sitter.truth)
+    assert values["ciede2000"] == 0 and values["ssim"] == pytest.approx(1) and math.isinf(values["psnr"])
+    assert values["cdr"] == pytest.approx(1) and values["colorfulness_difference"] == 0
+
+
+def test_gray_photo_has_no_errors_but_the_color_that_was_added(studio, tmp_path):
+    made_photo(5).convert("L").save(tmp_path / "gray.png")
+    gray = read_sitter(tmp_path / "gray.png", 10**6)
+    result = report(studio, gray, studio.checkpoints[:1])
+    assert result.columns == ["colorfulness", "mean_chroma"] and not result.colored
+    assert true_colorfulness(gray) is None and list(curves(studio, gray, studio.checkpoints[:2])) == ["colorfulness"]
+    assert "no true colors" in report_table(result, 0)
+
+
+def test_best_of_each_column():
+    rows = [
+        (GRAY, {"psnr": 40.0, "ciede2000": 1.0, "colorfulness_difference": 0.0, "colorfulness": 0.0}),
+        ("compact", {"psnr": 20.0, "ciede2000": 9.0, "colorfulness_difference": -3.0, "colorfulness": 5.0}),
+        ("depthwise", {"psnr": 22.0, "ciede2000": 8.0, "colorfulness_difference": 4.0, "colorfulness": 9.0}),
+    ]
+    made = Report(list(rows[0][1]), rows, (224, 224), True)
+    assert [made.best(column) for column in made.columns] == [22.0, 8.0, -3.0, None]  # gray is not in the running
+    table = report_table(made, 3)
+    assert table.count("class='best'") == 3 and "224×224" in table
+    lines = list(csv.DictReader(io.StringIO(made.csv())))
+    assert float(lines[2]["ciede2000"]) == 8.0 and lines[0]["name"] == GRAY
+
+
+def test_pictures_of_errors(sitter):
+    gray = sitter.truth.convert("L").convert("RGB")
+    assert np.asarray(error_picture(sitter.truth, sitter.truth)).max() <= 4  # nothing is wrong: black
+    assert np.asarray(error_picture(gray, sitter.truth)).mean() > 20
+    missed = np.asarray(boundary_picture(gray, sitter.truth, (224, 224)))
+    assert (missed == (255, 64, 160)).all(axis=-1).any() and missed.shape == (224, 224, 3)
+
+
+def test_curves_are_the_measures_of_each_epoch(studio, sitter, measured):
+    checkpoints = [each for each in studio.checkpoints if each.decoder == "compact"]
+    lines = curves(studio, sitter, checkpoints)
+    assert lines["ciede2000"][0] == pytest.approx(dict(measured.rows)["compact"]["ciede2000"])
+    assert all(len(line) == 2 for line in lines.values())
+    drawn = chart(("CIEDE2000", "lower is nearer", 1), [0, 300], [9.25, 8.0], None)
+    assert "epoch 0: 9.2" in drawn and drawn.count("<circle") == 2
+    assert set(MEASURES) >= set(lines)
+
+
+def test_classes_are_those_of_the_classifier():
+    class Fixed(torch.nn.Module):
+        def forward(self, x):
+            assert x.shape == (1, 3, 224, 224) and x.abs().max() <= 1.001  # mean and std of tf_efficientnet_lite0
+            return torch.zeros(1, 1000).index_fill(1, torch.tensor([217]), 20.0)
+
+    top = Classes(Fixed(), "tf_efficientnet_lite0").top(made_photo(1))
+    assert top[0][0] == "English springer" and top[0][1] > 0.99 and len(top) == 3
