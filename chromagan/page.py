@@ -66,8 +66,8 @@ def caption(checkpoint: Checkpoint, milliseconds: float | None = None) -> str:
     values = measured(checkpoint)
     with suppress(KeyError, TypeError, ValueError):  # the picture is there all the same
         words = (
-            f"Over {values['images']:,} photos: {values['ciede2000_mean']['value']:.1f} CIEDE2000 from the true "
-            f"colors, {values['colorfulness_ratio']:.0%} of their colorfulness."
+            f"Over {values['images']:,} colored validation photos: {values['ciede2000_mean']['value']:.1f} CIEDE2000 "
+            f"from the true colors, {values['colorfulness_ratio']:.0%} of their colorfulness."
         )
     return (
         f"<h2>{escape(spec.label)} <span>{moment}</span></h2>"

@@ -6,7 +6,8 @@
 The plain way is that of public ports: float32, contiguous, the teacher and a frozen trunk at each step, the
 generator run once for each update, the critic differentiated twice. Both run in this process on the same made
 images, in turn, and medians are reported; so are they where one way of being fast is taken away. GFLOP are
-counted by torch, derivatives of derivatives included, and set against this machine's matrix products.
+counted by torch, derivatives of derivatives included, and set against this machine's matrix products. Coloring
+photos from file to file is train/benchmark_photos.py's, and runs last.
 """
 
 import argparse
@@ -33,6 +34,7 @@ from chromagan.critic import Critic
 from chromagan.decoders import DECODERS
 from chromagan.generator import ChromaGAN
 from chromagan.trunk import Teacher, timm
+from train import benchmark_photos
 from train.batches import Batches, frozen_trunk
 from train.config import PRESETS, TrainConfig
 from train.evaluate import share_cores
@@ -280,6 +282,8 @@ def tables(results: dict) -> str:
     if results["soak"]:
         lines += ["", "| steps | images/s | MB in use |", "|--:|--:|--:|"]
         lines += [f"| {r['steps']} | {r['images_per_second']:,.1f} | {r['memory_mb']:,.0f} |" for r in results["soak"]]
+    if results["photos"]:
+        lines += ["", benchmark_photos.markdown(results["photos"])]
     return "\n".join(lines)
 
 
@@ -306,6 +310,7 @@ def main(args: argparse.Namespace) -> None:
         "switches": {},
         "inference": [],
         "soak": [],
+        "photos": None,
     }
     for preset in args.preset:
         configs = [train_config(preset, decoder, args) for decoder in args.decoders]
@@ -318,6 +323,8 @@ def main(args: argparse.Namespace) -> None:
             results["inference"] += [measure_inference(preset, d, device, 3 * args.repeats) for d in args.decoders]
         if args.soak:
             results["soak"] += soak(configs[0], accelerator, args.soak)
+    if "photos" in args.only:
+        results["photos"] = benchmark_photos.measure(device)
     print(tables(results))
     if args.json:
         write_json(args.json, results)
@@ -329,7 +336,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
         return int(text)
 
-    sections = ("training", "switches", "inference")
+    sections = ("training", "switches", "inference", "photos")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
     parser.add_argument("--preset", nargs="+", choices=MODEL_PRESETS, default=["lite"])
