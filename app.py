@@ -503,7 +503,7 @@ def restore(request: gr.Request) -> tuple:
     try:
         checkpoint = choose("", asked.get("decoder") or studio("").nearest.decoder, asked.get("epoch"))
     except gr.Error as error:
-        gr.Warning(error.message)
+        gr.Warning(html.escape(error.message, quote=False))  # a toast is HTML, and anyone may write the address
         checkpoint = studio("").nearest
     here = checkpoint.decoder, str(checkpoint.epoch)
     stage, words, shown = show({"path": str(example)}, *here, *Options())

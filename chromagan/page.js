@@ -67,7 +67,12 @@
     // Only what is no one's own goes into the address: tab, decoder, epoch, and which of the free examples.
     // Not before the view that the address asks for is there: a tab reports itself when it is made, too.
     let restored = false;
-    window.viewRestored = () => { restored = true; showTab(); };
+    window.viewRestored = () => { restored = true; nameExamples(); showTab(); };
+    // Gradio draws its examples as buttons that hold a picture without words: a screen reader has nothing to say.
+    const nameExamples = () => document.querySelectorAll('#examples button').forEach(button => {
+        const file = button.querySelector('img')?.src.split('/').pop() ?? '';
+        button.setAttribute('aria-label', `Example photo: ${file.replace(/[.].*/, '')}`);
+    });
     window.rememberView = changes => {
         if (!restored) return;
         const address = new URL(location.href);

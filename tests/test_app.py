@@ -488,6 +488,21 @@ def test_view_is_in_the_address_and_comes_back(page, browser, server):
     other.close()
 
 
+def test_address_cannot_put_markup_into_the_page(page, server):
+    page.goto(f"{server.url}/?decoder=%3Cimg%20src%3Dnowhere.png%3E")
+    toast = page.locator("[data-testid=toast-text]")
+    toast.wait_for()
+    assert "<img src=nowhere.png>" in toast.inner_text()
+    assert toast.locator("img").count() == 0
+    assert not any(urlsplit(url).path.endswith("nowhere.png") for url in page.requests)
+
+
+def test_examples_have_names_for_screen_readers(page):
+    page.wait_for_selector("#examples button[aria-label]")
+    names = page.locator("#examples button").evaluate_all("all => all.map(each => each.ariaLabel)")
+    assert names[:2] == ["Example photo: rocket", "Example photo: cat"] and all(names)
+
+
 def test_example_is_colored_when_picked(page):
     before = sources(page)
     page.click("#examples .gallery-item >> nth=1")

@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from chromagan.checkpoints import list_checkpoints
 from chromagan.decoders import DECODERS
-from train.study import parse_args, plan
+from train.study import parse_args, plan, train
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,6 +63,33 @@ def test_a_cut_off_decoder_is_resumed_and_one_without_a_state_is_not_lost(tmp_pa
     compact, original = plan(["compact", "original"], own)
     assert compact.begun and compact.epochs_done == 3 and not compact.finished
     assert not original.begun and original.epochs_done == 0
+
+
+def test_every_gpu_gets_a_decoder_of_its_own(tmp_path, monkeypatch):
+    """Two GPUs, three decoders: two at once, the third where one is free; a failed one does not stop the others."""
+    seen, together = [], threading.Barrier(2, timeout=10)
+
+    class Processes:
+        stopped = False
+
+        def run(self, command, environment, log):
+            decoder = command[command.index("--decoder") + 1]
+            seen.append((decoder, environment["CUDA_VISIBLE_DEVICES"], log.name))
+            if decoder != "transposed":
+                together.wait()  # both are running
+            if decoder == "original":
+                return 1
+            for epoch in (0, 1):
+                folder = tmp_path / decoder / f"epoch-{epoch}"
+                folder.mkdir(parents=True)
+                (folder / "model.safetensors").touch()
+            return 0
+
+    runs = plan(["original", "compact", "transposed"], ["--data", "d", "--output-dir", str(tmp_path), "--epochs", "1"])
+    assert train(runs, workers=2, gpus=2, processes=Processes()) == ["original"]
+    assert {decoder for decoder, _, _ in seen} == {"original", "compact", "transposed"}
+    assert {gpu for decoder, gpu, _ in seen if decoder != "transposed"} == {"0", "1"}
+    assert sorted(log for _, _, log in seen) == ["compact.txt", "original.txt", "transposed.txt"]
 
 
 @pytest.mark.parametrize(
