@@ -198,10 +198,8 @@ def chart(words: tuple[str, str, int], epochs: list[int], values: list[float], t
     )
     own = ""
     if truth is not None:
-        own = (
-            f"<line class='truth' x1='{left}' x2='{width - right}' y1='{y(truth):.1f}' y2='{y(truth):.1f}'/>"
-            f"<text class='truth' x='{left + 4}' y='{y(truth) - 4:.1f}'>the photo {truth:.{digits}f}</text>"
-        )
+        own = f"<line class='truth' x1='{left}' x2='{width - right}' y1='{y(truth):.1f}' y2='{y(truth):.1f}'/>"
+        hint = f"{hint}; dashed: the photo {truth:.{digits}f}"
     spoken = ", ".join(f"epoch {e}: {v:.{digits}f}" for e, v in zip(epochs, values, strict=True))
     return (
         f"<figure class='chart'><figcaption>{title} <span>{hint}</span></figcaption>"
