@@ -822,6 +822,6 @@ if __name__ == "__main__":
     threading.Thread(target=keep_house, daemon=True).start()
     demo.launch(
         theme=THEME, css=page.CSS, head=f"<script>{page.SCRIPT}</script>", max_file_size=MAX_FILE_SIZE, ssr_mode=False,
-        run_history=False, footer_links=["api", "settings"],
+        run_history=False, footer_links=["api", "settings"], allowed_paths=[str(EXAMPLES[0].parent)],
         app_kwargs={"routes": [APIRoute("/health", health, methods=["GET"])]},
     )  # fmt: skip
