@@ -15,16 +15,21 @@ from torch.nn import functional as F
 from chromagan import color
 
 COLOR_WEIGHT, ADVERSARIAL_WEIGHT, CLASS_WEIGHT, PENALTY_WEIGHT = 1.0, 0.1, 0.003, 10.0
+GRAY = 128 / 255  # a and b of gray, in loss units
 
 
 def loss_units(L: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
     """L and ab as the networks hold them, in [-1, 1] -> 8-bit Lab over 255, in [0, 1]."""
-    return (L + 1) / 2, (color.denormalize_ab(ab) + 128) / 255
+    return (L + 1) / 2, color.denormalize_ab(ab) / 255 + GRAY
 
 
-def color_loss(ab_pred: Tensor, ab: Tensor) -> Tensor:
-    """L_e: mean squared error of ab (B, 2, H, W), both in loss units (eq. 2)."""
-    return F.mse_loss(ab_pred, ab)
+def color_loss(ab_pred: Tensor, ab: Tensor, gain: float = 1.0) -> Tensor:
+    """L_e: mean squared error of ab (B, 2, H, W), both in loss units (eq. 2).
+
+    gain: aim at the true ab times this, measured from gray; 1 is the paper's. The minimizer of a squared error is the
+    mean of the colors that are plausible given L; with a gain, it is that mean, made as vivid as they are.
+    """
+    return F.mse_loss(ab_pred, ab if gain == 1 else GRAY + gain * (ab - GRAY))
 
 
 def wasserstein_loss(fake_scores: Tensor, real_scores: Tensor) -> Tensor:

@@ -94,3 +94,12 @@ def test_signs_of_the_wasserstein_terms():
     fake, real = torch.full((2, 1, 4, 4), 1.0), torch.full((2, 1, 4, 4), 3.0)
     assert losses.wasserstein_loss(fake, real).item() == -2  # good for the critic: it tells them apart
     assert losses.adversarial_loss(fake).item() == -1  # better for the generator, the higher its score
+
+
+def test_color_gain_aims_at_more_vivid_colors_of_the_same_hue():
+    """The squared error is least, and 0, at gray + gain (ab - gray); gray stays gray."""
+    _, ab, _ = pair()
+    gray = losses.loss_units(torch.zeros(1), torch.zeros(1, 2, 1, 1, dtype=torch.float64))[1]
+    assert losses.color_loss(gray + 1.4 * (ab - gray), ab, gain=1.4).item() == pytest.approx(0, abs=1e-15)
+    assert losses.color_loss(gray.expand_as(ab), gray.expand_as(ab), gain=3).item() == pytest.approx(0, abs=1e-15)
+    assert losses.color_loss(ab, ab, gain=1.4).item() == pytest.approx(0.16 * (ab - gray).square().mean().item())

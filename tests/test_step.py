@@ -15,7 +15,16 @@ from chromagan.generator import ChromaGAN
 from train.batches import Batch
 from train.benchmark import Flops
 from train.config import PRESETS, TrainConfig
-from train.step import CriticLoss, GeneratorForward, autocast, prepare, resolve_precision, train_step, update_average
+from train.step import (
+    CriticLoss,
+    GeneratorForward,
+    autocast,
+    prepare,
+    resolve_precision,
+    set_learning_rates,
+    train_step,
+    update_average,
+)
 
 
 def config(**changes):
@@ -215,12 +224,27 @@ def test_gflop_of_a_whole_paper_step(plain, bound, accelerator):
         assert 160 < gflop <= bound
 
 
-def test_average_of_weights():
-    model, average = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
-    with torch.no_grad():
-        model.weight.fill_(3.0), model.running_mean.fill_(2.0), model.num_batches_tracked.fill_(7)
-    update_average(average, model, decay=0.9, step=10_000)
-    assert average.weight.item() == pytest.approx(1 + 0.1 * 2)
-    assert average.running_mean.item() == pytest.approx(0.2) and average.num_batches_tracked == 7
-    update_average(average, model, decay=0.9, step=0)  # a young average follows fast
-    assert average.weight.item() == pytest.approx(3 - 0.1 * (3 - 1.2))
+@pytest.mark.parametrize("share", [0.5, 0.1, 1 / 3])
+def test_average_of_weights_is_as_old_as_said(share):
+    """Closed form: of weights that are 1, 2, ..., n behind steps 1, 2, ..., n, the average is exactly (1 - share) n."""
+    model, average = nn.BatchNorm1d(1).double(), nn.BatchNorm1d(1).double()
+    nn.init.zeros_(average.weight)
+    for step in range(1, 200):
+        with torch.no_grad():
+            model.weight.fill_(step), model.running_mean.fill_(2 * step), model.num_batches_tracked.fill_(step)
+        update_average(average, model, share, step)
+        assert average.weight.item() == pytest.approx((1 - share) * step, rel=1e-12)
+        assert average.running_mean.item() == pytest.approx(2 * (1 - share) * step, rel=1e-12)
+        assert average.num_batches_tracked == step
+
+
+def test_learning_rates_fall_with_the_root_of_the_steps():
+    accelerator = Accelerator(cpu=True)
+    options = config(lr=1.0, critic_lr=0.5, lr_hold=100)
+    _, optimizers = networks(options, accelerator)
+    for step, factor in ((0, 1), (99, 1), (399, 1 / 2), (9_999, 1 / 10)):
+        set_learning_rates(optimizers, options, step)
+        assert optimizers.generator.param_groups[0]["lr"] == pytest.approx(factor)
+        assert optimizers.critic.param_groups[0]["lr"] == pytest.approx(factor / 2)
+    set_learning_rates(optimizers, config(lr=1.0, lr_hold=0), 10_000)
+    assert optimizers.generator.param_groups[0]["lr"] == 1

@@ -74,7 +74,7 @@ class TrainingRun:
         generator = ChromaGAN(config.model)
         generator.trunk.requires_grad_(config.train_trunk)
         self.generator = generator
-        self.average = copy.deepcopy(generator).to(device) if config.ema_decay else None
+        self.average = copy.deepcopy(generator).to(device) if config.ema_share else None
         self.batches = made_batches(config, generator, device, images or 2 * config.batch_size)
         self.nets, self.optimizers = prepare(generator.train(), Critic(config.critic_width), config, accelerator)
 
@@ -83,7 +83,7 @@ class TrainingRun:
         train_step(batch, self.nets, self.optimizers, self.config, self.accelerator)
         self.done += 1
         if self.average is not None:
-            update_average(self.average, self.generator, self.config.ema_decay, self.done)
+            update_average(self.average, self.generator, self.config.ema_share, self.done)
 
     def draw(self) -> None:
         """The input pipeline alone."""

@@ -23,12 +23,14 @@ NOT_NEGATIVE = (
     "limit_train",
     "limit_validation",
     "samples",
-    "ema_decay",
+    "ema_share",
+    "lr_hold",
     "adversarial_weight",
     "class_weight",
 )
 POSITIVE = (
-    "batch_size", "lr", "critic_lr", "color_weight", "penalty_weight", "critic_width", "log_every", "state_every",
+    "batch_size", "lr", "critic_lr", "color_weight", "color_gain", "penalty_weight", "critic_width",
+    "log_every", "state_every",
 )  # fmt: skip
 # May differ between a run and its resumption: they say how far, where, what is watched; not what is computed.
 FREE_ON_RESUME = frozenset({
@@ -73,15 +75,23 @@ class TrainConfig:
 
     lr: float = option(1e-3, "Adam's learning rate for the generator")
     critic_lr: float = option(5e-4, "Adam's learning rate for the critic")
+    lr_hold: int = option(
+        500, "steps behind which both learning rates fall with the square root of the steps; 0: they stay as they are"
+    )
     beta1: float = option(0.5, "Adam's first momentum")
     color_weight: float = option(1.0, "weight of L_e, the squared error of ab")
+    color_gain: float = option(
+        1.0, "L_e aims at the true ab times this: its minimum, the mean of what is plausible, is paler than the truth"
+    )
     # 0.1 at 224 pixels is 0.03 at 64: the term's gradient per pixel grows as the window shrinks (a mean over fewer
     # patches), and at 0.1 the generator outran the critic and saturated.
     adversarial_weight: float = option(0.03, "weight of L_g, the Wasserstein term; the paper's is 0.1")
     class_weight: float = option(0.003, "weight of L_s, the class distribution term")
     penalty_weight: float = option(10.0, "lambda of the critic's gradient penalty")
     critic_width: int = option(16, "channels of the critic's first layer; the paper's is 64")
-    ema_decay: float = option(0.998, "averaging of the saved generator's weights over steps; 0 saves the raw weights")
+    ema_share: float = option(
+        0.1, "the saved weights are averaged over steps; their mean age is this share of all steps; 0 saves the last"
+    )
     teacher: str = option("tf_efficientnet_lite0", "timm classifier that gives the class distributions")
 
     seed: int = option(0, "of initial weights, data order, windows and flips")
@@ -120,7 +130,7 @@ class TrainConfig:
         self._require(0 <= self.beta1 < 1, "beta1", "in [0, 1)")
         if self.push_to_hub:
             self._require(re.fullmatch(r"[\w.-]+/[\w.-]+", self.push_to_hub) is not None, "push_to_hub", "owner/name")
-        self._require(self.ema_decay < 1, "ema_decay", "below 1")
+        self._require(self.ema_share < 1, "ema_share", "below 1")
         self._require(
             all(0 <= epoch <= self.epochs for epoch in self.save_epochs), "save_epochs", f"in 0..{self.epochs}"
         )
@@ -168,8 +178,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         train_trunk=True,
         lr=2e-5,
         critic_lr=2e-5,
+        lr_hold=0,
         critic_width=64,
-        ema_decay=0.0,
+        ema_share=0.0,
         teacher="vgg16.tv_in1k",
     ),
 }

@@ -4,6 +4,7 @@ Every way in which a step is made fast has a switch in TrainConfig; train/benchm
 """
 
 import contextlib
+import math
 from types import SimpleNamespace
 
 import torch
@@ -138,6 +139,14 @@ def _adam(module: nn.Module, lr: float, config: TrainConfig) -> torch.optim.Adam
     return torch.optim.Adam(trained, lr, betas=(config.beta1, 0.999), fused=config.fused_adam or None)
 
 
+def set_learning_rates(optimizers: SimpleNamespace, config: TrainConfig, step: int) -> None:
+    """Those of `step`, counted from 0. They never depend on where the run will end, so any run can go on."""
+    factor = min(1.0, math.sqrt(config.lr_hold / (step + 1))) if config.lr_hold else 1.0
+    for optimizer, lr in ((optimizers.generator, config.lr), (optimizers.critic, config.critic_lr)):
+        for group in optimizer.param_groups:
+            group["lr"] = factor * lr
+
+
 def autocast(device: torch.device, precision: str):
     """bfloat16 convolutions and products where `precision` is "bf16"; what must not lose digits stays float32."""
     if precision != "bf16":
@@ -180,7 +189,7 @@ def train_step(
     critic = accelerator.unwrap_model(nets.critic).critic.requires_grad_(False)
     with mixed_precision:
         scores = critic(L, ab_pred).float()
-    color_term = losses.color_loss(ab_pred, ab)
+    color_term = losses.color_loss(ab_pred, ab, config.color_gain)
     adversarial = losses.adversarial_loss(scores)
     semantic = losses.class_loss(class_logits.float(), batch.class_target)
     terms = dict(color=color_term, adversarial=adversarial, semantic=semantic, wasserstein=wasserstein, penalty=penalty)
@@ -197,9 +206,15 @@ def train_step(
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """Move `average` toward `model`, buffers included; early steps move it faster, so that it forgets its start."""
-    decay = min(decay, (1 + step) / (10 + step))
+def update_average(average: nn.Module, model: nn.Module, share: float, step: int) -> None:
+    """Take the weights behind `step`, counted from 1, and the buffers into the average of those before.
+
+    Their weight in it grows as a power of the step, so that its mean age is `share` of the steps so far, at whatever
+    step it is asked for (Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models",
+    section 3.1). One decay for all steps would average too long at first and too short in the end.
+    """
+    past = 1 / share - 1
+    decay = step / (past + step)
     pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
     floats = [(old, new) for old, new in pairs if old.is_floating_point()]
     torch._foreach_lerp_([old for old, _ in floats], [new for _, new in floats], 1 - decay)

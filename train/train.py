@@ -36,7 +36,7 @@ from train.intervals import summarize
 from train.measure import to_srgb8
 from train.pictures import grid
 from train.state import load_state, save_state
-from train.step import prepare, resolve_precision, train_step, update_average
+from train.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
 from train.watch import Log, Meter, StopSignal, TrainingError
 
 
@@ -82,7 +82,7 @@ def main(config: TrainConfig) -> None:
         validation = load_photos(config.data, "validation", size, max(config.limit_validation, config.samples))
 
     # Networks and optimizers, and the average of the generator's weights, which is what is saved.
-    average = copy.deepcopy(generator).to(device) if config.ema_decay else generator
+    average = copy.deepcopy(generator).to(device) if config.ema_share else generator
     nets, optimizers = prepare(generator, critic, config, accelerator)
 
     # What a run consists of, and where it goes on.
@@ -148,10 +148,11 @@ def main(config: TrainConfig) -> None:
     with bar:
         while step < total:
             logging = (step + 1) % config.log_every == 0 or step + 1 == total
+            set_learning_rates(optimizers, config, step)
             terms = train_step(batches(step, part), nets, optimizers, config, accelerator, norms=logging)
             step += 1
-            if config.ema_decay:
-                update_average(average, generator, config.ema_decay, step)
+            if config.ema_share:
+                update_average(average, generator, config.ema_share, step)
             meter.add(step, terms)
             bar.update(config.batch_size)
 
