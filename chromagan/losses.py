@@ -23,13 +23,21 @@ def loss_units(L: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
     return (L + 1) / 2, color.denormalize_ab(ab) / 255 + GRAY
 
 
-def color_loss(ab_pred: Tensor, ab: Tensor, gain: float = 1.0) -> Tensor:
+def color_loss(ab_pred: Tensor, ab: Tensor, pivot: float = 0.0) -> Tensor:
     """L_e: mean squared error of ab (B, 2, H, W), both in loss units (eq. 2).
 
-    gain: aim at the true ab times this, measured from gray; 1 is the paper's. The minimizer of a squared error is the
-    mean of the colors that are plausible given L; with a gain, it is that mean, made as vivid as they are.
+    pivot: a chroma in Lab units; 0 is the paper's loss. The minimizer of a squared error is the mean of the colors that
+    are plausible given L, and paler than any of them. With a pivot the error is that of the prediction scaled by
+    sqrt((pivot + 2) / (chroma + 2)), so that the minimizer keeps the mean's hue and has a chroma that grows about
+    as its square: as it is at the pivot, more vivid above, where the network is sure of a color, nearer to gray below,
+    where it is not. CIEDE2000 forgives errors of a vivid color more than those of a gray one, so that this costs
+    less of it than scaling all colors alike.
     """
-    return F.mse_loss(ab_pred, ab if gain == 1 else GRAY + gain * (ab - GRAY))
+    if pivot:
+        offset = ab_pred - GRAY
+        chroma = 255 * (offset.square().sum(dim=1, keepdim=True) + 1e-8).sqrt()  # 1e-8: a gradient at gray, too
+        ab_pred = GRAY + offset * ((pivot + 2) / (chroma + 2)).sqrt()
+    return F.mse_loss(ab_pred, ab)
 
 
 def wasserstein_loss(fake_scores: Tensor, real_scores: Tensor) -> Tensor:

@@ -96,10 +96,23 @@ def test_signs_of_the_wasserstein_terms():
     assert losses.adversarial_loss(fake).item() == -1  # better for the generator, the higher its score
 
 
-def test_color_gain_aims_at_more_vivid_colors_of_the_same_hue():
-    """The squared error is least, and 0, at gray + gain (ab - gray); gray stays gray."""
-    _, ab, _ = pair()
-    gray = losses.loss_units(torch.zeros(1), torch.zeros(1, 2, 1, 1, dtype=torch.float64))[1]
-    assert losses.color_loss(gray + 1.4 * (ab - gray), ab, gain=1.4).item() == pytest.approx(0, abs=1e-15)
-    assert losses.color_loss(gray.expand_as(ab), gray.expand_as(ab), gain=3).item() == pytest.approx(0, abs=1e-15)
-    assert losses.color_loss(ab, ab, gain=1.4).item() == pytest.approx(0.16 * (ab - gray).square().mean().item())
+@pytest.mark.parametrize("mean", [0.0, 3.0, 14.0, 30.0])
+def test_color_pivot_makes_sure_colors_vivid_and_unsure_ones_gray(mean):
+    """Closed form: where colors of mean chroma m are plausible, the loss is least at (m^2 + sqrt(m^4 + 8 k m^2)) / 2k
+    with k = pivot + 2, of the mean's hue: found here by descent, among colors that scatter around the mean."""
+    pivot, hue = 14.0, torch.tensor([0.6, -0.8], dtype=torch.float64)
+    scatter = torch.tensor([[20.0, 5], [-20, -5], [7, -9], [-7, 9]], dtype=torch.float64)
+    plausible = (losses.GRAY + (mean * hue + scatter) / 255).view(4, 2, 1, 1)
+    ab_pred = torch.full((1, 2, 1, 1), losses.GRAY + 1e-3, dtype=torch.float64, requires_grad=True)
+    descent = torch.optim.LBFGS([ab_pred], max_iter=200, tolerance_grad=1e-13, line_search_fn="strong_wolfe")
+
+    def closure():
+        descent.zero_grad()
+        loss = 1e4 * losses.color_loss(ab_pred.expand(4, 2, 1, 1), plausible, pivot)
+        loss.backward()
+        return loss
+
+    descent.step(closure)
+    chroma = (mean**2 + math.sqrt(mean**4 + 8 * (pivot + 2) * mean**2)) / (2 * (pivot + 2))
+    found = 255 * (ab_pred.detach() - losses.GRAY).flatten()
+    torch.testing.assert_close(found, chroma * hue, atol=0.03, rtol=0)

@@ -12,13 +12,14 @@ from chromagan import losses
 from chromagan.config import ModelConfig
 from chromagan.critic import Critic
 from chromagan.generator import ChromaGAN
-from train.batches import Batch
+from train.batches import Batch, Batches
 from train.benchmark import Flops
 from train.config import PRESETS, TrainConfig
 from train.step import (
     CriticLoss,
     GeneratorForward,
     autocast,
+    off_grid,
     prepare,
     resolve_precision,
     set_learning_rates,
@@ -236,6 +237,35 @@ def test_average_of_weights_is_as_old_as_said(share):
         assert average.weight.item() == pytest.approx((1 - share) * step, rel=1e-12)
         assert average.running_mean.item() == pytest.approx(2 * (1 - share) * step, rel=1e-12)
         assert average.num_batches_tracked == step
+
+
+def test_shifts_take_the_grid_out_of_the_critics_gradient():
+    """On a flat picture the gradient at ab repeats every 8 pixels, the product of the critic's strides, and would pull
+    any decoder of that grid into the same pattern. Its mean over all 64 shifts has none."""
+    torch.manual_seed(0)
+    critic, size = Critic(2).double(), 240
+    ab = torch.full((1, 2, size, size), 0.5, dtype=torch.float64, requires_grad=True)
+    L = torch.full((1, 1, size, size), 0.4, dtype=torch.float64)
+
+    def gradient(shift):
+        scores = critic(off_grid(L, shift), off_grid(ab, shift))
+        return torch.autograd.grad(scores.sum(), ab)[0][0, :, 104:136, 104:136]  # out of reach of the borders' padding
+
+    fixed = gradient(None)
+    torch.testing.assert_close(fixed[:, 8:], fixed[:, :-8])
+    shifts = [gradient((top, left)) for top in range(8) for left in range(8)]
+    mean = torch.stack(shifts).mean(dim=0)
+    assert mean.std(dim=(1, 2)).max() < 1e-9 < 0.1 * fixed.std(dim=(1, 2)).min()
+
+
+def test_every_shift_is_drawn_and_again_the_same():
+    options = config(critic_shift=True)
+    lab, target = torch.zeros(4, 64, 64, 3), torch.zeros(4, 8)
+    batches = [Batches(lab, target, None, options, torch.device("cpu")) for _ in range(2)]
+    drawn = [[b(step, slice(0, 4)).shift for step in range(1000)] for b in batches]
+    assert drawn[0] == drawn[1] and set(drawn[0]) == {(top, left) for top in range(8) for left in range(8)}
+    unshifted = Batches(lab, target, None, config(critic_shift=False), torch.device("cpu"))
+    assert unshifted(0, slice(0, 4)).shift is None
 
 
 def test_learning_rates_fall_with_the_root_of_the_steps():

@@ -5,6 +5,7 @@ Nothing is decoded or converted in the loop: photos are decoded and turned into 
 """
 
 import copy
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,6 +35,7 @@ class Batch:
     columns: Tensor  # (B, w/8)
     class_target: Tensor  # (B, K), rows sum to 1
     mix: Tensor  # (B, 1, 1, 1), uniform in [0, 1]: the penalty's share of true colors
+    shift: tuple[int, int] | None = None  # rows and columns, in pixels, that the critic's windows lie off the grid
 
 
 class Batches:
@@ -98,7 +100,12 @@ class Batches:
             columns=_span(left, cells).to(self.device),
             class_target=class_target,
             mix=mix.view(-1, 1, 1, 1).to(self.device),
+            shift=self._shift(step) if self.config.critic_shift else None,
         )
+
+    def _shift(self, step: int) -> tuple[int, int]:
+        choose = random.Random(self.config.seed << 40 | step)
+        return choose.randrange(FEATURE_STRIDE), choose.randrange(FEATURE_STRIDE)
 
     def _draw(self, epoch: int) -> tuple[Tensor, ...]:
         """All random choices of an epoch, each (steps x batch size,), where the data are: order, flip, window, mix."""

@@ -27,9 +27,10 @@ NOT_NEGATIVE = (
     "lr_hold",
     "adversarial_weight",
     "class_weight",
+    "color_pivot",
 )
 POSITIVE = (
-    "batch_size", "lr", "critic_lr", "color_weight", "color_gain", "penalty_weight", "critic_width",
+    "batch_size", "lr", "critic_lr", "color_weight", "penalty_weight", "critic_width",
     "log_every", "state_every",
 )  # fmt: skip
 # May differ between a run and its resumption: they say how far, where, what is watched; not what is computed.
@@ -80,15 +81,20 @@ class TrainConfig:
     )
     beta1: float = option(0.5, "Adam's first momentum")
     color_weight: float = option(1.0, "weight of L_e, the squared error of ab")
-    color_gain: float = option(
-        1.0, "L_e aims at the true ab times this: its minimum, the mean of what is plausible, is paler than the truth"
-    )
+    color_pivot: float = option(
+        14.0, "chroma above which L_e asks for more vivid, below for grayer colors than the mean of what is plausible; "
+        "0: the paper's squared error"
+    )  # fmt: skip
     # 0.1 at 224 pixels is 0.03 at 64: the term's gradient per pixel grows as the window shrinks (a mean over fewer
     # patches), and at 0.1 the generator outran the critic and saturated.
     adversarial_weight: float = option(0.03, "weight of L_g, the Wasserstein term; the paper's is 0.1")
     class_weight: float = option(0.003, "weight of L_s, the class distribution term")
     penalty_weight: float = option(10.0, "lambda of the critic's gradient penalty")
     critic_width: int = option(16, "channels of the critic's first layer; the paper's is 64")
+    critic_shift: bool = option(
+        True, "show the critic windows 8 pixels smaller, a random 0 to 7 off the decoder's grid, which is that of its "
+        "own strides too: where the two always match, their pattern shows in the colors"
+    )  # fmt: skip
     ema_share: float = option(
         0.1, "the saved weights are averaged over steps; their mean age is this share of all steps; 0 saves the last"
     )
@@ -138,6 +144,8 @@ class TrainConfig:
         self._require(
             0 < self.crop <= size and self.crop % multiple == 0, "crop", f"a multiple of {multiple} up to {size}"
         )
+        if self.critic_shift:
+            self._require(self.crop > multiple, "crop", f"more than {multiple} with --critic-shift")
         if not self.model.any_size and self.crop != size:
             raise ValueError(f"--crop must be {size} with --preset {self.preset}, whose network has one size")
 
@@ -180,6 +188,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         critic_lr=2e-5,
         lr_hold=0,
         critic_width=64,
+        critic_shift=False,
+        color_pivot=0.0,
         ema_share=0.0,
         teacher="vgg16.tv_in1k",
     ),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from chromagan import losses
 from chromagan.critic import Critic
+from chromagan.decoders import FEATURE_STRIDE
 from chromagan.generator import ChromaGAN
 from chromagan.trunk import Trunk
 from train.batches import Batch, cut
@@ -179,7 +180,7 @@ def train_step(
 
     # Critic: Wasserstein loss with gradient penalty.
     with mixed_precision:
-        wasserstein, penalty = nets.critic(L, ab, fake, batch.mix)
+        wasserstein, penalty = nets.critic(*(off_grid(x, batch.shift) for x in (L, ab, fake)), batch.mix)
     optimizers.critic.zero_grad()
     accelerator.backward(wasserstein + config.penalty_weight * penalty)
     optimizers.critic.step()
@@ -188,8 +189,8 @@ def train_step(
     # flows through it to ab_pred.
     critic = accelerator.unwrap_model(nets.critic).critic.requires_grad_(False)
     with mixed_precision:
-        scores = critic(L, ab_pred).float()
-    color_term = losses.color_loss(ab_pred, ab, config.color_gain)
+        scores = critic(off_grid(L, batch.shift), off_grid(ab_pred, batch.shift)).float()
+    color_term = losses.color_loss(ab_pred, ab, config.color_pivot)
     adversarial = losses.adversarial_loss(scores)
     semantic = losses.class_loss(class_logits.float(), batch.class_target)
     terms = dict(color=color_term, adversarial=adversarial, semantic=semantic, wasserstein=wasserstein, penalty=penalty)
@@ -203,6 +204,14 @@ def train_step(
     optimizers.generator.step()
     critic.requires_grad_(True)
     return {name: term.detach() for name, term in terms.items()}
+
+
+def off_grid(images: Tensor, shift: tuple[int, int] | None) -> Tensor:
+    """The part (B, C, H - 8, W - 8) of images (B, C, H, W) that begins at row and column `shift`; None: all of them."""
+    if shift is None:
+        return images
+    height, width = (side - FEATURE_STRIDE for side in images.shape[-2:])
+    return images[..., shift[0] : shift[0] + height, shift[1] : shift[1] + width]
 
 
 @torch.no_grad()
