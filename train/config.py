@@ -82,7 +82,7 @@ class TrainConfig:
     beta1: float = option(0.5, "Adam's first momentum")
     color_weight: float = option(1.0, "weight of L_e, the squared error of ab")
     color_pivot: float = option(
-        14.0, "chroma above which L_e asks for more vivid, below for grayer colors than the mean of what is plausible; "
+        12.0, "chroma above which L_e asks for more vivid, below for grayer colors than the mean of what is plausible; "
         "0: the paper's squared error"
     )  # fmt: skip
     # 0.1 at 224 pixels is 0.03 at 64: the term's gradient per pixel grows as the window shrinks (a mean over fewer
