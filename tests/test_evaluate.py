@@ -206,15 +206,15 @@ def test_trunks_are_shared_only_where_every_tensor_is_equal(source):
     assert len(set(networks.trunk_of.values())) == 3  # made with three seeds
     L = 100 * torch.rand(1, 1, 64, 64)
     with torch.inference_mode():
-        apart = {entry: ab for entry, ab in networks.colorize(L)}
+        apart = {entry: ab for entry, (ab,) in networks.colorize([L])}
         for model in networks.models.values():
             model.trunk.load_state_dict(networks.models[entries[0]].trunk.state_dict())
         together = measure.Networks(networks.models, CPU)
         assert len(set(together.trunk_of.values())) == 1
-        for entry, ab in together.colorize(L):
+        for entry, (ab,) in together.colorize([L]):
             alone = color.denormalize_ab(networks.models[entry](color.normalize_L(L)))
             torch.testing.assert_close(ab, alone)
-    torch.testing.assert_close(apart[entries[0]], dict(together.colorize(L))[entries[0]])
+    torch.testing.assert_close(apart[entries[0]], dict(together.colorize([L]))[entries[0]][0])
 
 
 def test_learned_measures_say_what_is_missing_and_run_where_it_is_there(source, tmp_path, monkeypatch):
