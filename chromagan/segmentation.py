@@ -22,14 +22,35 @@ def blur(planes: Tensor, sigma: float) -> Tensor:
     radius = min(int(4 * sigma + 0.5), *(side for side in planes.shape[-2:]))
     at = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (at / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(planes)
-    mirrored = planes[None]  # planes as channels: a grouped convolution is the fast one
-    for dim, shape in ((-2, (1, 1, -1, 1)), (-1, (1, 1, 1, -1))):
+    mirrored = planes
+    for dim in (-2, -1):
         size = mirrored.shape[dim]
         ends = [mirrored.narrow(dim, 0, radius).flip(dim), mirrored.narrow(dim, size - radius, radius).flip(dim)]
-        weight = kernel.view(shape).expand(len(planes), -1, -1, -1)
-        mirrored = F.conv2d(torch.cat([ends[0], mirrored, ends[1]], dim), weight, groups=len(planes))
-    return mirrored[0]
+        mirrored = torch.cat([ends[0], mirrored, ends[1]], dim)
+    return filter_inside(mirrored, kernel / kernel.sum())
+
+
+BLOCK = 54  # outputs of one product; a few dozen are best, and four of these are an SSIM map's 214
+
+
+def filter_inside(planes: Tensor, kernel: Tensor) -> Tensor:
+    """Filter (..., H, W) by a kernel (k,) along both axes, where it fits: (..., H - k + 1, W - k + 1).
+
+    As products with a band of the filter's matrix, block by block: half the time of a grouped convolution on the CPU.
+    """
+    more = len(kernel) - 1
+    band = torch.zeros(BLOCK + more, BLOCK, dtype=kernel.dtype)
+    for shift, weight in enumerate(kernel):
+        band.diagonal(-shift).fill_(weight)
+    band = band.to(planes)
+
+    def blocks(size: int):
+        for start in range(0, size - more, BLOCK):
+            outputs = min(BLOCK, size - more - start)
+            yield start, outputs + more, band[: outputs + more, :outputs]
+
+    planes = torch.cat([planes.narrow(-1, at, length) @ part for at, length, part in blocks(planes.shape[-1])], -1)
+    return torch.cat([part.mT @ planes.narrow(-2, at, length) for at, length, part in blocks(planes.shape[-2])], -2)
 
 
 def gradient(planes: Tensor) -> tuple[Tensor, Tensor]:

@@ -240,6 +240,28 @@ def test_learned_measures_say_what_is_missing_and_run_where_it_is_there(source, 
     assert found["checkpoints"][0]["colored"]["lpips"]["value"] > 0 and found["truth"]["all"]["lpips"]["value"] == 0
 
 
+def test_only_networks_that_lack_numbers_run(source):
+    entries = [measure.checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
+    networks, _ = measure.load_networks(entries, CPU)
+    for entry in entries[:2]:
+        networks.models[entry].forward = networks.models[entry].color = networks.models[entry].trunk.forward = None
+    measurer = measure.Measurer(networks, None, CPU)
+    counted = []
+    images = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8) for _ in range(2)]
+    rows = measurer(images, [None, None], {entries[2], measure.GRAY}, lambda: counted.append(1))
+    assert set(rows) == {entries[2], measure.GRAY} and len(counted) == 2
+    assert all(len(found) == 2 for found in rows.values())
+
+
+@pytest.mark.parametrize("count", [1, 2, 20, 21, 1000])
+def test_quantile_is_numpys(count):
+    values = np.random.default_rng(count).random((count, 1), dtype=np.float32)
+    for share in (0.0, 0.5, 0.95, 1.0):
+        assert measure.quantile(values, share) == pytest.approx(
+            np.quantile(values.astype(np.float64), share), abs=1e-12
+        )
+
+
 def per_image(count, **columns):
     names = ("psnr", "ciede2000", "ciede2000_p95", "colorfulness", "colorfulness_truth", "chroma_truth")
     return {name: np.asarray(columns.get(name, np.arange(1.0, count + 1)), dtype=float) for name in names}

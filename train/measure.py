@@ -142,7 +142,7 @@ class Truth:
             "psnr": metrics.psnr(output, self.srgb).item(),
             "ssim": self.similarity(output).item(),
             "ciede2000": difference.mean(dtype=torch.float64).item(),
-            "ciede2000_p95": difference.double().quantile(0.95).item(),
+            "ciede2000_p95": quantile(difference.cpu().numpy(), 0.95),
             "colorfulness": metrics.colorfulness(output).item(),
         }
         if self.near is not None:
@@ -150,6 +150,15 @@ class Truth:
             row |= {"ciede2000_near": near.item(), "ciede2000_elsewhere": elsewhere.item()}
             row["cdr"] = self.clusters(lab[0]) if lab is not self.lab else 1.0 if self.clusters.channels else math.nan
         return row
+
+
+def quantile(values: np.ndarray, share: float) -> float:
+    """np.quantile's, by partition in the values' own type: a third of the time of a sort."""
+    at = share * (values.size - 1)
+    below = int(at)
+    above = min(below + 1, values.size - 1)
+    low, high = np.partition(values.ravel(), (below, above))[[below, above]].astype(np.float64)
+    return float(low + (high - low) * (at - below))
 
 
 class Classifier:
