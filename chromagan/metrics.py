@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from chromagan import color
-from chromagan.segmentation import blur, canny, gradient, superpixels, thin_edges
+from chromagan.segmentation import blur, canny, filter_inside, gradient, superpixels, thin_edges
 
 
 def psnr(image: Tensor, truth: Tensor) -> Tensor:
@@ -34,17 +34,14 @@ class StructuralSimilarity:
         if min(truth.shape[-2:]) < self.WINDOW:
             raise ValueError(f"SSIM needs images of 11x11 pixels and more, got {truth.shape[-2]}x{truth.shape[-1]}")
         kernel = torch.exp(-0.5 * (torch.arange(-5, 6, dtype=torch.float64) / 1.5) ** 2)
-        self.kernel = (kernel / kernel.sum()).to(truth)
+        self.kernel = kernel / kernel.sum()
         self.truth = truth - 0.5  # around 0, where float32 keeps variances better
         self.mean, square = self._windows(torch.cat([self.truth, self.truth.square()], dim=1)).split(3, dim=1)
         self.variance = square - self.mean.square()
 
     def _windows(self, maps: Tensor) -> Tensor:
         """Weighted means over all windows: (B, C, H, W) -> (B, C, H - 10, W - 10)."""
-        for shape in ((1, 1, -1, 1), (1, 1, 1, -1)):
-            weight = self.kernel.view(shape).expand(maps.shape[1], -1, -1, -1)
-            maps = F.conv2d(maps, weight, groups=maps.shape[1])
-        return maps
+        return filter_inside(maps, self.kernel)
 
     def __call__(self, image: Tensor) -> Tensor:
         x = image - 0.5
@@ -64,10 +61,11 @@ def ssim(image: Tensor, truth: Tensor) -> Tensor:
 
 def colorfulness(image: Tensor) -> Tensor:
     """Hasler and Süsstrunk 2003, M3, on 8-bit sRGB values: 0 for gray, about 37.7 for Imagenette."""
-    r, g, b = (255 * image).double().flatten(2).unbind(dim=1)  # (B, P) each
+    r, g, b = (255 * image).flatten(2).unbind(dim=1)  # (B, P) each
     opponents = torch.stack([r - g, (r + g) / 2 - b])  # red-green, yellow-blue
-    deviation = opponents.std(dim=2, correction=0).square().sum(dim=0).sqrt()
-    return deviation + 0.3 * opponents.mean(dim=2).square().sum(dim=0).sqrt()
+    mean = opponents.mean(dim=2, dtype=torch.float64)
+    variance = (opponents - mean[..., None].to(opponents)).square_().mean(dim=2, dtype=torch.float64)
+    return variance.sum(dim=0).sqrt() + 0.3 * mean.square().sum(dim=0).sqrt()
 
 
 def colorfulness_difference(values: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ Both take planes (B, H, W) in the channel's own units and treat each plane on it
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -21,14 +22,35 @@ def blur(planes: Tensor, sigma: float) -> Tensor:
     radius = min(int(4 * sigma + 0.5), *(side for side in planes.shape[-2:]))
     at = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (at / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(planes)
-    mirrored = planes[None]  # planes as channels: a grouped convolution is the fast one
-    for dim, shape in ((-2, (1, 1, -1, 1)), (-1, (1, 1, 1, -1))):
+    mirrored = planes
+    for dim in (-2, -1):
         size = mirrored.shape[dim]
         ends = [mirrored.narrow(dim, 0, radius).flip(dim), mirrored.narrow(dim, size - radius, radius).flip(dim)]
-        weight = kernel.view(shape).expand(len(planes), -1, -1, -1)
-        mirrored = F.conv2d(torch.cat([ends[0], mirrored, ends[1]], dim), weight, groups=len(planes))
-    return mirrored[0]
+        mirrored = torch.cat([ends[0], mirrored, ends[1]], dim)
+    return filter_inside(mirrored, kernel / kernel.sum())
+
+
+BLOCK = 54  # outputs of one product; a few dozen are best, and four of these are an SSIM map's 214
+
+
+def filter_inside(planes: Tensor, kernel: Tensor) -> Tensor:
+    """Filter (..., H, W) by a kernel (k,) along both axes, where it fits: (..., H - k + 1, W - k + 1).
+
+    As products with a band of the filter's matrix, block by block: half the time of a grouped convolution on the CPU.
+    """
+    more = len(kernel) - 1
+    band = torch.zeros(BLOCK + more, BLOCK, dtype=kernel.dtype)
+    for shift, weight in enumerate(kernel):
+        band.diagonal(-shift).fill_(weight)
+    band = band.to(planes)
+
+    def blocks(size: int):
+        for start in range(0, size - more, BLOCK):
+            outputs = min(BLOCK, size - more - start)
+            yield start, outputs + more, band[: outputs + more, :outputs]
+
+    planes = torch.cat([planes.narrow(-1, at, length) @ part for at, length, part in blocks(planes.shape[-1])], -1)
+    return torch.cat([part.mT @ planes.narrow(-2, at, length) for at, length, part in blocks(planes.shape[-2])], -2)
 
 
 def gradient(planes: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,39 +130,46 @@ def superpixels(planes: Tensor) -> Tensor:
 def _slic(values: np.ndarray) -> np.ndarray:
     """The rounds of `superpixels` on one prepared plane (H, W): int32 labels.
 
-    NumPy, because its comparisons and masked copies take a tenth of torch's time on the CPU.
+    torch for the arithmetic, whose broadcasting takes half of NumPy's time on the CPU; NumPy for the comparisons,
+    which take a tenth of torch's. Arrays stay small enough for the processor's cache.
     """
-    grid = _Grid(*values.shape)
+    grid = _grid(*values.shape)
     values = grid.to_cells(values)
-    terms = [(grid.in_image * term).ravel().astype(np.float64) for term in (grid.y[:, None], grid.x[None], values)]
-    inside = grid.in_image.ravel().astype(np.float64)
+    terms = *grid.terms, (grid.in_image * values).ravel().astype(np.float64)
     centers = np.stack([grid.y.mean(axis=0), grid.x.mean(axis=0), values[grid.cell_y // 2, grid.cell_x // 2]])
-    offsets = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
     distance, best, closer = np.empty_like(values), np.empty_like(values), np.empty(values.shape, bool)
-    step, candidate = np.empty(values.shape, np.int16), np.empty(values.shape, np.int16)
-    scale = np.float32(1 / (grid.cell_y * grid.cell_x))
+    nearest, candidate = np.empty(values.shape, np.int8), np.empty(values.shape, np.int8)
+    plane, pixel_y, pixel_x, out = (torch.from_numpy(array) for array in (values, grid.y, grid.x, distance))
+    # Of the nine: from a pixel's own cluster to that one, less what keeps the first of them from being 0.
+    shifts = [(dy, dx) for dy in range(3) for dx in range(3)]
+    to_cluster = np.array([dy * grid.columns + dx for dy, dx in shifts])
     for _ in range(ROUNDS):
         around = np.full((3, grid.rows + 2, grid.columns + 2), np.inf, np.float32)  # no cluster beyond the image
         around[:, 1:-1, 1:-1] = centers.reshape(3, grid.rows, grid.columns)
+        nine = np.stack([around[:, dy : dy + grid.rows, dx : dx + grid.columns].reshape(3, -1) for dy, dx in shifts])
+        center_y, center_x, center_v = torch.from_numpy(nine).unbind(dim=1)  # (9, clusters) each
+        from_y = (pixel_y - center_y[:, None]).square_().mul_(grid.scale)  # (9, cell_y, clusters)
+        from_x = (pixel_x - center_x[:, None]).square_().mul_(grid.scale)
         best.fill(np.inf)
-        step.fill(0)
-        for dy, dx in offsets:
-            center = around[:, 1 + dy : 1 + dy + grid.rows, 1 + dx : 1 + dx + grid.columns].reshape(3, -1)
-            np.subtract(values, center[2], out=distance)
-            np.multiply(distance, distance, out=distance)
-            distance += (np.square(grid.y - center[0]) * scale)[:, None]
-            distance += (np.square(grid.x - center[1]) * scale)[None]
+        nearest.fill(0)
+        for shift in range(9):
+            torch.sub(plane, center_v[shift], out=out).square_()
+            out += from_y[shift, :, None]
+            out += from_x[shift]
             np.less(distance, best, out=closer)
-            # The last that was closer wins, and steps ascend: their maximum, which has no branches to mispredict.
-            np.multiply(closer.view(np.int8), np.int16((dy + 1) * grid.columns + dx + 1), out=candidate)
-            np.maximum(step, candidate, out=step)
+            # The last that was closer wins, and they ascend: their maximum, which has no branches to mispredict.
+            np.multiply(closer.view(np.int8), np.int8(shift), out=candidate)
+            np.maximum(nearest, candidate, out=nearest)
             np.minimum(best, distance, out=best)
-        labels = step + (grid.clusters - grid.columns - 1)
-        flat = labels.ravel()
-        sizes = np.bincount(flat, inside, centers.shape[1])
-        sums = np.stack([np.bincount(flat, term, centers.shape[1]) for term in terms])
+        labels = to_cluster.take(nearest) + (grid.clusters - grid.columns - 1)
+        sizes, *sums = (np.bincount(labels.ravel(), term, len(grid.clusters)) for term in terms)
         centers = np.where(sizes > 0, sums / np.maximum(sizes, 1), centers).astype(np.float32)
     return grid.to_image(labels.astype(np.int32))
+
+
+@lru_cache(maxsize=4)
+def _grid(height: int, width: int) -> "_Grid":
+    return _Grid(height, width)
 
 
 class _Grid:
@@ -159,6 +188,8 @@ class _Grid:
         self.y = (top + np.arange(self.cell_y)[:, None]).astype(np.float32)  # (cell_y, clusters)
         self.x = (left + np.arange(self.cell_x)[:, None]).astype(np.float32)
         self.in_image = (self.y < height)[:, None] & (self.x < width)[None]  # (cell_y, cell_x, clusters)
+        self.terms = [(self.in_image * t).ravel().astype(np.float64) for t in (1, self.y[:, None], self.x[None])]
+        self.scale = 1 / (self.cell_y * self.cell_x)
 
     def to_cells(self, plane: np.ndarray) -> np.ndarray:
         height, width = self.shape

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from chromagan import color
 from chromagan.checkpoints import list_checkpoints
 from train import evaluate as script
 from train import measure, report
-from train.cost import LiveMemory, network_cost
+from train.cost import LiveMemory, network_costs
 from train.evaluate import evaluate
 from train.intervals import draws, mean_interval, median_interval, summarize
 
@@ -206,15 +207,15 @@ def test_trunks_are_shared_only_where_every_tensor_is_equal(source):
     assert len(set(networks.trunk_of.values())) == 3  # made with three seeds
     L = 100 * torch.rand(1, 1, 64, 64)
     with torch.inference_mode():
-        apart = {entry: ab for entry, ab in networks.colorize(L)}
+        apart = {entry: ab for entry, (ab,) in networks.colorize([L])}
         for model in networks.models.values():
             model.trunk.load_state_dict(networks.models[entries[0]].trunk.state_dict())
         together = measure.Networks(networks.models, CPU)
         assert len(set(together.trunk_of.values())) == 1
-        for entry, ab in together.colorize(L):
+        for entry, (ab,) in together.colorize([L]):
             alone = color.denormalize_ab(networks.models[entry](color.normalize_L(L)))
             torch.testing.assert_close(ab, alone)
-    torch.testing.assert_close(apart[entries[0]], dict(together.colorize(L))[entries[0]])
+    torch.testing.assert_close(apart[entries[0]], dict(together.colorize([L]))[entries[0]][0])
 
 
 def test_learned_measures_say_what_is_missing_and_run_where_it_is_there(source, tmp_path, monkeypatch):
@@ -238,6 +239,28 @@ def test_learned_measures_say_what_is_missing_and_run_where_it_is_there(source, 
     monkeypatch.setattr(script, "LEARNED_MEASURES", (Stub,))
     found = run(monkeypatch, source, folder_of(tmp_path / "data", [made_photo(s) for s in range(3)]), tmp_path / "out")
     assert found["checkpoints"][0]["colored"]["lpips"]["value"] > 0 and found["truth"]["all"]["lpips"]["value"] == 0
+
+
+def test_only_networks_that_lack_numbers_run(source):
+    entries = [measure.checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
+    networks, _ = measure.load_networks(entries, CPU)
+    for entry in entries[:2]:
+        networks.models[entry].forward = networks.models[entry].color = networks.models[entry].trunk.forward = None
+    measurer = measure.Measurer(networks, None, CPU)
+    counted = []
+    images = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8) for _ in range(2)]
+    rows = measurer(images, [None, None], {entries[2], measure.GRAY}, lambda: counted.append(1))
+    assert set(rows) == {entries[2], measure.GRAY} and len(counted) == 2
+    assert all(len(found) == 2 for found in rows.values())
+
+
+@pytest.mark.parametrize("count", [1, 2, 20, 21, 1000])
+def test_quantile_is_numpys(count):
+    values = np.random.default_rng(count).random((count, 1), dtype=np.float32)
+    for share in (0.0, 0.5, 0.95, 1.0):
+        assert measure.quantile(values, share) == pytest.approx(
+            np.quantile(values.astype(np.float64), share), abs=1e-12
+        )
 
 
 def per_image(count, **columns):
@@ -278,7 +301,7 @@ def test_intervals_cover_the_mean_and_the_median():
 
 def test_cost_of_a_known_network():
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU())
-    cost = network_cost(network, torch.rand(1, 3, 512, 512))
+    cost = network_costs({"known": (network, torch.rand(1, 3, 512, 512))})["known"]
     assert cost["parameters"] == 8 * 28 and cost["ms"] > 0
     assert cost["gflops"] == pytest.approx(2 * 512 * 512 * 27 * 8 / 1e9, abs=1e-3)
     assert cost["peak_mib"] == pytest.approx(16, abs=0.1)  # two maps of 8 MiB
@@ -286,6 +309,23 @@ def test_cost_of_a_known_network():
         for _ in range(5):
             torch.zeros(1 << 18)
     assert memory.peak == 1 << 20
+
+
+def test_times_are_of_the_fastest_turn():
+    """Other work on the machine made one decoder slower than the network that it is a part of."""
+
+    class Sleeper(torch.nn.Module):
+        def __init__(self, *naps):
+            super().__init__()
+            self.naps = iter(naps)
+
+        def forward(self, x):
+            time.sleep(next(self.naps, 0.03))
+            return x
+
+    turns = {name: (Sleeper(*naps), torch.zeros(1)) for name, naps in (("a", [0.1] * 5 + [0.004]), ("b", [0.05] * 9))}
+    costs = network_costs(turns)
+    assert 4 <= costs["a"]["ms"] < 25 and 30 <= costs["b"]["ms"] < 50
 
 
 def test_readme_shows_what_the_checkpoints_say():

@@ -71,7 +71,7 @@ def evaluate(model: ChromaGAN, images: Tensor, device: torch.device) -> dict[str
     rows = []
     for image in images:
         truth = Truth(image, device, boundaries=False)
-        ((_, ab),) = networks.colorize(truth.L)
+        ((_, (ab,)),) = networks.colorize([truth.L])
         row = truth.measure(to_srgb8(truth.L, ab))
         rows.append(row | {"chroma_truth": truth.chroma, "colorfulness_truth": metrics.colorfulness(truth.srgb).item()})
     return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
@@ -140,13 +140,12 @@ class Work:
             images, labels = self.shard(indices)
             key = kept.shard_key(images, labels)
             todo = {entry for entry in self.entries if kept.read(key, entry) is None}
-            rows: dict[Entry, list] = {entry: [] for entry in todo}
-            for image, label in zip(images, labels, strict=True):
-                for entry, row in measurer(image, label, todo).items() if todo else ():
-                    rows[entry].append(row)
-                count()
-            for entry in todo:
-                kept.write(key, entry, rows[entry])
+            if todo:
+                for entry, rows in measurer(images, labels, todo, count).items():
+                    kept.write(key, entry, rows)
+            else:
+                for _ in images:
+                    count()
 
     def shard(self, indices: range) -> tuple[list[Tensor], list[int | None]]:
         images = [self.photos[index] for index in indices]

@@ -51,7 +51,7 @@ class Painter:
             networks = Networks({entry: load_checkpoint(entry.checkpoint)}, device)
             with torch.inference_mode():
                 for index in sorted(wanted[entry]):
-                    ((_, ab),) = networks.colorize(truths[index].L)
+                    ((_, (ab,)),) = networks.colorize([truths[index].L])
                     self._keep(entry, index, to_srgb8(truths[index].L, ab))
 
     def _keep(self, entry: Entry, index: int, srgb: torch.Tensor) -> None:

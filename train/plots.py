@@ -78,6 +78,7 @@ def cost_plot(results: list[dict], cost: dict):
         axis.annotate(DECODERS[result["decoder"]].label, (own["ms"], measured["value"]), xytext=(12, 6),
                       textcoords="offset points", fontsize=9, color=INK)  # fmt: skip
     axis.margins(0.18)
+    axis.set_xlim(left=0)
     axis.set_xlabel("ms for the decoder, one photo (area of a point: parameters)", color=INK)
     axis.set_title("CIEDE2000 (lower is better)", fontsize=10, loc="left", color=INK)
     figure.tight_layout()

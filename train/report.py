@@ -119,14 +119,14 @@ PAGE = """<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport c
 :root{color-scheme:light dark;--ink:#1d2026;--dim:#5c6370;--paper:#fbfaf8;--line:#dcd9d2;--band:#f2f0eb}
 @media (prefers-color-scheme:dark){:root{--ink:#e6e4df;--dim:#a09c94;--paper:#17181b;--line:#34363b;--band:#202226}}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
-main{max-width:1080px;margin:0 auto;padding:2rem 1.1rem 5rem}h1{font-size:1.9rem;line-height:1.2;margin:.4em 0}
+main{max-width:1280px;margin:0 auto;padding:2rem 1.1rem 5rem}h1{font-size:1.9rem;line-height:1.2;margin:.4em 0}
 h2{font-size:1.25rem;margin:2.4em 0 .6em;padding-top:.7em;border-top:1px solid var(--line)}p{max-width:72ch}
 .wide{overflow-x:auto;-webkit-overflow-scrolling:touch}figure{margin:1.4em 0}svg{width:100%;height:auto;display:block}
 svg text{font-family:system-ui,sans-serif}img{max-width:none;height:auto;width:min(100%,max(100%,640px));display:block}
 figcaption{color:var(--dim);font-size:.88rem;margin-top:.4em;max-width:80ch}
 table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums;min-width:100%}
-th,td{padding:.4em .65em;text-align:right;border-bottom:1px solid var(--line);vertical-align:top}
-th{font-weight:600;color:var(--dim)}th,td{white-space:nowrap}.t{text-align:left;white-space:normal}td.t{min-width:7em}
+th,td{padding:.4em .5em;text-align:right;border-bottom:1px solid var(--line);vertical-align:top}
+th{font-weight:600;color:var(--dim)}td{white-space:nowrap}th{vertical-align:bottom}.t{text-align:left;white-space:normal}td.t{min-width:7em}
 .wide{margin:.8em 0}tr:nth-child(even) td{background:var(--band)}
 @media (max-width:600px){body{font-size:15px}main{padding:1rem .8rem 3rem}img{width:640px}svg{min-width:560px}
 figure{overflow-x:auto}}
