@@ -15,6 +15,8 @@ Sources: IEC 61966-2-1 (transfer curve, primaries), CIE 15:2004 (Lab). Matrix an
 the six-digit ones that scikit-image uses, so that published Lab values compare digit for digit.
 """
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -61,6 +63,21 @@ def linear_to_srgb(linear: Tensor) -> Tensor:
     """Transfer curve. Values below 0 follow the straight part, values above 1 the curve."""
     bent = linear.clamp_min(0.0031308)
     return 1.055 * _power(bent, 1 / 2.4) - 0.055 + 12.92 * (linear - bent)
+
+
+def linear_to_srgb8(linear: Tensor) -> Tensor:
+    """Linear RGB, any shape, clipped to [0, 1] -> 8-bit sRGB in uint8, by a table: a third of the time of the curve.
+
+    Equal to rounding `linear_to_srgb`, but where that lies within 1/30 of an 8-bit step of the middle of two.
+    """
+    index = linear.clamp(0, 1).mul_(len(_srgb8_table()) - 1).add_(0.5).int()  # conversion truncates
+    return _srgb8_table().to(linear.device).index_select(0, index.flatten()).view(linear.shape)
+
+
+@functools.cache
+def _srgb8_table() -> Tensor:
+    """8-bit sRGB at 65,536 linear values from 0 to 1; they are 1/20 of a step apart where the curve is steepest."""
+    return (255 * linear_to_srgb(torch.arange(1 << 16, dtype=torch.float32) / ((1 << 16) - 1))).round().byte()
 
 
 def srgb_to_lab(srgb: Tensor) -> Tensor:
@@ -143,7 +160,8 @@ def _power(x: Tensor, exponent: float) -> Tensor:
 
 def _mix_channels(image: Tensor, matrix) -> Tensor:
     """Apply a 3x3 matrix to the channel axis of (..., 3, H, W)."""
-    return torch.einsum("rc,...chw->...rhw", torch.tensor(matrix, dtype=image.dtype, device=image.device), image)
+    matrix = torch.tensor(matrix, dtype=image.dtype, device=image.device)
+    return (matrix @ image.flatten(-2)).view(image.shape)
 
 
 def _column(values, like: Tensor) -> Tensor:

@@ -58,6 +58,16 @@ def test_8_bit_lightness_by_table():
     assert torch.allclose(color.srgb8_to_L(pixels), by_curve, atol=1e-4)
 
 
+def test_8_bit_srgb_by_table():
+    steps = torch.arange(256)
+    assert torch.equal(color.linear_to_srgb8(color.srgb_to_linear(steps / 255)), steps.byte())
+    assert color.linear_to_srgb8(torch.tensor([[-0.1, 1.2]])).tolist() == [[0, 255]]
+    # Right on both sides of the middle of any two.
+    for offset, expected in ((-0.04, steps[:-1]), (0.04, steps[1:])):
+        beside = color.srgb_to_linear((steps[:-1] + 0.5 + offset) / 255)
+        assert torch.equal(color.linear_to_srgb8(beside), expected.byte())
+
+
 @pytest.mark.parametrize("value", [0.0, 1e-12, 0.0031308, 0.04045, 1.0])
 def test_gradients_are_finite_at_black_and_at_the_edge_of_the_gamut(value):
     srgb = torch.full((3, 1, 1), value, requires_grad=True)

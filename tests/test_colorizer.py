@@ -213,6 +213,21 @@ def test_a_list_is_colored_as_one_by_one(colorizer):
         assert np.abs(difference).max() <= 1  # sums of a batch are taken in another order
 
 
+def test_a_list_is_shared_out_between_cores_in_its_order(colorizer):
+    photos = [made_photo(seed, 64, 48) for seed in range(5)]
+    alone = [np.asarray(colorizer(photo)).astype(int) for photo in photos]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        shared = colorizer(photos)
+        with pytest.raises(ImageError, match="no such file"):
+            colorizer([photos[0], "missing.png", photos[1]])
+    finally:
+        torch.set_num_threads(threads)
+    for one, other in zip(shared, alone, strict=True):
+        assert np.abs(np.asarray(one) - other).max() <= 1
+
+
 def test_photos_seen_at_one_size_go_through_the_network_together():
     class Counting(torch.nn.Module):
         config = ModelConfig()
