@@ -64,7 +64,7 @@ EXAMPLES = [HERE / "examples" / f"{name}.jpg" for name in ("rocket", "cat", "cof
 
 MAX_FILE_SIZE = "50mb"
 MAX_MEGAPIXELS = 64  # about 1.5 GB of memory while it is colored
-DISK_BYTES = 2 << 30  # of uploads and results; the oldest go first
+DISK_BYTES = 256 << 20  # of uploads and results; beyond it the oldest go, results first
 MAX_AGE = 6 * 3600  # seconds, after which all go
 QUEUE = 64  # requests that wait; more are told to come back
 ANIMATION_SIDE = 640  # pixels
@@ -133,6 +133,7 @@ def options_of(source: str, chroma: str, saturation: float) -> Options:
 def read(upload: dict | None) -> Sitter:
     """The photo in `upload`, a file as Gradio hands it over unread; gr.Error for what its sender can mend."""
     path = path_of(upload)
+    shelf.touch(path)
     try:
         return sitters.get(
             file_digest(path), lambda: read_sitter(path, MAX_MEGAPIXELS * 1_000_000), lambda sitter: sitter.bytes
@@ -406,7 +407,9 @@ def colorize(image: dict | None, decoder: str = "", epoch: str = "", chroma=CHRO
     chroma: "bilinear" or "edge-aware". saturation: 0 to 3. source: "" for what ships, or a Hub prefix owner/name.
     """
     options = options_of(source, chroma, saturation)
-    return whole(path_of(image), options, choose(source, decoder, epoch))[0]
+    path, checkpoint = path_of(image), choose(source, decoder, epoch)
+    result, _ = whole(path, options, checkpoint)
+    return str(shelf.put(downloads.encode(result, ".png"), downloads.file_name(path.name, checkpoint, ".png")))
 
 
 @guarded
@@ -796,8 +799,8 @@ def keep_house() -> None:
         except CheckpointError as error:
             print(f"app.py: {error}", file=sys.stderr)
     while True:
-        time.sleep(600)
-        shelf.tidy(now=False)
+        time.sleep(60)
+        shelf.tidy()
 
 
 THEME = gr.themes.Base(
