@@ -36,7 +36,12 @@ from chromagan.trunk import Trunk
 SHOWN_SIDE = 1600  # pixels; screens show at most this, downloads are full-size
 SMALL_SIDE = 400  # pixels; a photo among many
 MB = 1 << 20
-NETWORK_BYTES, PHOTO_BYTES, PREDICTION_BYTES, TRUNK_BYTES = 1024 * MB, 96 * MB, 48 * MB, 16 * MB  # four photos' matrices
+NETWORK_BYTES, PHOTO_BYTES, PREDICTION_BYTES, TRUNK_BYTES = (
+    1024 * MB,
+    96 * MB,
+    48 * MB,
+    16 * MB,
+)  # four photos' matrices
 
 
 class Kept:

@@ -46,11 +46,17 @@ BROWSER_FLAGS = [
 
 
 def environment(source: Path, scratch: Path, **more: str) -> dict[str, str]:
-    return os.environ | {
+    """scratch: the system's folder for temporary files, so that the demo makes its own in it.
+
+    A clone may lie in the real one; what Gradio serves from there needs no leave, elsewhere it does.
+    """
+    scratch.mkdir(exist_ok=True)
+    inherited = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"}
+    return inherited | {
         "CHROMAGAN_SOURCE": str(source),
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_SERVER_NAME": "127.0.0.1",
-        "GRADIO_TEMP_DIR": str(scratch),
+        "TMPDIR": str(scratch),
         "HF_HUB_OFFLINE": "1",
         **more,
     }
@@ -76,12 +82,11 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         self.folder = folder
         self.log = folder / "log"
-        (folder / "tmp").mkdir()  # a clone may lie in the system's folder for temporary files; what Gradio serves from
-        with self.log.open("w") as log:  # there needs no leave, elsewhere it does
+        with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, APP],
                 cwd=folder,
-                env=environment(source, folder / "cache", GRADIO_SERVER_PORT=str(port), TMPDIR=str(folder / "tmp")),
+                env=environment(source, folder / "tmp", GRADIO_SERVER_PORT=str(port)),
                 stdout=log,
                 stderr=log,
             )
@@ -569,7 +574,10 @@ def test_page_asks_nobody_else(page):
 
 def test_server_is_clean_afterwards(server):
     assert "Traceback" not in server.log.read_text()
-    assert sorted(path.name for path in server.folder.iterdir()) == ["cache", "log"]  # no .gradio/ beside it
+    assert any((server.folder / "tmp").rglob("harbor.jpg"))
+    server.stop()
+    assert sorted(path.name for path in server.folder.iterdir()) == ["log", "tmp"]  # no .gradio/ beside it
+    assert not any((server.folder / "tmp").iterdir())  # no one's photo stays behind
 
 
 # No source, no demo
@@ -580,7 +588,7 @@ def test_empty_source_is_one_line_and_status_1(tmp_path):
     empty.mkdir()
     run = subprocess.run(
         [sys.executable, APP],
-        env=environment(empty, tmp_path / "cache"),
+        env=environment(empty, tmp_path / "tmp"),
         capture_output=True,
         text=True,
         timeout=START_SECONDS,
@@ -592,7 +600,7 @@ def test_empty_source_is_one_line_and_status_1(tmp_path):
 def test_damaged_source_is_one_line(source, tmp_path, monkeypatch):
     damaged = shutil.copytree(source, tmp_path / "damaged")
     (damaged / "compact" / "epoch-3" / "model.safetensors").write_bytes(b"weights")
-    for name, value in environment(damaged, tmp_path / "cache").items():
+    for name, value in environment(damaged, tmp_path / "tmp").items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as caught:  # Python prints its text, with status 1
         runpy.run_path(str(APP))
