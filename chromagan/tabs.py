@@ -175,10 +175,12 @@ class Tabs:
         if view == "boundaries":
             right = photo_report.boundary_picture(image, sitter.truth, report.size)
             words = "Boundaries", "True color edges: white where kept, pink where color bled over them; blue: invented"
+            legend = page.edges_legend()
         else:
             right = photo_report.error_picture(image, sitter.truth)
             words = "CIEDE2000", "Color difference from the photo: black is none, yellow is 30 and more"
-        return page.comparison(left, self.desk.picture(right, *words, exact=True))
+            legend = page.heat_legend()
+        return page.comparison(left, self.desk.picture(right, *words, exact=True)) + legend
 
     def table_file(self, shown: Shown | None) -> Path:
         """The report as CSV."""
