@@ -51,6 +51,36 @@
         if (mark) showEpoch(mark.closest('.scrubber'), mark.dataset.index);
     });
 
+    // A photo that is pasted or dropped anywhere is the next photo: Gradio takes one only where none is shown, and a
+    // browser would leave the page to show a file that was dropped beside the field.
+    const take = event => {
+        const files = [...(event.clipboardData ?? event.dataTransfer).files];
+        if (!files.length) return;
+        event.preventDefault();
+        event.stopPropagation();
+        document.querySelector('#photo [aria-label="Remove Image"]')?.click();
+        const choose = tries => {
+            const input = document.querySelector('#photo input[type=file]');
+            if (!input) return tries && setTimeout(choose, 50, tries - 1);
+            input.files = listOf(files[0]);
+            input.dispatchEvent(new Event('change', {bubbles: true}));
+        };
+        choose(20);
+    };
+    document.addEventListener('paste', take, true);
+    document.addEventListener('drop', take, true);
+    document.addEventListener('dragover', event => event.preventDefault());
+
+    // Gradio says the name of a file that is too large in a message, as HTML.
+    const listOf = file => {
+        const list = new DataTransfer();
+        list.items.add(new File([file], file.name.replace(/[<>&"'`]/g, ''), {type: file.type}));
+        return list.files;
+    };
+    document.addEventListener('change', event => {
+        if (event.target.matches('#photo input[type=file]') && event.target.files.length) event.target.files = listOf(event.target.files[0]);
+    }, true);
+
     // A tab that is opened, or that is open when another photo comes, shows that photo: its first button is pressed
     // unless it was for this very photo.
     const made = {};
