@@ -44,6 +44,7 @@ EXAMPLES = [HERE / "examples" / f"{name}.jpg" for name in ("rocket", "cat", "cof
 MAX_FILE_SIZE = "50mb"
 QUEUE = 64  # requests that wait; more are told to come back
 TABS = ("colorize", "matrix", "epochs", "measure", "about")
+REMEMBERED = ("decoder", "epoch", "left", "right", "film", "at", "of")  # choices that the address bar holds
 SOURCE_INFO = "Empty for what ships, or a Hub prefix owner/name of published checkpoints. Enter to use it."
 
 # preprocess=False everywhere: Gradio would open an upload itself, and fail with a traceback where it is no image. It
@@ -54,7 +55,7 @@ AT_ONCE = dict(preprocess=False, queue=False, show_progress="hidden", api_visibi
 BROWSER = dict(api_visibility="private")  # what page.js does alone
 
 SAVE_FILE = "(file) => Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name}).click()"
-REMEMBER_EXAMPLE = "rememberView({example: photo.url.split('/').pop().replace(/[.].*/, '')});"
+REMEMBER_EXAMPLE = "rememberView(['example'], [photo.url.split('/').pop().replace(/[.].*/, '')]);"
 PICK = """element.addEventListener('click', event => {
     const cell = event.target.closest('[data-key]');
     if (cell) trigger('pick', {key: cell.dataset.key});
@@ -166,22 +167,28 @@ def use_source(source: str) -> tuple:
 
 
 def restore(request: gr.Request) -> tuple:
-    """The view that the address names: tab, decoder, epoch, example; what it does not name stays as it is."""
-    asked_for = dict(request.query_params)
-    if not asked_for.keys() & {"tab", "decoder", "epoch", "example"}:
-        return (gr.skip(),) * 9
+    """The view that the address names, as page.js wrote it there; what it does not name stays as it is."""
+    named = dict(request.query_params)
+    if not named.keys() & {"tab", "example", *REMEMBERED}:
+        return (gr.skip(),) * (5 + len(REMEMBERED))
     first = desk.shipped.nearest
-    example = {path.stem: path for path in EXAMPLES}.get(asked_for.get("example", ""), EXAMPLES[0])
+    example = {path.stem: path for path in EXAMPLES}.get(named.get("example", ""), EXAMPLES[0])
     try:
-        checkpoint = desk.choose("", asked_for.get("decoder") or first.decoder, asked_for.get("epoch"))
+        checkpoint = desk.choose("", named.get("decoder") or first.decoder, named.get("epoch"))
     except Refusal as error:
         gr.Warning(as_html(str(error)))
         checkpoint = first
     decoder, epoch = checkpoint.decoder, str(checkpoint.epoch)
-    tab = asked_for.get("tab") if asked_for.get("tab") in TABS else TABS[0]
+    offered = {"left": cell_choices(), "right": cell_choices(), "film": decoder_choices(), "of": decoder_choices()}
+    offered = {name: [value for _, value in choices] for name, choices in offered.items()} | {"at": epoch_choices()}
+    usual = {"film": decoder, "of": decoder, "at": epoch}  # those of a link that was written by hand
+    others = [
+        named[name] if named.get(name) in offered[name] else usual.get(name, gr.skip()) for name in REMEMBERED[2:]
+    ]
+    tab = named.get("tab") if named.get("tab") in TABS else TABS[0]
     return (
         gr.Tabs(selected=tab), str(example), decoder, gr.Radio(choices=epoch_choices("", decoder), value=epoch),
-        decoder, epoch, *asked(tabs.show)(example, decoder, epoch, *Options()),
+        *others, *asked(tabs.show)(example, decoder, epoch, *Options()),
     )  # fmt: skip
 
 
@@ -242,14 +249,7 @@ def colorize_tab(given: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     decoder.input(offer_epochs, [given.source, decoder, epoch], epoch, **AT_ONCE).then(**color)
     # Made when it is asked for: a photo of 12 megapixels takes seconds, and most pictures are only looked at.
     save(download.click(asked(tabs.full_size), shown, file, show_progress_on=result, **QUICK), file)
-    gr.on(
-        [decoder.change, epoch.change], None, [decoder, epoch],
-        js="(decoder, epoch) => rememberView({decoder, epoch})", **BROWSER,
-    )  # fmt: skip
-    return SimpleNamespace(
-        decoder=decoder, epoch=epoch, result=result, about=about, shown=shown, color=color,
-        choices=[decoder, epoch], outputs=[result, about, shown],
-    )  # fmt: skip
+    return SimpleNamespace(color=color, choices=[decoder, epoch], outputs=[result, about, shown])
 
 
 def matrix_tab(given: SimpleNamespace, file: gr.File) -> SimpleNamespace:
@@ -301,7 +301,7 @@ def epochs_tab(given: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     for kind, wanted in (("webp", webp), ("gif", gif)):
         animate = asked(functools.partial(tabs.animate, kind=kind))
         save(wanted.click(animate, shown, file, show_progress_on=film, **QUICK), file)
-    return SimpleNamespace(decoder=decoder, choices=[decoder])
+    return SimpleNamespace(choices=[decoder])
 
 
 def measure_tab(given: SimpleNamespace, file: gr.File) -> SimpleNamespace:
@@ -331,7 +331,7 @@ def measure_tab(given: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     of.input(**locate)
     view.input(**locate)
     save(save_table.click(asked(tabs.table_file), shown, file, **QUICK), file)
-    return SimpleNamespace(at=at, choices=[at, of])
+    return SimpleNamespace(choices=[at, of])
 
 
 EMPTY = {
@@ -385,24 +385,25 @@ def build_demo() -> gr.Blocks:
                 with opened[4]:
                     gr.HTML(page.about(desk.shipped, desk.costs), elem_id="about")
 
+        choices = [*colorize.choices, *matrix.choices, *epochs.choices, *measure.choices]
         given.source.submit(
-            use_source, given.source,
-            [given.source, *colorize.choices, *matrix.choices, *epochs.choices, *measure.choices],
-            show_progress="hidden", **QUICK,
+            use_source, given.source, [given.source, *choices], show_progress="hidden", **QUICK
         ).then(**colorize.color)  # fmt: skip
         demo.load(
-            restore, None,
-            [bar, given.photo, *colorize.choices, epochs.decoder, measure.at, *colorize.outputs],
-            show_progress="hidden", **QUICK,
+            restore, None, [bar, given.photo, *choices, *colorize.outputs], show_progress="hidden", **QUICK
         ).then(None, js="() => viewRestored()", **BROWSER)  # fmt: skip
+        gr.on(
+            [choice.change for choice in choices], None, choices,
+            js=f"(...values) => rememberView({list(REMEMBERED)}, values)", **BROWSER,
+        )  # fmt: skip
         for name, tab in zip(TABS, opened, strict=True):
-            tab.select(None, js=f"() => {{ rememberView({{tab: '{name}'}}); showTab(); }}", **BROWSER)
+            tab.select(None, js=f"() => {{ rememberView(['tab'], ['{name}']); showTab(); }}", **BROWSER)
         given.examples.load_input_event.then(
             None, given.photo, js=f"photo => {{ {REMEMBER_EXAMPLE} showTab(); }}", **BROWSER
         )
         gr.on(
             [given.photo.upload, given.photo.clear], None,
-            js="() => { rememberView({example: null}); showTab(); }", **BROWSER,
+            js="() => { rememberView(['example'], [null]); showTab(); }", **BROWSER,
         )  # fmt: skip
         endpoints()
     return demo.queue(max_size=QUEUE, default_concurrency_limit=1)

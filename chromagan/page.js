@@ -35,6 +35,11 @@
         if (event.target.matches('.compare input')) divide(event.target);
         if (event.target.matches('.scrubber input')) showEpoch(event.target.closest('.scrubber'), event.target.value);
     });
+    // Gradio gives every radio button a name of its own: as one group, arrow keys move in it and Tab leaves it.
+    document.addEventListener('focusin', () => document.querySelectorAll('.block[id] input[type=radio]').forEach(radio => {
+        const group = radio.closest('.block').id;
+        if (radio.name !== group) radio.name = group;
+    }));
     // A new picture comes with a new input: it goes on from where the divider stands.
     document.addEventListener('focusin', event => {
         if (event.target.matches('.compare input')) {
@@ -94,7 +99,7 @@
         if (button && photo() && made[button.id] !== photo()) button.click();
     }, 200);
 
-    // Only what is no one's own goes into the address: tab, decoder, epoch, and which of the free examples.
+    // Only what is no one's own goes into the address: the tab, what was chosen, and which of the free examples.
     // Not before the view that the address asks for is there: a tab reports itself when it is made, too.
     let restored = false;
     window.viewRestored = () => { restored = true; nameExamples(); showTab(); };
@@ -103,13 +108,12 @@
         const file = button.querySelector('img')?.src.split('/').pop() ?? '';
         button.setAttribute('aria-label', `Example photo: ${file.replace(/[.].*/, '')}`);
     });
-    window.rememberView = changes => {
+    window.rememberView = (names, values) => {
         if (!restored) return;
         const address = new URL(location.href);
-        for (const [name, value] of Object.entries(changes)) {
-            value === null || value === '' || value === undefined
-                ? address.searchParams.delete(name) : address.searchParams.set(name, value);
-        }
+        names.forEach((name, i) => {
+            (values[i] ?? '') === '' ? address.searchParams.delete(name) : address.searchParams.set(name, values[i]);
+        });
         history.replaceState(history.state, '', address);
     };
 })();

@@ -3,6 +3,7 @@
 Nothing here leaves this machine. Without a browser, the tests of the page are skipped and say so.
 """
 
+import base64
 import json
 import os
 import runpy
@@ -42,6 +43,8 @@ BROWSER_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
 
 
@@ -261,6 +264,7 @@ def test_many_requests_leave_memory_flat(server, client, tmp_path):
 
 @pytest.fixture(scope="module")
 def browser():
+    """With a camera that shows a moving pattern, and leave to use it."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     found = next(filter(None, map(shutil.which, BROWSERS)), None)  # None: the one that playwright installs
     with sync_api.sync_playwright() as playwright:
@@ -303,6 +307,12 @@ def upload(page, path: Path):
     page.click("#photo [aria-label='Remove Image']")
     page.set_input_files("#photo input[type=file]", path)
     page.wait_for_selector("#photo [aria-label='Remove Image']")
+
+
+def upload_of(page, path: Path):
+    """As `upload`, of a file that is refused."""
+    page.click("#photo [aria-label='Remove Image']")
+    page.set_input_files("#photo input[type=file]", path)
 
 
 def wait_for_another(page, before: list[str]):
@@ -490,8 +500,23 @@ def test_view_is_in_the_address_and_comes_back(page, browser, server):
     page.wait_for_function("location.search.includes('tab=epochs')")
     page.wait_for_function("location.search.includes('example=cat')")
     assert "decoder=transposed" in page.url and "epoch=8" in page.url
+    page.click("#film-decoder >> text=Transposed convolutions")
+    page.wait_for_function("location.search.includes('film=transposed')")
+    open_tab(page, "Measure")
+    page.click("#at >> text=0")
+    page.wait_for_function("location.search.includes('at=0')")
+    open_tab(page, "Matrix")
+    page.click("#matrix [data-key='transposed/0']")
+    page.wait_for_function("location.search.includes('right=transposed%2F0') && location.search.includes('tab=matrix')")
     other = browser.new_page()
     other.goto(page.url)
+    other.wait_for_selector("#pair .tag.end:has-text('Transposed convolutions, before training')")
+    open_tab(other, "Epochs")
+    other.wait_for_selector("#film .scrubber")
+    assert "Transposed" in other.locator("#film .frames img").first.get_attribute("alt")
+    open_tab(other, "Measure")
+    other.wait_for_selector("#table >> text=Epoch 0, this one photo")
+    other.goto(f"{server.url}/?decoder=transposed&tab=epochs")  # as someone would write it
     other.wait_for_selector("#film .scrubber")
     assert "Transposed" in other.locator("#film .frames img").first.get_attribute("alt")
     other.close()
@@ -504,6 +529,83 @@ def test_address_cannot_put_markup_into_the_page(page, server):
     assert "<img src=nowhere.png>" in toast.inner_text()
     assert toast.locator("img").count() == 0
     assert not any(urlsplit(url).path.endswith("nowhere.png") for url in page.requests)
+
+
+def test_names_of_files_and_sources_cannot_put_markup_into_the_page(page, tmp_path):
+    """A toast is HTML. The first message is Gradio's own, of a file beyond its limit; the second is ours."""
+    with (tmp_path / "<img src=nowhere.png onerror=alert(1)>.bmp").open("wb") as file:
+        file.truncate(51 << 20)
+    upload_of(page, Path(file.name))
+    assert "img src=nowhere.png" in said(page)
+    page.click("#options >> text=Options")
+    box = page.locator("#source textarea, #source input")
+    box.fill("<img src=nowhere.png>")
+    box.press("Enter")
+    page.wait_for_selector("[data-testid=toast-body] >> text=<img src=nowhere.png>")
+    assert page.locator("[data-testid=toast-body] img").count() == 0
+    assert not any(urlsplit(url).path.endswith("nowhere.png") for url in page.requests)
+
+
+FILE = """(bytes, kind) => {
+    const data = new DataTransfer();
+    const content = Uint8Array.from(atob(bytes), each => each.charCodeAt(0));
+    data.items.add(new File([content], 'given.jpg', {type: 'image/jpeg'}));
+    const options = {bubbles: true, cancelable: true, clipboardData: data, dataTransfer: data};
+    const event = kind === 'paste' ? new ClipboardEvent(kind, options) : new DragEvent(kind, options);
+    return document.querySelector('#caption').dispatchEvent(event);
+}"""
+
+
+@pytest.mark.parametrize("kind", ["paste", "drop"])
+def test_photo_given_anywhere_on_the_page(page, photo, kind):
+    before = sources(page)
+    page.evaluate(f"([bytes, kind]) => ({FILE})(bytes, kind)", [base64.b64encode(photo.read_bytes()).decode(), kind])
+    wait_for_another(page, before)
+    sources(page)
+    assert sizes(page) == [[310, 203]] * 2 and page.faults == []
+
+
+def test_webcam(page):
+    before = sources(page)
+    page.click("#photo [aria-label='Remove Image']")
+    page.click("#photo [aria-label='Capture from camera']")
+    page.click("#photo >> text=Click to Access Webcam")
+    page.click("#photo [aria-label='capture photo']")
+    wait_for_another(page, before)
+    assert page.faults == []
+
+
+def test_keyboard_alone(page):
+    """Tab to an example, Enter; on to the decoders, of which arrow keys choose; Tab leaves them."""
+
+    def focus(wanted: str):
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.ariaLabel || document.activeElement.value") == wanted:
+                return
+        pytest.fail(f"Tab does not lead to {wanted}")
+
+    before = sources(page)
+    focus("Example photo: cat")
+    page.keyboard.press("Enter")
+    wait_for_another(page, before)
+    before = sources(page)
+    focus("compact")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#caption >> text=Transposed convolutions")
+    wait_for_another(page, before)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('#epoch') !== null")
+
+
+def test_wide_tables_keep_their_first_column_in_sight(browser, server):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(f"{server.url}/?tab=about")
+    page.wait_for_selector("#about .scroll")
+    page.evaluate("document.querySelector('#about .scroll').scrollLeft = 300")
+    table, name = (page.locator(f"#about .scroll {part} >> nth=0").bounding_box() for part in ("", "tbody th"))
+    assert abs(name["x"] - table["x"]) < 1 and name["width"] < 0.45 * table["width"]
+    page.close()
 
 
 def test_examples_have_names_for_screen_readers(page):
