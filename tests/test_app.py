@@ -429,6 +429,23 @@ def test_matrix_fills_and_compares_any_two(page, photo):
     assert page.faults == []
 
 
+def test_stop_ends_long_work(page, photo, tmp_path):
+    """One long request runs at a time: had the first gone on, its file would have come before the second's grid."""
+    downloads = []
+    page.on("download", lambda download: downloads.append(download))
+    Image.linear_gradient("L").resize((5000, 4000)).save(tmp_path / "large.jpg")
+    upload(page, tmp_path / "large.jpg")
+    open_tab(page, "Matrix")
+    page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 4")
+    page.click("#zip")
+    page.wait_for_timeout(500)
+    page.click("#stop-fill")
+    upload(page, photo)
+    page.wait_for_function("document.querySelectorAll('#matrix button.ready').length < 4")
+    page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 4")
+    assert downloads == [] and page.faults == []
+
+
 def test_epochs_scrub_play_and_animate(page, photo):
     upload(page, photo)
     open_tab(page, "Epochs")
