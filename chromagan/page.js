@@ -35,6 +35,11 @@
         if (event.target.matches('.compare input')) divide(event.target);
         if (event.target.matches('.scrubber input')) showEpoch(event.target.closest('.scrubber'), event.target.value);
     });
+    // Gradio gives every radio button a name of its own: as one group, arrow keys move in it and Tab leaves it.
+    document.addEventListener('focusin', () => document.querySelectorAll('.block[id] input[type=radio]').forEach(radio => {
+        const group = radio.closest('.block').id;
+        if (radio.name !== group) radio.name = group;
+    }));
     // A new picture comes with a new input: it goes on from where the divider stands.
     document.addEventListener('focusin', event => {
         if (event.target.matches('.compare input')) {
@@ -51,6 +56,36 @@
         if (mark) showEpoch(mark.closest('.scrubber'), mark.dataset.index);
     });
 
+    // A photo that is pasted or dropped anywhere is the next photo: Gradio takes one only where none is shown, and a
+    // browser would leave the page to show a file that was dropped beside the field.
+    const take = event => {
+        const files = [...(event.clipboardData ?? event.dataTransfer).files];
+        if (!files.length) return;
+        event.preventDefault();
+        event.stopPropagation();
+        document.querySelector('#photo [aria-label="Remove Image"]')?.click();
+        const choose = tries => {
+            const input = document.querySelector('#photo input[type=file]');
+            if (!input) return tries && setTimeout(choose, 50, tries - 1);
+            input.files = listOf(files[0]);
+            input.dispatchEvent(new Event('change', {bubbles: true}));
+        };
+        choose(20);
+    };
+    document.addEventListener('paste', take, true);
+    document.addEventListener('drop', take, true);
+    document.addEventListener('dragover', event => event.preventDefault());
+
+    // Gradio says the name of a file that is too large in a message, as HTML.
+    const listOf = file => {
+        const list = new DataTransfer();
+        list.items.add(new File([file], file.name.replace(/[<>&"'`]/g, ''), {type: file.type}));
+        return list.files;
+    };
+    document.addEventListener('change', event => {
+        if (event.target.matches('#photo input[type=file]') && event.target.files.length) event.target.files = listOf(event.target.files[0]);
+    }, true);
+
     // A tab that is opened, or that is open when another photo comes, shows that photo: its first button is pressed
     // unless it was for this very photo.
     const made = {};
@@ -64,7 +99,7 @@
         if (button && photo() && made[button.id] !== photo()) button.click();
     }, 200);
 
-    // Only what is no one's own goes into the address: tab, decoder, epoch, and which of the free examples.
+    // Only what is no one's own goes into the address: the tab, what was chosen, and which of the free examples.
     // Not before the view that the address asks for is there: a tab reports itself when it is made, too.
     let restored = false;
     window.viewRestored = () => { restored = true; nameExamples(); showTab(); };
@@ -73,13 +108,12 @@
         const file = button.querySelector('img')?.src.split('/').pop() ?? '';
         button.setAttribute('aria-label', `Example photo: ${file.replace(/[.].*/, '')}`);
     });
-    window.rememberView = changes => {
+    window.rememberView = (names, values) => {
         if (!restored) return;
         const address = new URL(location.href);
-        for (const [name, value] of Object.entries(changes)) {
-            value === null || value === '' || value === undefined
-                ? address.searchParams.delete(name) : address.searchParams.set(name, value);
-        }
+        names.forEach((name, i) => {
+            (values[i] ?? '') === '' ? address.searchParams.delete(name) : address.searchParams.set(name, values[i]);
+        });
         history.replaceState(history.state, '', address);
     };
 })();

@@ -122,9 +122,12 @@ def write_image(image: Image.Image, path: str | os.PathLike) -> None:
         beside.unlink(missing_ok=True)
 
 
-def encode_image(image: Image.Image, file: BinaryIO, kind: str) -> None:
-    """Write `image` to an open file as `kind`, a Pillow format name, with the EXIF data and ICC profile in `info`."""
-    options = {name: image.info[name] for name in ("exif", "icc_profile") if name in image.info and kind != "BMP"}
+def encode_image(image: Image.Image, file: BinaryIO, kind: str, **options) -> None:
+    """Write `image` to an open file as `kind`, a Pillow format name, with the EXIF data and ICC profile in `info`.
+
+    options: Pillow's, of that format.
+    """
+    options |= {name: image.info[name] for name in ("exif", "icc_profile") if name in image.info and kind != "BMP"}
     if kind in ("JPEG", "WEBP"):
         options["quality"] = 95
     if kind == "JPEG" and image.mode == "RGBA":  # JPEG has no alpha: show what a white page would

@@ -7,18 +7,23 @@ import secrets
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-GRACE_SECONDS = 120  # a page that was just shown may still be loading its pictures
+GRACE_SECONDS = 60  # a page that was just shown may still be loading its pictures
 SCAN_SECONDS = 5
+MADE = "made"  # where results lie, apart from the uploads
 
 
 class Shelf:
-    """Files below one folder, uploads and results alike: deleted at `max_age` seconds, and the oldest of them before
-    that where together they exceed `limit` bytes.
+    """Files below one folder: uploads, which someone else puts there as `<any>/<name>`, and what is made of them.
 
-    A file's folder is a keyed digest of what is in it: equal pictures are stored once, and their address cannot be
-    worked out by someone who does not have it.
+    All are deleted `max_age` seconds after their last use. Where together they exceed `limit` bytes, results go
+    earlier, the oldest first; uploads, which cannot be made again, where they alone exceed half of it. Only what is
+    younger than GRACE_SECONDS is safe.
+    The folder of a result is a keyed digest of what is in it: equal pictures are stored once, and their address cannot
+    be worked out by someone who does not have it.
     """
 
     def __init__(self, folder: str | os.PathLike, limit: int, max_age: float = math.inf):
@@ -38,7 +43,7 @@ class Shelf:
         else:
             digest.update(data)
         digest = digest.hexdigest()
-        path = self.folder / digest / name
+        path = self.folder / MADE / digest / name
         if path.exists():
             os.utime(path)
         else:
@@ -52,34 +57,49 @@ class Shelf:
         self.tidy()
         return path
 
+    def touch(self, path: Path) -> None:
+        """Note that an upload is in use. Files of other folders are let alone."""
+        if path.is_relative_to(self.folder) and path.exists():
+            os.utime(path)
+
     def pin(self) -> None:
         """Keep what is there for good: the pictures of a page as it arrives."""
-        self._pinned = set(self.folder.glob("*/*"))
+        self._pinned = set(self._files())
+
+    def _files(self) -> Iterator[Path]:
+        yield from self.folder.glob(f"{MADE}/*/*")
+        yield from (path for path in self.folder.glob("*/*") if path.parent.name != MADE)
 
     def tidy(self, now: bool = False) -> int:
-        """Delete what is too old or beyond the limit; the bytes that are left. Looks at most every few seconds."""
+        """Delete what is too old or beyond the limit; the bytes that are left, -1 where it did not look.
+
+        It looks at most every few seconds, but always if `now`, which gives no grace either.
+        """
         with self._lock:
             if not now and time.monotonic() - self._scanned < SCAN_SECONDS:
                 return -1
             self._scanned = time.monotonic()
-            files = []
-            for path in self.folder.glob("*/*"):
+            uploads, results = [], []
+            for path in self._files():
                 try:
                     status = path.stat()
                 except OSError:  # Gradio deletes old files of its own accord
                     continue
                 if path not in self._pinned:
+                    files = results if path.parent.parent.name == MADE else uploads
                     files.append((status.st_mtime, status.st_size, path))
-            total = sum(size for _, size, _ in files)
-            present = time.time()
-            for modified, size, path in sorted(files):
-                crowded = total > self.limit and (now or present - modified > GRACE_SECONDS)
-                if not crowded and present - modified <= self.max_age:
-                    break
+            grace = 0 if now else GRACE_SECONDS
+            left = self._shorten(uploads, self.limit / 2, grace)
+            return left + self._shorten(results, self.limit - left, grace)
+
+    def _shorten(self, files: list[tuple[float, int, Path]], limit: float, grace: float) -> int:
+        """Delete those of (modified, bytes, path) that are too old, or the oldest beyond `limit`; the bytes left."""
+        total, present = sum(size for _, size, _ in files), time.time()
+        for modified, size, path in sorted(files):
+            age = present - modified
+            if age > self.max_age or (total > limit and age > grace):
                 path.unlink(missing_ok=True)
                 total -= size
-                try:
+                with suppress(OSError):  # something else is in it
                     path.parent.rmdir()
-                except OSError:
-                    continue  # something else is in it
-            return total
+        return total

@@ -36,7 +36,12 @@ from chromagan.trunk import Trunk
 SHOWN_SIDE = 1600  # pixels; screens show at most this, downloads are full-size
 SMALL_SIDE = 400  # pixels; a photo among many
 MB = 1 << 20
-NETWORK_BYTES, PHOTO_BYTES, PREDICTION_BYTES, TRUNK_BYTES = 1024 * MB, 128 * MB, 128 * MB, 32 * MB
+NETWORK_BYTES, PHOTO_BYTES, PREDICTION_BYTES, TRUNK_BYTES = (
+    1024 * MB,
+    96 * MB,
+    48 * MB,
+    16 * MB,
+)  # four photos' matrices
 
 
 class Kept:
@@ -73,12 +78,13 @@ class Sitter:
     digest: str  # of the file
     shown: Photo  # at most SHOWN_SIDE, without profile and EXIF data
     truth: Image.Image  # RGB in sRGB, of the same size: the photo itself, in its own colors if it has any
-    mean_chroma: float  # CIELAB
 
-    @property
+    @functools.cached_property
     def colored(self) -> bool:
         """Whether the photo has colors to compare with."""
-        return self.mean_chroma >= metrics.GRAY_CHROMA
+        small = self.truth.copy()
+        small.thumbnail((SMALL_SIDE, SMALL_SIDE))
+        return float(metrics.mean_chroma(as_tensor(small))) >= metrics.GRAY_CHROMA
 
     @functools.cached_property
     def small(self) -> Photo:
@@ -103,11 +109,7 @@ def read_sitter(path: str | os.PathLike, max_pixels: int) -> Sitter:
         image = image.convert("L" if image.mode == "1" else "RGBA" if image.has_transparency_data else "RGB")
     image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     photo = read_photo(image)
-    truth = to_color(image)
-    small = truth.copy()
-    small.thumbnail((SMALL_SIDE, SMALL_SIDE))
-    chroma = float(metrics.mean_chroma(as_tensor(small)))
-    return Sitter(digest, replace(photo, profile=None, exif=b""), truth, chroma)
+    return Sitter(digest, replace(photo, profile=None, exif=b""), to_color(image))
 
 
 def file_digest(path: str | os.PathLike) -> str:

@@ -1,18 +1,21 @@
-"""What the demo takes on this machine: start, first result, matrix, twenty people at once, two hundred requests.
+"""What the demo takes on this machine, each figure printed as soon as it is there.
 
-    python tests/load_demo.py            a server of its own; needs /proc, prints one line for each figure
+    python tests/load_demo.py [page] [api] [crowd] [long]       a server of its own; every part where none is named
 
-Not a test: its figures are only worth something on a machine that does nothing else.
+First, always: from the end of the imports to a page. page: in a real browser, from the choice of a photo to its
+picture. api: whole calls, with upload and download. crowd: twenty people at once. long: memory and disk over 200 calls.
+Not a test: its figures are only worth something on a machine that does nothing else. Needs /proc.
 """
 
 import os
-import re
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,76 +24,180 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT = 7961
+PEOPLE, REQUESTS = 20, 200
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Said by the server when it has imported what it needs of others; the clock is that of the whole machine.
+START = """
+import os, runpy, sys, time
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+import gradio, timm, torch
+print("imported", time.monotonic(), flush=True)
+sys.path.insert(0, sys.argv[1])
+runpy.run_path(sys.argv[1] + "/app.py", run_name="__main__")
+"""
+# From now until another picture than the one that is there is decoded and drawn.
+WATCH = """() => {
+    const image = () => document.querySelectorAll('#result img')[1], before = image().src, start = performance.now();
+    window.took = null;
+    const look = async () => {
+        if (image()?.src === before || !image()?.complete) return requestAnimationFrame(look);
+        await image().decode();
+        requestAnimationFrame(() => { window.took = performance.now() - start; });
+    };
+    look();
+}"""
+FILLED = """() => document.querySelectorAll('#pair img').length === 2
+    && document.querySelectorAll('#matrix img').length === document.querySelectorAll('#matrix [data-key]').length
+    && [...document.querySelectorAll('#matrix img, #pair img')].every(image => image.complete)"""
 
 
 def photo(folder: Path, seed: int, width: int = 1224, height: int = 816) -> Path:
     """One megapixel of soft color with fine noise; another for every seed."""
-    rng = np.random.default_rng(seed)
-    image = Image.fromarray(rng.integers(0, 256, (12, 18, 3), dtype=np.uint8)).resize((width, height), 3)
-    pixels = np.asarray(image) + rng.normal(0, 6, (height, width, 1))
     path = folder / f"photo-{seed}.jpg"
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=92)
+    if not path.exists():
+        rng = np.random.default_rng(seed)
+        image = Image.fromarray(rng.integers(0, 256, (12, 18, 3), dtype=np.uint8)).resize((width, height), 3)
+        pixels = np.asarray(image) + rng.normal(0, 6, (height, width, 1))
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=92)
     return path
 
 
-def main() -> None:
-    folder = Path(tempfile.mkdtemp(prefix="load-demo-"))
-    environment = os.environ | {"GRADIO_SERVER_PORT": str(PORT), "GRADIO_TEMP_DIR": str(folder / "server")}
-    start = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import gradio, torch, timm"], check=True)
-    imports = time.monotonic() - start
-    start = time.monotonic()
-    server = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{PORT}"
-    try:
+def say(*words) -> None:
+    print(*words, flush=True)
+
+
+class Server:
+    """The demo, and what it takes."""
+
+    def __init__(self, folder: Path):
+        self.url, self.cache = f"http://127.0.0.1:{PORT}", folder / "server"
+        environment = os.environ | {"GRADIO_SERVER_PORT": str(PORT), "GRADIO_TEMP_DIR": str(self.cache)}
+        start = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", START, str(ROOT)], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        imported = float(self.process.stdout.readline().split()[1])
         while True:
             try:
-                urllib.request.urlopen(url, timeout=5).close()
+                urllib.request.urlopen(self.url, timeout=5).close()
                 break
             except OSError:
-                if server.poll() is not None:
+                if self.process.poll() is not None:
                     sys.exit("the demo did not start")
-                time.sleep(0.05)
-        ready = time.monotonic() - start
-        print(f"page ready {ready:.1f} s after the start, {ready - imports:.1f} s after the imports ({imports:.1f} s)")
-        time.sleep(15)  # the other networks are loaded meanwhile
-        client = Client(url, verbose=False, download_files=folder)
+                time.sleep(0.02)
+        ready = time.monotonic()
+        say(f"start: page ready {ready - imported:.1f} s after the imports, which took {imported - start:.1f} s")
 
-        def timed(name: str, seed: int, **choice) -> float:
-            upload = handle_file(photo(folder, seed))
-            begin = time.monotonic()
-            client.predict(upload, **choice, api_name=name)
-            return time.monotonic() - begin
+    def megabytes(self) -> str:
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        disk = sum(path.stat().st_size for path in self.cache.rglob("*") if path.is_file())
+        return f"{pages * os.sysconf('SC_PAGE_SIZE') >> 20} MB resident, {disk >> 20} MB on disk"
 
-        timed("/colorize", 0)
-        first = statistics.median(timed("/colorize", seed) for seed in range(1, 6))
-        print(f"/colorize, 1 MP, upload and PNG included: median {first:.2f} s")
-        matrix = statistics.median(timed("/matrix", seed) for seed in range(6, 9))
-        print(f"/matrix, 20 at full size as ZIP: median {matrix:.2f} s")
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
 
-        def memory() -> int:
-            return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{server.pid}/status").read_text())[1]) >> 10
 
-        def disk() -> int:
-            return sum(path.stat().st_size for path in (folder / "server").rglob("*") if path.is_file()) >> 20
+def page(server: Server, folder: Path) -> None:
+    from playwright.sync_api import sync_playwright
 
-        uploads = [photo(folder, seed) for seed in range(20, 40)]
-        begin = time.monotonic()
-        jobs = [client.submit(handle_file(each), api_name="/colorize") for each in uploads]
-        for job in jobs:
-            job.result()
-        total = time.monotonic() - begin
-        print(f"20 people at once: all served in {total:.1f} s, one result every {total / 20:.2f} s")
+    with sync_playwright() as playwright:
+        found = next(filter(None, map(shutil.which, BROWSERS)), None)
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        view = browser.new_page(viewport={"width": 1280, "height": 860})
+        view.goto(server.url)
+        view.wait_for_function("document.querySelectorAll('#result img').length == 2")
+        time.sleep(2)
 
-        print(f"before 200 requests: {memory()} MB resident, {disk()} MB on disk")
-        for index in range(200):
-            timed("/colorize", 100 + index)
-            if index % 50 == 49:
-                print(f"after {index + 1}: {memory()} MB resident, {disk()} MB on disk")
-    finally:
-        server.terminate()
-        server.wait(20)
+        def choose(seed: int) -> None:
+            view.click("#photo [aria-label='Remove Image']")
+            view.evaluate(WATCH)
+            view.set_input_files("#photo input[type=file]", photo(folder, seed))
+
+        def took() -> float:
+            view.wait_for_function("window.took")
+            time.sleep(0.5)
+            return view.evaluate("window.took") / 1000
+
+        chosen, clicked = [], []
+        for seed in range(1, 8):
+            choose(seed)
+            chosen.append(took())
+            view.evaluate(WATCH)
+            view.click(f"#decoder label:not(.selected) >> nth={seed % 4}")
+            clicked.append(took())
+        say(f"page: 1 MP, photo chosen -> colored: median {statistics.median(chosen):.2f} s, worst {max(chosen):.2f} s")
+        say(
+            f"page: a decoder clicked -> colored: median {statistics.median(clicked):.2f} s, worst {max(clicked):.2f} s"
+        )
+
+        filled = []
+        view.click("button[role=tab]:has-text('Matrix') >> visible=true")
+        view.wait_for_function(FILLED)
+        for seed in range(11, 16):
+            start = time.monotonic()
+            choose(seed)
+            view.wait_for_function("document.querySelectorAll('#matrix img').length < 3")
+            view.wait_for_function(FILLED)
+            filled.append(time.monotonic() - start)
+            time.sleep(1)
+        say(f"page: matrix, photo chosen -> full: median {statistics.median(filled):.2f} s, worst {max(filled):.2f}")
+        browser.close()
+
+
+def call(client: Client, path: Path, name: str) -> float:
+    begin = time.monotonic()
+    client.predict(handle_file(path), api_name=name)
+    return time.monotonic() - begin
+
+
+def api(server: Server, folder: Path) -> None:
+    client = Client(server.url, verbose=False, download_files=folder / "results")
+    call(client, photo(folder, 20), "/colorize")
+    single = [call(client, photo(folder, seed), "/colorize") for seed in range(21, 30)]
+    say(f"api: /colorize, 1 MP, upload, PNG and download included: median {statistics.median(single):.2f} s")
+    archives = [call(client, photo(folder, seed), "/matrix") for seed in range(30, 33)]
+    say(f"api: /matrix, all at full size as ZIP: median {statistics.median(archives):.2f} s")
+
+
+def crowd(server: Server, folder: Path) -> None:
+    """Everyone has a connection of their own, and presses the button at the same moment."""
+    clients = [Client(server.url, verbose=False, download_files=folder / "results") for _ in range(PEOPLE)]
+    photos = [photo(folder, 40 + seed) for seed in range(PEOPLE)]
+    call(clients[0], photo(folder, 39), "/colorize")
+    begin = time.monotonic()
+    with ThreadPoolExecutor(PEOPLE) as pool:
+        waits = list(pool.map(call, clients, photos, ["/colorize"] * PEOPLE))
+    total = time.monotonic() - begin
+    say(f"crowd: {PEOPLE} at once, all served in {total:.1f} s: one every {total / PEOPLE:.2f} s")
+    say(
+        f"crowd: median wait {statistics.median(waits):.1f} s; that of a fair queue is "
+        f"{total * (PEOPLE + 1) / 2 / PEOPLE:.1f} s; worst {max(waits):.1f} s"
+    )
+
+
+def long(server: Server, folder: Path) -> None:
+    client = Client(server.url, verbose=False, download_files=folder / "results")
+    say(f"long: before, {server.megabytes()}")
+    for index in range(REQUESTS):
+        call(client, photo(folder, 100 + index), "/colorize")
+        if index % 20 == 19:
+            say(f"long: after {index + 1}, {server.megabytes()}")
+            shutil.rmtree(folder / "results")
+
+
+def main(parts: list[str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="load-demo-") as scratch:
+        folder = Path(scratch)
+        server = Server(folder)
+        try:
+            time.sleep(15)  # the other networks are loaded meanwhile
+            for part in (page, api, crowd, long):
+                if not parts or part.__name__ in parts:
+                    part(server, folder)
+        finally:
+            server.stop()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

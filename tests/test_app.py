@@ -3,6 +3,7 @@
 Nothing here leaves this machine. Without a browser, the tests of the page are skipped and say so.
 """
 
+import base64
 import json
 import os
 import runpy
@@ -42,15 +43,23 @@ BROWSER_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
 
 
 def environment(source: Path, scratch: Path, **more: str) -> dict[str, str]:
-    return os.environ | {
+    """scratch: the system's folder for temporary files, so that the demo makes its own in it.
+
+    A clone may lie in the real one; what Gradio serves from there needs no leave, elsewhere it does.
+    """
+    scratch.mkdir(exist_ok=True)
+    inherited = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"}
+    return inherited | {
         "CHROMAGAN_SOURCE": str(source),
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_SERVER_NAME": "127.0.0.1",
-        "GRADIO_TEMP_DIR": str(scratch),
+        "TMPDIR": str(scratch),
         "HF_HUB_OFFLINE": "1",
         **more,
     }
@@ -76,12 +85,11 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         self.folder = folder
         self.log = folder / "log"
-        (folder / "tmp").mkdir()  # a clone may lie in the system's folder for temporary files; what Gradio serves from
-        with self.log.open("w") as log:  # there needs no leave, elsewhere it does
+        with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, APP],
                 cwd=folder,
-                env=environment(source, folder / "cache", GRADIO_SERVER_PORT=str(port), TMPDIR=str(folder / "tmp")),
+                env=environment(source, folder / "tmp", GRADIO_SERVER_PORT=str(port)),
                 stdout=log,
                 stderr=log,
             )
@@ -256,6 +264,7 @@ def test_many_requests_leave_memory_flat(server, client, tmp_path):
 
 @pytest.fixture(scope="module")
 def browser():
+    """With a camera that shows a moving pattern, and leave to use it."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     found = next(filter(None, map(shutil.which, BROWSERS)), None)  # None: the one that playwright installs
     with sync_api.sync_playwright() as playwright:
@@ -298,6 +307,12 @@ def upload(page, path: Path):
     page.click("#photo [aria-label='Remove Image']")
     page.set_input_files("#photo input[type=file]", path)
     page.wait_for_selector("#photo [aria-label='Remove Image']")
+
+
+def upload_of(page, path: Path):
+    """As `upload`, of a file that is refused."""
+    page.click("#photo [aria-label='Remove Image']")
+    page.set_input_files("#photo input[type=file]", path)
 
 
 def wait_for_another(page, before: list[str]):
@@ -414,6 +429,23 @@ def test_matrix_fills_and_compares_any_two(page, photo):
     assert page.faults == []
 
 
+def test_stop_ends_long_work(page, photo, tmp_path):
+    """One long request runs at a time: had the first gone on, its file would have come before the second's grid."""
+    downloads = []
+    page.on("download", lambda download: downloads.append(download))
+    Image.linear_gradient("L").resize((5000, 4000)).save(tmp_path / "large.jpg")
+    upload(page, tmp_path / "large.jpg")
+    open_tab(page, "Matrix")
+    page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 4")
+    page.click("#zip")
+    page.wait_for_timeout(500)
+    page.click("#stop-fill")
+    upload(page, photo)
+    page.wait_for_function("document.querySelectorAll('#matrix button.ready').length < 4")
+    page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 4")
+    assert downloads == [] and page.faults == []
+
+
 def test_epochs_scrub_play_and_animate(page, photo):
     upload(page, photo)
     open_tab(page, "Epochs")
@@ -485,8 +517,23 @@ def test_view_is_in_the_address_and_comes_back(page, browser, server):
     page.wait_for_function("location.search.includes('tab=epochs')")
     page.wait_for_function("location.search.includes('example=cat')")
     assert "decoder=transposed" in page.url and "epoch=8" in page.url
+    page.click("#film-decoder >> text=Transposed convolutions")
+    page.wait_for_function("location.search.includes('film=transposed')")
+    open_tab(page, "Measure")
+    page.click("#at >> text=0")
+    page.wait_for_function("location.search.includes('at=0')")
+    open_tab(page, "Matrix")
+    page.click("#matrix [data-key='transposed/0']")
+    page.wait_for_function("location.search.includes('right=transposed%2F0') && location.search.includes('tab=matrix')")
     other = browser.new_page()
     other.goto(page.url)
+    other.wait_for_selector("#pair .tag.end:has-text('Transposed convolutions, before training')")
+    open_tab(other, "Epochs")
+    other.wait_for_selector("#film .scrubber")
+    assert "Transposed" in other.locator("#film .frames img").first.get_attribute("alt")
+    open_tab(other, "Measure")
+    other.wait_for_selector("#table >> text=Epoch 0, this one photo")
+    other.goto(f"{server.url}/?decoder=transposed&tab=epochs")  # as someone would write it
     other.wait_for_selector("#film .scrubber")
     assert "Transposed" in other.locator("#film .frames img").first.get_attribute("alt")
     other.close()
@@ -499,6 +546,83 @@ def test_address_cannot_put_markup_into_the_page(page, server):
     assert "<img src=nowhere.png>" in toast.inner_text()
     assert toast.locator("img").count() == 0
     assert not any(urlsplit(url).path.endswith("nowhere.png") for url in page.requests)
+
+
+def test_names_of_files_and_sources_cannot_put_markup_into_the_page(page, tmp_path):
+    """A toast is HTML. The first message is Gradio's own, of a file beyond its limit; the second is ours."""
+    with (tmp_path / "<img src=nowhere.png onerror=alert(1)>.bmp").open("wb") as file:
+        file.truncate(51 << 20)
+    upload_of(page, Path(file.name))
+    assert "img src=nowhere.png" in said(page)
+    page.click("#options >> text=Options")
+    box = page.locator("#source textarea, #source input")
+    box.fill("<img src=nowhere.png>")
+    box.press("Enter")
+    page.wait_for_selector("[data-testid=toast-body] >> text=<img src=nowhere.png>")
+    assert page.locator("[data-testid=toast-body] img").count() == 0
+    assert not any(urlsplit(url).path.endswith("nowhere.png") for url in page.requests)
+
+
+FILE = """(bytes, kind) => {
+    const data = new DataTransfer();
+    const content = Uint8Array.from(atob(bytes), each => each.charCodeAt(0));
+    data.items.add(new File([content], 'given.jpg', {type: 'image/jpeg'}));
+    const options = {bubbles: true, cancelable: true, clipboardData: data, dataTransfer: data};
+    const event = kind === 'paste' ? new ClipboardEvent(kind, options) : new DragEvent(kind, options);
+    return document.querySelector('#caption').dispatchEvent(event);
+}"""
+
+
+@pytest.mark.parametrize("kind", ["paste", "drop"])
+def test_photo_given_anywhere_on_the_page(page, photo, kind):
+    before = sources(page)
+    page.evaluate(f"([bytes, kind]) => ({FILE})(bytes, kind)", [base64.b64encode(photo.read_bytes()).decode(), kind])
+    wait_for_another(page, before)
+    sources(page)
+    assert sizes(page) == [[310, 203]] * 2 and page.faults == []
+
+
+def test_webcam(page):
+    before = sources(page)
+    page.click("#photo [aria-label='Remove Image']")
+    page.click("#photo [aria-label='Capture from camera']")
+    page.click("#photo >> text=Click to Access Webcam")
+    page.click("#photo [aria-label='capture photo']")
+    wait_for_another(page, before)
+    assert page.faults == []
+
+
+def test_keyboard_alone(page):
+    """Tab to an example, Enter; on to the decoders, of which arrow keys choose; Tab leaves them."""
+
+    def focus(wanted: str):
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.ariaLabel || document.activeElement.value") == wanted:
+                return
+        pytest.fail(f"Tab does not lead to {wanted}")
+
+    before = sources(page)
+    focus("Example photo: cat")
+    page.keyboard.press("Enter")
+    wait_for_another(page, before)
+    before = sources(page)
+    focus("compact")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#caption >> text=Transposed convolutions")
+    wait_for_another(page, before)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('#epoch') !== null")
+
+
+def test_wide_tables_keep_their_first_column_in_sight(browser, server):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(f"{server.url}/?tab=about")
+    page.wait_for_selector("#about .scroll")
+    page.evaluate("document.querySelector('#about .scroll').scrollLeft = 300")
+    table, name = (page.locator(f"#about .scroll {part} >> nth=0").bounding_box() for part in ("", "tbody th"))
+    assert abs(name["x"] - table["x"]) < 1 and name["width"] < 0.45 * table["width"]
+    page.close()
 
 
 def test_examples_have_names_for_screen_readers(page):
@@ -569,7 +693,10 @@ def test_page_asks_nobody_else(page):
 
 def test_server_is_clean_afterwards(server):
     assert "Traceback" not in server.log.read_text()
-    assert sorted(path.name for path in server.folder.iterdir()) == ["cache", "log"]  # no .gradio/ beside it
+    assert any((server.folder / "tmp").rglob("harbor.jpg"))
+    server.stop()
+    assert sorted(path.name for path in server.folder.iterdir()) == ["log", "tmp"]  # no .gradio/ beside it
+    assert not any((server.folder / "tmp").iterdir())  # no one's photo stays behind
 
 
 # No source, no demo
@@ -580,7 +707,7 @@ def test_empty_source_is_one_line_and_status_1(tmp_path):
     empty.mkdir()
     run = subprocess.run(
         [sys.executable, APP],
-        env=environment(empty, tmp_path / "cache"),
+        env=environment(empty, tmp_path / "tmp"),
         capture_output=True,
         text=True,
         timeout=START_SECONDS,
@@ -592,7 +719,7 @@ def test_empty_source_is_one_line_and_status_1(tmp_path):
 def test_damaged_source_is_one_line(source, tmp_path, monkeypatch):
     damaged = shutil.copytree(source, tmp_path / "damaged")
     (damaged / "compact" / "epoch-3" / "model.safetensors").write_bytes(b"weights")
-    for name, value in environment(damaged, tmp_path / "cache").items():
+    for name, value in environment(damaged, tmp_path / "tmp").items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as caught:  # Python prints its text, with status 1
         runpy.run_path(str(APP))

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = [
     "color", "decoders", "config", "trunk", "critic", "hub", "generator", "losses", "segmentation", "metrics",
     "figures", "chroma", "data", "checkpoints", "photo", "colorizer", "contact_sheet", "export", "model_card",
-    "publish", "shelf", "studio", "downloads", "photo_report", "page", "__init__", "__main__",
+    "publish", "shelf", "studio", "downloads", "photo_report", "page", "desk", "tabs", "api",
+    "__init__", "__main__",
 ]  # fmt: skip
 
 NOT_FOR_THE_DEMO = {"datasets", "accelerate", "matplotlib", "skimage", "pytest", "playwright"}
