@@ -182,6 +182,9 @@ def test_damaged_checkpoints_are_named_and_the_rest_is_measured(source, data, tm
     said = capsys.readouterr().err
     assert "epoch-3" in said and "depthwise" in said
     assert list_checkpoints(broken)[0].metrics["images"] == 2
+    assert list_checkpoints(broken)[0].metrics["left_gray"] == found["left_gray"]["colored"]
+    section = report.readme_section(broken, every=True)
+    assert "| left gray |" in section and "| compact | 0 |" in section and "| compact | 3 |" not in section
     for path in broken.rglob("model.safetensors"):
         path.write_bytes(b"")
     with pytest.raises(script.CheckpointError, match="none of the"):
@@ -328,10 +331,23 @@ def test_times_are_of_the_fastest_turn():
     assert 4 <= costs["a"]["ms"] < 25 and 30 <= costs["b"]["ms"] < 50
 
 
-def test_readme_shows_what_the_checkpoints_say():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name, every", [("README.md", False), ("checkpoints/README.md", True)])
+def test_readmes_show_what_the_checkpoints_say(name, every):
+    text = (ROOT / name).read_text(encoding="utf-8")
     start, end = (text.index(mark) for mark in report.README_MARKS)
-    assert text[start + len(report.README_MARKS[0]) : end].strip() == report.readme_section().strip()
+    assert text[start + len(report.README_MARKS[0]) : end].strip() == report.readme_section(every=every).strip()
+
+
+def test_a_readme_gets_its_table_and_keeps_the_rest(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n{}\nold\n{}\nafter\n".format(*report.README_MARKS), encoding="utf-8")
+    for _ in range(2):
+        report.update_readme(readme, "new")
+        assert readme.read_text(encoding="utf-8") == "before\n{}\nnew\n{}\nafter\n".format(*report.README_MARKS)
+    readme.write_text("no marks", encoding="utf-8")
+    with pytest.raises(ValueError, match="lacks the lines"):
+        report.update_readme(readme, "new")
+    assert readme.read_text(encoding="utf-8") == "no marks"
 
 
 def test_bad_input_is_one_line(source, tmp_path, capsys):

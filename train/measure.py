@@ -2,8 +2,7 @@
 
 A photo goes through every network alone, on one thread, so that no number depends on how the work was shared out:
 kernels chosen for other batches or thread counts differ in the last bit, and 8-bit rounding makes that visible.
-But a few photos follow each other through one network, and the colorings of a photo through the classifier, while its
-weights are in the processor's cache: networks that take turns need half as much time again.
+The photos of a shard follow each other through one network, which keeps one trunk's features at a time.
 """
 
 import hashlib

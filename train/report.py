@@ -1,7 +1,7 @@
 """The report on an evaluation: report.md and report.html, from metrics.json, per_image.parquet and figures/.
 
 python train/report.py report            # again, from what evaluate.py left in the folder "report"
-python train/report.py --readme          # README.md's table, from the metrics.json of the shipped checkpoints
+python train/report.py --readme          # the tables in README.md and checkpoints/README.md, from what was measured
 """
 
 import argparse
@@ -360,9 +360,12 @@ def pictures(document: Document, folder: Path) -> None:
             document.picture(path, f"{path.stem}. {caption}", folder)
 
 
-def readme_section(source: Path = ROOT / "checkpoints") -> str:
-    """What stands between README_MARKS: the newest epoch of each decoder, from the checkpoints' own metrics.json."""
-    results = [checkpoint.metrics for checkpoint in {c.decoder: c for c in list_checkpoints(source)}.values()]
+def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> str:
+    """What stands between README_MARKS, from the checkpoints' own metrics.json: each decoder's newest epoch, or all."""
+    checkpoints = list_checkpoints(source)
+    if not every:
+        checkpoints = {checkpoint.decoder: checkpoint for checkpoint in checkpoints}.values()
+    results = [checkpoint.metrics for checkpoint in checkpoints]
     results = [result for result in results if "colored" in result]
     if not results:
         raise CheckpointError(f"no checkpoint in {str(source)!r} was measured: run train/evaluate.py --write-metrics")
@@ -371,14 +374,18 @@ def readme_section(source: Path = ROOT / "checkpoints") -> str:
     if len(counts) > 1:
         raise CheckpointError(f"the checkpoints in {str(source)!r} were measured on different photos: {sorted(counts)}")
     truth = shown(first["colored"]["colorfulness_truth"], 1)
+    which = "Every epoch" if every else "Newest epochs"
+    if "left_gray" in first:  # the floor to beat
+        results.insert(0, {"decoder": None, "epoch": None, "colored": first["left_gray"]})
     return (
-        f"Newest epochs, over the {first['colored']['images']:,} colored ones of {first['images']:,} photos of "
+        f"{which}, over the {first['colored']['images']:,} colored ones of {first['images']:,} photos of "
         f"{first['data']} ({first['split']}) at {first['size']}×{first['size']}; the true photos' colorfulness is "
         f"{truth}.\n\n{results_table(results)}"
     )
 
 
-def update_readme(readme: Path = ROOT / "README.md") -> None:
+def update_readme(readme: Path, section: str) -> None:
+    """Put `section` between the README_MARKS of `readme`."""
     text = readme.read_text(encoding="utf-8")
     start, end = (text.find(mark) for mark in README_MARKS)
     if not 0 <= start < end:
@@ -386,7 +393,7 @@ def update_readme(readme: Path = ROOT / "README.md") -> None:
             f"{readme} lacks the lines {README_MARKS[0]} and {README_MARKS[1]}, between which the table goes"
         )
     beside = readme.with_name(f".{readme.name}.part")
-    beside.write_text(f"{text[: start + len(README_MARKS[0])]}\n{readme_section()}\n{text[end:]}", encoding="utf-8")
+    beside.write_text(f"{text[: start + len(README_MARKS[0])]}\n{section}\n{text[end:]}", encoding="utf-8")
     os.replace(beside, readme)
 
 
@@ -394,7 +401,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.print_usage = lambda file=None: None
     parser.add_argument("folder", nargs="?", type=Path, help="output folder of train/evaluate.py")
-    parser.add_argument("--readme", action="store_true", help="write the table in README.md from checkpoints/")
+    parser.add_argument("--readme", action="store_true", help="write the tables in README.md and checkpoints/README.md")
     args = parser.parse_args(argv)
     if args.readme == (args.folder is not None):
         parser.error("give either the output folder of train/evaluate.py or --readme")
@@ -404,6 +411,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     arguments = parse_args()
     try:
-        update_readme() if arguments.readme else write_report(arguments.folder)
+        if arguments.readme:
+            update_readme(ROOT / "README.md", readme_section())
+            update_readme(ROOT / "checkpoints" / "README.md", readme_section(every=True))
+        else:
+            write_report(arguments.folder)
     except (CheckpointError, OSError, ValueError, KeyError) as error:
         sys.exit(f"report.py: {error}")
