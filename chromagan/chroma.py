@@ -18,7 +18,7 @@ SHARPENINGS = 4  # steps of the mean-preserving inverse; each leaves at most hal
 # Share of the chroma that sRGB has at a lightness and hue up to which colors are left alone. At 0.9 photographs
 # themselves change by a mean CIEDE2000 of 0.01.
 KNEE = 0.9
-REACH = 1.3  # see fit_gamut_linear; over random lightnesses and hues, what it misses is off by less than 0.5 / 255
+REACH = 1.3  # see near_gamut_edge; over random lightnesses and hues, what it misses is off by less than 0.5 / 255
 BISECTIONS = 8  # of the largest scale of ab that fits: found within 1/256
 
 
@@ -207,12 +207,7 @@ def _interpolate(x: Tensor, dim: int, start: int, stop: int, pitch: float) -> Te
 
 
 def fit_gamut(lab: Tensor) -> Tensor:
-    """Lab (B, 3, H, W), L in [0, 100] -> sRGB (B, 3, H, W) in [0, 1]: see fit_gamut_linear."""
-    return color.linear_to_srgb(fit_gamut_linear(lab)).clamp_(0, 1)
-
-
-def fit_gamut_linear(lab: Tensor) -> Tensor:
-    """Lab (B, 3, H, W), L in [0, 100] -> linear RGB (B, 3, H, W) in [0, 1], giving up chroma, not lightness or hue.
+    """Lab (B, 3, H, W), L in [0, 100] -> sRGB (B, 3, H, W) in [0, 1], giving up chroma, not lightness or hue.
 
     A network may ask for colors that sRGB does not have at that lightness, most of all near black and
     white. Clipping each channel would change the lightness of the photograph, so ab is scaled toward
@@ -223,24 +218,28 @@ def fit_gamut_linear(lab: Tensor) -> Tensor:
 
     so that what was different stays different, where a hard clip would leave flat patches with an outline.
     """
-    linear = color.lab_to_linear(lab)
-    # Nearly all pixels are far inside. Going 1 / KNEE further out in Lab moves a linear channel away from the gray
-    # of its lightness, Y, by less than REACH times: what stays inside then needs no closer look. That is
-    # (1 - 1 / REACH) Y <= channel <= (1 - 1 / REACH) Y + 1 / REACH.
-    middle = (1 - 1 / REACH) * color.L_to_Y(lab[:, :1]) + 0.5 / REACH
-    near = (linear - middle).abs_().amax(dim=1) > 0.5 / REACH  # (B, H, W)
-    index = near.flatten().nonzero()[:, 0]
-    if len(index):
-        flat = linear.movedim(1, 0).flatten(1)  # (3, B * H * W)
-        pixels = lab.movedim(1, 0).flatten(1)[:, index, None]  # (3, n, 1): the pixels as an image
-        flat[:, index] = color.lab_to_linear(_soften(pixels))[..., 0]
-        linear = flat.unflatten(1, near.shape).movedim(0, 1)
-    return linear.clamp_(0, 1)
+    pixels = lab.movedim(1, 0).flatten(1)  # (3, B * H * W)
+    linear = color.lab_to_linear(pixels[..., None])[..., 0]
+    index = near_gamut_edge(pixels, linear)
+    linear[:, index] = soften(pixels[:, index])
+    shape = 3, len(lab), *lab.shape[2:]
+    return color.linear_to_srgb(linear.clamp_(0, 1)).clamp_(0, 1).view(shape).movedim(0, 1)
 
 
-def _soften(lab: Tensor) -> Tensor:
-    """The compression of `fit_gamut_linear` on pixels (3, n, 1); scales up to 1 / KNEE are bisected."""
-    todo = (~_in_gamut(_scale_ab(lab, 1 / KNEE))).flatten().nonzero()[:, 0]
+def near_gamut_edge(lab: Tensor, linear: Tensor) -> Tensor:
+    """Which pixels of Lab (3, n), and the same in linear RGB, `soften` might change: their indices, of at most n.
+
+    Nearly all pixels of a photo are far inside. Going 1 / KNEE further out in Lab moves a linear channel away from the
+    gray of its lightness, Y, by less than REACH times: what stays inside then needs no closer look. That is
+    (1 - 1 / REACH) Y <= channel <= (1 - 1 / REACH) Y + 1 / REACH.
+    """
+    middle = (1 - 1 / REACH) * color.L_to_Y(lab[:1]) + 0.5 / REACH
+    return ((linear - middle).abs_().amax(dim=0) > 0.5 / REACH).nonzero()[:, 0]
+
+
+def soften(lab: Tensor) -> Tensor:
+    """The compression of `fit_gamut` on pixels (3, n) -> linear RGB (3, n); scales up to 1 / KNEE are bisected."""
+    todo = (~_in_gamut(_scale_ab(lab, 1 / KNEE))).nonzero()[:, 0]
     pixels = lab[:, todo]
     fit = _in_gamut(pixels)
     inside, beyond = fit.to(lab.dtype), torch.where(fit, 1 / KNEE, 1.0).to(lab.dtype)
@@ -251,12 +250,12 @@ def _soften(lab: Tensor) -> Tensor:
     x = 1 / inside.clamp_min(1e-6)  # none is inside where L is that of black or white
     softened = lab.clone()
     softened[:, todo] = _scale_ab(pixels, inside * (KNEE - (1 - KNEE) * torch.expm1((KNEE - x) / (1 - KNEE))))
-    return softened
+    return color.lab_to_linear(softened[..., None])[..., 0]
 
 
 def _in_gamut(lab: Tensor) -> Tensor:
-    linear = color.lab_to_linear(lab)
-    return ((linear >= 0) & (linear <= 1)).all(dim=0, keepdim=True)
+    linear = color.lab_to_linear(lab[..., None])[..., 0]
+    return (linear - 0.5).abs_().amax(dim=0) <= 0.5
 
 
 def _scale_ab(lab: Tensor, scale: Tensor | float) -> Tensor:

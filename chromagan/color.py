@@ -149,8 +149,12 @@ def _f(t: Tensor) -> Tensor:
 
 
 def _f_inverse(f: Tensor) -> Tensor:
+    """The inverse of `_f`. Where no gradient is asked for, f is overwritten: in half of the time."""
     bent = f.clamp_min(DELTA)
-    return torch.addcmul((f - bent) * (3 * DELTA**2), bent * bent, bent)
+    if torch.is_grad_enabled() and f.requires_grad:
+        return torch.addcmul((f - bent) * (3 * DELTA**2), bent * bent, bent)
+    line = f.sub_(bent).mul_(3 * DELTA**2)
+    return line.addcmul_(bent * bent, bent)
 
 
 def _power(x: Tensor, exponent: float) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from chromagan import color
 from chromagan.checkpoints import find_checkpoint, load_checkpoint
-from chromagan.chroma import ChromaUpsampler, fit_gamut_linear
+from chromagan.chroma import ChromaUpsampler, near_gamut_edge, soften
 from chromagan.generator import ChromaGAN
 from chromagan.photo import BAND_PIXELS, ImageError, Photo, open_image, read_photo
 
@@ -93,11 +93,16 @@ class Colorizer:
 
         # On a CPU a batch takes no less per photo, and a second core in the work on a small photo mostly waits: each
         # core gets photos of its own. Elsewhere they go through the network together.
-        workers = min(torch.get_num_threads(), len(image)) if self.device.type == "cpu" else 1
+        threads = torch.get_num_threads()
+        workers = min(threads, len(image)) if self.device.type == "cpu" else 1
         if workers < 2:
             return colored(image)
-        with ThreadPoolExecutor(workers) as pool:
-            return [result for (result,) in pool.map(lambda each: colored([each]), image)]
+        # The number of threads is each thread's own, but for MKL, which has one for all: hence the second call.
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            try:
+                return [result for (result,) in pool.map(lambda each: colored([each]), image)]
+            finally:
+                torch.set_num_threads(threads)
 
     @torch.inference_mode()
     def predict(self, photos: Sequence[Photo]) -> list[Prediction]:
@@ -138,14 +143,23 @@ def render(photo: Photo, prediction: Prediction, *, saturation: float = 1.0, chr
     """The colored photo, 8 bits, in the photo's size; in bands of rows, so that memory stays bounded."""
     height, width = photo.L.shape[-2:]
     upsampler = ChromaUpsampler(saturation * prediction.ab, photo.L, prediction.L, chroma)
-    pixels = torch.empty(height, width, 3, dtype=torch.uint8)
+    pixels = torch.empty(height * width, 3, dtype=torch.uint8)
     rows = max(1, BAND_PIXELS // width)
+    edge: list[tuple[Tensor, Tensor]] = []  # pixels near the edge of the gamut, of several bands: index (n), Lab (3, n)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        lab = torch.cat([photo.L[..., top:bottom, :], upsampler.rows(top, bottom)], dim=1)
-        srgb = color.linear_to_srgb8(fit_gamut_linear(lab)[0])
+        lab = torch.cat([photo.L[0, :, top:bottom], upsampler.rows(top, bottom)[0]]).flatten(1)
+        linear = color.lab_to_linear(lab[..., None])[..., 0]
+        index = near_gamut_edge(lab, linear)
+        edge.append((index + top * width, lab[:, index]))
+        srgb = color.linear_to_srgb8(linear)
         for channel in range(3):  # six times faster than in one piece
-            pixels[top:bottom, :, channel] = srgb[channel]
+            pixels[top * width : bottom * width, channel] = srgb[channel]
+        if bottom == height or sum(len(index) for index, _ in edge) >= BAND_PIXELS:
+            index, lab = (torch.cat(parts, dim=-1) for parts in zip(*edge))
+            pixels[index] = color.linear_to_srgb8(soften(lab)).T
+            edge.clear()
+    pixels = pixels.view(height, width, 3)
     return photo.dress(Image.fromarray(pixels.numpy()))
 
 
