@@ -104,7 +104,7 @@ def test_the_critic_learns_to_tell_true_colors_from_the_generators(accelerator):
 
 
 def test_the_two_gradient_norms_are_those_at_ab_pred(accelerator):
-    options = config(color_weight=2.0)
+    options = config(color_weight=2.0, color_pivot=0.0)
     nets, optimizers = networks(options, accelerator)
     batch = made_batch()
     ab_pred, _ = nets.generator(batch.L, None, batch.rows, batch.columns)
