@@ -587,6 +587,7 @@ def test_webcam(page):
     page.click("#photo [aria-label='Remove Image']")
     page.click("#photo [aria-label='Capture from camera']")
     page.click("#photo >> text=Click to Access Webcam")
+    page.wait_for_function("document.querySelector('#photo video')?.videoWidth > 0")  # before, a click takes no picture
     page.click("#photo [aria-label='capture photo']")
     wait_for_another(page, before)
     assert page.faults == []
