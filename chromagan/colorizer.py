@@ -3,9 +3,11 @@
 import copy
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +25,7 @@ from chromagan.photo import BAND_PIXELS, ImageError, Photo, open_image, read_pho
 
 LONGEST_SIDE = 4  # times the trained size: the most that the network sees of a panorama
 BATCH = 16  # photos that go through the network together
+BATCH_PIXELS = 2**24  # that the photos of a batch may have together; a larger photo is one of its own
 
 Photograph = Image.Image | np.ndarray | str | os.PathLike
 
@@ -80,27 +83,25 @@ class Colorizer:
         if not isinstance(image, list | tuple):
             return self([image], saturation=saturation, chroma=chroma)[0]
 
-        def colored(chunk: Sequence[Photograph]) -> list[Image.Image | np.ndarray]:
-            photos = [read_photo(_as_image(each)) for each in chunk]
-            results = [
-                render(photo, prediction, saturation=saturation, chroma=chroma)
-                for photo, prediction in zip(photos, self.predict(photos), strict=True)
-            ]
-            return [
-                np.asarray(result) if isinstance(each, np.ndarray) else result
-                for each, result in zip(chunk, results, strict=True)
-            ]
+        results: list[Image.Image | np.ndarray] = []
+        with self._each_on_a_core(len(image)) as each:
+            for batch in _batches(image):
+                photos = list(each(read_photo, batch))
+                results += each(partial(render, saturation=saturation, chroma=chroma), photos, self.predict(photos))
+        return [np.asarray(r) if isinstance(i, np.ndarray) else r for r, i in zip(results, image, strict=True)]
 
-        # On a CPU a batch takes no less per photo, and a second core in the work on a small photo mostly waits: each
-        # core gets photos of its own. Elsewhere they go through the network together.
+    @contextmanager
+    def _each_on_a_core(self, count: int):
+        """A `map` for work on `count` photos. A second core in the work on one small photo mostly waits: where there
+        are several photos, each core takes some of its own."""
         threads = torch.get_num_threads()
-        workers = min(threads, len(image)) if self.device.type == "cpu" else 1
-        if workers < 2:
-            return colored(image)
+        if min(threads, count) < 2:
+            yield map
+            return
         # The number of threads is each thread's own, but for MKL, which has one for all: hence the second call.
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(min(threads, count), initializer=torch.set_num_threads, initargs=(1,)) as pool:
             try:
-                return [result for (result,) in pool.map(lambda each: colored([each]), image)]
+                yield pool.map
             finally:
                 torch.set_num_threads(threads)
 
@@ -202,6 +203,19 @@ def _as_image(image: Photograph) -> Image.Image:
             return Image.fromarray(image)
         raise ImageError(f"an array must be uint8 (H, W), (H, W, 3) or (H, W, 4), got {image.dtype} {image.shape}")
     raise ImageError(f"expected a PIL image, a path or an array, got {type(image).__name__}")
+
+
+def _batches(images: Sequence[Photograph]) -> Iterator[list[Image.Image]]:
+    """The images, opened and not yet read, in batches of at most BATCH; large ones fewer, for their memory."""
+    batch, pixels = [], 0
+    for image in map(_as_image, images):
+        pixels += image.width * image.height
+        if batch and (len(batch) == BATCH or pixels > BATCH_PIXELS):
+            yield batch
+            batch, pixels = [], image.width * image.height
+        batch.append(image)
+    if batch:
+        yield batch
 
 
 def _resize(L: Tensor, size: tuple[int, int]) -> Tensor:

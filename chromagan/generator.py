@@ -98,10 +98,14 @@ class ChromaGAN(
 
     def color(self, merged: Tensor, flat: Tensor) -> Tensor:
         """Merged trunk map (B, C, h, w), or a window of it, and the flattened global map -> (B, 2, 8h, 8w)."""
+        return self.decoder(self.fuse(merged, flat))
+
+    def fuse(self, merged: Tensor, flat: Tensor) -> Tensor:
+        """The same -> (B, 128, h, w), what every decoder reads."""
         mid = self.mid(merged)  # (B, M, h, w)
         context = self.global_dense(flat)  # (B, G)
         context = context[:, :, None, None].expand(-1, -1, *mid.shape[-2:])
-        return self.decoder(self.fusion(torch.cat([mid, context], dim=1)))
+        return self.fusion(torch.cat([mid, context], dim=1))
 
     def load_imagenet(self) -> None:
         """Give the trunk its ImageNet weights; PretrainedWeightsError if they cannot be had."""

@@ -1,5 +1,4 @@
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from PIL import Image, ImageCms
 from skimage import color as reference
 
 from chromagan import Colorizer
+from chromagan import colorizer as colorizer_module
 from chromagan.colorizer import fold_batch_norm, pick_device
 from chromagan.config import ModelConfig
 from chromagan.decoders import DECODERS
@@ -228,17 +228,23 @@ def test_a_list_is_shared_out_between_cores_in_its_order(colorizer):
         assert np.abs(np.asarray(one) - other).max() <= 1
 
 
-def test_photos_seen_at_one_size_go_through_the_network_together():
+@pytest.mark.parametrize("pixels, expected", [(2**24, [1, 4, 15]), (3 * 64 * 64, [1, 1, 3, 3, 3, 3, 3, 3])])
+def test_photos_seen_at_one_size_go_through_the_network_together(pixels, expected, monkeypatch):
+    """16 at a time, fewer where they are large; the one of another shape alone."""
+    batches = []
+
     class Counting(torch.nn.Module):
         config = ModelConfig()
-        batches: ClassVar[list] = []
 
         def forward(self, L):
-            self.batches.append(tuple(L.shape))
+            batches.append(len(L))
             return torch.zeros(len(L), 2, *L.shape[-2:])
 
-    Colorizer(Counting(), "cpu")([made_photo(seed, 64, 64 + 64 * (seed == 3)) for seed in range(20)])
-    assert sorted(shape[0] for shape in Counting.batches) == [1, 3, 16]
+    monkeypatch.setattr(colorizer_module, "BATCH_PIXELS", pixels)
+    photos = [made_photo(seed, 64, 64 + 64 * (seed == 3)) for seed in range(20)]
+    results = Colorizer(Counting(), "cpu")(photos)
+    assert [result.size for result in results] == [photo.size for photo in photos]
+    assert sorted(batches) == expected
 
 
 def test_saturation(colorizer):

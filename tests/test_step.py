@@ -274,7 +274,7 @@ def test_learning_rates_fall_with_the_root_of_the_steps():
     _, optimizers = networks(options, accelerator)
     for step, factor in ((0, 1), (99, 1), (399, 1 / 2), (9_999, 1 / 10)):
         set_learning_rates(optimizers, options, step)
-        assert optimizers.generator.param_groups[0]["lr"] == pytest.approx(factor)
-        assert optimizers.critic.param_groups[0]["lr"] == pytest.approx(factor / 2)
+        assert optimizers.generator.param_groups[-1]["lr"] == pytest.approx(factor)
+        assert optimizers.critic.param_groups[-1]["lr"] == pytest.approx(factor / 2)
     set_learning_rates(optimizers, config(lr=1.0, lr_hold=0), 10_000)
-    assert optimizers.generator.param_groups[0]["lr"] == 1
+    assert optimizers.generator.param_groups[-1]["lr"] == 1

@@ -7,7 +7,7 @@ Nothing is decoded or converted in the loop: photos are decoded and turned into 
 import copy
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -63,6 +63,13 @@ class Batches:
         self.config, self.device = config, device
         self.steps_per_epoch = len(lab) // config.batch_size  # a last, smaller batch is left out
         self._drawn = lru_cache(maxsize=2)(self._draw)  # for each process: the memory of two epochs, not of all
+
+    def of_windows(self, crop: int) -> "Batches":
+        """The same photos in the same order, in windows of `crop` pixels."""
+        other = copy.copy(self)
+        other.config = replace(self.config, crop=crop)
+        other._drawn = lru_cache(maxsize=2)(other._draw)
+        return other
 
     def __call__(self, step: int, part: slice) -> Batch:
         """The `part` of the batch of `step` that is one process's."""

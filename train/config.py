@@ -20,6 +20,7 @@ CHOICES = {
 }
 NOT_NEGATIVE = (
     "epochs",
+    "pretrain_epochs",
     "limit_train",
     "limit_validation",
     "samples",
@@ -30,7 +31,7 @@ NOT_NEGATIVE = (
     "color_pivot",
 )
 POSITIVE = (
-    "batch_size", "lr", "critic_lr", "color_weight", "penalty_weight", "critic_width",
+    "batch_size", "lr", "critic_lr", "pretrained_lr", "color_weight", "penalty_weight", "critic_width",
     "log_every", "state_every",
 )  # fmt: skip
 # May differ between a run and its resumption: they say how far, where, what is watched; not what is computed.
@@ -70,12 +71,19 @@ class TrainConfig:
     limit_validation: int = option(256, "images of the quick validation at every saved epoch; 0 is none")
     batch_size: int = option(16, "images per step, over all processes together")
     crop: int = option(64, "side in pixels of the random window that decoder and critic train on")
+    pretrain_epochs: int = option(
+        6, "epochs in which what all decoders share learns colors by itself, before the run, at an eighth of the size; "
+        "computed once and kept; 0: it starts at random, as in the paper"
+    )  # fmt: skip
     train_trunk: bool = option(
         False, "also train the pretrained trunk; without, its features are computed once and kept"
     )
 
     lr: float = option(1e-3, "Adam's learning rate for the generator")
     critic_lr: float = option(5e-4, "Adam's learning rate for the critic")
+    pretrained_lr: float = option(
+        0.2, "learning rate of what --pretrain-epochs trained, as a share of the decoder's; 1 without"
+    )
     lr_hold: int = option(
         500, "steps behind which both learning rates fall with the square root of the steps; 0: they stay as they are"
     )
@@ -183,6 +191,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         batch_size=10,
         crop=224,
         adversarial_weight=0.1,
+        pretrain_epochs=0,
         train_trunk=True,
         lr=2e-5,
         critic_lr=2e-5,

@@ -39,11 +39,18 @@ class GeneratorForward(nn.Module):
         if stages is None:
             merged, flat = self.generator.features(L)
         else:
-            merged = Trunk.merge(stages)
-            flat = self.generator.flatten(self.generator.global_map(merged))
-            if rows.shape[1] < merged.shape[-2] or columns.shape[1] < merged.shape[-1]:
-                merged = cut(merged.movedim(1, -1), torch.arange(len(merged), device=rows.device), rows, columns)
+            merged, flat = window_features(self.generator, stages, rows, columns)
         return self.generator.color(merged, flat), self.generator.class_head(flat)
+
+
+def window_features(generator: ChromaGAN, stages: list[Tensor], rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """What `generator.color` reads of the windows at cells `rows` (B, h) and `columns` (B, w) of a frozen trunk's
+    stages: their merged map (B, C, h, w), and the flattened global map (B, F) of the whole images."""
+    merged = Trunk.merge(stages)
+    flat = generator.flatten(generator.global_map(merged))
+    if rows.shape[1] < merged.shape[-2] or columns.shape[1] < merged.shape[-1]:
+        merged = cut(merged.movedim(1, -1), torch.arange(len(merged), device=rows.device), rows, columns)
+    return merged, flat
 
 
 class CriticLoss(nn.Module):
@@ -125,7 +132,8 @@ def prepare(
     for net in (nets.generator, nets.critic):
         net.to(accelerator.device, memory_format=memory_format)
     optimizers = SimpleNamespace(
-        generator=_adam(generator, config.lr, config), critic=_adam(critic, config.critic_lr, config)
+        generator=adam(_by_rate(generator, config), config.lr, config),
+        critic=adam([{"params": critic.parameters()}], config.critic_lr, config),
     )
     if config.compile == "on" or (config.compile == "auto" and accelerator.device.type == "cuda"):
         nets.generator.compile()  # not the critic, which may be differentiated twice: that cannot be compiled
@@ -135,9 +143,16 @@ def prepare(
     return nets, optimizers
 
 
-def _adam(module: nn.Module, lr: float, config: TrainConfig) -> torch.optim.Adam:
-    trained = [p for p in module.parameters() if p.requires_grad]
-    return torch.optim.Adam(trained, lr, betas=(config.beta1, 0.999), fused=config.fused_adam or None)
+def adam(groups: list[dict], lr: float, config: TrainConfig) -> torch.optim.Adam:
+    return torch.optim.Adam(groups, lr, betas=(config.beta1, 0.999), fused=config.fused_adam or None)
+
+
+def _by_rate(generator: ChromaGAN, config: TrainConfig) -> list[dict]:
+    """What trains, in groups for Adam: "share" of the learning rate is the group's own."""
+    decoder = list(generator.decoder.parameters())
+    shared = [p for name, p in generator.named_parameters() if p.requires_grad and not name.startswith("decoder.")]
+    share = config.pretrained_lr if config.pretrain_epochs else 1.0
+    return [{"params": shared, "share": share}, {"params": decoder, "share": 1.0}]
 
 
 def set_learning_rates(optimizers: SimpleNamespace, config: TrainConfig, step: int) -> None:
@@ -145,7 +160,7 @@ def set_learning_rates(optimizers: SimpleNamespace, config: TrainConfig, step: i
     factor = min(1.0, math.sqrt(config.lr_hold / (step + 1))) if config.lr_hold else 1.0
     for optimizer, lr in ((optimizers.generator, config.lr), (optimizers.critic, config.critic_lr)):
         for group in optimizer.param_groups:
-            group["lr"] = factor * lr
+            group["lr"] = factor * lr * group.get("share", 1.0)
 
 
 def autocast(device: torch.device, precision: str):

@@ -35,6 +35,7 @@ from train.evaluate import evaluate, share_cores
 from train.intervals import summarize
 from train.measure import to_srgb8
 from train.pictures import grid
+from train.pretrain import pretrained
 from train.state import load_state, save_state
 from train.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
 from train.watch import Log, Meter, StopSignal, TrainingError
@@ -76,6 +77,10 @@ def main(config: TrainConfig) -> None:
     part = slice(rank * share, (rank + 1) * share)
     trunk = None if config.keep_features or config.train_trunk else frozen_trunk(generator.trunk, device)
     batches = Batches(normalized_lab(photos.images, device), targets, stages, config, device, teacher, trunk)
+    if config.pretrain_epochs:
+        with accelerator.local_main_process_first():
+            shared = pretrained(generator, photos.images, batches, config, device)
+        generator.load_state_dict(generator.state_dict() | shared)
     data_digest = fingerprint(photos.images)
     validation = None
     if main_process and max(config.limit_validation, config.samples):
