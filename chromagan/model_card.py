@@ -23,8 +23,19 @@ IMAGENETTE = (
 )
 
 
-def model_card(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> ModelCard:
-    """The card of one epoch, with what was measured of all of `epochs`; every number with its data, N and interval."""
+def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint]) -> ModelCard:
+    """The card of one epoch, with what was measured of all of `epochs`; every number with its data, N and interval.
+
+    repo: the model repository that it is for, owner/name-<decoder>; None: the folder that the checkpoint lies in.
+    """
+    if repo is None:
+        source = Path(checkpoint.path).parents[1].name
+        network = f'"{source}/{checkpoint.decoder}/epoch-{checkpoint.epoch}"'
+        name, where = f"chromagan-{checkpoint.decoder}", "Every epoch that was saved lies beside this card."
+    else:
+        source, network = repo.removesuffix(f"-{checkpoint.decoder}"), f'"{repo}", revision="epoch-{checkpoint.epoch}"'
+        name = repo.split("/")[1]
+        where = "Every epoch that was\nsaved is a tag of this repository; `main` is the newest."
     spec, metrics = DECODERS[checkpoint.decoder], checkpoint.metrics
     trained_on, measured_on = _training_data(checkpoint), plain_name(metrics.get("data", "data not recorded"))
     results = [
@@ -47,12 +58,12 @@ def model_card(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> M
         pipeline_tag="image-to-image",
         tags=["colorization", "chromagan", "safetensors"],
         datasets=datasets or None,
-        model_name=repo.split("/")[1] if results else None,
+        model_name=name if results else None,
         eval_results=results or None,
     )
     text = CARD.format(
-        yaml=data.to_yaml(), label=spec.label, summary=spec.summary, decoder=checkpoint.decoder, repo=repo,
-        prefix=repo.removesuffix(f"-{checkpoint.decoder}"), epoch=checkpoint.epoch, parameters=f"{spec.num_params:,}",
+        yaml=data.to_yaml(), label=spec.label, summary=spec.summary, decoder=checkpoint.decoder, where=where,
+        source=source, network=network, epoch=checkpoint.epoch, parameters=f"{spec.num_params:,}",
         measured=_table(epochs), training=_training(trained_on),
     )  # fmt: skip
     return ModelCard(text, ignore_metadata_errors=False)
@@ -127,8 +138,7 @@ CARD = """---
 # ChromaGAN, {label} decoder, epoch {epoch}
 
 Colors gray photos. This is the generator of ChromaGAN (Vitoria, Raad and Ballester, WACV 2020) with the `{decoder}`
-decoder ({summary}; {parameters} parameters), one of five that a study trains alike and compares. Every epoch that was
-saved is a tag of this repository; `main` is the newest.
+decoder ({summary}; {parameters} parameters), one of five that a study trains alike and compares. {where}
 
 ## Use
 
@@ -136,12 +146,12 @@ saved is a tag of this repository; `main` is the newest.
 from PIL import Image
 from chromagan import Colorizer
 
-colorizer = Colorizer.from_pretrained("{prefix}", decoder="{decoder}", epoch={epoch})
+colorizer = Colorizer.from_pretrained("{source}", decoder="{decoder}", epoch={epoch})
 colorizer(Image.open("photo.jpg")).save("colored.jpg")
 ```
 
 The photo keeps its size, and its lightness at full resolution. The network alone, lightness in [-1, 1] to ab in
-[-1, 1], is `ChromaGAN.from_pretrained("{repo}", revision="epoch-{epoch}")`. Weights are float16 safetensors.
+[-1, 1], is `ChromaGAN.from_pretrained({network})`. Weights are float16 safetensors.
 
 ## Measured
 

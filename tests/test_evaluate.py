@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from pyarrow import parquet
 
 from chromagan import color
 from chromagan.checkpoints import list_checkpoints
+from chromagan.decoders import DECODERS
+from chromagan.generator import ChromaGAN
 from train import evaluate as script
 from train import measure, report
 from train.cost import LiveMemory, network_costs
@@ -336,6 +339,22 @@ def test_readmes_show_what_the_checkpoints_say(name, every):
     text = (ROOT / name).read_text(encoding="utf-8")
     start, end = (text.index(mark) for mark in report.README_MARKS)
     assert text[start + len(report.README_MARKS[0]) : end].strip() == report.readme_section(every=every).strip()
+
+
+def test_cards_show_what_the_checkpoints_say_and_load_as_they_say(tmp_path, monkeypatch):
+    shipped = shutil.copytree(
+        ROOT / "checkpoints", tmp_path / "checkpoints", ignore=shutil.ignore_patterns("README.md")
+    )
+    report.write_cards(shipped)
+    monkeypatch.chdir(tmp_path)
+    for decoder in DECODERS:
+        card = (shipped / decoder / "README.md").read_text(encoding="utf-8")
+        assert card == (ROOT / "checkpoints" / decoder / "README.md").read_text(encoding="utf-8")
+        newest = [each for each in list_checkpoints("checkpoints") if each.decoder == decoder][-1]
+        (folder,) = re.findall(r'ChromaGAN.from_pretrained\("([^"]*)"\)', card)
+        assert Path(folder) == Path("checkpoints", decoder, f"epoch-{newest.epoch}")
+        assert ChromaGAN.from_pretrained(folder).config.decoder == decoder
+        assert f'Colorizer.from_pretrained("checkpoints", decoder="{decoder}", epoch={newest.epoch})' in card
 
 
 def test_a_readme_gets_its_table_and_keeps_the_rest(tmp_path):

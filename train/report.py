@@ -1,7 +1,7 @@
 """The report on an evaluation: report.md and report.html, from metrics.json, per_image.parquet and figures/.
 
 python train/report.py report            # again, from what evaluate.py left in the folder "report"
-python train/report.py --readme          # the tables in README.md and checkpoints/README.md, from what was measured
+python train/report.py --readme          # from checkpoints/*/epoch-*/metrics.json: tables in READMEs, model cards
 """
 
 import argparse
@@ -18,8 +18,9 @@ from pyarrow import parquet
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.checkpoints import METRICS_FILE, CheckpointError, list_checkpoints, read_json
+from chromagan.checkpoints import METRICS_FILE, Checkpoint, CheckpointError, list_checkpoints, read_json
 from chromagan.decoders import DECODERS
+from chromagan.model_card import model_card
 from train import plots
 from train.claims import PAPER_WORDS, ROWS, Comparison, judge, newest, rank_agreement, side
 
@@ -392,16 +393,30 @@ def update_readme(readme: Path, section: str) -> None:
         raise ValueError(
             f"{readme} lacks the lines {README_MARKS[0]} and {README_MARKS[1]}, between which the table goes"
         )
-    beside = readme.with_name(f".{readme.name}.part")
-    beside.write_text(f"{text[: start + len(README_MARKS[0])]}\n{section}\n{text[end:]}", encoding="utf-8")
-    os.replace(beside, readme)
+    write_text(readme, f"{text[: start + len(README_MARKS[0])]}\n{section}\n{text[end:]}")
+
+
+def write_cards(source: Path = ROOT / "checkpoints") -> None:
+    """The model card of each decoder of `source`, that of its newest epoch, as <decoder>/README.md."""
+    epochs: dict[str, list[Checkpoint]] = {}
+    for checkpoint in list_checkpoints(source):
+        epochs.setdefault(checkpoint.decoder, []).append(checkpoint)
+    for decoder, of_decoder in epochs.items():
+        write_text(source / decoder / "README.md", str(model_card(of_decoder[-1], None, of_decoder)))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.print_usage = lambda file=None: None
     parser.add_argument("folder", nargs="?", type=Path, help="output folder of train/evaluate.py")
-    parser.add_argument("--readme", action="store_true", help="write the tables in README.md and checkpoints/README.md")
+    parser.add_argument("--readme", action="store_true", help="write the tables and cards of checkpoints/")
     args = parser.parse_args(argv)
     if args.readme == (args.folder is not None):
         parser.error("give either the output folder of train/evaluate.py or --readme")
@@ -414,6 +429,7 @@ if __name__ == "__main__":
         if arguments.readme:
             update_readme(ROOT / "README.md", readme_section())
             update_readme(ROOT / "checkpoints" / "README.md", readme_section(every=True))
+            write_cards()
         else:
             write_report(arguments.folder)
     except (CheckpointError, OSError, ValueError, KeyError) as error:
