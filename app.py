@@ -34,6 +34,7 @@ from gradio.utils import get_upload_folder
 
 from chromagan import DECODERS, CheckpointError, page
 from chromagan.api import Api
+from chromagan.colorizer import warm_up
 from chromagan.desk import CHROMA, GRAY, MAX_AGE, TRUTH, Desk, Options, Refusal
 from chromagan.studio import label_of
 from chromagan.tabs import Tabs
@@ -439,6 +440,7 @@ if __name__ == "__main__":
     desk.shelf.pin()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is registered with atexit is done
     threading.Thread(target=desk.keep_house, daemon=True).start()
+    threading.Thread(target=warm_up, daemon=True).start()  # before somebody's first photo waits for it
     demo.launch(
         theme=THEME, css=page.CSS, head=f"<script>{page.SCRIPT}</script>", max_file_size=MAX_FILE_SIZE, ssr_mode=False,
         run_history=False, footer_links=["api", "settings"], allowed_paths=[str(EXAMPLES[0].parent)],

@@ -1,15 +1,19 @@
 """Chrominance at full resolution: bringing a small ab map up to the photo along its edges, and into the sRGB gamut."""
 
+from math import expm1
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from chromagan import color
+from chromagan.compiled import compiled
 
 MODES = ("edge-aware", "bilinear")
 
 # Chosen by CIEDE2000 near and away from chroma edges on 64 Imagenette training photos, ab reduced 4 and 8 times.
-NOISE = 9.0  # variance, in squared Lab units, below which L and ab are not told apart from noise
+NOISE = np.float32(9)  # variance, in squared Lab units, below which L and ab are not told apart from noise
 LATTICE = -0.3, -0.45  # of r in _restore: none, and a lattice for certain
 SMOOTH = 0.6, 0.45  # of r: interpolated for certain, and averaged
 FAINT = 0.05  # squared Lab units: differences below it mean nothing
@@ -20,6 +24,10 @@ SHARPENINGS = 4  # steps of the mean-preserving inverse; each leaves at most hal
 KNEE = 0.9
 REACH = 1.3  # see near_gamut_edge; over random lightnesses and hues, what it misses is off by less than 0.5 / 255
 BISECTIONS = 8  # of the largest scale of ab that fits: found within 1/256
+
+# For the compiled loops: float64 would take twice the time.
+DELTA, SLOPE_BELOW = np.float32(color.DELTA), np.float32(3 * color.DELTA**2)
+XYZ_TO_RGB = np.float32(color.WHITE_XYZ_TO_RGB)
 
 
 class ChromaUpsampler:
@@ -49,7 +57,7 @@ class ChromaUpsampler:
     def __init__(self, ab: Tensor, L: Tensor, L_low: Tensor | None = None, mode: str = "edge-aware"):
         """Take the maps of a batch and do the work at low resolution.
 
-        ab: (B, 2, h, w), the network's chrominance, CIELAB units.
+        ab: (B, 2, h, w), the network's chrominance, CIELAB units. All on the CPU, in float32.
         L: (B, 1, H, W), the photo's lightness, [0, 100]; kept, not copied.
         L_low: (B, 1, h, w), `L` at the network's size; None averages `L`.
         Raises ValueError for an unknown mode and for shapes that do not belong together.
@@ -75,38 +83,33 @@ class ChromaUpsampler:
             maps = F.interpolate(maps, size=low, mode="bilinear", antialias=True)
         scale = self.height / low[0], self.width / low[1]  # photo pixels per pixel of the maps, at least 1
         self.steps = tuple(2 if edge_aware and factor >= 2 else 1 for factor in scale)  # photo pixels per guide pixel
-        step_y, step_x = self.steps
-        slope = _slope(maps[:, :1], maps[:, 1:]) if max(self.steps) > 1 else None
-        if edge_aware:
-            for dim, factor, step in zip((-2, -1), scale, self.steps):
-                maps = _restore(maps, dim, min(2 * (factor / step - 1), 1.0))
-        # Columns are interpolated here, once, rows in `rows`: (B, 2, h, w of the guide), or (B, 5, ...): ab, L, slope.
-        maps = maps[:, 1:] if slope is None else torch.cat([maps[:, 1:], maps[:, :1], slope], dim=1)
-        self.maps = _interpolate(maps, -1, 0, -(-self.width // step_x), step_x / scale[1])
-        self.pitch = step_y / scale[0]
+        self.pitch = self.steps[0] / scale[0]
+        strengths = [min(2 * (factor / step - 1), 1.0) for factor, step in zip(scale, self.steps)] if edge_aware else []
+        # Columns are interpolated here, once, rows in `rows`: (2, h, w of the guide), or (5, ...): ab, L, slope.
+        self.maps = []
+        for L_and_ab in maps.contiguous().numpy():
+            slope = [_slope(L_and_ab)] if max(self.steps) > 1 else []
+            for rows, strength in zip((True, False), strengths):
+                # Along columns by way of the transpose: the processor takes many pixels of a row at a time.
+                turned = L_and_ab if rows else np.ascontiguousarray(L_and_ab.transpose(0, 2, 1))
+                turned = _restore(turned, strength)
+                L_and_ab = turned if rows else np.ascontiguousarray(turned.transpose(0, 2, 1))
+            parts = [L_and_ab[1:], L_and_ab[:1], *slope] if slope else [L_and_ab[1:]]
+            whole = np.empty((sum(map(len, parts)), low[0], -(-self.width // self.steps[1])), np.float32)
+            _interpolate_columns(np.concatenate(parts), self.steps[1] / scale[1], whole)
+            self.maps.append(whole)
 
     def rows(self, start: int, stop: int) -> Tensor:
         """Rows [start, stop) of the result: (B, 2, stop - start, W), CIELAB units."""
         if not 0 <= start < stop <= self.height:
             raise ValueError(f"rows must be within 0..{self.height}, got {start}..{stop}")
-        step_y, step_x = self.steps
-        # Guide rows, with those beyond the band that the sharpening and the last interpolation look at: one each.
-        margin = 2 if step_y > 1 else 0
-        top = max(start // step_y - margin, 0)
-        bottom = min(-(-stop // step_y) + margin, -(-self.height // step_y))
-        maps = _interpolate(self.maps, -2, top, bottom, self.pitch)
-        ab = maps[:, :2]
-        if maps.shape[1] == 5:
-            guide = self.L[..., top * step_y : bottom * step_y, :]
-            for dim, step in ((-2, step_y), (-1, step_x)):
-                if step > 1:
-                    guide = _halve(guide, dim)
-            ab = torch.addcmul(ab, maps[:, 3:], guide - maps[:, 2:3])
-            for dim, step in ((-2, step_y), (-1, step_x)):
-                if step > 1:
-                    ab = _sharpen(ab, dim, 1.0, steps=1)  # more gains nothing
-            ab = F.interpolate(ab, size=(ab.shape[-2] * step_y, ab.shape[-1] * step_x), mode="bilinear")
-        return ab[..., start - top * step_y : stop - top * step_y, : self.width]
+        ab = torch.empty(len(self.maps), 2, stop - start, self.width)
+        for maps, L, out in zip(self.maps, self.L.numpy(), ab.numpy()):
+            if len(maps) == 2:
+                _interpolate_rows(maps, start, self.pitch, out)
+            else:
+                _guided_rows(maps, L[0], start, self.pitch, *self.steps, out)
+        return ab
 
 
 def upsample(ab: Tensor, L: Tensor, L_low: Tensor | None = None, mode: str = "edge-aware") -> Tensor:
@@ -114,96 +117,241 @@ def upsample(ab: Tensor, L: Tensor, L_low: Tensor | None = None, mode: str = "ed
     return ChromaUpsampler(ab, L, L_low, mode).rows(0, L.shape[-2])
 
 
-def _slope(L: Tensor, ab: Tensor) -> Tensor:
-    """Change of ab with L around each pixel, as far as they correlate: (B, 1, h, w), (B, 2, h, w) -> (B, 2, h, w)."""
-    both = torch.cat([L, ab], dim=1)
-    both = both - both.mean(dim=(-2, -1), keepdim=True)  # variances from smaller numbers, for float32
-    L, ab = both[:, :1], both[:, 1:]
-    mean_L, mean_ab, mean_LL, mean_abab, mean_Lab = _window_mean(
-        torch.cat([both, L * L, ab * ab, L * ab], dim=1)
-    ).split((1, 2, 1, 2, 2), dim=1)
-    var_L = (mean_LL - mean_L * mean_L).clamp_min(0) + NOISE
-    var_ab = (mean_abab - mean_ab * mean_ab).clamp_min(0) + NOISE
-    cov = mean_Lab - mean_L * mean_ab
-    return _window_mean(cov / var_L * (cov * cov / (var_L * var_ab)) ** 2)
+@compiled
+def _interpolate_columns(maps, pitch, out):
+    """Columns of maps (C, h, w), `pitch` of them apart, cell centers aligned: out (C, h, n)."""
+    last = maps.shape[2] - 1
+    below, weight = np.empty(out.shape[2], np.int32), np.empty(out.shape[2], np.float32)
+    for x in range(out.shape[2]):
+        at = min(max((x + 0.5) * pitch - 0.5, 0.0), float(last))
+        below[x] = int(at)
+        weight[x] = at - below[x]
+    for c in range(out.shape[0]):
+        for y in range(out.shape[1]):
+            for x in range(out.shape[2]):
+                left, right = maps[c, y, below[x]], maps[c, y, min(below[x] + 1, last)]
+                out[c, y, x] = left + weight[x] * (right - left)
 
 
-def _window_mean(x: Tensor) -> Tensor:
-    """Means of 3 x 3 windows, edges repeated."""
-    for dim in (-2, -1):
-        x = (x + _neighbors(x, dim)) / 3
-    return x
+@compiled
+def _interpolate_rows(maps, first, pitch, out):
+    """Rows first, first + 1, ... of maps (C, h, W), `pitch` of its rows apart, cell centers aligned: out (C, n, W)."""
+    last = maps.shape[1] - 1
+    for y in range(out.shape[1]):
+        at = min(max((first + y + 0.5) * pitch - 0.5, 0.0), float(last))
+        below = int(at)
+        above = min(below + 1, last)
+        weight = np.float32(at - below)
+        for c in range(maps.shape[0]):
+            for x in range(maps.shape[2]):
+                out[c, y, x] = maps[c, below, x] + weight * (maps[c, above, x] - maps[c, below, x])
 
 
-def _restore(maps: Tensor, dim: int, strength: float) -> Tensor:
-    """L and ab (B, 3, h, w) sharpened along `dim` as far as ab is what a photograph's chroma is after averaging.
+@compiled
+def _guided_rows(maps, L, first, pitch, step_y, step_x, out):
+    """Rows first, first + 1, ... of ab, guided by L: out (2, n, W).
 
-    What tells is how neighboring differences d of ab along `dim` go together over the whole map,
+    maps: (5, h, w), of ab, L and slope, columns at the guide's size. L: (H, W). pitch: rows of maps per guide row.
+    step_y, step_x: pixels of L to one of the guide, 1 or 2.
+    """
+    height, width = L.shape
+    guides, columns = (height + step_y - 1) // step_y, maps.shape[2]
+    # Guide rows, with those beyond the band that the sharpening and the last interpolation look at: one each.
+    margin = 2 if step_y > 1 else 0
+    top = max(first // step_y - margin, 0)
+    bottom = min((first + out.shape[1] - 1) // step_y + 1 + margin, guides)
+
+    low = np.empty((5, 1, columns), np.float32)
+    guide = np.empty(columns, np.float32)
+    ab = np.empty((2, bottom - top, columns), np.float32)
+    row = np.empty(columns, np.float32)
+    for y in range(bottom - top):
+        _interpolate_rows(maps, top + y, pitch, low)
+        one = (top + y) * step_y
+        other = min(one + step_y - 1, height - 1)
+        if step_x == 1:
+            for x in range(columns):
+                guide[x] = np.float32(0.5) * (L[one, x] + L[other, x])
+        else:
+            for x in range(width // 2):
+                upper, lower = L[one, 2 * x] + L[one, 2 * x + 1], L[other, 2 * x] + L[other, 2 * x + 1]
+                guide[x] = np.float32(0.25) * (upper + lower)
+            if width % 2:
+                guide[columns - 1] = np.float32(0.5) * (L[one, width - 1] + L[other, width - 1])
+        for c in range(2):
+            for x in range(columns):
+                row[x] = low[c, 0, x] + low[3 + c, 0, x] * (guide[x] - low[2, 0, x])
+            _sharpen_row(row, step_x, ab[c, y])
+
+    sharp = np.empty((2, columns), np.float32)
+    for y in range(out.shape[1]):
+        middle = (first + y) // step_y
+        beside = min(max(middle - 1 if (first + y) % step_y == 0 else middle + 1, 0), guides - 1)
+        for c in range(2):
+            if step_y == 1:
+                row[:] = ab[c, y]
+            else:
+                for place, at in enumerate((middle, beside)):
+                    before, here, after = max(at - 1, 0) - top, at - top, min(at + 1, guides - 1) - top
+                    for x in range(columns):
+                        around = ab[c, before, x] + ab[c, after, x]
+                        sharp[place, x] = np.float32(1.25) * ab[c, here, x] - np.float32(0.125) * around
+                for x in range(columns):
+                    row[x] = np.float32(0.75) * sharp[0, x] + np.float32(0.25) * sharp[1, x]
+            if step_x == 1:
+                out[c, y] = row
+            else:
+                _double_row(row, out[c, y])
+
+
+@compiled
+def _sharpen_row(row, step, out):
+    """One step of `_sharpen` along a row that is of half of the photo's width (more gains nothing); else a copy."""
+    last = len(row) - 1
+    if step == 1 or last == 0:
+        out[:] = row
+        return
+    for x in range(1, last):
+        out[x] = np.float32(1.25) * row[x] - np.float32(0.125) * (row[x - 1] + row[x + 1])
+    out[0] = np.float32(1.125) * row[0] - np.float32(0.125) * row[1]
+    out[last] = np.float32(1.125) * row[last] - np.float32(0.125) * row[last - 1]
+
+
+@compiled
+def _double_row(row, out):
+    """Each value twice, interpolated a quarter of the way to its neighbors; the last one once where out is odd."""
+    last = len(row) - 1
+    out[0] = row[0]
+    for x in range(last):
+        out[2 * x + 1] = np.float32(0.75) * row[x] + np.float32(0.25) * row[x + 1]
+        out[2 * x + 2] = np.float32(0.25) * row[x] + np.float32(0.75) * row[x + 1]
+    if len(out) == 2 * last + 2:
+        out[2 * last + 1] = row[last]
+
+
+@compiled
+def _slope(maps):
+    """Change of ab with L around each pixel, as far as they correlate: maps (3, h, w), of L and ab -> (2, h, w)."""
+    _, height, width = maps.shape
+    values, mean, square = np.empty_like(maps), np.empty_like(maps), np.empty_like(maps)
+    product = np.empty((height, width), np.float32)
+    for c in range(3):
+        middle = np.float32(maps[c].mean())  # variances from smaller numbers, for float32
+        for y in range(height):
+            for x in range(width):
+                values[c, y, x] = maps[c, y, x] - middle
+                product[y, x] = values[c, y, x] * values[c, y, x]
+        _window_mean(values[c], mean[c])
+        _window_mean(product, square[c])
+    slope = np.empty((2, height, width), np.float32)
+    covariance = np.empty((height, width), np.float32)
+    for c in range(2):
+        for y in range(height):
+            for x in range(width):
+                product[y, x] = values[0, y, x] * values[1 + c, y, x]
+        _window_mean(product, covariance)
+        for y in range(height):
+            for x in range(width):
+                var_L = max(square[0, y, x] - mean[0, y, x] * mean[0, y, x], np.float32(0)) + NOISE
+                var_ab = max(square[1 + c, y, x] - mean[1 + c, y, x] * mean[1 + c, y, x], np.float32(0)) + NOISE
+                cov = covariance[y, x] - mean[0, y, x] * mean[1 + c, y, x]
+                r2 = cov * cov / (var_L * var_ab)
+                product[y, x] = cov / var_L * r2 * r2
+        _window_mean(product, slope[c])
+    return slope
+
+
+@compiled
+def _window_mean(x, out):
+    """Means of 3 x 3 windows of x (h, w), edges repeated."""
+    height, width = x.shape
+    third = np.float32(1 / 3)
+    sums = np.empty(width, np.float32)
+    for row in range(height):
+        before, after = max(row - 1, 0), min(row + 1, height - 1)
+        for column in range(width):
+            sums[column] = (x[before, column] + x[row, column] + x[after, column]) * third
+        for column in range(1, width - 1):
+            out[row, column] = (sums[column - 1] + sums[column] + sums[column + 1]) * third
+        for column in (0, width - 1):
+            left, right = max(column - 1, 0), min(column + 1, width - 1)
+            out[row, column] = (sums[left] + sums[column] + sums[right]) * third
+
+
+@compiled
+def _restore(maps, strength):
+    """L and ab (3, h, w) sharpened along the second axis, as far as ab is what chroma of a photograph is, averaged.
+
+    What tells is how neighboring differences d of ab go together over the whole map,
 
         r = sum(d[i] d[i+1]) / sum(d[i]^2):
 
     over chroma of photographs -0.3 to 0.5. A lattice of period 2, up and down at every pixel, has -1; a map that
     a decoder made by interpolation comes near 1 and is as sharp as it was meant to be.
     """
-    d = maps[:, 1:].diff(dim=dim)
-    pairs = d.shape[dim] - 1
-    if pairs < 1:
-        return _sharpen(maps, dim, strength)
-    before, after = d.narrow(dim, 0, pairs), d.narrow(dim, 1, pairs)
-    together = (before * after).mean(dim=(1, 2, 3), keepdim=True)
-    energy = (before.square() + after.square()).mean(dim=(1, 2, 3), keepdim=True) / 2
-    r = together / (energy + FAINT)
-    lattice, averaged = _ramp(r, *LATTICE), _ramp(r, *SMOOTH)
-    smooth = maps
-    for _ in range(2):  # (1, 4, 6, 4, 1) / 16
-        smooth = (2 * smooth + _neighbors(smooth, dim)) / 4
-    sharp = torch.lerp(maps, _sharpen(maps, dim, strength), averaged)
-    return torch.lerp(sharp, smooth, lattice)
+    _, height, width = maps.shape
+    lattice, averaged = 0.0, 1.0
+    if height > 2:
+        together = energy = 0.0
+        for c in range(1, 3):
+            for y in range(height - 2):
+                for x in range(width):
+                    before, after = maps[c, y + 1, x] - maps[c, y, x], maps[c, y + 2, x] - maps[c, y + 1, x]
+                    together += before * after
+                    energy += (before * before + after * after) / 2
+        r = together / (energy + FAINT * 2 * (height - 2) * width)
+        lattice, averaged = _ramp(r, *LATTICE), _ramp(r, *SMOOTH)
+
+    out = maps.copy()
+    for c in range(3):
+        if averaged > 0:
+            _mix(out[c], _sharpen(maps[c], strength), np.float32(averaged))
+        if lattice > 0:
+            once, smooth = np.empty_like(maps[c]), np.empty_like(maps[c])
+            _toward_neighbors(maps[c], maps[c], np.float32(0.25), once)  # twice: (1, 4, 6, 4, 1) / 16
+            _toward_neighbors(once, once, np.float32(0.25), smooth)
+            _mix(out[c], smooth, np.float32(lattice))
+    return out
 
 
-def _ramp(x: Tensor, zero: float, one: float) -> Tensor:
+@compiled
+def _mix(x, other, share):
+    """x becomes `share` of `other`: all (h, w)."""
+    for y in range(x.shape[0]):
+        for column in range(x.shape[1]):
+            x[y, column] += share * (other[y, column] - x[y, column])
+
+
+@compiled
+def _ramp(x, zero, one):
     """0 at `zero` and beyond, 1 at `one` and beyond, straight between."""
-    return ((x - zero) / (one - zero)).clamp(0, 1)
+    return min(max((x - zero) / (one - zero), 0.0), 1.0)
 
 
-def _sharpen(x: Tensor, dim: int, strength: float, steps: int = SHARPENINGS) -> Tensor:
-    """Values that, interpolated linearly along `dim`, have the means of x over its cells.
+@compiled
+def _sharpen(x, strength):
+    """Values that, interpolated linearly along the first axis of x (h, w), have the means of x over its cells.
 
     The mean over a cell of the lines between values is (1/8, 3/4, 1/8) of them; the inverse is its Neumann series.
     strength: 1 for cells of 1.5 pixels and more, down to 0 for cells of one, whose mean is the value itself.
     """
-    side = strength / 8
-    sharp = x
-    for _ in range(steps):
-        sharp = torch.sub(x, torch.sub(_neighbors(sharp, dim), sharp, alpha=2), alpha=side)
+    side = np.float32(-strength / 8)
+    sharp, sharper = x.copy(), np.empty_like(x)
+    for _ in range(SHARPENINGS):
+        _toward_neighbors(x, sharp, side, sharper)
+        sharp, sharper = sharper, sharp
     return sharp
 
 
-def _neighbors(x: Tensor, dim: int) -> Tensor:
-    """Sum of the values before and after each along `dim`, edges repeated."""
-    padded = torch.cat([x.narrow(dim, 0, 1), x, x.narrow(dim, -1, 1)], dim)
-    return padded.narrow(dim, 0, x.shape[dim]) + padded.narrow(dim, 2, x.shape[dim])
-
-
-def _halve(x: Tensor, dim: int) -> Tensor:
-    """Means of neighbors along `dim`; a last one without a neighbor stays as it is."""
-    pairs, odd = divmod(x.shape[dim], 2)
-    index = [slice(None)] * x.ndim
-    index[dim] = slice(0, 2 * pairs, 2)
-    even = x[tuple(index)]
-    index[dim] = slice(1, 2 * pairs, 2)
-    means = (even + x[tuple(index)]) / 2
-    return torch.cat([means, x.narrow(dim, -1, 1)], dim) if odd else means
-
-
-def _interpolate(x: Tensor, dim: int, start: int, stop: int, pitch: float) -> Tensor:
-    """Linear interpolation: outputs start..stop along `dim`, `pitch` of x's pixels apart, cell centers aligned."""
-    last = x.shape[dim] - 1
-    at = ((torch.arange(start, stop, dtype=torch.float64) + 0.5) * pitch - 0.5).clamp(0, last)  # MPS has no float64
-    below = at.floor().long()
-    weight = (at - below).to(x.device, x.dtype).view(-1, *[1] * (-dim - 1))
-    below = below.to(x.device)
-    return torch.lerp(x.index_select(dim, below), x.index_select(dim, (below + 1).clamp_max(last)), weight)
+@compiled
+def _toward_neighbors(x, of, weight, out):
+    """x, moved by `weight` of the second difference of `of` along the first axis, edges repeated: all (h, w)."""
+    last = len(x) - 1
+    for y in range(len(x)):
+        before, after = max(y - 1, 0), min(y + 1, last)
+        for column in range(x.shape[1]):
+            bend = of[before, column] + of[after, column] - np.float32(2) * of[y, column]
+            out[y, column] = x[y, column] + weight * bend
 
 
 def fit_gamut(lab: Tensor) -> Tensor:
@@ -260,3 +408,89 @@ def _in_gamut(lab: Tensor) -> Tensor:
 
 def _scale_ab(lab: Tensor, scale: Tensor | float) -> Tensor:
     return torch.cat([lab[:1], lab[1:] * scale])
+
+
+def lab_to_srgb8(L: np.ndarray, ab: np.ndarray, out: np.ndarray) -> None:
+    """L (H, W) and ab (2, H, W) in float32 -> 8-bit sRGB (H, W, 3) in uint8: `fit_gamut`, rounded, for a photo.
+
+    Not-a-number gives some color, and no error.
+    """
+    _lab_to_srgb8(L, ab, color.srgb8_table().numpy(), out)
+
+
+@compiled
+def _lab_to_srgb8(L, ab, table, out):
+    height, width = L.shape
+    level = np.empty((3, width), np.uint16)
+    near = np.empty(width, np.uint8)
+    shift, reach = np.float32(1 - 1 / REACH), np.float32(0.5 / REACH)
+    for y in range(height):
+        count = 0
+        for x in range(width):
+            red, green, blue, Y = _linear(L[y, x], ab[0, y, x], ab[1, y, x])
+            level[0, x], level[1, x], level[2, x] = _level(red), _level(green), _level(blue)
+            middle = shift * Y + reach
+            far = (abs(red - middle) > reach) | (abs(green - middle) > reach) | (abs(blue - middle) > reach)
+            near[x] = far
+            count += far
+        if count:
+            for x in range(width):
+                if near[x]:
+                    red, green, blue = _soften(L[y, x], ab[0, y, x], ab[1, y, x])
+                    level[0, x], level[1, x], level[2, x] = _level(red), _level(green), _level(blue)
+        for x in range(width):
+            for c in range(3):
+                out[y, x, c] = table[level[c, x]]
+
+
+@compiled
+def _linear(L, a, b):
+    """Lab -> linear RGB, and luminance."""
+    fy = (L + np.float32(16)) * np.float32(1 / 116)
+    X, Y, Z = _cube(fy + a * np.float32(1 / 500)), _cube(fy), _cube(fy - b * np.float32(1 / 200))
+    return (
+        XYZ_TO_RGB[0, 0] * X + XYZ_TO_RGB[0, 1] * Y + XYZ_TO_RGB[0, 2] * Z,
+        XYZ_TO_RGB[1, 0] * X + XYZ_TO_RGB[1, 1] * Y + XYZ_TO_RGB[1, 2] * Z,
+        XYZ_TO_RGB[2, 0] * X + XYZ_TO_RGB[2, 1] * Y + XYZ_TO_RGB[2, 2] * Z,
+        Y,
+    )
+
+
+@compiled
+def _cube(f):
+    """The inverse of CIE's f: a cube, and a straight line below DELTA."""
+    bent = max(f, DELTA)
+    return bent * bent * bent + (f - bent) * SLOPE_BELOW
+
+
+@compiled
+def _level(linear):
+    """Of the table of 8-bit values."""
+    return np.uint16(np.int32(min(max(linear, np.float32(0)), np.float32(1)) * np.float32(65535) + np.float32(0.5)))
+
+
+@compiled
+def _fits(L, a, b):
+    red, green, blue, _ = _linear(L, a, b)
+    half = np.float32(0.5)
+    return (abs(red - half) <= half) & (abs(green - half) <= half) & (abs(blue - half) <= half)
+
+
+@compiled
+def _soften(L, a, b):
+    """`soften` of one pixel -> linear RGB."""
+    scale = np.float32(1)
+    if not _fits(L, a * np.float32(1 / KNEE), b * np.float32(1 / KNEE)):
+        inside, beyond = np.float32(0), np.float32(1)
+        if _fits(L, a, b):
+            inside, beyond = np.float32(1), np.float32(1 / KNEE)
+        for _ in range(BISECTIONS):
+            middle = np.float32(0.5) * (inside + beyond)
+            if _fits(L, a * middle, b * middle):
+                inside = middle
+            else:
+                beyond = middle
+        x = 1 / max(inside, np.float32(1e-6))  # none is inside where L is that of black or white
+        scale = np.float32(inside * (KNEE - (1 - KNEE) * expm1((KNEE - x) / (1 - KNEE))))
+    red, green, blue, _ = _linear(L, a * scale, b * scale)
+    return red, green, blue

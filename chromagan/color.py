@@ -17,8 +17,11 @@ the six-digit ones that scikit-image uses, so that published Lab values compare 
 
 import functools
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from chromagan.compiled import compiled
 
 RGB_TO_XYZ = (
     (0.412453, 0.357580, 0.180423),
@@ -31,6 +34,8 @@ DELTA = 6 / 29  # CIE's f is a cube root above DELTA**3 and a straight line belo
 
 L_RANGE = 100.0
 AB_RANGE = 110.0  # |a|, |b| <= 108 in sRGB, so ab / 110 fits in [-1, 1] (Zhang et al. 2016)
+
+LUMINANCES = 1 << 14  # in the table of lightness, between which it is interpolated
 
 
 def normalize_L(L: Tensor) -> Tensor:
@@ -65,18 +70,13 @@ def linear_to_srgb(linear: Tensor) -> Tensor:
     return 1.055 * _power(bent, 1 / 2.4) - 0.055 + 12.92 * (linear - bent)
 
 
-def linear_to_srgb8(linear: Tensor) -> Tensor:
-    """Linear RGB, any shape, clipped to [0, 1] -> 8-bit sRGB in uint8, by a table: a third of the time of the curve.
-
-    Equal to rounding `linear_to_srgb`, but where that lies within 1/30 of an 8-bit step of the middle of two.
-    """
-    index = linear.clamp(0, 1).mul_(len(_srgb8_table()) - 1).add_(0.5).int()  # conversion truncates
-    return _srgb8_table().to(linear.device).index_select(0, index.flatten()).view(linear.shape)
-
-
 @functools.cache
-def _srgb8_table() -> Tensor:
-    """8-bit sRGB at 65,536 linear values from 0 to 1; they are 1/20 of a step apart where the curve is steepest."""
+def srgb8_table() -> Tensor:
+    """8-bit sRGB at 65,536 linear values from 0 to 1: a third of the time of the curve.
+
+    They are 1/20 of a step apart where the curve is steepest: equal to rounding `linear_to_srgb`, but where that lies
+    within 1/30 of an 8-bit step of the middle of two.
+    """
     return (255 * linear_to_srgb(torch.arange(1 << 16, dtype=torch.float32) / ((1 << 16) - 1))).round().byte()
 
 
@@ -93,21 +93,35 @@ def srgb_to_L(srgb: Tensor) -> Tensor:
     _require_channels(srgb, 3, "sRGB")
     r, g, b = srgb_to_linear(srgb).unbind(dim=-3)
     y = RGB_TO_XYZ[1][0] * r + RGB_TO_XYZ[1][1] * g + RGB_TO_XYZ[1][2] * b
-    return _Y_to_L(y).unsqueeze(-3)
+    return Y_to_L(y).unsqueeze(-3)
 
 
 def gray_to_L(gray: Tensor) -> Tensor:
     """The sRGB value of a gray, any shape, in [0, 1] -> its L in [0, 100]; the inverse of `L_to_gray`."""
-    return _Y_to_L(srgb_to_linear(gray))
+    return Y_to_L(srgb_to_linear(gray))
 
 
-def srgb8_to_L(pixels: Tensor) -> Tensor:
-    """8-bit sRGB (H, W, 3), as images are stored -> L (1, H, W) in float32: `srgb_to_L` by a table of 256 values."""
-    linear = srgb_to_linear(torch.arange(256, dtype=torch.float32) / 255)
-    # index_select is five times faster here than indexing.
-    channels = (pixels[..., c].flatten().int() for c in range(3))
-    y = sum((weight * linear).index_select(0, channel) for weight, channel in zip(RGB_TO_XYZ[1], channels))
-    return _Y_to_L(y).view(1, *pixels.shape[:2])
+def srgb8_to_L(pixels: np.ndarray, out: np.ndarray) -> None:
+    """8-bit sRGB (H, W, 3), as images are stored -> L (H, W) in float32: `srgb_to_L` by tables, within 1e-4."""
+    _srgb8_to_L(pixels, *_lightness_tables(), out)
+
+
+@compiled
+def _srgb8_to_L(pixels, channels, table, out):
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            level = channels[0, pixels[y, x, 0]] + channels[1, pixels[y, x, 1]] + channels[2, pixels[y, x, 2]]
+            below = int(level)
+            out[y, x] = table[below] + (level - np.float32(below)) * (table[below + 1] - table[below])
+
+
+@functools.cache
+def _lightness_tables() -> tuple[np.ndarray, np.ndarray]:
+    """What each 8-bit value of a channel adds to luminance, (3, 256), in entries of the other table: L of it."""
+    linear = srgb_to_linear(torch.arange(256, dtype=torch.float64) / 255)
+    weights = torch.tensor(RGB_TO_XYZ[1], dtype=torch.float64)
+    L = Y_to_L(torch.arange(LUMINANCES + 2, dtype=torch.float64) / LUMINANCES)  # beyond 1 as well: what rounding needs
+    return (weights[:, None] * linear * LUMINANCES).float().numpy(), L.float().numpy()
 
 
 def lab_to_srgb(lab: Tensor) -> Tensor:
@@ -121,7 +135,7 @@ def lab_to_linear(lab: Tensor) -> Tensor:
     L, a, b = lab.unbind(dim=-3)
     fy = (L + 16) / 116
     xyz = _f_inverse(torch.stack((fy + a / 500, fy, fy - b / 200), dim=-3))
-    return _mix_channels(xyz, _WHITE_XYZ_TO_RGB)
+    return _mix_channels(xyz, WHITE_XYZ_TO_RGB)
 
 
 def L_to_Y(L: Tensor) -> Tensor:
@@ -138,7 +152,7 @@ def L_to_gray(L: Tensor) -> Tensor:
     return linear_to_srgb(L_to_Y(L)).clamp(0, 1)
 
 
-def _Y_to_L(y: Tensor) -> Tensor:
+def Y_to_L(y: Tensor) -> Tensor:
     return 116 * _f(y / D65_WHITE[1]) - 16
 
 
@@ -181,6 +195,6 @@ def _require_channels(image: Tensor, channels: int, name: str) -> None:
 
 
 # Of XYZ over that of the white point, which f gives.
-_WHITE_XYZ_TO_RGB = (
+WHITE_XYZ_TO_RGB = (
     torch.linalg.inv(torch.tensor(RGB_TO_XYZ, dtype=torch.float64)) * torch.tensor(D65_WHITE, dtype=torch.float64)
 ).tolist()

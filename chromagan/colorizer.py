@@ -19,9 +19,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from chromagan import color
 from chromagan.checkpoints import find_checkpoint, load_checkpoint
-from chromagan.chroma import ChromaUpsampler, near_gamut_edge, soften
+from chromagan.chroma import MODES, ChromaUpsampler, lab_to_srgb8
+from chromagan.compiled import each_band
 from chromagan.generator import ChromaGAN
-from chromagan.photo import BAND_PIXELS, ImageError, Photo, open_image, read_photo
+from chromagan.photo import ImageError, Photo, open_image, read_photo
 
 LONGEST_SIDE = 4  # times the trained size: the most that the network sees of a panorama
 BATCH = 16  # photos that go through the network together
@@ -144,24 +145,20 @@ def render(photo: Photo, prediction: Prediction, *, saturation: float = 1.0, chr
     """The colored photo, 8 bits, in the photo's size; in bands of rows, so that memory stays bounded."""
     height, width = photo.L.shape[-2:]
     upsampler = ChromaUpsampler(saturation * prediction.ab, photo.L, prediction.L, chroma)
-    pixels = torch.empty(height * width, 3, dtype=torch.uint8)
-    rows = max(1, BAND_PIXELS // width)
-    edge: list[tuple[Tensor, Tensor]] = []  # pixels near the edge of the gamut, of several bands: index (n), Lab (3, n)
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        lab = torch.cat([photo.L[0, :, top:bottom], upsampler.rows(top, bottom)[0]]).flatten(1)
-        linear = color.lab_to_linear(lab[..., None])[..., 0]
-        index = near_gamut_edge(lab, linear)
-        edge.append((index + top * width, lab[:, index]))
-        srgb = color.linear_to_srgb8(linear)
-        for channel in range(3):  # six times faster than in one piece
-            pixels[top * width : bottom * width, channel] = srgb[channel]
-        if bottom == height or sum(len(index) for index, _ in edge) >= BAND_PIXELS:
-            index, lab = (torch.cat(parts, dim=-1) for parts in zip(*edge))
-            pixels[index] = color.linear_to_srgb8(soften(lab)).T
-            edge.clear()
-    pixels = pixels.view(height, width, 3)
-    return photo.dress(Image.fromarray(pixels.numpy()))
+    L, pixels = photo.L[0, 0].numpy(), np.empty((height, width, 3), np.uint8)
+
+    def paint(top: int, bottom: int) -> None:
+        lab_to_srgb8(L[top:bottom], upsampler.rows(top, bottom)[0].numpy(), pixels[top:bottom])
+
+    each_band(height, width, paint)
+    return photo.dress(Image.fromarray(pixels))
+
+
+def warm_up() -> None:
+    """Compile what reading and rendering run: seconds, the first time after an installation, and then kept on disk."""
+    photo = read_photo(Image.new("RGB", (64, 64)))
+    for chroma in MODES:
+        render(photo, Prediction(torch.zeros(1, 2, 16, 16), torch.zeros(1, 1, 16, 16)), chroma=chroma)
 
 
 def pick_device(device: str | torch.device) -> torch.device:

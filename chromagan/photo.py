@@ -14,9 +14,9 @@ from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
 from chromagan import color
+from chromagan.compiled import each_band
 from chromagan.data import IMAGE_SUFFIXES
 
-BAND_PIXELS = 1 << 16  # pixels converted at a time: bounds the memory of a large photo, and stays in cache
 MAX_PIXELS = 178_956_970  # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS: a small file may claim any size
 
 
@@ -164,17 +164,18 @@ def _upright(image: Image.Image) -> tuple[Image.Image, bytes]:
 
 def _lightness(image: Image.Image) -> Tensor:
     """Image of mode L or RGB -> L (1, H, W), in bands of rows, so that memory stays bounded."""
-    L = torch.empty(1, image.height, image.width)
-    rows = max(1, BAND_PIXELS // image.width)
-    table = color.gray_to_L(torch.arange(256, dtype=torch.float32) / 255)
-    for top in range(0, image.height, rows):
-        band = image.crop((0, top, image.width, min(top + rows, image.height)))
-        pixels = torch.from_numpy(np.array(band))
+    L = np.empty((image.height, image.width), np.float32)
+    table = color.gray_to_L(torch.arange(256, dtype=torch.float32) / 255).numpy()
+
+    def read(top: int, bottom: int) -> None:
+        pixels = np.array(image.crop((0, top, image.width, bottom)))
         if image.mode == "L":
-            L[0, top : top + rows] = table.index_select(0, pixels.flatten().int()).view(pixels.shape)
+            np.take(table, pixels, out=L[top:bottom])
         else:
-            L[:, top : top + rows] = color.srgb8_to_L(pixels)
-    return L
+            color.srgb8_to_L(pixels, L[top:bottom])
+
+    each_band(image.height, image.width, read)
+    return torch.from_numpy(L)[None]
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:

@@ -1,9 +1,15 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from chromagan import chroma, color
+from chromagan.compiled import BAND_PIXELS, each_band
 
 
 def lab_image(seed, spread):
@@ -196,3 +202,54 @@ def test_gamut_of_a_batch_equals_single():
     together = chroma.fit_gamut(lab)
     for i in range(3):
         torch.testing.assert_close(chroma.fit_gamut(lab[i : i + 1])[0], together[i], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("spread", [5, 20, 80])
+def test_8_bit_photo_is_the_rounded_fit(spread):
+    """Compiled and in torch. Where the last bisection falls either way, they are one 256th of the chroma apart."""
+    lab = lab_image(2, spread)
+    pixels = np.empty((40, 50, 3), np.uint8)
+    chroma.lab_to_srgb8(lab[0, 0].numpy(), lab[0, 1:].numpy(), pixels)
+    difference = np.abs(pixels - 255 * chroma.fit_gamut(lab)[0].movedim(0, -1).numpy())
+    assert difference.max() < 2
+    assert (difference > 0.55).mean() < 0.002
+
+
+def test_not_a_number_gives_a_color_and_no_crash():
+    pixels = np.empty((4, 500, 3), np.uint8)
+    for broken in (np.nan, np.inf, -np.inf):
+        chroma.lab_to_srgb8(np.full((4, 500), 50, np.float32), np.full((2, 4, 500), broken, np.float32), pixels)
+
+
+# Bands on all cores.
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1000, 700), (3, 3 * BAND_PIXELS)])
+def test_bands_cover_every_row_once(threads, height, width):
+    before, done = torch.get_num_threads(), []
+    torch.set_num_threads(threads)
+    try:
+        each_band(height, width, lambda top, bottom: done.append(range(top, bottom)))
+    finally:
+        torch.set_num_threads(before)
+    assert sorted(row for rows in done for row in rows) == list(range(height))
+    assert all(len(rows) == 1 or len(rows) * width <= BAND_PIXELS for rows in done)
+
+
+def test_what_fails_in_a_band_is_raised():
+    def fail(top, bottom):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        each_band(1000, 1000, fail)
+
+
+def test_compiles_where_nothing_can_be_written(tmp_path):
+    """Neither beside the source nor in the user's cache: as in a read-only container."""
+    source = tmp_path / "twice.py"
+    source.write_text("from chromagan.compiled import compiled\n\n@compiled\ndef twice(x):\n    return 2 * x\n")
+    code = "import numba.core.caching as c; c.CacheImpl._locator_classes = []; import twice; print(twice.twice(21))"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(chroma.__file__).parents[1])])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout == "42\n", done.stderr

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -284,3 +286,31 @@ def test_a_file_torn_after_its_header_is_named(colorizer, tmp_path):
     (tmp_path / "torn.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:900])
     with pytest.raises(ImageError, match="torn.jpg: "):
         colorizer(Image.open(tmp_path / "torn.jpg"))  # opened lazily by the caller
+
+
+def test_nothing_is_left_to_compile_behind_the_warm_up(source):
+    """Another kind of argument, an array of another layout say, would be compiled anew before somebody's photo."""
+    code = """
+import sys
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+from PIL import Image
+from chromagan import Colorizer, chroma, color
+from chromagan.colorizer import warm_up
+
+def compiled():
+    loops = [f for module in (chroma, color) for f in vars(module).values() if isinstance(f, Dispatcher)]
+    assert len(loops) > 10
+    return {f.__name__: len(f.signatures) for f in loops}
+
+warm_up()
+before = compiled()
+colorizer = Colorizer.from_pretrained(sys.argv[1], device="cpu")
+for way in ("edge-aware", "bilinear"):
+    for size in ((500, 300), (900, 100), (64, 64), (1, 1)):
+        colorizer([Image.new(mode, size) for mode in ("RGB", "RGBA", "CMYK", "L")], chroma=way, saturation=2)
+        colorizer(np.zeros((*size, 3), np.uint8)[::-1], chroma=way)
+assert compiled() == before, (before, compiled())
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(source)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
