@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import torch
 
-BAND_PIXELS = 1 << 16  # pixels worked on at a time: bounds the memory of a large photo, and stays in cache
+BAND_PIXELS = 1 << 17  # pixels worked on at a time: bounds the memory of a large photo
+THREAD_PIXELS = 1 << 20  # pixels that are worth a thread: one more costs more than it brings where it has fewer
 
 
 def compiled(function: Callable) -> Callable:
@@ -23,10 +24,10 @@ def compiled(function: Callable) -> Callable:
 
 
 def each_band(height: int, width: int, work: Callable[[int, int], None]) -> None:
-    """`work(top, bottom)` for bands of about BAND_PIXELS, on as many threads as torch has in the calling one."""
+    """`work(top, bottom)` for bands of about BAND_PIXELS, on no more threads than torch has in the calling one."""
     rows = max(1, BAND_PIXELS // width)
     bands = [(top, min(top + rows, height)) for top in range(0, height, rows)]
-    threads = min(torch.get_num_threads(), len(bands))
+    threads = min(torch.get_num_threads(), height * width // THREAD_PIXELS)
     if threads < 2:
         for band in bands:
             work(*band)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 from torch import Tensor
 
 from chromagan import color
@@ -155,7 +155,8 @@ def _upright(image: Image.Image) -> tuple[Image.Image, bytes]:
     """`image` turned as its EXIF orientation says, and the rest of its EXIF data; damaged data are left out."""
     image.load()  # what fails from here on is the EXIF data
     try:
-        image = ImageOps.exif_transpose(image)
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            image = ImageOps.exif_transpose(image)  # always a copy, which for a large photo costs as much as decoding
         exif = image.getexif()
         return image, exif.tobytes() if len(exif) else b""
     except Exception:
@@ -185,7 +186,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     converted = None
     if profile and not _is_srgb(profile):
         converted = _convert(plain, profile, ImageCms.createProfile("sRGB"))
-    return converted or plain.convert("RGB")
+    return converted or (plain if plain.mode == "RGB" else plain.convert("RGB"))
 
 
 def _convert(image: Image.Image, source, target) -> Image.Image | None:

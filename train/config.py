@@ -70,7 +70,7 @@ class TrainConfig:
     limit_train: int = option(0, "train on N images, spread evenly over the data, only; 0 is all")
     limit_validation: int = option(256, "images of the quick validation at every saved epoch; 0 is none")
     batch_size: int = option(16, "images per step, over all processes together")
-    crop: int = option(64, "side in pixels of the random window that decoder and critic train on")
+    crop: int = option(96, "side in pixels of the random window that decoder and critic train on")
     pretrain_epochs: int = option(
         6, "epochs in which what all decoders share learns colors by itself, before the run, at an eighth of the size; "
         "computed once and kept; 0: it starts at random, as in the paper"
@@ -90,12 +90,12 @@ class TrainConfig:
     beta1: float = option(0.5, "Adam's first momentum")
     color_weight: float = option(1.0, "weight of L_e, the squared error of ab")
     color_pivot: float = option(
-        12.0, "chroma above which L_e asks for more vivid, below for grayer colors than the mean of what is plausible; "
+        14.0, "chroma above which L_e asks for more vivid, below for grayer colors than the mean of what is plausible; "
         "0: the paper's squared error"
     )  # fmt: skip
-    # 0.1 at 224 pixels is 0.03 at 64: the term's gradient per pixel grows as the window shrinks (a mean over fewer
-    # patches), and at 0.1 the generator outran the critic and saturated.
-    adversarial_weight: float = option(0.03, "weight of L_g, the Wasserstein term; the paper's is 0.1")
+    # 0.1 at 224 pixels is 0.04 at 96 and 0.03 at 64: the term's gradient per pixel grows as the window shrinks (a mean
+    # over fewer patches), and at 0.1 the generator outran the critic and saturated.
+    adversarial_weight: float = option(0.04, "weight of L_g, the Wasserstein term; the paper's is 0.1")
     class_weight: float = option(0.003, "weight of L_s, the class distribution term")
     penalty_weight: float = option(10.0, "lambda of the critic's gradient penalty")
     critic_width: int = option(16, "channels of the critic's first layer; the paper's is 64")
