@@ -437,12 +437,16 @@ def test_stop_ends_long_work(page, photo, tmp_path):
     upload(page, tmp_path / "large.jpg")
     open_tab(page, "Matrix")
     page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 4")
+    before = page.evaluate("document.querySelector('#matrix button.ready img').src")
     page.click("#zip")
     page.wait_for_timeout(500)
     page.click("#stop-fill")
     upload(page, photo)
-    page.wait_for_function("document.querySelectorAll('#matrix button.ready').length < 4")
-    page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 4")
+    page.wait_for_function(
+        "before => (ready => ready.length == 4 && ready.every(image => image.src != before))"
+        "([...document.querySelectorAll('#matrix button.ready img')])",
+        arg=before,
+    )
     assert downloads == [] and page.faults == []
 
 
@@ -503,8 +507,12 @@ def test_source_out_of_reach_falls_back_visibly(page):
     before = sources(page)
     page.click("#options >> text=Options")
     box = page.locator("#source textarea, #source input")
-    box.fill("nobody/nothing")
-    box.press("Enter")  # of the box, whatever else has taken the focus meanwhile
+    for _ in range(3):  # on a busy machine an Enter right after the box has opened comes to nothing, once in many runs
+        box.fill("nobody/nothing")
+        box.press("Enter")  # of the box, whatever else has taken the focus meanwhile
+        page.wait_for_timeout(2000)
+        if page.is_visible("[data-testid=toast-body]"):
+            break
     assert "shipped checkpoints" in said(page)
     assert len(sources(page)) == len(before)
 
