@@ -17,6 +17,23 @@ from chromagan import color
 from chromagan.compiled import each_band
 from chromagan.data import IMAGE_SUFFIXES
 
+# The tags below 700 are TIFF's own. These describe the photo; the others say how its pixels lie in the file that was
+# read (bits, strips, compression, color model), which is not how they lie in the one that is written.
+TIFF_DESCRIPTIONS = {
+    ExifTags.Base.DocumentName,
+    ExifTags.Base.ImageDescription,
+    ExifTags.Base.Make,
+    ExifTags.Base.Model,
+    ExifTags.Base.XResolution,
+    ExifTags.Base.YResolution,
+    ExifTags.Base.ResolutionUnit,
+    ExifTags.Base.PageName,
+    ExifTags.Base.Software,
+    ExifTags.Base.DateTime,
+    ExifTags.Base.Artist,
+    ExifTags.Base.HostComputer,
+}
+MAX_JPEG_EXIF = 65_533  # bytes: JPEG keeps the data in one segment
 MAX_PIXELS = 178_956_970  # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS: a small file may claim any size
 
 
@@ -130,6 +147,8 @@ def encode_image(image: Image.Image, file: BinaryIO, kind: str, **options) -> No
     options |= {name: image.info[name] for name in ("exif", "icc_profile") if name in image.info and kind != "BMP"}
     if kind in ("JPEG", "WEBP"):
         options["quality"] = 95
+    if kind == "JPEG" and len(options.get("exif", b"")) > MAX_JPEG_EXIF:
+        del options["exif"]  # else the photo could not be written at all
     if kind == "JPEG" and image.mode == "RGBA":  # JPEG has no alpha: show what a white page would
         page = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(page, image).convert("RGB")
@@ -157,10 +176,20 @@ def _upright(image: Image.Image) -> tuple[Image.Image, bytes]:
     try:
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             image = ImageOps.exif_transpose(image)  # always a copy, which for a large photo costs as much as decoding
-        exif = image.getexif()
+        exif = Image.Exif()  # a copy: that of `image` is its owner's
+        exif.load(image.getexif().tobytes())
+        for tag in list(exif):
+            if not _describes_the_photo(tag):
+                del exif[tag]
         return image, exif.tobytes() if len(exif) else b""
     except Exception:
         return image, b""
+
+
+def _describes_the_photo(tag: int) -> bool:
+    """Whether an EXIF tag holds as well of the colored photo, which is 8-bit RGB and carries its profile itself."""
+    layout = tag < ExifTags.Base.XMLPacket and tag not in TIFF_DESCRIPTIONS
+    return not layout and tag != ExifTags.Base.InterColorProfile
 
 
 def _lightness(image: Image.Image) -> Tensor:

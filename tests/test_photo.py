@@ -56,6 +56,42 @@ def test_damaged_exif_data_are_left_out():
     assert read_photo(photo).exif == b""
 
 
+@pytest.mark.parametrize(
+    "mode, compression",
+    [
+        ("1", "group4"), ("1", None), ("L", None), ("L", "tiff_lzw"), ("LA", None), ("P", None), ("RGB", "jpeg"),
+        ("RGBA", None), ("CMYK", "tiff_lzw"), ("I;16", None), ("I", None), ("F", None), ("F", "tiff_adobe_deflate"),
+    ],
+)  # fmt: skip
+def test_a_tiffs_layout_is_not_carried_over(tmp_path, mode, compression):
+    """Its tags say of 1 bit, of floats, of gray or of strips what does not hold for 8-bit RGB."""
+    photo = made_photo(0).convert(mode) if mode != "I;16" else made_photo(0).convert("I").convert("I;16")
+    tags = {270: "A street", 271: "Maker", 315: "Somebody", 33432: "Their own"}
+    photo.save(tmp_path / "in.tif", compression=compression, tiffinfo=tags)
+    source = open_image(tmp_path / "in.tif")
+    before = dict(source.getexif())
+    colored = read_photo(source).dress(made_photo(1))
+    assert dict(source.getexif()) == before  # the image is its owner's
+    for suffix in (".tif", ".png", ".jpg", ".webp"):
+        write_image(colored, tmp_path / f"out{suffix}")
+        written = open_image(tmp_path / f"out{suffix}")
+        assert written.size == colored.size and written.convert("RGB").mode == "RGB"
+        assert {tag: written.getexif()[tag] for tag in tags} == tags
+        assert suffix == ".tif" or not {256, 258, 259, 262, 273, 277, 278, 279, 284, 339} & set(written.getexif())
+        if suffix in (".tif", ".png"):
+            assert written.convert("RGB").tobytes() == colored.convert("RGB").tobytes()
+
+
+def test_exif_data_that_no_jpeg_can_hold_are_left_out_there(tmp_path):
+    photo = made_photo(0)
+    exif = photo.getexif()
+    exif[270] = "long " * 20_000
+    photo.info["exif"] = exif.tobytes()
+    for suffix, length in ((".jpg", 0), (".png", 100_000)):
+        write_image(photo, tmp_path / f"out{suffix}")
+        assert len(open_image(tmp_path / f"out{suffix}").getexif().get(270, "")) == length
+
+
 def test_gray_has_the_photos_lightness():
     photo = made_photo(8)
     photo.putalpha(200)
