@@ -46,10 +46,12 @@ class Colorizer:
     image = colorizer(Image.open("photo.jpg"))
     """
 
-    def __init__(self, model: ChromaGAN, device: str | torch.device = "auto"):
+    def __init__(self, model: ChromaGAN, device: str | torch.device = "auto", dtype: torch.dtype | None = None):
+        """dtype: of the network's arithmetic; None is bfloat16 where the device multiplies it natively, which takes
+        about half of the time and moves a and b by a few tenths at most, and float32 elsewhere."""
         self.device = pick_device(device)
         self.model = fold_batch_norm(model.requires_grad_(False).eval()).to(
-            self.device, memory_format=torch.channels_last
+            self.device, dtype or native_dtype(self.device), memory_format=torch.channels_last
         )
 
     @classmethod
@@ -59,12 +61,14 @@ class Colorizer:
         decoder: str | None = None,
         epoch: int | None = None,
         device: str | torch.device = "auto",
+        dtype: torch.dtype | None = None,
     ) -> "Colorizer":
         """Load `decoder` at `epoch` from a source; None is the source's first decoder and that one's newest epoch.
 
+        device, dtype: as for the constructor.
         Raises CheckpointError where the source has no such checkpoint or it cannot be used.
         """
-        return cls(load_checkpoint(find_checkpoint(source, decoder, epoch)), device)
+        return cls(load_checkpoint(find_checkpoint(source, decoder, epoch)), device, dtype)
 
     def __call__(
         self, image: Photograph | Sequence[Photograph], *, saturation: float = 1.0, chroma: str = "edge-aware"
@@ -170,6 +174,15 @@ def pick_device(device: str | torch.device) -> torch.device:
         return torch.device(device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise ValueError(f"device {str(device)!r} is not available: use auto, cpu, cuda or mps") from error
+
+
+def native_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where `device` has instructions that multiply it, else float32: emulated, it would be slower."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    return torch.bfloat16 if native else torch.float32
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:

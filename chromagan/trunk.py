@@ -60,8 +60,11 @@ class Trunk(nn.Module):
         self.net.load_state_dict({key: whole[key.removeprefix("model.")] for key in own}, strict=True)
 
     def stages(self, L_norm: Tensor) -> list[Tensor]:
-        """L_norm (B, 1, H, W) -> the stages, finest first; H and W multiples of the deepest stride."""
-        return self.net(self.gray(L_norm))
+        """L_norm (B, 1, H, W) in float32 -> the stages, finest first; H and W multiples of the deepest stride.
+
+        A net in bfloat16 is shown a gray that was computed in float32: its curves would lose too much before it.
+        """
+        return self.net(self.gray(L_norm).to(next(self.net.parameters()).dtype))
 
     @staticmethod
     def merge(stages: list[Tensor]) -> Tensor:

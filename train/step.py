@@ -14,6 +14,7 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from chromagan import losses
+from chromagan.colorizer import native_dtype
 from chromagan.critic import Critic
 from chromagan.decoders import FEATURE_STRIDE
 from chromagan.generator import ChromaGAN
@@ -251,7 +252,4 @@ def resolve_precision(wanted: str, device: torch.device) -> str:
     """ "auto" is bf16 on hardware that multiplies bfloat16 natively, else fp32."""
     if wanted != "auto":
         return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    units = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return "bf16" if device.type == "cpu" and units else "fp32"
+    return "bf16" if native_dtype(device) == torch.bfloat16 else "fp32"
