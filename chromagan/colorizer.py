@@ -47,12 +47,17 @@ class Colorizer:
     """
 
     def __init__(self, model: ChromaGAN, device: str | torch.device = "auto", dtype: torch.dtype | None = None):
-        """dtype: of the network's arithmetic; None is bfloat16 where the device multiplies it natively, which takes
-        about half of the time and moves a and b by a few tenths at most, and float32 elsewhere."""
+        """dtype: of the arithmetic behind the trunk; None is bfloat16 where the device multiplies it natively, which
+        takes half of the time and moves a and b by 0.06 on average, and float32 elsewhere. The trunk stays in float32:
+        in bfloat16 EfficientNet-Lite0's features move a and b by 1.2 on average and by up to 20.
+        """
         self.device = pick_device(device)
         self.model = fold_batch_norm(model.requires_grad_(False).eval()).to(
-            self.device, dtype or native_dtype(self.device), memory_format=torch.channels_last
+            self.device, memory_format=torch.channels_last
         )
+        for name, part in self.model.named_children():
+            if name != "trunk":
+                part.to(dtype or native_dtype(self.device))
 
     @classmethod
     def from_pretrained(

@@ -93,7 +93,7 @@ class ChromaGAN(
     def features(self, L: Tensor) -> tuple[Tensor, Tensor]:
         """The merged trunk map (B, C, H/8, W/8) and the flattened global map (B, F) of L (B, 1, H, W)."""
         self._check_size(L)
-        merged = self.trunk(L)
+        merged = self.trunk(L).to(self.global_dense[0].weight.dtype)  # which may be bfloat16: see Colorizer
         return merged, self.flatten(self.global_map(merged))
 
     def color(self, merged: Tensor, flat: Tensor) -> Tensor:

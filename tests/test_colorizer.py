@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from skimage import color as reference
 
 from chromagan import Colorizer
 from chromagan import colorizer as colorizer_module
-from chromagan.colorizer import fold_batch_norm, pick_device
+from chromagan.colorizer import fold_batch_norm, native_dtype, pick_device
 from chromagan.config import ModelConfig
 from chromagan.decoders import DECODERS
 from chromagan.generator import ChromaGAN
 from chromagan.photo import ImageError, open_image, read_photo, write_image
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +138,27 @@ def test_folding_batch_norms_changes_nothing(decoder):
     left = sum(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
     assert left < 0.2 * len(norms)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_bfloat16_moves_colors_by_less_than_is_seen(decoder):
+    """Of the shipped networks, on the example photos: a trunk in bfloat16 would move them by 1 on average."""
+    photos = [read_photo(open_image(path)) for path in sorted((ROOT / "examples").glob("*.jpg"))]
+    assert len(photos) > 3
+    exact, short = (
+        Colorizer.from_pretrained(ROOT / "checkpoints", decoder, device="cpu", dtype=dtype).predict(photos)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert {prediction.ab.dtype for prediction in short} == {torch.float32}
+    difference = torch.cat([(one.ab - other.ab).abs().flatten() for one, other in zip(exact, short)])
+    assert 0 < difference.mean() < 0.15 and difference.quantile(0.999) < 1.5
+
+
+def test_the_type_is_bfloat16_only_where_the_device_multiplies_it(source):
+    assert native_dtype(torch.device("mps")) == torch.float32
+    model = Colorizer.from_pretrained(source, device="cpu").model
+    assert {p.dtype for p in model.trunk.parameters()} == {torch.float32}
+    assert {p.dtype for p in model.decoder.parameters()} == {native_dtype(torch.device("cpu"))}
 
 
 def test_threads_do_not_disturb_each_other(colorizer):
