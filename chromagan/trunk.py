@@ -78,7 +78,8 @@ class Trunk(nn.Module):
 
 
 class Teacher(nn.Module):
-    """A pretrained classifier's class distribution for the gray image: y_V of the semantic loss.
+    """A pretrained classifier's class distribution for the gray image: y_V of the semantic loss. And what it makes of
+    an image in colors, for the consistency loss.
 
     Frozen, and always in eval mode: with dropout on, its targets would be noise.
     """
@@ -96,6 +97,10 @@ class Teacher(nn.Module):
     def forward(self, L_norm: Tensor) -> Tensor:
         """L_norm (B, 1, H, W) -> probabilities (B, 1000), rows sum to 1."""
         return self.classifier(self.gray(L_norm)).softmax(dim=1)
+
+    def logits(self, srgb: Tensor) -> Tensor:
+        """sRGB (B, 3, H, W) in [0, 1] -> logits (B, 1000), through which gradients flow to the colors."""
+        return self.classifier((srgb - self.gray.mean) / self.gray.std)
 
 
 def build_teacher(timm_name: str) -> Teacher:

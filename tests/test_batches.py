@@ -7,7 +7,7 @@ from chromagan import color
 from chromagan.generator import ChromaGAN
 from chromagan.trunk import Trunk
 from train import batches as batches_module
-from train.batches import Batches, cut, fits, normalized_lab, teacher_targets, trunk_stages
+from train.batches import Batches, cut, fits, normalized_lab, teacher_targets, true_targets, trunk_stages
 from train.config import TrainConfig
 from train.step import GeneratorForward
 
@@ -15,7 +15,8 @@ CPU = torch.device("cpu")
 
 
 def config(**changes):
-    return TrainConfig(**dict(decoder="compact", data="d", output_dir="o", crop=64, batch_size=4) | changes)
+    defaults = dict(decoder="compact", data="d", output_dir="o", crop=64, batch_size=4, consistency_weight=0.0)
+    return TrainConfig(**defaults | changes)
 
 
 def made_images(count=10, size=224):
@@ -97,6 +98,30 @@ def test_a_teacher_that_is_not_kept_sees_the_whole_image_as_it_is_turned():
         assert torch.equal(seen[0][i, :, rows : rows + 64, columns : columns + 64], batch.L[i])
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_whole_photos_are_those_of_the_batch_as_they_are_turned(kept):
+    """Every second one; the teacher's word on its true colors is kept, or asked for."""
+
+    class Teacher:
+        def logits(self, srgb):
+            return torch.cat([srgb.mean(dim=(2, 3)), srgb.new_ones(len(srgb), 1)], dim=1).log()
+
+    options = config(batch_size=4, consistency_weight=1.0, consistency_every=2, keep_teacher=kept, precision="fp32")
+    images = made_images(4)
+    means = torch.cat([images.float().mean(dim=(2, 3)) / 255, torch.ones(4, 1)], dim=1)
+    means = means / means.sum(dim=1, keepdim=True)
+    lab = normalized_lab(images, CPU)
+    batches = Batches(lab, torch.eye(4), None, options, CPU, Teacher(), None, means if kept else None)
+    batch = batches(1, slice(0, 4))
+    assert batch.whole.L.shape == (2, 1, 224, 224)
+    for whole, target, of in zip(batch.whole.L, batch.whole.target, (0, 2), strict=True):
+        rows, columns = (8 * int(batch.rows[of, 0]), 8 * int(batch.columns[of, 0]))
+        assert torch.equal(whole[:, rows : rows + 64, columns : columns + 64], batch.L[of])
+        torch.testing.assert_close(target, means[batch.class_target[of].argmax()], atol=1e-3, rtol=0)
+    (half,) = (batches(1, part).whole for part in (slice(2, 4),))  # two processes share what one would see
+    assert torch.equal(half.L, batch.whole.L[1:])
+
+
 def test_kept_lab_is_within_half_precision():
     images = made_images(2)
     lab = normalized_lab(images, CPU).movedim(-1, 1).float()
@@ -111,9 +136,19 @@ def test_a_frozen_trunks_kept_features_give_what_the_trunk_gives():
     L = torch.rand(2, 1, 224, 224) * 2 - 1
     rows, columns = torch.arange(28).expand(2, -1), torch.arange(28).expand(2, -1)
     stages = forward.generator.trunk.stages(L)
-    whole, logits = forward(L, None, rows, columns)
-    from_stages, same_logits = forward(None, stages, rows, columns)
+    whole, logits, none = forward(L, None, rows, columns)
+    from_stages, same_logits, _ = forward(None, stages, rows, columns)
     assert torch.allclose(logits, same_logits, atol=1e-5) and torch.allclose(from_stages, whole, atol=1e-5)
+    assert none is None
+
+    # The second image colored whole: its windows are, or they are not, with kept features and without.
+    cells = torch.arange(4, 18).expand(2, -1)
+    for each in (
+        forward(L, None, rows, columns, L[:1]),
+        forward(L[:, :, :64, :64], None, cells, cells, L[:1]),
+        forward(None, stages, cells, cells, L[:1]),
+    ):
+        assert torch.allclose(each[2], whole[:1], atol=1e-5)
 
     # A window is where it says: the fused features there are those of the whole, but for the borders.
     forward.generator.decoder = torch.nn.Identity()
@@ -138,6 +173,10 @@ def test_teacher_and_features_are_kept_until_data_or_network_change(tmp_path, mo
             calls.append(len(L))
             return torch.full((len(L), 4), 0.25)
 
+        def logits(self, srgb):
+            calls.append("in color")
+            return torch.stack([srgb[:, 0].mean(dim=(1, 2)), srgb[:, 1].mean(dim=(1, 2))], dim=1)
+
     monkeypatch.setattr(batches_module, "build_teacher", lambda name: Teacher())
     images, options = made_images(3, 32), config(cache_dir=str(tmp_path))
     first = teacher_targets(images, options, CPU)
@@ -149,6 +188,13 @@ def test_teacher_and_features_are_kept_until_data_or_network_change(tmp_path, mo
     assert calls == [3, 3]
     teacher_targets(images, config(cache_dir=str(tmp_path), teacher="another"), CPU)
     assert calls == [3, 3, 3]
+
+    true = true_targets(images, options, CPU)
+    expected = (images.float() / 255).mean(dim=(2, 3))[:, :2].softmax(dim=1)
+    torch.testing.assert_close(true.float(), expected, atol=1e-3, rtol=0)
+    assert torch.equal(true_targets(images, options, CPU), true) and calls[3:] == ["in color"]
+    for path in tmp_path.glob("teacher-true-*"):
+        path.unlink()
 
     trunk = Trunk("tf_efficientnet_lite0", (2, 3))
     stages = trunk_stages(images, trunk, options, CPU)

@@ -18,7 +18,8 @@ CPU = torch.device("cpu")
 
 
 def config(tmp_path, **changes):
-    defaults = dict(decoder="compact", batch_size=4, pretrain_epochs=8, precision="fp32", cache_dir=str(tmp_path))
+    defaults = dict(decoder="compact", batch_size=4, pretrain_epochs=8, precision="fp32")
+    defaults |= dict(cache_dir=str(tmp_path), consistency_weight=0.0)
     return TrainConfig(data="d", output_dir="o", **defaults | changes)
 
 
@@ -75,6 +76,30 @@ def test_all_decoders_begin_with_the_same(images, tmp_path):
         weights = pretrained(network(decoder), images, None, config(tmp_path, decoder=decoder, pretrain_epochs=1), CPU)
         assert all(torch.equal(first[name], weights[name]) for name in first)
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
+
+
+def test_the_teachers_word_on_the_colors_is_heard(images, tmp_path):
+    """A teacher that wants gray photos: what is learned is paler than without it, and kept under another name."""
+
+    class WantsGray(torch.nn.Module):
+        def logits(self, srgb):
+            return torch.stack([srgb.amin(dim=1), srgb.amax(dim=1)], dim=1).mean(dim=(2, 3)) * 100
+
+    colors = {}
+    for weight in (0.0, 1.0):
+        generator, options = network(), config(tmp_path, consistency_weight=weight, pretrain_epochs=2)
+        lab, target = normalized_lab(images, CPU), torch.full((len(images), 2), 0.5)
+        trunk = frozen_trunk(generator.trunk, CPU)
+        batches = Batches(lab, torch.eye(1000)[:8], None, options, CPU, None, trunk, target)
+        teacher = WantsGray() if weight else None
+        generator.load_state_dict(
+            generator.state_dict() | pretrained(generator, images, batches, options, CPU, teacher), strict=True
+        )
+        batch = batches(0, slice(0, 4))
+        with torch.no_grad():
+            colors[weight] = generator.fuse(*window_features(generator.eval(), batch.stages, batch.rows, batch.columns))
+    assert not torch.allclose(colors[0.0], colors[1.0], atol=1e-3)
+    assert len(list(tmp_path.glob("pretrained-*.safetensors"))) == 2
 
 
 def test_it_is_a_function_of_the_seed_and_takes_no_random_number(images, tmp_path):

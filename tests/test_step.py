@@ -1,6 +1,7 @@
 """One training step: what moves, in which direction, and that every faster way gives what the plain way gives."""
 
 import functools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,17 +9,17 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from chromagan import losses
+from chromagan import color, losses
 from chromagan.config import ModelConfig
 from chromagan.critic import Critic
 from chromagan.generator import ChromaGAN
-from train.batches import Batch, Batches
+from chromagan.trunk import build_teacher
+from train.batches import Batch, Batches, WholePhotos, autocast
 from train.benchmark import Flops
 from train.config import PRESETS, TrainConfig
 from train.step import (
     CriticLoss,
     GeneratorForward,
-    autocast,
     off_grid,
     prepare,
     resolve_precision,
@@ -31,7 +32,7 @@ from train.step import (
 def config(**changes):
     defaults = dict(
         decoder="compact", data="d", output_dir="o", crop=64, batch_size=4, critic_width=4, precision="fp32",
-        train_trunk=True,
+        train_trunk=True, consistency_weight=0.0,
     )  # fmt: skip
     return TrainConfig(**defaults | changes)
 
@@ -107,7 +108,7 @@ def test_the_two_gradient_norms_are_those_at_ab_pred(accelerator):
     options = config(color_weight=2.0, color_pivot=0.0)
     nets, optimizers = networks(options, accelerator)
     batch = made_batch()
-    ab_pred, _ = nets.generator(batch.L, None, batch.rows, batch.columns)
+    ab_pred, _, _ = nets.generator(batch.L, None, batch.rows, batch.columns)
     terms = train_step(batch, nets, optimizers, options, accelerator, norms=True)
     _, miss = losses.loss_units(batch.L, ab_pred - batch.ab)
     by_hand = 2.0 * 2 * (miss - 128 / 255).detach() / miss.numel()  # gradient of 2 x mean squared error
@@ -201,6 +202,37 @@ def test_precision_is_resolved_to_what_the_hardware_has():
     assert resolve_precision("bf16", torch.device("cpu")) == "bf16"
     assert resolve_precision("auto", torch.device("cpu")) in ("bf16", "fp32")
     assert resolve_precision("auto", torch.device("mps")) == "fp32"
+
+
+def test_consistency_makes_the_teacher_see_what_it_sees_in_the_true_colors(accelerator):
+    """A teacher that names the mean color of a photo: the colors go there, though L_e asks for others."""
+
+    class MeanColor(nn.Module):
+        def logits(self, srgb):
+            return 20 * srgb.mean(dim=(2, 3))
+
+    torch.manual_seed(0)
+    options = config(consistency_weight=1.0, color_weight=1e-3, consistency_every=2)
+    generator = ChromaGAN(options.model).train()
+    nets, optimizers = prepare(generator, Critic(4), options, accelerator, MeanColor())
+    batch = made_batch()
+    target = (20 * torch.tensor([[0.4, 0.5, 0.3]])).softmax(dim=1).expand(2, -1)  # greenish
+    batch = replace(batch, whole=WholePhotos(batch.L[::2], target))
+    terms = [train_step(batch, nets, optimizers, options, accelerator, norms=True) for _ in range(40)]
+    assert terms[0]["consistency_grad_norm"] > 0
+    assert terms[-1]["consistency"] < 0.2 * terms[0]["consistency"]
+
+
+def test_the_teacher_sees_color_as_it_was_trained():
+    """Its distribution for a gray photo is that of the same gray given as sRGB; gradients reach the colors alone."""
+    teacher = build_teacher("tf_efficientnet_lite0")
+    gray = nn.functional.interpolate(torch.rand(1, 1, 5, 5), size=64, mode="bilinear")
+    L = color.normalize_L(color.gray_to_L(gray))
+    srgb = gray.expand(-1, 3, -1, -1).clone().requires_grad_(True)
+    logits = teacher.logits(srgb)
+    torch.testing.assert_close(logits.softmax(dim=1), teacher(L), atol=1e-4, rtol=1e-2)
+    logits[0, 0].backward()
+    assert srgb.grad.abs().sum() > 0 and all(p.grad is None for p in teacher.parameters())
 
 
 @pytest.mark.parametrize("plain, bound", [(False, 175), (True, None)])

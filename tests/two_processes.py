@@ -4,6 +4,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
+import timm
 import torch
 from accelerate import Accelerator
 from torch import nn
@@ -12,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chromagan.critic import Critic
 from chromagan.generator import ChromaGAN
-from train.batches import Batch
+from chromagan.trunk import Teacher
+from train.batches import Batch, WholePhotos
 from train.config import TrainConfig
 from train.step import CriticLoss, GeneratorForward, prepare, train_step
 
@@ -32,9 +34,10 @@ def main():
     assert accelerator.num_processes == 2
     config = TrainConfig(
         decoder="depthwise", data="d", output_dir="o", crop=64, batch_size=4, critic_width=4, precision="fp32",
-        train_trunk=True,
+        train_trunk=True, consistency_every=2,
     )  # fmt: skip
     torch.manual_seed(0)
+    teacher = Teacher(timm.create_model(config.teacher), config.teacher).double()
     generator, critic = ChromaGAN(config.model).train(), Critic(4)
     alone = ChromaGAN(config.model).train()
     alone.load_state_dict(generator.state_dict())
@@ -48,16 +51,20 @@ def main():
     )  # fmt: skip
     half = slice(2 * accelerator.process_index, 2 * accelerator.process_index + 2)
     mine = Batch(*(None if v is None else v[half] for v in vars(batch).values()))
+    target = torch.rand(2, 1000).softmax(dim=1)
+    one = slice(accelerator.process_index, accelerator.process_index + 1)
+    batch = dataclasses.replace(batch, whole=WholePhotos(batch.L[::2], target))
+    mine = dataclasses.replace(mine, whole=WholePhotos(mine.L[::2], target[one]))
 
     # In float64: a trunk of fifty layers turns float32's rounding into thousandths of its first kernels' gradient.
     for net in (generator, critic, alone, critic_alone):
         net.double()
-    nets, _ = prepare(generator, critic, config, accelerator)
+    nets, _ = prepare(generator, critic, config, accelerator, teacher)
     shared, terms = gradients(generator, critic, nets, mine, config, accelerator)
     terms = {name: accelerator.reduce(term, "mean") for name, term in terms.items()}
 
-    plain = dataclasses.make_dataclass("Nets", ["generator", "critic"])(
-        GeneratorForward(alone), CriticLoss(critic_alone, True)
+    plain = dataclasses.make_dataclass("Nets", ["generator", "critic", "teacher"])(
+        GeneratorForward(alone), CriticLoss(critic_alone, True), nets.teacher
     )
     whole, whole_terms = gradients(alone, critic_alone, plain, batch, config, accelerator)
     assert set(shared) == set(whole) and len(shared) > 50

@@ -4,6 +4,7 @@ Nothing is decoded or converted in the loop: photos are decoded and turned into 
 (the teacher's class distributions, a frozen trunk's features) is computed once and kept on disk.
 """
 
+import contextlib
 import copy
 import random
 from collections.abc import Callable, Iterator
@@ -18,10 +19,18 @@ from tqdm import tqdm
 from chromagan import color
 from chromagan.data import kept
 from chromagan.decoders import FEATURE_STRIDE
-from chromagan.trunk import Trunk, build_teacher
+from chromagan.trunk import Teacher, Trunk, build_teacher
 from train.config import TrainConfig
 
 DEVICE_SHARE = 0.5  # of the device's free memory that the data set may take; else it stays in host memory
+
+
+@dataclass(frozen=True)
+class WholePhotos:
+    """The images [::config.consistency_every] of a batch, whole."""
+
+    L: Tensor  # (b, 1, S, S), [-1, 1]
+    target: Tensor  # (b, K), rows sum to 1: of the true colors
 
 
 @dataclass(frozen=True)
@@ -33,9 +42,10 @@ class Batch:
     stages: list[Tensor] | None  # a frozen trunk's features of the whole images, (B, C, H/8, W/8) and coarser
     rows: Tensor  # (B, h/8), the windows' cells, in the whole images
     columns: Tensor  # (B, w/8)
-    class_target: Tensor  # (B, K), rows sum to 1
+    class_target: Tensor  # (B, K), rows sum to 1: of the gray images
     mix: Tensor  # (B, 1, 1, 1), uniform in [0, 1]: the penalty's share of true colors
     shift: tuple[int, int] | None = None  # rows and columns, in pixels, that the critic's windows lie off the grid
+    whole: WholePhotos | None = None  # some of the images, for the consistency loss
 
 
 class Batches:
@@ -48,16 +58,19 @@ class Batches:
         stages: list[Tensor] | None,
         config: TrainConfig,
         device: torch.device,
-        teacher: Callable[[Tensor], Tensor] | None = None,
+        teacher: Teacher | None = None,
         trunk: Callable[[Tensor], list[Tensor]] | None = None,
+        true_target: Tensor | None = None,
     ):
-        """lab (N, S, S, 3) from `normalized_lab`; class_target (N, K), or None to ask `teacher` at every step; stages
-        as `trunk_stages` gives them, or None to ask `trunk` at every step, where there is one, or because the trunk
-        trains. Moved to `device` where they fit.
+        """lab (N, S, S, 3) from `normalized_lab`; class_target and true_target (N, K) of the gray and the true photos,
+        or None to ask `teacher` at every step; stages as `trunk_stages` gives them, or None to ask `trunk` at every
+        step, where there is one, or because the trunk trains. Moved to `device` where they fit.
         """
-        held = [lab, *([] if class_target is None else [class_target]), *(stages or [])]
+        held = [t for t in (lab, class_target, true_target, *(stages or [])) if t is not None]
         on_device = device.type != "cpu" and fits(held, device)
-        lab, class_target = (t if t is None or not on_device else t.to(device) for t in (lab, class_target))
+        lab, class_target, self.true_target = (
+            t if t is None or not on_device else t.to(device) for t in (lab, class_target, true_target)
+        )
         self.stages = stages if stages is None or not on_device else [stage.to(device) for stage in stages]
         self.lab, self.class_target, self.teacher, self.trunk = lab, class_target, teacher, trunk
         self.config, self.device = config, device
@@ -83,11 +96,8 @@ class Batches:
             _span(FEATURE_STRIDE * top, crop),
             _mirrored(_span(FEATURE_STRIDE * left, crop), flip, side),
         ).to(self.device, torch.float32)
-        whole = None
         if (self.class_target is None and self.teacher) or (self.stages is None and self.trunk):
-            columns = _mirrored(_span(torch.zeros_like(left), side), flip, side)
-            whole = cut(self.lab, order, _span(torch.zeros_like(top), side), columns)[:, :1]
-            whole = whole.to(self.device, torch.float32)
+            whole = self._whole(order, flip)[:, :1]
         if self.class_target is None:
             class_target = self.teacher(whole)
         else:
@@ -108,7 +118,24 @@ class Batches:
             class_target=class_target,
             mix=mix.view(-1, 1, 1, 1).to(self.device),
             shift=self._shift(step) if self.config.critic_shift else None,
+            whole=self._whole_photos(order, flip) if self.config.consistency_weight else None,
         )
+
+    def _whole_photos(self, order: Tensor, flip: Tensor) -> WholePhotos:
+        some = slice(None, None, self.config.consistency_every)
+        lab = self._whole(order[some], flip[some])
+        if self.true_target is None:
+            target = true_distribution(color.lab_to_srgb(_lab_units(lab)).clamp(0, 1), self.teacher, self.config)
+        else:
+            target = self.true_target[order[some]].to(self.device, torch.float32)
+        return WholePhotos(lab[:, :1], target)
+
+    def _whole(self, order: Tensor, flip: Tensor) -> Tensor:
+        """L and ab (B, 3, S, S) of whole images, or of their mirror images."""
+        side = self.lab.shape[1]
+        start = torch.zeros_like(order)
+        columns = _mirrored(_span(start, side), flip, side)
+        return cut(self.lab, order, _span(start, side), columns).to(self.device, torch.float32)
 
     def _shift(self, step: int) -> tuple[int, int]:
         choose = random.Random(self.config.seed << 40 | step)
@@ -162,6 +189,41 @@ def teacher_targets(images: Tensor, config: TrainConfig, device: torch.device) -
 
 
 @torch.no_grad()
+def true_targets(images: Tensor, config: TrainConfig, device: torch.device) -> Tensor:
+    """The teacher's class distribution of every image in its true colors, (N, K) in float16, computed once and kept.
+
+    That of the mirror image, which training also sees, is taken to be the same.
+    """
+
+    def make(images: Tensor) -> dict[str, Tensor]:
+        teacher = build_teacher(config.teacher).to(device, memory_format=torch.channels_last)
+        found = [
+            true_distribution(batch.to(device, torch.float32) / 255, teacher, config).half().cpu()
+            for _, batch in _batches(images, "teacher, in color")
+        ]
+        return {"true_target": torch.cat(found)}
+
+    maker = f"{config.teacher} in color {config.precision}"
+    return kept(Path(config.cache_dir), "teacher-true", images, maker, make)["true_target"]
+
+
+@torch.no_grad()
+def true_distribution(srgb: Tensor, teacher: Teacher, config: TrainConfig) -> Tensor:
+    """The teacher's class distribution (B, K) of images (B, 3, S, S) in [0, 1], in the precision of the run: what the
+    colored photo, which is seen in that too, is compared with."""
+    with autocast(srgb.device, config.precision):
+        return teacher.logits(srgb.contiguous(memory_format=torch.channels_last)).float().softmax(dim=1)
+
+
+def autocast(device: torch.device, precision: str):
+    """bfloat16 convolutions and products where `precision` is "bf16"; what must not lose digits stays float32."""
+    if precision != "bf16":
+        return contextlib.nullcontext()
+    # No cache: a weight that was cast under no_grad, as in Critic.ab_gradient, would be found there without its graph.
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+
+@torch.no_grad()
 def trunk_stages(images: Tensor, trunk: Trunk, config: TrainConfig, device: torch.device) -> list[Tensor]:
     """A frozen trunk's stages of every image and of its mirror image, (N, 2, C, h, w) each in float16, kept."""
     compute = frozen_trunk(trunk, device)
@@ -208,6 +270,10 @@ def _span(start: Tensor, length: int) -> Tensor:
 def _mirrored(columns: Tensor, flip: Tensor, side: int) -> Tensor:
     """Columns (B, w) of the mirror images as columns of the images as they are, where `flip` (B,) is 1."""
     return torch.where(flip[:, None] == 1, side - 1 - columns, columns)
+
+
+def _lab_units(lab: Tensor) -> Tensor:
+    return torch.cat([color.denormalize_L(lab[:, :1]), color.denormalize_ab(lab[:, 1:])], dim=1)
 
 
 def _lightness(images: Tensor, device: torch.device) -> Tensor:

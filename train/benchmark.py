@@ -76,7 +76,9 @@ class TrainingRun:
         self.generator = generator
         self.average = copy.deepcopy(generator).to(device) if config.ema_share else None
         self.batches = made_batches(config, generator, device, images or 2 * config.batch_size)
-        self.nets, self.optimizers = prepare(generator.train(), Critic(config.critic_width), config, accelerator)
+        teacher = made_teacher(config, device) if config.consistency_weight else None
+        critic = Critic(config.critic_width)
+        self.nets, self.optimizers = prepare(generator.train(), critic, config, accelerator, teacher)
 
     def run(self) -> None:
         batch = self.batches(self.done, slice(0, self.config.batch_size))
@@ -99,14 +101,18 @@ def made_batches(config: TrainConfig, generator: ChromaGAN, device: torch.device
     if config.keep_teacher:
         targets = torch.rand(images, config.model.num_classes).softmax(dim=1).half()
     else:
-        teacher = Teacher(timm.create_model(config.teacher).eval(), config.teacher).to(device)
+        teacher = made_teacher(config, device)
     if not config.train_trunk:
         trunk = frozen_trunk(generator.trunk, device)
         if config.keep_features:
             with torch.no_grad():
                 shapes = [stage.shape[1:] for stage in trunk(torch.zeros(1, 1, size, size, device=device))]
             stages, trunk = [torch.rand(images, 2, *shape).half() for shape in shapes], None
-    return Batches(lab, targets, stages, config, device, teacher, trunk)
+    return Batches(lab, targets, stages, config, device, teacher, trunk, targets)
+
+
+def made_teacher(config: TrainConfig, device: torch.device) -> Teacher:
+    return Teacher(timm.create_model(config.teacher).eval(), config.teacher).to(device)
 
 
 def medians(ways: dict[str, Callable[[], None]], device: torch.device, repeats: int) -> dict[str, float]:

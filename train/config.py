@@ -28,11 +28,12 @@ NOT_NEGATIVE = (
     "lr_hold",
     "adversarial_weight",
     "class_weight",
+    "consistency_weight",
     "color_pivot",
 )
 POSITIVE = (
     "batch_size", "lr", "critic_lr", "pretrained_lr", "color_weight", "penalty_weight", "critic_width",
-    "log_every", "state_every",
+    "consistency_every", "log_every", "state_every",
 )  # fmt: skip
 # May differ between a run and its resumption: they say how far, where, what is watched; not what is computed.
 FREE_ON_RESUME = frozenset({
@@ -97,6 +98,11 @@ class TrainConfig:
     # over fewer patches), and at 0.1 the generator outran the critic and saturated.
     adversarial_weight: float = option(0.04, "weight of L_g, the Wasserstein term; the paper's is 0.1")
     class_weight: float = option(0.003, "weight of L_s, the class distribution term")
+    consistency_weight: float = option(
+        0.002, "weight of L_c: how far the teacher's classes for the colored photo are from those for the true one; "
+        "0, as in the paper: none"
+    )  # fmt: skip
+    consistency_every: int = option(4, "L_c is taken of one photo in N of a batch, colored whole")
     penalty_weight: float = option(10.0, "lambda of the critic's gradient penalty")
     critic_width: int = option(16, "channels of the critic's first layer; the paper's is 64")
     critic_shift: bool = option(
@@ -196,6 +202,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         lr=2e-5,
         critic_lr=2e-5,
         lr_hold=0,
+        consistency_weight=0.0,
         critic_width=64,
         critic_shift=False,
         color_pivot=0.0,

@@ -17,37 +17,46 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from chromagan import losses
+from chromagan.colorizer import fold_batch_norm
 from chromagan.data import kept
 from chromagan.decoders import FEATURE_CHANNELS, FEATURE_STRIDE
 from chromagan.generator import ChromaGAN
-from train.batches import Batches, frozen_trunk
+from chromagan.trunk import Teacher, Trunk
+from train.batches import Batches, autocast, frozen_trunk
 from train.config import TrainConfig
-from train.step import adam, autocast, window_features
+from train.step import adam, consistency, window_features
 
 CROP = 128  # pixels: windows of 16x16 cells, of which most do not see the zeros around the window
 OWN = ("trunk.", "decoder.")  # what is not pretrained here: it has its own weights already, or is not shared
 
 
 def pretrained(
-    generator: ChromaGAN, images: Tensor, batches: Batches, config: TrainConfig, device: torch.device
-) -> dict[str, Tensor]:
+    generator: ChromaGAN, images: Tensor, batches: Batches, config: TrainConfig, device: torch.device,
+    teacher: Teacher | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
     """The weights that `generator` should begin with, in all but trunk and decoder, computed once and kept.
 
     images: uint8 sRGB (N, 3, S, S), the data that `batches` draws from: they tell the file. `generator` itself is left
-    as it is.
+    as it is. teacher: who judges the colored photos, where config.consistency_weight is not 0.
     """
     maker = (
         f"{replace(config.model, decoder='original')} {config.pretrain_epochs} epochs seed {config.seed} {CROP} "
         f"batch {config.batch_size} lr {config.lr} beta1 {config.beta1} pivot {config.color_pivot} "
-        f"weights {config.color_weight} {config.class_weight} {config.teacher}"
+        f"weights {config.color_weight} {config.class_weight} {config.teacher} "
+        f"consistency {config.consistency_weight} {config.consistency_every}"
     )
     network = copy.deepcopy(generator).to(device)
     return kept(
-        Path(config.cache_dir), "pretrained", images, maker, lambda _: _pretrain(network, batches, config, device)
-    )
+        Path(config.cache_dir), "pretrained", images, maker,
+        lambda _: _pretrain(network, batches, config, device, teacher),
+    )  # fmt: skip
 
 
-def _pretrain(network: ChromaGAN, batches: Batches, config: TrainConfig, device: torch.device) -> dict[str, Tensor]:
+def _pretrain(
+    network: ChromaGAN, batches: Batches, config: TrainConfig, device: torch.device, teacher: Teacher | None
+) -> dict[str, Tensor]:
+    if teacher is not None:
+        teacher = fold_batch_norm(teacher).to(device, memory_format=torch.channels_last)
     batches = batches.of_windows(CROP)
     if batches.stages is None and batches.trunk is None:  # the trunk trains in the run: here it stays as it is
         batches.trunk = frozen_trunk(network.trunk, device)
@@ -66,10 +75,17 @@ def _pretrain(network: ChromaGAN, batches: Batches, config: TrainConfig, device:
             with autocast(device, config.precision):
                 merged, flat = window_features(network, batch.stages, batch.rows, batch.columns)
                 ab_pred, class_logits = network.color(merged, flat), network.class_head(flat)
+                if batch.whole is not None:
+                    some = slice(None, None, config.consistency_every)
+                    small = network.color(Trunk.merge([stage[some] for stage in batch.stages]), flat[some])
             _, ab_pred = losses.loss_units(batch.L, ab_pred.float())
             _, ab = losses.loss_units(batch.L, F.avg_pool2d(batch.ab, FEATURE_STRIDE))
             loss = config.color_weight * losses.color_loss(ab_pred, ab, config.color_pivot)
             loss = loss + config.class_weight * losses.class_loss(class_logits.float(), batch.class_target)
+            if batch.whole is not None:
+                _, small = losses.loss_units(batch.whole.L, small.float())
+                ab_whole = F.interpolate(small, scale_factor=FEATURE_STRIDE, mode="bilinear")
+                loss = loss + config.consistency_weight * consistency(ab_whole, batch.whole, teacher, config)
             optimizer.param_groups[0]["lr"] = config.lr * (1 + math.cos(math.pi * step / steps)) / 2
             optimizer.zero_grad()
             loss.backward()

@@ -3,7 +3,6 @@
 Every way in which a step is made fast has a switch in TrainConfig; train/benchmark.py shows what each brings.
 """
 
-import contextlib
 import math
 from types import SimpleNamespace
 
@@ -14,12 +13,12 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from chromagan import losses
-from chromagan.colorizer import native_dtype
+from chromagan.colorizer import fold_batch_norm, native_dtype
 from chromagan.critic import Critic
 from chromagan.decoders import FEATURE_STRIDE
 from chromagan.generator import ChromaGAN
-from chromagan.trunk import Trunk
-from train.batches import Batch, cut
+from chromagan.trunk import Teacher, Trunk
+from train.batches import Batch, WholePhotos, autocast, cut
 from train.config import TrainConfig
 
 
@@ -30,18 +29,32 @@ class GeneratorForward(nn.Module):
         super().__init__()
         self.generator = generator
 
-    def forward(self, L: Tensor, stages: list[Tensor] | None, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """-> ab_pred (B, 2, h, w) of each image's window, class_logits (B, K).
+    def forward(
+        self, L: Tensor, stages: list[Tensor] | None, rows: Tensor, columns: Tensor, whole_L: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """-> ab_pred (B, 2, h, w) of each image's window, class_logits (B, K), ab_pred (b, 2, S, S) of whole images.
 
         L (B, 1, h, w): lightness of the windows, for a trunk that trains.
         stages: the whole images' kept features of a frozen trunk, in place of L. `rows` (B, h/8) and `columns`
         (B, w/8), in cells, cut the windows behind the global branch: the class of a whole image colors its part.
+        whole_L (b, 1, S, S): of the images that are also colored whole, evenly spread over the batch; None: of none.
         """
         if stages is None:
             merged, flat = self.generator.features(L)
         else:
             merged, flat = window_features(self.generator, stages, rows, columns)
-        return self.generator.color(merged, flat), self.generator.class_head(flat)
+        ab_pred, class_logits = self.generator.color(merged, flat), self.generator.class_head(flat)
+        ab_whole = None
+        if whole_L is not None:
+            every = -(-len(rows) // len(whole_L))
+            if whole_L.shape[-2:] == ab_pred.shape[-2:]:  # the windows are whole images
+                ab_whole = ab_pred[::every]
+            elif stages is None:
+                ab_whole = self.generator(whole_L)
+            else:
+                merged = Trunk.merge([stage[::every] for stage in stages])
+                ab_whole = self.generator.color(merged, flat[::every])
+        return ab_pred, class_logits, ab_whole
 
 
 def window_features(generator: ChromaGAN, stages: list[Tensor], rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,9 +136,12 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 def prepare(
-    generator: ChromaGAN, critic: Critic, config: TrainConfig, accelerator: Accelerator
+    generator: ChromaGAN, critic: Critic, config: TrainConfig, accelerator: Accelerator, teacher: Teacher | None = None
 ) -> tuple[SimpleNamespace, SimpleNamespace]:
-    """The networks and optimizers of `train_step`, on the device and shared by all processes."""
+    """The networks and optimizers of `train_step`, on the device and shared by all processes.
+
+    teacher: who judges the colored photos, where config.consistency_weight is not 0.
+    """
     if accelerator.num_processes > 1:
         GlobalBatchNorm.convert(generator)
     nets = SimpleNamespace(generator=GeneratorForward(generator), critic=CriticLoss(critic, config.explicit_penalty))
@@ -141,6 +157,9 @@ def prepare(
     nets.generator, nets.critic, optimizers.generator, optimizers.critic = accelerator.prepare(
         nets.generator, nets.critic, optimizers.generator, optimizers.critic
     )
+    nets.teacher = None  # trains nothing, so accelerate need not know it
+    if config.consistency_weight:
+        nets.teacher = fold_batch_norm(teacher).to(accelerator.device, memory_format=memory_format)
     return nets, optimizers
 
 
@@ -164,35 +183,28 @@ def set_learning_rates(optimizers: SimpleNamespace, config: TrainConfig, step: i
             group["lr"] = factor * lr * group.get("share", 1.0)
 
 
-def autocast(device: torch.device, precision: str):
-    """bfloat16 convolutions and products where `precision` is "bf16"; what must not lose digits stays float32."""
-    if precision != "bf16":
-        return contextlib.nullcontext()
-    # No cache: a weight that was cast under no_grad, as in Critic.ab_gradient, would be found there without its graph.
-    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
-
-
 def train_step(
     batch: Batch, nets: SimpleNamespace, optimizers: SimpleNamespace, config: TrainConfig, accelerator: Accelerator,
     norms: bool = False,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Update the critic once, then the generator once; return the detached, unweighted loss terms.
 
-    nets.generator: a GeneratorForward; nets.critic: a CriticLoss. optimizers: of both, by the same names.
-    norms: also return the norms at ab_pred of the gradients of the weighted color and adversarial terms.
+    nets.generator: a GeneratorForward; nets.critic: a CriticLoss; nets.teacher: a Teacher, or None without the
+    consistency term. optimizers: of the first two, by the same names.
+    norms: also return the norms at ab_pred of the gradients of the weighted color, adversarial and consistency terms.
     Nothing here waits for the device.
     """
     mixed_precision = autocast(batch.L.device, config.precision)
-    inputs = batch.L, batch.stages, batch.rows, batch.columns
+    inputs = batch.L, batch.stages, batch.rows, batch.columns, None if batch.whole is None else batch.whole.L
     L, ab = losses.loss_units(batch.L, batch.ab)
     with mixed_precision:
-        ab_pred, class_logits = nets.generator(*inputs)
+        ab_pred, class_logits, ab_whole = nets.generator(*inputs)
     _, ab_pred = losses.loss_units(batch.L, ab_pred.float())
     if config.share_forward:  # one forward serves both updates
         fake = ab_pred.detach()
     else:
         with mixed_precision, torch.no_grad():
-            fake = losses.loss_units(batch.L, nets.generator(*inputs)[0].float())[1]
+            fake = losses.loss_units(batch.L, nets.generator(*inputs[:-1])[0].float())[1]
 
     # Critic: Wasserstein loss with gradient penalty.
     with mixed_precision:
@@ -210,16 +222,31 @@ def train_step(
     adversarial = losses.adversarial_loss(scores)
     semantic = losses.class_loss(class_logits.float(), batch.class_target)
     terms = dict(color=color_term, adversarial=adversarial, semantic=semantic, wasserstein=wasserstein, penalty=penalty)
-    weighted_color, weighted_adversarial = config.color_weight * color_term, config.adversarial_weight * adversarial
+    weighted = [
+        ("color", config.color_weight * color_term, ab_pred),
+        ("adversarial", config.adversarial_weight * adversarial, ab_pred),
+    ]
+    if batch.whole is not None:
+        _, ab_whole = losses.loss_units(batch.whole.L, ab_whole.float())
+        terms["consistency"] = consistency(ab_whole, batch.whole, nets.teacher, config)
+        weighted.append(("consistency", config.consistency_weight * terms["consistency"], ab_whole))
     if norms:
-        for name, term in (("color", weighted_color), ("adversarial", weighted_adversarial)):
-            (gradient,) = torch.autograd.grad(term, ab_pred, retain_graph=True)
-            terms[f"{name}_grad_norm"] = gradient.norm()
+        for name, term, colors in weighted:
+            (gradient,) = torch.autograd.grad(term, colors, retain_graph=True)
+            terms[f"{name}_grad_norm"] = gradient.float().norm()
     optimizers.generator.zero_grad()
-    accelerator.backward(weighted_color + weighted_adversarial + config.class_weight * semantic)
+    accelerator.backward(sum(term for _, term, _ in weighted) + config.class_weight * semantic)
     optimizers.generator.step()
     critic.requires_grad_(True)
     return {name: term.detach() for name, term in terms.items()}
+
+
+def consistency(ab_whole: Tensor, whole: WholePhotos, teacher: Teacher, config: TrainConfig) -> Tensor:
+    """L_c of whole photos colored `ab_whole` (b, 2, S, S), in loss units."""
+    srgb = losses.to_srgb(losses.loss_units(whole.L, ab_whole)[0], ab_whole)
+    with autocast(srgb.device, config.precision):
+        logits = teacher.logits(srgb.contiguous(memory_format=torch.channels_last))
+    return losses.consistency_loss(logits.float(), whole.target)
 
 
 def off_grid(images: Tensor, shift: tuple[int, int] | None) -> Tensor:

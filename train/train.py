@@ -29,7 +29,7 @@ from chromagan.data import DataError, load_photos
 from chromagan.generator import ChromaGAN
 from chromagan.publish import BackgroundPublisher, PublishError
 from chromagan.trunk import PretrainedWeightsError, build_teacher
-from train.batches import Batches, frozen_trunk, normalized_lab, teacher_targets, trunk_stages
+from train.batches import Batches, frozen_trunk, normalized_lab, teacher_targets, true_targets, trunk_stages
 from train.config import TrainConfig, parse_config
 from train.evaluate import evaluate, share_cores
 from train.intervals import summarize
@@ -65,10 +65,15 @@ def main(config: TrainConfig) -> None:
     # Data. On every machine one process computes what is kept; the others read it.
     size = config.model.image_size
     generator, critic = build_networks(config)
-    teacher = None if config.keep_teacher else build_teacher(config.teacher).to(device)
+    teacher = None
+    if config.consistency_weight or not config.keep_teacher:
+        teacher = build_teacher(config.teacher).to(device)
     with accelerator.local_main_process_first():
         photos = load_photos(config.data, "train", size, config.limit_train or None)
-        targets = teacher_targets(photos.images, config, device) if config.keep_teacher else None
+        targets = true = None
+        if config.keep_teacher:
+            targets = teacher_targets(photos.images, config, device)
+            true = true_targets(photos.images, config, device) if config.consistency_weight else None
         stages = None
         if config.keep_features and not config.train_trunk:
             stages = trunk_stages(photos.images, generator.trunk, config, device)
@@ -76,10 +81,10 @@ def main(config: TrainConfig) -> None:
     share = config.batch_size // processes
     part = slice(rank * share, (rank + 1) * share)
     trunk = None if config.keep_features or config.train_trunk else frozen_trunk(generator.trunk, device)
-    batches = Batches(normalized_lab(photos.images, device), targets, stages, config, device, teacher, trunk)
+    batches = Batches(normalized_lab(photos.images, device), targets, stages, config, device, teacher, trunk, true)
     if config.pretrain_epochs:
         with accelerator.local_main_process_first():
-            shared = pretrained(generator, photos.images, batches, config, device)
+            shared = pretrained(generator, photos.images, batches, config, device, teacher)
         generator.load_state_dict(generator.state_dict() | shared)
     data_digest = fingerprint(photos.images)
     validation = None
@@ -88,7 +93,7 @@ def main(config: TrainConfig) -> None:
 
     # Networks and optimizers, and the average of the generator's weights, which is what is saved.
     average = copy.deepcopy(generator).to(device) if config.ema_share else generator
-    nets, optimizers = prepare(generator, critic, config, accelerator)
+    nets, optimizers = prepare(generator, critic, config, accelerator, teacher)
 
     # What a run consists of, and where it goes on.
     resumable = dict(
