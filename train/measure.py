@@ -25,7 +25,9 @@ from chromagan.hub import HubError
 from chromagan.trunk import imagenet_classifier
 from train.optional import LEARNED_MEASURES
 
-CLASSIFIER = "tf_efficientnet_lite0"  # names the classes, and gives the features of the Frechet distance
+# Names the classes, and gives the features of the Frechet distance. Not the teacher: what was trained to please that
+# one is judged by another.
+CLASSIFIER = "tf_efficientnet_lite2"
 
 COLUMNS = (
     "psnr", "ssim", "ciede2000", "ciede2000_p95", "ciede2000_near", "ciede2000_elsewhere", "cdr", "colorfulness",
@@ -169,7 +171,7 @@ class Classifier:
 
     def __call__(self, image: Tensor, label: int | None) -> tuple[dict[str, float], np.ndarray]:
         """sRGB (1, 3, S, S) in [0, 1] and its ImageNet index -> whether it is named so, and pooled features (D,)."""
-        pictures = (2 * image - 1).contiguous(memory_format=torch.channels_last)  # mean and std are 0.5 in lite0
+        pictures = (2 * image - 1).contiguous(memory_format=torch.channels_last)  # their mean and std are 0.5
         pooled = self.net.forward_head(self.net.forward_features(pictures), pre_logits=True)
         logits = self.net.get_classifier()(pooled)[0]
         row = {"top1": math.nan, "top1_of_ten": math.nan}
