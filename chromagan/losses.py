@@ -3,7 +3,7 @@
     generator:  L_e + 0.1 L_g + 0.003 L_s        (Vitoria et al. 2020, eq. 1)
     critic:     Wasserstein loss + 10 gradient penalty
 
-The `lite` recipe adds 0.002 L_c to the generator's: `consistency_loss`.
+The `lite` recipe adds 0.001 L_c to the generator's: `consistency_loss`.
 
 Those weights hold for L and ab scaled to [0, 1] ("loss units": 8-bit Lab over 255), for scores averaged
 over patches, and for a penalty on the gradient of the *sum* of an image's patch scores. Networks

@@ -113,10 +113,12 @@ def test_whole_photos_are_those_of_the_batch_as_they_are_turned(kept):
     lab = normalized_lab(images, CPU)
     batches = Batches(lab, torch.eye(4), None, options, CPU, Teacher(), None, means if kept else None)
     batch = batches(1, slice(0, 4))
-    assert batch.whole.L.shape == (2, 1, 224, 224)
-    for whole, target, of in zip(batch.whole.L, batch.whole.target, (0, 2), strict=True):
+    wholes = torch.cat([batch.whole.L, batch.whole.ab], dim=1)
+    assert wholes.shape == (2, 3, 224, 224)
+    for whole, target, of in zip(wholes, batch.whole.target, (0, 2), strict=True):
         rows, columns = (8 * int(batch.rows[of, 0]), 8 * int(batch.columns[of, 0]))
-        assert torch.equal(whole[:, rows : rows + 64, columns : columns + 64], batch.L[of])
+        assert torch.equal(whole[:1, rows : rows + 64, columns : columns + 64], batch.L[of])
+        assert torch.equal(whole[1:, rows : rows + 64, columns : columns + 64], batch.ab[of])
         torch.testing.assert_close(target, means[batch.class_target[of].argmax()], atol=1e-3, rtol=0)
     (half,) = (batches(1, part).whole for part in (slice(2, 4),))  # two processes share what one would see
     assert torch.equal(half.L, batch.whole.L[1:])

@@ -217,7 +217,7 @@ def test_consistency_makes_the_teacher_see_what_it_sees_in_the_true_colors(accel
     nets, optimizers = prepare(generator, Critic(4), options, accelerator, MeanColor())
     batch = made_batch()
     target = (20 * torch.tensor([[0.4, 0.5, 0.3]])).softmax(dim=1).expand(2, -1)  # greenish
-    batch = replace(batch, whole=WholePhotos(batch.L[::2], target))
+    batch = replace(batch, whole=WholePhotos(batch.L[::2], batch.ab[::2], target))
     terms = [train_step(batch, nets, optimizers, options, accelerator, norms=True) for _ in range(40)]
     assert terms[0]["consistency_grad_norm"] > 0
     assert terms[-1]["consistency"] < 0.2 * terms[0]["consistency"]

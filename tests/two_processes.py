@@ -53,8 +53,8 @@ def main():
     mine = Batch(*(None if v is None else v[half] for v in vars(batch).values()))
     target = torch.rand(2, 1000).softmax(dim=1)
     one = slice(accelerator.process_index, accelerator.process_index + 1)
-    batch = dataclasses.replace(batch, whole=WholePhotos(batch.L[::2], target))
-    mine = dataclasses.replace(mine, whole=WholePhotos(mine.L[::2], target[one]))
+    batch = dataclasses.replace(batch, whole=WholePhotos(batch.L[::2], batch.ab[::2], target))
+    mine = dataclasses.replace(mine, whole=WholePhotos(mine.L[::2], mine.ab[::2], target[one]))
 
     # In float64: a trunk of fifty layers turns float32's rounding into thousandths of its first kernels' gradient.
     for net in (generator, critic, alone, critic_alone):

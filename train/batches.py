@@ -30,6 +30,7 @@ class WholePhotos:
     """The images [::config.consistency_every] of a batch, whole."""
 
     L: Tensor  # (b, 1, S, S), [-1, 1]
+    ab: Tensor  # (b, 2, S, S), [-1, 1]
     target: Tensor  # (b, K), rows sum to 1: of the true colors
 
 
@@ -128,7 +129,7 @@ class Batches:
             target = true_distribution(color.lab_to_srgb(_lab_units(lab)).clamp(0, 1), self.teacher, self.config)
         else:
             target = self.true_target[order[some]].to(self.device, torch.float32)
-        return WholePhotos(lab[:, :1], target)
+        return WholePhotos(lab[:, :1], lab[:, 1:], target)
 
     def _whole(self, order: Tensor, flip: Tensor) -> Tensor:
         """L and ab (B, 3, S, S) of whole images, or of their mirror images."""

@@ -73,8 +73,8 @@ class TrainConfig:
     batch_size: int = option(16, "images per step, over all processes together")
     crop: int = option(96, "side in pixels of the random window that decoder and critic train on")
     pretrain_epochs: int = option(
-        6, "epochs in which what all decoders share learns colors by itself, before the run, at an eighth of the size; "
-        "computed once and kept; 0: it starts at random, as in the paper"
+        10, "epochs in which what all decoders share learns colors by itself, before the run, at an eighth of the "
+        "size; computed once and kept; 0: it starts at random, as in the paper"
     )  # fmt: skip
     train_trunk: bool = option(
         False, "also train the pretrained trunk; without, its features are computed once and kept"
@@ -99,10 +99,10 @@ class TrainConfig:
     adversarial_weight: float = option(0.04, "weight of L_g, the Wasserstein term; the paper's is 0.1")
     class_weight: float = option(0.003, "weight of L_s, the class distribution term")
     consistency_weight: float = option(
-        0.002, "weight of L_c: how far the teacher's classes for the colored photo are from those for the true one; "
+        0.001, "weight of L_c: how far the teacher's classes for the colored photo are from those for the true one; "
         "0, as in the paper: none"
     )  # fmt: skip
-    consistency_every: int = option(4, "L_c is taken of one photo in N of a batch, colored whole")
+    consistency_every: int = option(4, "L_c is taken of one photo in N of a batch, colored whole; L_e of it, too")
     penalty_weight: float = option(10.0, "lambda of the critic's gradient penalty")
     critic_width: int = option(16, "channels of the critic's first layer; the paper's is 64")
     critic_shift: bool = option(

@@ -55,9 +55,9 @@ def pretrained(
 def _pretrain(
     network: ChromaGAN, batches: Batches, config: TrainConfig, device: torch.device, teacher: Teacher | None
 ) -> dict[str, Tensor]:
+    batches = batches.of_windows(CROP)
     if teacher is not None:
         teacher = fold_batch_norm(teacher).to(device, memory_format=torch.channels_last)
-    batches = batches.of_windows(CROP)
     if batches.stages is None and batches.trunk is None:  # the trunk trains in the run: here it stays as it is
         batches.trunk = frozen_trunk(network.trunk, device)
     with torch.random.fork_rng(devices=[]):
@@ -72,20 +72,23 @@ def _pretrain(
     with tqdm(total=steps * config.batch_size, desc="shared layers", unit=" images", leave=False) as bar:
         for step in range(steps):
             batch = batches(step, everything)
+            # L_c joins in the second half: from the beginning on, it would hold back the learning of colors.
+            judged = batch.whole is not None and 2 * step >= steps
             with autocast(device, config.precision):
                 merged, flat = window_features(network, batch.stages, batch.rows, batch.columns)
                 ab_pred, class_logits = network.color(merged, flat), network.class_head(flat)
-                if batch.whole is not None:
+                if judged:
                     some = slice(None, None, config.consistency_every)
                     small = network.color(Trunk.merge([stage[some] for stage in batch.stages]), flat[some])
             _, ab_pred = losses.loss_units(batch.L, ab_pred.float())
             _, ab = losses.loss_units(batch.L, F.avg_pool2d(batch.ab, FEATURE_STRIDE))
             loss = config.color_weight * losses.color_loss(ab_pred, ab, config.color_pivot)
             loss = loss + config.class_weight * losses.class_loss(class_logits.float(), batch.class_target)
-            if batch.whole is not None:
-                _, small = losses.loss_units(batch.whole.L, small.float())
+            if judged:
+                whole_L, small = losses.loss_units(batch.whole.L, small.float())
                 ab_whole = F.interpolate(small, scale_factor=FEATURE_STRIDE, mode="bilinear")
-                loss = loss + config.consistency_weight * consistency(ab_whole, batch.whole, teacher, config)
+                judgment = consistency(whole_L, ab_whole, batch.whole.target, teacher, config)
+                loss = loss + config.consistency_weight * judgment
             optimizer.param_groups[0]["lr"] = config.lr * (1 + math.cos(math.pi * step / steps)) / 2
             optimizer.zero_grad()
             loss.backward()

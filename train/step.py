@@ -18,7 +18,7 @@ from chromagan.critic import Critic
 from chromagan.decoders import FEATURE_STRIDE
 from chromagan.generator import ChromaGAN
 from chromagan.trunk import Teacher, Trunk
-from train.batches import Batch, WholePhotos, autocast, cut
+from train.batches import Batch, autocast, cut
 from train.config import TrainConfig
 
 
@@ -219,6 +219,10 @@ def train_step(
     with mixed_precision:
         scores = critic(off_grid(L, batch.shift), off_grid(ab_pred, batch.shift)).float()
     color_term = losses.color_loss(ab_pred, ab, config.color_pivot)
+    if batch.whole is not None:
+        whole_L, whole_ab = losses.loss_units(batch.whole.L, batch.whole.ab)
+        _, ab_whole = losses.loss_units(batch.whole.L, ab_whole.float())
+        color_term = (color_term + losses.color_loss(ab_whole, whole_ab, config.color_pivot)) / 2
     adversarial = losses.adversarial_loss(scores)
     semantic = losses.class_loss(class_logits.float(), batch.class_target)
     terms = dict(color=color_term, adversarial=adversarial, semantic=semantic, wasserstein=wasserstein, penalty=penalty)
@@ -227,8 +231,7 @@ def train_step(
         ("adversarial", config.adversarial_weight * adversarial, ab_pred),
     ]
     if batch.whole is not None:
-        _, ab_whole = losses.loss_units(batch.whole.L, ab_whole.float())
-        terms["consistency"] = consistency(ab_whole, batch.whole, nets.teacher, config)
+        terms["consistency"] = consistency(whole_L, ab_whole, batch.whole.target, nets.teacher, config)
         weighted.append(("consistency", config.consistency_weight * terms["consistency"], ab_whole))
     if norms:
         for name, term, colors in weighted:
@@ -241,12 +244,12 @@ def train_step(
     return {name: term.detach() for name, term in terms.items()}
 
 
-def consistency(ab_whole: Tensor, whole: WholePhotos, teacher: Teacher, config: TrainConfig) -> Tensor:
-    """L_c of whole photos colored `ab_whole` (b, 2, S, S), in loss units."""
-    srgb = losses.to_srgb(losses.loss_units(whole.L, ab_whole)[0], ab_whole)
+def consistency(L: Tensor, ab_pred: Tensor, target: Tensor, teacher: Teacher, config: TrainConfig) -> Tensor:
+    """L_c of whole photos L (b, 1, S, S) colored ab_pred (b, 2, S, S), both in loss units; target (b, K)."""
+    srgb = losses.to_srgb(L, ab_pred)
     with autocast(srgb.device, config.precision):
         logits = teacher.logits(srgb.contiguous(memory_format=torch.channels_last))
-    return losses.consistency_loss(logits.float(), whole.target)
+    return losses.consistency_loss(logits.float(), target)
 
 
 def off_grid(images: Tensor, shift: tuple[int, int] | None) -> Tensor:
