@@ -283,7 +283,8 @@ def classes_table(rows: list[tuple[str, list[tuple[str, float]]]] | None) -> str
     )
     return (
         "<h3>What a classifier sees</h3><p class='note'>EfficientNet-Lite0, the teacher of the training, before and "
-        "after. The networks' own class heads are used in training only; published checkpoints leave them out.</p>"
+        "after; the networks were trained so that it sees what it saw in true colors. Their own class heads serve "
+        "training only; published checkpoints leave them out.</p>"
         f"<div class='scroll' tabindex='0' role='region' aria-label='Classes, scrolls sideways'>"
         f"<table><tbody>{body}</tbody></table></div>"
     )

@@ -45,7 +45,7 @@ def test_a_small_benchmark_for_real(tmp_path, capsys):
     main(parse_args([*arguments, "--only", "training", "switches", "inference", "--json", str(out)]))
     results = json.loads(out.read_text())
     (training,) = results["training"]
-    assert training["plain"]["gflop_per_image"] > 2 * training["fast"]["gflop_per_image"] > 0
+    assert training["plain"]["gflop_per_image"] > 1.3 * training["fast"]["gflop_per_image"] > 0
     assert training["speedup"] == pytest.approx(
         training["plain"]["seconds_per_step"] / training["fast"]["seconds_per_step"]
     )

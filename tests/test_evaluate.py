@@ -185,9 +185,11 @@ def test_damaged_checkpoints_are_named_and_the_rest_is_measured(source, data, tm
     said = capsys.readouterr().err
     assert "epoch-3" in said and "depthwise" in said
     assert list_checkpoints(broken)[0].metrics["images"] == 2
-    assert list_checkpoints(broken)[0].metrics["left_gray"] == found["left_gray"]["colored"]
+    frame = list_checkpoints(broken)[0].metrics
+    assert frame["left_gray"] == found["left_gray"]["colored"] and frame["truth"] == found["truth"]["colored"]
     section = report.readme_section(broken, every=True)
-    assert "| left gray |" in section and "| compact | 0 |" in section and "| compact | 3 |" not in section
+    for row, there in (("left gray |", True), ("true colors |", True), ("compact | 0", True), ("compact | 3", False)):
+        assert (f"| {row}" in section) == there
     for path in broken.rglob("model.safetensors"):
         path.write_bytes(b"")
     with pytest.raises(script.CheckpointError, match="none of the"):

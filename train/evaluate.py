@@ -344,7 +344,8 @@ def main(args: argparse.Namespace) -> None:
     write_json(output_dir / METRICS_FILE, everything)
     if args.write_metrics:
         for result, entry in zip(everything["checkpoints"], entries, strict=True):
-            write_json(Path(entry.checkpoint.path, METRICS_FILE), result | {"left_gray": results[GRAY]["colored"]})
+            frame = {"left_gray": results[GRAY]["colored"], "truth": results[TRUTH]["colored"]}
+            write_json(Path(entry.checkpoint.path, METRICS_FILE), result | frame)
     draw_pictures(photos, tables, entries, output_dir / "figures", device)
     report.write_report(output_dir)
     print(table([everything["left_gray"], *everything["checkpoints"]]))

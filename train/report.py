@@ -30,7 +30,7 @@ COLUMNS = (  # of the table of results: title, measure, decimals
     ("CIEDE2000", "ciede2000_mean", 2), ("95th pct.", "ciede2000_p95", 2), ("near edges", "ciede2000_near", 2),
     ("elsewhere", "ciede2000_elsewhere", 2), ("CDR", "cdr", 3), ("SSIM", "ssim", 3), ("PSNR dB", "psnr_mean", 2),
     ("median", "psnr_median", 2), ("colorfulness", "colorfulness", 1), ("of truth's", "colorfulness_ratio", 2),
-    ("top-1 of ten", "top1_of_ten", 3), ("Fréchet", "frechet", 1),
+    ("top-1", "top1", 3), ("of ten", "top1_of_ten", 3), ("Fréchet", "frechet", 1),
 )  # fmt: skip
 
 
@@ -377,11 +377,14 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
     truth = shown(first["colored"]["colorfulness_truth"], 1)
     which = "Every epoch" if every else "Newest epochs"
     if "left_gray" in first:  # the floor to beat
-        results.insert(0, {"decoder": None, "epoch": None, "colored": first["left_gray"]})
+        results.insert(0, {"decoder": "left gray", "epoch": None, "colored": first["left_gray"]})
+    if "truth" in first:  # what a classifier makes of the true colors is the ceiling
+        results.append({"decoder": "true colors", "epoch": None, "colored": first["truth"]})
+    judge = f"; {first['classifier']} names the classes" if first.get("classifier") else ""
     return (
         f"{which}, over the {first['colored']['images']:,} colored ones of {first['images']:,} photos of "
         f"{first['data']} ({first['split']}) at {first['size']}×{first['size']}; the true photos' colorfulness is "
-        f"{truth}.\n\n{results_table(results)}"
+        f"{truth}{judge}.\n\n{results_table(results)}"
     )
 
 
