@@ -99,8 +99,8 @@ class TrainConfig:
     adversarial_weight: float = option(0.04, "weight of L_g, the Wasserstein term; the paper's is 0.1")
     class_weight: float = option(0.003, "weight of L_s, the class distribution term")
     consistency_weight: float = option(
-        0.0, "weight of L_c: how far the teacher's classes for the colored photo are from those for the true one; 0, as "
-        "in the paper: none; 0.001 has classifiers see more, in grayer colors"
+        0.0, "weight of L_c: how far the teacher's classes for the colored photo are from those for the true one; 0, "
+        "as in the paper: none; 0.001 has classifiers see more, in grayer colors"
     )  # fmt: skip
     consistency_every: int = option(4, "L_c is taken of one photo in N of a batch, colored whole; L_e of it, too")
     penalty_weight: float = option(10.0, "lambda of the critic's gradient penalty")
