@@ -34,7 +34,7 @@ def main():
     assert accelerator.num_processes == 2
     config = TrainConfig(
         decoder="depthwise", data="d", output_dir="o", crop=64, batch_size=4, critic_width=4, precision="fp32",
-        train_trunk=True, consistency_every=2,
+        train_trunk=True, consistency_weight=0.001, consistency_every=2,
     )  # fmt: skip
     torch.manual_seed(0)
     teacher = Teacher(timm.create_model(config.teacher), config.teacher).double()
