@@ -25,7 +25,7 @@ from chromagan.generator import ChromaGAN
 from chromagan.photo import ImageError, Photo, open_image, read_photo
 
 LONGEST_SIDE = 4  # times the trained size: the most that the network sees of a panorama
-BATCH = 8  # photos that go through the network together: with more, features no longer fit a core's cache
+BATCH = 4  # photos that go through the network together: of 8 at 224 pixels the features no longer fit a core's cache
 BATCH_PIXELS = 2**24  # that the photos of a batch may have together; a larger photo is one of its own
 
 Photograph = Image.Image | np.ndarray | str | os.PathLike
