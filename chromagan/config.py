@@ -1,5 +1,6 @@
 """ModelConfig: exactly what rebuilds the network. It is the config.json beside every checkpoint."""
 
+import math
 from dataclasses import dataclass, fields, replace
 
 from chromagan.decoders import DECODERS
@@ -26,6 +27,7 @@ class ModelConfig:
     class_dense: tuple[int, ...] = ()  # hidden layers of the class head
     num_classes: int = 1000
     image_size: int = 224  # side, in pixels, of the images that the preset is made for
+    chroma_gain: float = 0.0  # how vivid the decoder's colors are made, see generator.vivid; 0: they stay as they are
     version: int = CONFIG_VERSION
 
     def __post_init__(self):
@@ -43,6 +45,8 @@ class ModelConfig:
             raise ValueError(
                 f"global_channels {self.global_channels} and global_strides {self.global_strides} differ in length"
             )
+        if not 0 <= self.chroma_gain < math.inf:
+            raise ValueError(f"chroma_gain must be 0 or more, got {self.chroma_gain}")
         if self.image_size % self.size_multiple:
             raise ValueError(f"image_size must be a multiple of {self.size_multiple}, got {self.image_size}")
 

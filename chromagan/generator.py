@@ -16,13 +16,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from chromagan import hub
+from chromagan import color, hub
 from chromagan.config import ModelConfig
 from chromagan.decoders import FEATURE_CHANNELS, batch_norm, build_decoder, conv3
 from chromagan.trunk import STRIDE, Trunk
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+WEAK = 18  # a chroma, in Lab units; `vivid` holds back the colors below
 
 
 class CheckpointError(RuntimeError):
@@ -98,7 +99,8 @@ class ChromaGAN(
 
     def color(self, merged: Tensor, flat: Tensor) -> Tensor:
         """Merged trunk map (B, C, h, w), or a window of it, and the flattened global map -> (B, 2, 8h, 8w)."""
-        return self.decoder(self.fuse(merged, flat))
+        ab = self.decoder(self.fuse(merged, flat))
+        return vivid(ab, self.config.chroma_gain) if self.config.chroma_gain else ab
 
     def fuse(self, merged: Tensor, flat: Tensor) -> Tensor:
         """The same -> (B, 128, h, w), what every decoder reads."""
@@ -156,6 +158,21 @@ class ChromaGAN(
         except hub.HubError as error:
             raise CheckpointError(str(error)) from error
         return read_network(*files, f"{name} ({revision or 'main'})").to(map_location)
+
+
+def vivid(ab: Tensor, gain: float) -> Tensor:
+    """ab (B, 2, H, W) in [-1, 1] of the same hue, its chroma multiplied by `gain` where it is WEAK Lab units or more,
+    below by less, chroma c by
+
+        gain ((c + 2) / (WEAK + 2))^(1/4)
+
+    and never beyond AB_RANGE. A network answers weakly where it is not sure: strength is cheaper where it is. At one
+    colorfulness CIEDE2000 is lower than with the same gain for all (checkpoints/README.md). train/vividness.py finds
+    the gain.
+    """
+    norm = (ab.square().sum(dim=1, keepdim=True) + 1e-12).sqrt()
+    scale = gain * (((color.AB_RANGE * norm).clamp(max=WEAK) + 2) / (WEAK + 2)) ** 0.25
+    return ab * scale.minimum(1 / norm)
 
 
 def read_network(config_file: Path, weights_file: Path, name: str, decoder: str | None = None) -> ChromaGAN:

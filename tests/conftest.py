@@ -1,6 +1,7 @@
 """Made images and networks for all tests: no network, no GPU, no data set."""
 
 import os
+from dataclasses import replace
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: a test must never wait for the Hub
 
@@ -43,10 +44,11 @@ def image_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory):
-    """A source of random `lite` networks: compact at epochs 0 and 3, depthwise at 0."""
+    """A source of random `lite` networks: compact at epochs 0 and 3, the latter with a chroma gain, depthwise at 0."""
     folder = tmp_path_factory.mktemp("source")
     for seed, (decoder, epoch) in enumerate((("compact", 0), ("compact", 3), ("depthwise", 0))):
         torch.manual_seed(seed)
-        model = ChromaGAN(ModelConfig.preset("lite", decoder)).without_class_head()
+        config = replace(ModelConfig.preset("lite", decoder), chroma_gain=1.25 if epoch else 0.0)
+        model = ChromaGAN(config).without_class_head()
         save_checkpoint(model, folder / decoder / f"epoch-{epoch}", {"epoch": epoch})
     return folder

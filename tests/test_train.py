@@ -65,6 +65,7 @@ def test_two_steps_for_real_and_what_they_leave(image_folder, tmp_path):
     measured = list_checkpoints(run)[1].metrics
     assert measured["images"] == 2 and measured["epoch"] == 1 and measured["colored"]["ciede2000_mean"]["value"] > 0
     before, after = (load_checkpoint(checkpoint) for checkpoint in list_checkpoints(run))
+    assert before.config.chroma_gain == 0 < after.config.chroma_gain  # --vividness, not before training
     assert before.class_head is None and not torch.equal(before.fusion[0].weight, after.fusion[0].weight)
     assert torch.equal(
         before.trunk.net.state_dict()["model.conv_stem.weight"], after.trunk.net.state_dict()["model.conv_stem.weight"]

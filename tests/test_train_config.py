@@ -27,6 +27,8 @@ def test_the_paper_preset_is_the_papers_recipe():
     assert (
         paper.critic_width == 64 and paper.train_trunk and paper.ema_share == 0 and paper.model.trunk == "vgg16.tv_in1k"
     )
+    ours = (paper.consistency_weight, paper.color_pivot, paper.vividness, paper.pretrain_epochs, paper.critic_shift)
+    assert not any(ours)
     assert parse_config([*REQUIRED, "--preset", "paper", "--lr", "1e-4"]).lr == 1e-4
     assert parse_config(REQUIRED) == TrainConfig(decoder="compact", data="d", output_dir="o")
     assert set(PRESETS) == {"paper", "lite"}

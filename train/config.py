@@ -30,6 +30,7 @@ NOT_NEGATIVE = (
     "class_weight",
     "consistency_weight",
     "color_pivot",
+    "vividness",
 )
 POSITIVE = (
     "batch_size", "lr", "critic_lr", "pretrained_lr", "color_weight", "penalty_weight", "critic_width",
@@ -73,7 +74,7 @@ class TrainConfig:
     batch_size: int = option(16, "images per step, over all processes together")
     crop: int = option(96, "side in pixels of the random window that decoder and critic train on")
     pretrain_epochs: int = option(
-        6, "epochs in which what all decoders share learns colors by itself, before the run, at an eighth of the "
+        10, "epochs in which what all decoders share learns colors by itself, before the run, at an eighth of the "
         "size; computed once and kept; 0: it starts at random, as in the paper"
     )  # fmt: skip
     train_trunk: bool = option(
@@ -99,8 +100,8 @@ class TrainConfig:
     adversarial_weight: float = option(0.04, "weight of L_g, the Wasserstein term; the paper's is 0.1")
     class_weight: float = option(0.003, "weight of L_s, the class distribution term")
     consistency_weight: float = option(
-        0.0, "weight of L_c: how far the teacher's classes for the colored photo are from those for the true one; 0, "
-        "as in the paper: none; 0.001 has classifiers see more, in grayer colors"
+        0.001, "weight of L_c: how far the teacher's classes for the colored photo are from those for the true one; 0, "
+        "as in the paper: none"
     )  # fmt: skip
     consistency_every: int = option(4, "L_c is taken of one photo in N of a batch, colored whole; L_e of it, too")
     penalty_weight: float = option(10.0, "lambda of the critic's gradient penalty")
@@ -112,6 +113,10 @@ class TrainConfig:
     ema_share: float = option(
         0.1, "the saved weights are averaged over steps; their mean age is this share of all steps; 0 saves the last"
     )
+    vividness: float = option(
+        0.96, "from epoch 1 on, what is saved gets the chroma gain with which training photos come out with this share "
+        "of their true colorfulness; 0: colors stay as training left them"
+    )  # fmt: skip
     teacher: str = option("tf_efficientnet_lite0", "timm classifier that gives the class distributions")
 
     seed: int = option(0, "of initial weights, data order, windows and flips")
@@ -206,6 +211,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         critic_shift=False,
         color_pivot=0.0,
         ema_share=0.0,
+        consistency_weight=0.0,
+        vividness=0.0,
         teacher="vgg16.tv_in1k",
     ),
 }

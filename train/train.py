@@ -38,6 +38,7 @@ from train.pictures import grid
 from train.pretrain import pretrained
 from train.state import load_state, save_state
 from train.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
+from train.vividness import calibrate, spread
 from train.watch import Log, Meter, StopSignal, TrainingError
 
 
@@ -120,6 +121,7 @@ def main(config: TrainConfig) -> None:
         + (f"; going on behind step {step} of {total}" if step else ""),
         file=sys.stderr,
     )
+    reference = spread(photos.images) if main_process and config.vividness else None
     del photos
     passed = {e for e in config.saved_epochs if e * batches.steps_per_epoch < step}
     if lost := sorted(e for e in passed if not (config.run_dir / f"epoch-{e}").exists()):
@@ -127,6 +129,8 @@ def main(config: TrainConfig) -> None:
 
     def save_epoch(epoch: int) -> None:
         finished = average.without_class_head().to(device)
+        if epoch and config.vividness:  # epoch 0 has no colors yet, only noise to be made louder
+            calibrate(finished, reference, config.vividness)
         measured = None
         if validation is not None and config.limit_validation:
             measured = summarize(
