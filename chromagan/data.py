@@ -55,7 +55,7 @@ class PhotoSet:
         self.data, self.split, self.size = data, split, size
         dataset = _open(data, split)
         if limit is not None:
-            dataset = dataset.select(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).round().astype(int))
+            dataset = dataset.select(evenly(len(dataset), limit))
         self.dataset = dataset
         self.labels = self.class_names = None
         if "label" in dataset.column_names:
@@ -72,6 +72,11 @@ class PhotoSet:
         except Exception as error:  # PIL and datasets raise many kinds for a damaged file
             raise DataError(f"image {index} of {self.data!r} ({self.split}) cannot be read: {error}") from error
         return torch.from_numpy(np.array(_square(photo, self.size))).movedim(-1, 0)
+
+
+def evenly(total: int, count: int) -> np.ndarray:
+    """Indices of at most `count` of `total` things, evenly spread over them, which may be sorted by class."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(int)
 
 
 def load_photos(data: str, split: str, size: int = 224, limit: int | None = None, keep_gray: bool = False) -> Photos:

@@ -7,7 +7,7 @@ import torch
 from conftest import made_photo
 from PIL import Image
 
-from chromagan.data import DataError, kept, load_photos
+from chromagan.data import DataError, evenly, kept, load_photos
 
 
 def test_image_folder_with_splits(image_folder):
@@ -115,3 +115,10 @@ def test_kept_tensors_are_made_once_and_again_when_anything_changes(tmp_path):
     images[1, 2, 3, 3] = 1  # one pixel
     assert kept(tmp_path, "sums", images, "net a", make)["sum"].tolist() == [0, 1] and len(calls) == 3
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_few_are_spread_over_all():
+    images = torch.arange(2560)[:, None]
+    few = images[evenly(len(images), 256)]
+    assert len(few) == 256 and few[0] == 0 and few[-1] == len(images) - 1 and few.diff(dim=0).min() >= 9
+    assert torch.equal(images[:5][evenly(5, 256)], images[:5])

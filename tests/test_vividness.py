@@ -9,7 +9,7 @@ from chromagan import color, metrics
 from chromagan.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
 from chromagan.config import ModelConfig
 from chromagan.generator import WEAK, ChromaGAN, vivid
-from train.vividness import GAINS, PHOTOS, SPARSE, calibrate, spread
+from train.vividness import GAINS, SPARSE, calibrate
 
 
 def network(decoder="compact", **changes):
@@ -84,10 +84,3 @@ def test_the_gain_has_bounds(photos):
     torch.nn.init.zeros_(model.decoder[-2].bias)
     assert calibrate(model, photos, 0.9) == pytest.approx(GAINS[1], rel=1e-3)  # gray, and not a number nowhere
     assert colorfulness(model, photos) == pytest.approx(0, abs=1e-3)
-
-
-def test_photos_are_spread_over_all_of_them():
-    images = torch.arange(10 * PHOTOS)[:, None]
-    few = spread(images)
-    assert len(few) == PHOTOS and few[0] == 0 and few[-1] == len(images) - 1 and few.diff(dim=0).min() >= 9
-    assert torch.equal(spread(images[:5]), images[:5])

@@ -7,6 +7,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from chromagan.checkpoints import load_checkpoint
+from chromagan.data import evenly
 from chromagan.decoders import DECODERS
 from chromagan.figures import edge_overlay, error_map
 from chromagan.metrics import GRAY_CHROMA
@@ -69,7 +70,7 @@ def draw_pictures(photos, tables: dict, entries: list[Entry], folder: Path, devi
     colored = np.flatnonzero(tables[TRUTH]["chroma_truth"] >= GRAY_CHROMA)
     if not len(colored):
         colored = np.arange(len(photos))
-    nine = [int(i) for i in dict.fromkeys(colored[np.linspace(0, len(colored) - 1, 9).round().astype(int)])]
+    nine = colored[evenly(len(colored), 9)].tolist()
     error = np.mean([tables[entry]["ciede2000"] for entry in newest], axis=0)[colored]
     order = colored[np.argsort(error, kind="stable")]
     extremes = {"successes": order[:EXTREMES].tolist(), "failures": order[::-1][:EXTREMES].tolist()}

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs 
 from chromagan import color
 from chromagan.checkpoints import save_checkpoint, write_json
 from chromagan.critic import Critic
-from chromagan.data import DataError, load_photos
+from chromagan.data import DataError, evenly, load_photos
 from chromagan.generator import ChromaGAN
 from chromagan.publish import BackgroundPublisher, PublishError
 from chromagan.trunk import PretrainedWeightsError, build_teacher
@@ -38,7 +38,7 @@ from train.pictures import grid
 from train.pretrain import pretrained
 from train.state import load_state, save_state
 from train.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
-from train.vividness import calibrate, spread
+from train.vividness import PHOTOS, calibrate
 from train.watch import Log, Meter, StopSignal, TrainingError
 
 
@@ -121,7 +121,7 @@ def main(config: TrainConfig) -> None:
         + (f"; going on behind step {step} of {total}" if step else ""),
         file=sys.stderr,
     )
-    reference = spread(photos.images) if main_process and config.vividness else None
+    reference = photos.images[evenly(len(photos), PHOTOS)] if main_process and config.vividness else None
     del photos
     passed = {e for e in config.saved_epochs if e * batches.steps_per_epoch < step}
     if lost := sorted(e for e in passed if not (config.run_dir / f"epoch-{e}").exists()):
@@ -248,8 +248,7 @@ def parameters(module: nn.Module) -> int:
 @torch.inference_mode()
 def draw_samples(model: ChromaGAN, images: Tensor, config: TrainConfig, epoch: int) -> None:
     """The same few validation photos at every saved epoch, as PNG: gray, colored, true."""
-    spread = torch.linspace(0, len(images) - 1, min(config.samples, len(images))).round().long()
-    truth = images[spread].to(next(model.parameters()).device, torch.float32) / 255
+    truth = images[evenly(len(images), config.samples)].to(next(model.parameters()).device, torch.float32) / 255
     L = color.srgb_to_L(truth)
     ab = color.denormalize_ab(model(color.normalize_L(L)))
     columns = {"gray": to_srgb8(L, None), f"epoch {epoch}": to_srgb8(L, ab), "truth": truth}

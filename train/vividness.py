@@ -14,14 +14,9 @@ from chromagan import color, metrics
 from chromagan.chroma import fit_gamut
 from chromagan.generator import ChromaGAN, vivid
 
-PHOTOS = 256
+PHOTOS = 256  # as many are enough
 GAINS = (0.25, 4.0)  # no network that has learned anything lies beyond
 SPARSE = slice(1, None, 3)  # rows and columns that are looked at; 3 has no period in common with the decoders' 8
-
-
-def spread(images: Tensor) -> Tensor:
-    """At most PHOTOS of images (N, ...), evenly spread; a copy, so that the rest need not stay in memory."""
-    return images[torch.linspace(0, len(images) - 1, min(PHOTOS, len(images))).round().long()]
 
 
 @torch.inference_mode()
