@@ -170,8 +170,10 @@ def vivid(ab: Tensor, gain: float) -> Tensor:
     colorfulness CIEDE2000 is lower than with the same gain for all (checkpoints/README.md). train/vividness.py finds
     the gain.
     """
-    norm = (ab.square().sum(dim=1, keepdim=True) + 1e-12).sqrt()
-    scale = gain * (((color.AB_RANGE * norm).clamp(max=WEAK) + 2) / (WEAK + 2)) ** 0.25
+    ab = ab.contiguous()  # two channels, last in memory, would take three times as long
+    a, b = ab.split(1, dim=1)
+    norm = (a * a + b * b + 1e-12).sqrt()
+    scale = gain * (((color.AB_RANGE * norm).clamp(max=WEAK) + 2) / (WEAK + 2)).sqrt().sqrt()
     return ab * scale.minimum(1 / norm)
 
 
