@@ -1,33 +1,31 @@
 """Image in, image out, any size: the lightness is the photo's own, at full resolution; the colors are the network's."""
 
-import copy
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import chain
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from chromagan import color
 from chromagan.checkpoints import find_checkpoint, load_checkpoint
 from chromagan.chroma import MODES, ChromaUpsampler, lab_to_srgb8
 from chromagan.compiled import each_band
+from chromagan.folding import fold
 from chromagan.generator import ChromaGAN
 from chromagan.photo import ImageError, Photo, open_image, read_photo
-from chromagan.trunk import Trunk
 
 LONGEST_SIDE = 4  # times the trained size: the most that the network sees of a panorama
 BATCH = 4  # photos that go through the network together: of 8 at 224 pixels the features no longer fit a core's cache
-BATCH_PIXELS = 2**24  # that the photos of a batch may have together; a larger photo is one of its own
+GROUP_PIXELS = 2**24  # that photos in memory may have together; a larger photo is alone
 
 Photograph = Image.Image | np.ndarray | str | os.PathLike
 
@@ -54,11 +52,7 @@ class Colorizer:
         average and by up to 20.
         """
         self.device = pick_device(device)
-        model = fold_batch_norm(model.requires_grad_(False).eval())
-        for part in model.modules():
-            if isinstance(part, Trunk):
-                part.turn()
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model = fold(model.requires_grad_(False).eval()).to(self.device, memory_format=torch.channels_last)
         for name, part in self.model.named_children():
             if name != "trunk":
                 part.to(dtype or native_dtype(self.device))
@@ -100,26 +94,17 @@ class Colorizer:
             return self([image], saturation=saturation, chroma=chroma)[0]
 
         results: list[Image.Image | np.ndarray] = []
-        with self._each_on_a_core(len(image)) as each:
-            for batch in _batches(image):
-                photos = list(each(read_photo, batch))
-                results += each(partial(render, saturation=saturation, chroma=chroma), photos, self.predict(photos))
+        finish = partial(render, saturation=saturation, chroma=chroma)
+        with _cores(len(image)) as (cores, on_cores):
+            for group in _groups(image, BATCH * cores):
+                # A second core in the work on one small photo mostly waits: where there are several, each has its own.
+                each = map if len(group) == 1 else on_cores
+                photos = list(each(read_photo, group))
+                share = -(-len(group) // cores) if self.device.type == "cpu" else BATCH
+                shares = [photos[start : start + share] for start in range(0, len(group), share)]
+                predictions = chain.from_iterable((each if self.device.type == "cpu" else map)(self.predict, shares))
+                results += each(finish, photos, predictions)
         return [np.asarray(r) if isinstance(i, np.ndarray) else r for r, i in zip(results, image, strict=True)]
-
-    @contextmanager
-    def _each_on_a_core(self, count: int):
-        """A `map` for work on `count` photos. A second core in the work on one small photo mostly waits: where there
-        are several photos, each core takes some of its own."""
-        threads = torch.get_num_threads()
-        if min(threads, count) < 2:
-            yield map
-            return
-        # The number of threads is each thread's own, but for MKL, which has one for all: hence the second call.
-        with ThreadPoolExecutor(min(threads, count), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            try:
-                yield pool.map
-            finally:
-                torch.set_num_threads(threads)
 
     @torch.inference_mode()
     def predict(self, photos: Sequence[Photo]) -> list[Prediction]:
@@ -206,20 +191,6 @@ def keep_freed_memory() -> None:
     torch.empty(31 << 20, dtype=torch.uint8)
 
 
-def fold_batch_norm(model: nn.Module) -> nn.Module:
-    """A copy of `model`, in eval mode, whose convolutions do the work of the batch norms right behind them.
-
-    Batch norm in eval mode is a factor and an offset per channel. On a CPU it takes a third of the network's time.
-    """
-    model = copy.deepcopy(model)
-    for parent in model.modules():
-        for (name, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
-            if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(parent, name, fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d)))
-                setattr(parent, norm_name, getattr(norm, "act", nn.Identity()))  # timm's norms hold an activation
-    return model
-
-
 def _as_image(image: Photograph) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
@@ -236,17 +207,33 @@ def _as_image(image: Photograph) -> Image.Image:
     raise ImageError(f"expected a PIL image, a path or an array, got {type(image).__name__}")
 
 
-def _batches(images: Sequence[Photograph]) -> Iterator[list[Image.Image]]:
-    """The images, opened and not yet read, in batches of at most BATCH; large ones fewer, for their memory."""
-    batch, pixels = [], 0
+@contextmanager
+def _cores(count: int) -> Iterator[tuple[int, Callable]]:
+    """How many cores work on `count` photos, and a `map` of theirs, one thread for each."""
+    threads = torch.get_num_threads()
+    cores = max(min(threads, count), 1)
+    if cores == 1:
+        yield 1, map
+        return
+    # The number of threads is each thread's own, but for MKL, which has one for all: hence the second call.
+    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            yield cores, pool.map
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _groups(images: Sequence[Photograph], most: int) -> Iterator[list[Image.Image]]:
+    """The images, opened and not yet read, `most` at a time; large ones fewer, for their memory."""
+    group, pixels = [], 0
     for image in map(_as_image, images):
         pixels += image.width * image.height
-        if batch and (len(batch) == BATCH or pixels > BATCH_PIXELS):
-            yield batch
-            batch, pixels = [], image.width * image.height
-        batch.append(image)
-    if batch:
-        yield batch
+        if group and (len(group) == most or pixels > GROUP_PIXELS):
+            yield group
+            group, pixels = [], image.width * image.height
+        group.append(image)
+    if group:
+        yield group
 
 
 def _resize(L: Tensor, size: tuple[int, int]) -> Tensor:

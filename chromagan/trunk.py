@@ -9,7 +9,6 @@ import importlib
 
 import timm
 import torch
-from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -67,11 +66,6 @@ class Trunk(nn.Module):
         """
         return self.net(self.gray(L_norm).to(next(self.net.parameters()).dtype))
 
-    def turn(self) -> None:
-        """From here on without the copies that TensorFlow's padding costs; the features stay the same."""
-        if any(isinstance(module, Conv2dSame) for module in self.net.modules()):
-            self.net = Turned(self.net)
-
     @staticmethod
     def merge(stages: list[Tensor]) -> Tensor:
         """Bring all stages to the size of the first, which has stride 8, and concatenate: (B, C, H/8, W/8)."""
@@ -81,39 +75,6 @@ class Trunk(nn.Module):
 
     def forward(self, L_norm: Tensor) -> Tensor:
         return self.merge(self.stages(L_norm))
-
-
-class Turned(nn.Module):
-    """A network with TensorFlow's padding, given the photo turned by 180 degrees, its kernels turned alike.
-
-    Where a stride is 2 and a side even, TensorFlow pads one pixel more behind the end than before the start. torch pads
-    both alike, so timm copies every such map into a larger one, a tenth of the trunk's time on a CPU. Turned, the
-    start has the more, torch pads both with as much, and no window reaches the last pixel of the end.
-    All sides at a stride of 2 must be even: those of the photo multiples of the deepest stride.
-    """
-
-    def __init__(self, net: nn.Module):
-        """net: of square, odd kernels without dilation. It is changed, and used from then on by this one alone."""
-        super().__init__()
-        for parent in list(net.modules()):
-            for name, conv in parent.named_children():
-                if isinstance(conv, nn.Conv2d):
-                    setattr(parent, name, _turned(conv))
-        self.net = net
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """image (B, C, H, W) -> the features that `net` had of it before."""
-        return [stage.flip(-1, -2) for stage in self.net(image.flip(-1, -2))]
-
-
-def _turned(conv: nn.Conv2d) -> nn.Conv2d:
-    padding = [side // 2 for side in conv.kernel_size]
-    turned = nn.Conv2d(
-        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, padding,
-        groups=conv.groups, bias=conv.bias is not None,
-    )  # fmt: skip
-    turned.weight, turned.bias = nn.Parameter(conv.weight.detach().flip(-1, -2)), conv.bias
-    return turned.requires_grad_(conv.weight.requires_grad)
 
 
 class Teacher(nn.Module):

@@ -12,7 +12,7 @@ from skimage import color as reference
 
 from chromagan import Colorizer
 from chromagan import colorizer as colorizer_module
-from chromagan.colorizer import fold_batch_norm, native_dtype, pick_device
+from chromagan.colorizer import native_dtype, pick_device
 from chromagan.config import ModelConfig
 from chromagan.decoders import DECODERS
 from chromagan.generator import ChromaGAN
@@ -121,23 +121,6 @@ def test_inference_is_in_eval_mode_and_deterministic(source):
     first = colorizer(photo).tobytes()
     colorizer(made_photo(7))  # running statistics, or a state, would show
     assert colorizer(photo).tobytes() == first
-
-
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_folding_batch_norms_changes_nothing(decoder):
-    torch.manual_seed(0)
-    model = ChromaGAN(ModelConfig(decoder=decoder)).requires_grad_(False).eval()
-    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    for norm in norms:  # as training leaves them: unlike 0 and 1
-        norm.running_mean.uniform_(-0.5, 0.5), norm.running_var.uniform_(0.5, 1.5)
-        norm.weight.uniform_(0.5, 1.5), norm.bias.uniform_(-0.2, 0.2)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    folded = fold_batch_norm(model)
-    L = 2 * torch.rand(2, 1, 64, 96) - 1
-    torch.testing.assert_close(folded(L), model(L), atol=1e-4, rtol=0)
-    left = sum(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
-    assert left < 0.2 * len(norms)
-    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

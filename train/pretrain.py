@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from chromagan import losses
-from chromagan.colorizer import fold_batch_norm
 from chromagan.data import kept
 from chromagan.decoders import FEATURE_CHANNELS, FEATURE_STRIDE
+from chromagan.folding import fold_batch_norm
 from chromagan.generator import ChromaGAN
 from chromagan.trunk import Teacher, Trunk
 from train.batches import Batches, autocast, frozen_trunk

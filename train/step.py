@@ -13,9 +13,10 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from chromagan import losses
-from chromagan.colorizer import fold_batch_norm, native_dtype
+from chromagan.colorizer import native_dtype
 from chromagan.critic import Critic
 from chromagan.decoders import FEATURE_STRIDE
+from chromagan.folding import fold_batch_norm
 from chromagan.generator import ChromaGAN
 from chromagan.trunk import Teacher, Trunk
 from train.batches import Batch, autocast, cut
