@@ -302,7 +302,7 @@ def _restore(maps, strength):
 
     out = maps.copy()
     for c in range(3):
-        if averaged > 0:
+        if averaged > 0 and strength > 0:
             _mix(out[c], _sharpen(maps[c], strength), np.float32(averaged))
         if lattice > 0:
             once, smooth = np.empty_like(maps[c]), np.empty_like(maps[c])
@@ -418,46 +418,52 @@ def lab_to_srgb8(L: np.ndarray, ab: np.ndarray, out: np.ndarray) -> None:
 
 @compiled
 def _lab_to_srgb8(L, ab, table, out):
+    # Row by row, in loops of one kind: those that only compute become vector instructions. The pixels to soften are
+    # gathered first and scattered afterwards for that.
     height, width = L.shape
-    level = np.empty((3, width), np.uint16)
-    near, where = np.empty(width, np.uint8), np.empty(width, np.int32)
-    some_L, some_a, some_b = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
-    shift, reach = np.float32(1 - 1 / REACH), np.float32(0.5 / REACH)
+    far = np.float32(1 / KNEE)
+    level, soft_level = np.empty((3, width), np.uint16), np.empty((3, width), np.uint16)
+    beyond, where = np.empty(width, np.uint8), np.empty(width, np.int32)
+    soft_L, soft_a, soft_b = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
     for y in range(height):
+        _levels(width, L[y], ab[0, y], ab[1, y], level)
+        for x in range(width):
+            beyond[x] = not _fits(L[y, x], ab[0, y, x] * far, ab[1, y, x] * far)
         count = 0
         for x in range(width):
-            red, green, blue, Y = _linear(L[y, x], ab[0, y, x], ab[1, y, x])
-            level[0, x], level[1, x], level[2, x] = _level(red), _level(green), _level(blue)
-            middle = shift * Y + reach
-            far = (abs(red - middle) > reach) | (abs(green - middle) > reach) | (abs(blue - middle) > reach)
-            near[x] = far
-            count += far
+            where[count] = x
+            count += beyond[x]
         if count:
-            found = 0
-            for x in range(width):
-                if near[x]:
-                    where[found], some_L[found], some_a[found], some_b[found] = x, L[y, x], ab[0, y, x], ab[1, y, x]
-                    found += 1
-            _soften(count, some_L, some_a, some_b)
             for i in range(count):
-                red, green, blue, _ = _linear(some_L[i], some_a[i], some_b[i])
                 x = where[i]
-                level[0, x], level[1, x], level[2, x] = _level(red), _level(green), _level(blue)
+                soft_L[i], soft_a[i], soft_b[i] = L[y, x], ab[0, y, x], ab[1, y, x]
+            _soften(count, soft_L, soft_a, soft_b)
+            _levels(count, soft_L, soft_a, soft_b, soft_level)
+            for i in range(count):
+                x = where[i]
+                level[0, x], level[1, x], level[2, x] = soft_level[0, i], soft_level[1, i], soft_level[2, i]
         for x in range(width):
             for c in range(3):
                 out[y, x, c] = table[level[c, x]]
 
 
 @compiled
+def _levels(count, L, a, b, out):
+    """Of the first `count` pixels of L, a and b, places in the table of 8-bit values: out (3, n)."""
+    for i in range(count):
+        red, green, blue = _linear(L[i], a[i], b[i])
+        out[0, i], out[1, i], out[2, i] = _level(red), _level(green), _level(blue)
+
+
+@compiled
 def _linear(L, a, b):
-    """Lab -> linear RGB, and luminance."""
+    """Lab -> linear RGB."""
     fy = (L + np.float32(16)) * np.float32(1 / 116)
     X, Y, Z = _cube(fy + a * np.float32(1 / 500)), _cube(fy), _cube(fy - b * np.float32(1 / 200))
     return (
         XYZ_TO_RGB[0, 0] * X + XYZ_TO_RGB[0, 1] * Y + XYZ_TO_RGB[0, 2] * Z,
         XYZ_TO_RGB[1, 0] * X + XYZ_TO_RGB[1, 1] * Y + XYZ_TO_RGB[1, 2] * Z,
         XYZ_TO_RGB[2, 0] * X + XYZ_TO_RGB[2, 1] * Y + XYZ_TO_RGB[2, 2] * Z,
-        Y,
     )
 
 
@@ -470,20 +476,19 @@ def _cube(f):
 
 @compiled
 def _level(linear):
-    """Of the table of 8-bit values."""
     return np.uint16(np.int32(min(max(linear, np.float32(0)), np.float32(1)) * np.float32(65535) + np.float32(0.5)))
 
 
 @compiled
 def _fits(L, a, b):
-    red, green, blue, _ = _linear(L, a, b)
+    red, green, blue = _linear(L, a, b)
     half = np.float32(0.5)
     return (abs(red - half) <= half) & (abs(green - half) <= half) & (abs(blue - half) <= half)
 
 
 @compiled
 def _soften(count, L, a, b):
-    """`soften` of the first `count` pixels of L, a and b, in place.
+    """`soften`, in place, of the first `count` pixels of L, a and b, all of which are beyond KNEE.
 
     There is nothing here that branches or calls, so it becomes vector instructions, with which bisecting many pixels
     takes a tenth of the time.
@@ -502,7 +507,6 @@ def _soften(count, L, a, b):
         decay = (one - u) / (one + u)
         for _ in range(6):  # to the 64th power: exp(-128 u) within 3e-5
             decay *= decay
-        softened = inside * (knee + room * (one - decay))
-        scale = one if _fits(L[i], a[i] * far, b[i] * far) else softened
+        scale = inside * (knee + room * (one - decay))
         a[i] *= scale
         b[i] *= scale

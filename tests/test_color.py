@@ -52,7 +52,7 @@ def test_lightness_alone_and_gray_of_it():
     assert torch.allclose(color.gray_to_L(gray[:, :1]), L, atol=1e-6)
 
 
-def test_8_bit_lightness_by_table():
+def test_8_bit_lightness_is_that_of_the_curve():
     """Every gray, and colors at random."""
     grays = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, 256, 3)
     pixels = np.random.default_rng(0).integers(256, size=(50, 256, 3), dtype=np.uint8)

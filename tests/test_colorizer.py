@@ -237,9 +237,17 @@ def test_a_list_is_shared_out_between_cores_in_its_order(colorizer):
         assert np.abs(np.asarray(one) - other).max() <= 1
 
 
-@pytest.mark.parametrize("pixels, expected", [(2**24, [1, 3, 4, 4, 4, 4]), (3 * 64 * 64, [1, 1, 3, 3, 3, 3, 3, 3])])
-def test_photos_seen_at_one_size_go_through_the_network_together(pixels, expected, monkeypatch):
-    """4 at a time, fewer where they are large; the one of another shape alone."""
+@pytest.mark.parametrize(
+    "threads, pixels, expected",
+    [
+        (1, 2**24, [1, 3, 4, 4, 4, 4]),
+        (1, 3 * 64 * 64, [1, 1, 3, 3, 3, 3, 3, 3]),
+        (2, 2**24, [1, 2, 2, 3, 4, 4, 4]),  # groups of 8, 8 and 4
+        (2, 64 * 64, [1] * 20),
+    ],
+)
+def test_photos_seen_at_one_size_go_through_the_network_together(threads, pixels, expected, monkeypatch):
+    """4 at a time on each core, fewer where they are large; the one of another shape alone."""
     batches = []
 
     class Counting(torch.nn.Module):
@@ -249,7 +257,9 @@ def test_photos_seen_at_one_size_go_through_the_network_together(pixels, expecte
             batches.append(len(L))
             return torch.zeros(len(L), 2, *L.shape[-2:])
 
-    monkeypatch.setattr(colorizer_module, "BATCH_PIXELS", pixels)
+    monkeypatch.setattr(colorizer_module, "GROUP_PIXELS", pixels)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     photos = [made_photo(seed, 64, 64 + 64 * (seed == 3)) for seed in range(20)]
     results = Colorizer(Counting(), "cpu")(photos)
     assert [result.size for result in results] == [photo.size for photo in photos]
