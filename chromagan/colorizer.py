@@ -95,14 +95,15 @@ class Colorizer:
 
         results: list[Image.Image | np.ndarray] = []
         finish = partial(render, saturation=saturation, chroma=chroma)
+        on_cpu = self.device.type == "cpu"
         with _cores(len(image)) as (cores, on_cores):
             for group in _groups(image, BATCH * cores):
-                # A second core in the work on one small photo mostly waits: where there are several, each has its own.
+                # Two cores at one small photo wait for each other: where there are several, each has its own.
                 each = map if len(group) == 1 else on_cores
                 photos = list(each(read_photo, group))
-                share = -(-len(group) // cores) if self.device.type == "cpu" else BATCH
-                shares = [photos[start : start + share] for start in range(0, len(group), share)]
-                predictions = chain.from_iterable((each if self.device.type == "cpu" else map)(self.predict, shares))
+                size = math.ceil(len(group) / cores) if on_cpu else BATCH
+                batches = [photos[start : start + size] for start in range(0, len(group), size)]
+                predictions = chain.from_iterable((each if on_cpu else map)(self.predict, batches))
                 results += each(finish, photos, predictions)
         return [np.asarray(r) if isinstance(i, np.ndarray) else r for r, i in zip(results, image, strict=True)]
 
