@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Each may import those before it. compiled.py and decoders.py stand on nothing of ours.
 ORDER = [
-    "compiled", "color", "decoders", "config", "trunk", "critic", "hub", "generator", "losses", "segmentation",
-    "metrics", "figures", "chroma", "data", "checkpoints", "photo", "colorizer", "contact_sheet", "export",
-    "model_card", "publish", "shelf", "studio", "downloads", "photo_report", "page", "desk", "tabs", "api",
+    "compiled", "color", "decoders", "config", "trunk", "folding", "critic", "hub", "generator", "losses",
+    "segmentation", "metrics", "figures", "chroma", "data", "checkpoints", "photo", "colorizer", "contact_sheet",
+    "export", "model_card", "publish", "shelf", "studio", "downloads", "photo_report", "page", "desk", "tabs", "api",
     "__init__", "__main__",
 ]  # fmt: skip
 
