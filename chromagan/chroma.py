@@ -433,15 +433,14 @@ def _lab_to_srgb8(L, ab, table, out):
         for x in range(width):
             where[count] = x
             count += beyond[x]
-        if count:
-            for i in range(count):
-                x = where[i]
-                soft_L[i], soft_a[i], soft_b[i] = L[y, x], ab[0, y, x], ab[1, y, x]
-            _soften(count, soft_L, soft_a, soft_b)
-            _levels(count, soft_L, soft_a, soft_b, soft_level)
-            for i in range(count):
-                x = where[i]
-                level[0, x], level[1, x], level[2, x] = soft_level[0, i], soft_level[1, i], soft_level[2, i]
+        for i in range(count):
+            x = where[i]
+            soft_L[i], soft_a[i], soft_b[i] = L[y, x], ab[0, y, x], ab[1, y, x]
+        _soften(count, soft_L, soft_a, soft_b)
+        _levels(count, soft_L, soft_a, soft_b, soft_level)
+        for i in range(count):
+            x = where[i]
+            level[0, x], level[1, x], level[2, x] = soft_level[0, i], soft_level[1, i], soft_level[2, i]
         for x in range(width):
             for c in range(3):
                 out[y, x, c] = table[level[c, x]]

@@ -9,6 +9,7 @@ from itertools import pairwise
 from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import skip_init
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from chromagan.trunk import Trunk
@@ -49,7 +50,7 @@ def _fold_upsampling(layers: nn.Sequential) -> None:
         if not doubles or not isinstance(conv, nn.Conv2d):
             continue
         if (conv.kernel_size, conv.stride, conv.padding, conv.groups) == ((3, 3), (1, 1), (1, 1), 1):
-            transposed = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, 4, stride=2, padding=1)
+            transposed = skip_init(nn.ConvTranspose2d, conv.in_channels, conv.out_channels, 4, stride=2, padding=1)
             taps = conv.weight.detach().transpose(0, 1).flip(-1, -2)  # of what a pixel gives, not of what it takes
             sums = F.conv2d(taps.flatten(0, 1)[:, None], taps.new_ones(1, 1, 2, 2), padding=1)
             transposed.weight = nn.Parameter(sums.view(*taps.shape[:2], 4, 4))
@@ -83,6 +84,8 @@ class Turned(nn.Module):
 
 def _turned(conv: nn.Conv2d) -> nn.Conv2d:
     padding = [side // 2 for side in conv.kernel_size]
-    turned = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, padding, groups=conv.groups)
+    turned = skip_init(
+        nn.Conv2d, conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, padding, groups=conv.groups
+    )
     turned.weight, turned.bias = nn.Parameter(conv.weight.detach().flip(-1, -2)), conv.bias
     return turned.requires_grad_(conv.weight.requires_grad)
