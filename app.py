@@ -32,12 +32,13 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from gradio.utils import get_upload_folder
 
-from chromagan import DECODERS, CheckpointError, page
-from chromagan.api import Api
+from chromagan import DECODERS, CheckpointError
 from chromagan.colorizer import warm_up
-from chromagan.desk import CHROMA, GRAY, MAX_AGE, TRUTH, Desk, Options, Refusal
-from chromagan.studio import label_of
-from chromagan.tabs import Tabs
+from chromagan.demo import page
+from chromagan.demo.api import Api
+from chromagan.demo.desk import CHROMA, GRAY, MAX_AGE, TRUTH, Desk, Options, Refusal
+from chromagan.demo.studio import label_of
+from chromagan.demo.tabs import Tabs
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = str(HERE / "checkpoints")

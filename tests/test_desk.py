@@ -7,12 +7,12 @@ import torch
 from conftest import made_photo
 from PIL import Image
 
-from chromagan.api import Api
 from chromagan.checkpoints import CheckpointError, save_checkpoint
 from chromagan.config import ModelConfig
-from chromagan.desk import CHROMA, Desk, Options, Refusal, options_of
+from chromagan.demo.api import Api
+from chromagan.demo.desk import CHROMA, Desk, Options, Refusal, options_of
+from chromagan.demo.tabs import Tabs
 from chromagan.generator import ChromaGAN
-from chromagan.tabs import Tabs
 
 EPOCHS = {"compact": (0, 3), "depthwise": (0, 3, 6)}
 

@@ -8,7 +8,7 @@ from conftest import made_photo
 from PIL import Image, ImageSequence
 
 from chromagan.checkpoints import Checkpoint
-from chromagan.downloads import LABEL, animation, encode_shown, file_name, suffix_for, write_archive
+from chromagan.demo.downloads import LABEL, animation, encode_shown, file_name, suffix_for, write_archive
 
 COLORS = [(200, 30, 30), (30, 160, 40), (40, 60, 210)]
 

@@ -9,8 +9,8 @@ from conftest import made_photo
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 
-from chromagan.page import chart, report_table
-from chromagan.photo_report import (
+from chromagan.demo.page import chart, report_table
+from chromagan.demo.photo_report import (
     GRAY,
     MEASURES,
     Classes,
@@ -22,7 +22,7 @@ from chromagan.photo_report import (
     report,
     true_colorfulness,
 )  # fmt: skip
-from chromagan.studio import Studio, read_sitter
+from chromagan.demo.studio import Studio, read_sitter
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import os
 import time
 
-from chromagan.shelf import GRACE_SECONDS, MADE, Shelf
+from chromagan.demo.shelf import GRACE_SECONDS, MADE, Shelf
 
 
 def test_equal_files_are_stored_once_under_names_that_another_shelf_does_not_have(tmp_path):

@@ -8,8 +8,8 @@ from PIL import Image
 
 from chromagan.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from chromagan.colorizer import Colorizer
+from chromagan.demo.studio import Kept, KeptTrunk, Studio, as_tensor, decoder_milliseconds, gray_image, read_sitter
 from chromagan.photo import ImageError, read_photo
-from chromagan.studio import Kept, KeptTrunk, Studio, as_tensor, decoder_milliseconds, gray_image, read_sitter
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 
-from chromagan import chroma, downloads, hub, page
+from chromagan import chroma, hub
 from chromagan.checkpoints import Checkpoint, CheckpointError
 from chromagan.colorizer import render
-from chromagan.photo import ImageError, Photo, open_image, read_photo
-from chromagan.shelf import Shelf
-from chromagan.studio import (
+from chromagan.demo import downloads, page
+from chromagan.demo.shelf import Shelf
+from chromagan.demo.studio import (
     PHOTO_BYTES,
     Kept,
     Sitter,
@@ -32,6 +32,7 @@ from chromagan.studio import (
     read_sitter,
     resize_photo,
 )
+from chromagan.photo import ImageError, Photo, open_image, read_photo
 
 MAX_MEGAPIXELS = 64  # about 1.5 GB of memory while it is colored
 DISK_BYTES = 256 << 20  # of uploads and results; beyond it the oldest go, results first

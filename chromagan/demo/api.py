@@ -6,10 +6,10 @@ image: the path of an uploaded file. All may raise Refusal and CheckpointError, 
 import math
 from pathlib import Path
 
-from chromagan import downloads, photo_report
-from chromagan.desk import CHROMA, Refusal, options_of
-from chromagan.studio import label_of, measured
-from chromagan.tabs import Shown, Tabs
+from chromagan.demo import downloads, photo_report
+from chromagan.demo.desk import CHROMA, Refusal, options_of
+from chromagan.demo.studio import label_of, measured
+from chromagan.demo.tabs import Shown, Tabs
 
 
 class Api:

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from chromagan import color, metrics
 from chromagan.checkpoints import Checkpoint
 from chromagan.colorizer import Prediction, render
+from chromagan.demo.studio import Sitter, Studio, as_tensor
 from chromagan.figures import edge_overlay, error_map
 from chromagan.photo import Photo
-from chromagan.studio import Sitter, Studio, as_tensor
 from chromagan.trunk import GrayInput
 
 

@@ -1,0 +1,1 @@
+"""What the demo does, knowing nothing of widgets; app.py has those."""
