@@ -12,7 +12,9 @@ from urllib.parse import quote
 
 import numpy as np
 import torch
+from filelock import FileLock
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
@@ -70,8 +72,15 @@ class PhotoSet:
         try:
             photo = self.dataset[int(index)]["image"].convert("RGB")
         except Exception as error:  # PIL and datasets raise many kinds for a damaged file
-            raise DataError(f"image {index} of {self.data!r} ({self.split}) cannot be read: {error}") from error
+            name = self._file_name(int(index)) or f"image {index}"
+            raise DataError(f"{name} of {self.data!r} ({self.split}) cannot be read: {error}") from error
         return torch.from_numpy(np.array(_square(photo, self.size))).movedim(-1, 0)
+
+    def _file_name(self, index: int) -> str | None:
+        """The file that photo `index` came from, where the data tells."""
+        from datasets import Image as ImageFeature
+
+        return self.dataset.cast_column("image", ImageFeature(decode=False))[index]["image"]["path"]
 
 
 def evenly(total: int, count: int) -> np.ndarray:
@@ -116,18 +125,25 @@ def kept(folder: Path, name: str, images: Tensor, maker: str, make: Callable[[Te
     """The tensors `make(images)`, computed once: read from `folder` where they were kept before.
 
     The file's name holds a hash of every byte of `images` and of `maker`, which names what computed them, so that
-    other data or another network never meets the wrong file. Written beside and renamed.
+    other data or another network never meets the wrong file. Written beside and renamed. Of several processes that
+    want the same, one computes it and the others wait: what differs in a last bit would be another start.
     """
     digest = hashlib.blake2b(images.contiguous().numpy(), digest_size=12, key=maker.encode()[:64])
     digest.update(repr((maker, tuple(images.shape))).encode())
     path = Path(folder, f"{name}-{digest.hexdigest()}.safetensors")
-    if path.exists():
-        return load_file(path)
-    tensors = make(images)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}.part")
-    save_file(tensors, beside)
-    os.replace(beside, path)
+    with FileLock(path.with_suffix(".lock")):
+        try:
+            return load_file(path)
+        except (FileNotFoundError, SafetensorError):  # not there yet, or torn by a crash
+            tensors = make(images)
+        beside = path.with_suffix(".part")
+        try:
+            save_file(tensors, beside)
+            os.replace(beside, path)
+        except (SafetensorError, OSError) as error:
+            beside.unlink(missing_ok=True)
+            raise OSError(f"{path} cannot be written (is the disk full?): {error}") from error
     return tensors
 
 

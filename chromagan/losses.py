@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from chromagan import color
 
-COLOR_WEIGHT, ADVERSARIAL_WEIGHT, CLASS_WEIGHT, PENALTY_WEIGHT = 1.0, 0.1, 0.003, 10.0
 GRAY = 128 / 255  # a and b of gray, in loss units
 
 

@@ -116,6 +116,8 @@ def imagenet_classifier(timm_name: str) -> nn.Module:
             return _classifier_from_package(timm_name, importlib.import_module(package))
         except ModuleNotFoundError:
             pass  # fall through to the Hub: the package is a convenience
+    if ":" not in timm_name and not timm.is_model(timm_name):  # hf-hub:owner/name is the Hub's to know
+        raise PretrainedWeightsError(f"timm has no network {timm_name!r}: see timm.list_models(pretrained=True)")
     try:
         return timm.create_model(timm_name, pretrained=True).eval()
     except Exception as error:  # timm, huggingface_hub and the network each raise their own kinds

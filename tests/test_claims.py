@@ -34,7 +34,8 @@ def test_differences_are_paired():
 def test_the_papers_claims_on_numbers_that_agree_with_it_and_that_do_not():
     agree = study(
         transposed_600=(8, 40, 0.8), transposed_900=(9, 40, 0.8), depthwise_600=(9, 8, 0.6), depthwise_900=(10, 8, 0.6),
-        compact_600=(9.5, 12, 0.7), compact_900=(10.5, 12, 0.7), transposed_300=(8, 40, 0.8), transposed_0=(14, 5, 0.5),
+        compact_600=(9.5, 12, 0.7), compact_900=(10.5, 12, 0.7), transposed_300=(8, 40, 0.8),
+        transposed_100=(10, 40, 0.8), transposed_0=(14, 5, 0.5),
     )  # fmt: skip
     assert set(verdicts(agree).values()) == {"stands"}
     assert rank_agreement(agree) == {"tau": 1.0, "pairs": 4, "agreeing": 4, "disagreeing": 0}
@@ -43,6 +44,22 @@ def test_the_papers_claims_on_numbers_that_agree_with_it_and_that_do_not():
     assert found.pop("300 epochs are the minimum") == found.pop("900 epochs overfit") == "cannot be told"
     assert set(found.values()) == {"contradicted"}
     assert rank_agreement(other)["tau"] == -0.5  # paler than transposed, but not than compact
+
+
+def test_better_than_an_untrained_decoder_is_no_evidence_for_a_minimum():
+    found = verdicts(study(transposed_0=(14, 5, 0.5), transposed_300=(8, 40, 0.8), compact_300=(9, 40, 0.8)))
+    assert found["300 epochs are the minimum"] == "cannot be told"
+    level = study(transposed_100=(8, 40, 0.8), transposed_300=(8, 40, 0.8))
+    assert verdicts(level)["300 epochs are the minimum"] == "undecided"
+
+
+def test_boundaries_that_gray_keeps_as_well_tell_nothing():
+    claim = "Transposed convolutions are best (cleanest at boundaries)"
+    comparison = study(transposed_4=(8, 40, 0.6), compact_4=(9, 40, 0.5))
+    assert verdicts(comparison)[claim] == "stands"
+    own = comparison.columns["transposed", 4]["cdr"]
+    for above, verdict in ((-0.05, "stands"), (0, "cannot be told"), (0.05, "cannot be told")):
+        assert verdicts(Comparison(comparison.columns, {"cdr": own + above}))[claim] == verdict
 
 
 def test_one_photo_and_one_decoder_are_no_evidence():

@@ -1,4 +1,7 @@
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import datasets
 import numpy as np
@@ -87,7 +90,7 @@ def test_nothing_to_read_is_one_line(tmp_path, make, message):
 def test_a_damaged_image_is_named(tmp_path):
     made_photo(0).save(tmp_path / "good.png")
     (tmp_path / "torn.png").write_bytes((tmp_path / "good.png").read_bytes()[:200])
-    with pytest.raises(DataError, match="image 1 of .* cannot be read"):
+    with pytest.raises(DataError, match="torn.png of .* cannot be read"):
         load_photos(str(tmp_path), "train", size=32)
 
 
@@ -115,6 +118,27 @@ def test_kept_tensors_are_made_once_and_again_when_anything_changes(tmp_path):
     images[1, 2, 3, 3] = 1  # one pixel
     assert kept(tmp_path, "sums", images, "net a", make)["sum"].tolist() == [0, 1] and len(calls) == 3
     assert not list(tmp_path.glob("*.part"))
+    for path in tmp_path.glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:20])  # torn: computed again
+    assert kept(tmp_path, "sums", images, "net a", make)["sum"].tolist() == [0, 1] and len(calls) == 4
+
+
+def test_what_several_processes_want_at_once_is_computed_by_one(tmp_path):
+    """What differs in the last bit between two computations would be another start for each decoder of a study."""
+    images, calls, together = torch.zeros(2, 3, 4, 4, dtype=torch.uint8), [], threading.Barrier(4, timeout=10)
+
+    def make(images):
+        calls.append(1)
+        time.sleep(0.2)
+        return {"number": torch.rand(3)}
+
+    def want(_):
+        together.wait()
+        return kept(tmp_path, "numbers", images, "net", make)["number"]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(want, range(4)))
+    assert len(calls) == 1 and all(torch.equal(found[0], other) for other in found)
 
 
 def test_a_few_are_spread_over_all():

@@ -119,7 +119,7 @@ def test_the_script_for_real(evaluated, source):
     assert len(table) == 20 * 5 and set(table.label) == {"n01440764", "n02102040"}
     mine = table[(table.decoder == "compact") & (table.epoch == 3) & table.colored]
     assert mine.ciede2000.mean() == pytest.approx(colored["ciede2000_mean"]["value"], abs=1e-6)
-    for name in ("figure-2-compact", "figure-7-1", "boundaries-1", "successes", "failures", "epochs", "cost"):
+    for name in ("figure-3-compact", "figure-7-1", "boundaries-1", "successes", "failures", "epochs", "cost"):
         assert Image.open(out / "figures" / f"{name}.png").width > 200
 
 
@@ -240,13 +240,53 @@ def test_learned_measures_say_what_is_missing_and_run_where_it_is_there(source, 
         def __call__(self, image, truth):
             return (image - truth).abs().mean().item()
 
+    class Features(Stub):
+        name, column = "FID", None
+
+        def __call__(self, image, truth):
+            return image.mean(dim=(0, 2, 3)).numpy()
+
     for known in measure.LEARNED_MEASURES:
         reason = known.missing()
         assert reason is None or ("left out" in reason and "\n" not in reason)
-    monkeypatch.setattr(measure, "LEARNED_MEASURES", (Stub,))
-    monkeypatch.setattr(script, "LEARNED_MEASURES", (Stub,))
+    monkeypatch.setattr(measure, "LEARNED_MEASURES", (Stub, Features))
+    monkeypatch.setattr(script, "LEARNED_MEASURES", (Stub, Features))
     found = run(monkeypatch, source, folder_of(tmp_path / "data", [made_photo(s) for s in range(3)]), tmp_path / "out")
-    assert found["checkpoints"][0]["colored"]["lpips"]["value"] > 0 and found["truth"]["all"]["lpips"]["value"] == 0
+    colored = found["checkpoints"][0]["colored"]
+    assert colored["lpips"]["value"] > 0 and found["truth"]["all"]["lpips"]["value"] == 0
+    assert set(colored["frechet"]) == {measure.CLASSIFIER, "FID"}
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "| top-1 | of ten | Fréchet | LPIPS | FID |" in page
+    assert f"| {colored['lpips']['value']:.3f} | {colored['frechet']['FID']:.1f} |" in page
+
+
+def test_a_classifier_that_was_missing_before_is_asked_now(source, tmp_path, monkeypatch):
+    """What is kept of a run without it does not count, or its measures would be missing from every later report."""
+    data, out = folder_of(tmp_path / "data", [made_photo(s) for s in range(2)]), tmp_path / "out"
+
+    def missing(device):
+        raise script.PretrainedWeightsError("no weights")
+
+    with monkeypatch.context() as without:
+        without.setattr(script, "Classifier", missing)
+        found = run(without, source, data, out)
+    assert found["classifier"] is None and found["checkpoints"][0]["colored"]["top1"] is None
+    found = run(monkeypatch, source, data, out)
+    colored = found["checkpoints"][0]["colored"]
+    assert found["classifier"] == measure.CLASSIFIER and colored["top1"]["value"] >= 0
+    assert measure.CLASSIFIER in colored["frechet"]
+
+
+def test_figures_of_an_earlier_evaluation_go(source, data, tmp_path, monkeypatch):
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    for name in ("figure-2-original", "figure-7-9", "boundaries-9", "notes"):
+        made_photo(0).save(figures / f"{name}.png")
+    run(monkeypatch, source, data, tmp_path, "--limit", "2")
+    names = {path.stem for path in figures.iterdir()}
+    assert "notes" in names and not names & {"figure-2-original", "figure-7-9", "boundaries-9"}
+    assert {"figure-3-compact", "figure-5-depthwise", "figure-7-1"} <= names  # numbered in the order of DECODERS
+    assert (tmp_path / "report.md").read_text().count("Nine photos beside") == 2 * 2  # alt text and caption
 
 
 def test_only_networks_that_lack_numbers_run(source):

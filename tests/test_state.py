@@ -27,6 +27,8 @@ def test_a_damaged_state_is_named_and_the_one_before_it_used(tmp_path, damage):
     warnings = []
     assert load_state(tmp_path, warnings.append)["step"] == 5
     assert len(warnings) == 1 and newest.name in warnings[0] and "damaged" in warnings[0]
+    save_state(tmp_path, 8, {})
+    assert {path.name[:8] for path in tmp_path.glob("*.pt")} == {"state-5-", "state-8-"}
 
 
 def test_a_half_written_state_is_not_a_state_and_goes(tmp_path):
@@ -43,3 +45,20 @@ def test_two_damaged_states_are_none(tmp_path):
     for path in tmp_path.iterdir():
         path.write_bytes(b"")
     assert load_state(tmp_path, warnings.append) is None and len(warnings) == 2
+    save_state(tmp_path, 1, {"w": torch.zeros(3)})  # of a lower step than the damaged ones, which are no longer states
+    assert load_state(tmp_path, pytest.fail)["step"] == 1
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".damaged", ".damaged", ".pt"]
+
+
+def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    save_state(tmp_path, 1, {"w": torch.ones(3)})
+    before = sorted(tmp_path.iterdir())
+
+    def full(state, file):
+        file.write(b"some of it")
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 128 vs 42")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="state of step 2 cannot be written .*is the disk full"):
+        save_state(tmp_path, 2, {"w": torch.ones(3)})
+    assert sorted(tmp_path.iterdir()) == before

@@ -113,6 +113,10 @@ def test_the_two_gradient_norms_are_those_at_ab_pred(accelerator):
     _, miss = losses.loss_units(batch.L, ab_pred - batch.ab)
     by_hand = 2.0 * 2 * (miss - 128 / 255).detach() / miss.numel()  # gradient of 2 x mean squared error
     assert terms["color_grad_norm"].item() == pytest.approx(by_hand.norm().item(), rel=1e-4)
+    L, ab_pred = losses.loss_units(batch.L, ab_pred.detach())
+    score = nets.critic.critic(L, ab_pred.requires_grad_()).mean()  # of the critic just updated
+    (by_hand,) = torch.autograd.grad(options.adversarial_weight * score, ab_pred)
+    assert terms["adversarial_grad_norm"].item() == pytest.approx(by_hand.norm().item(), rel=1e-4)
 
 
 def test_one_batch_overfits(accelerator):

@@ -1,10 +1,12 @@
-"""The study: its plan, and a real one of two decoders on made images, cut off and gone on with."""
+"""The study: its plan, a real one of two decoders on made images, gone on with, and how it ends early."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,42 +18,78 @@ from train.study import parse_args, plan, train
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def study(*arguments):
+def study(folder, *arguments):
+    """The real script, started in `folder`."""
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "train/study.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
+    command = [sys.executable, str(ROOT / "train" / "study.py"), *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
 
 
-def flags(image_folder, output):
+def flags(image_folder, epochs):
     return [
-        "--data", image_folder, "--output-dir", output, "--epochs", 1, "--save-epochs", 0, "--batch-size", 4,
-        "--crop", 64, "--critic-width", 4, "--limit-validation", 0, "--samples", 0,
-        "--cache-dir", output.parent / "cache",
+        "--data", image_folder, "--output-dir", "runs/study", "--epochs", epochs, "--save-epochs", 0,
+        "--batch-size", 4, "--crop", 64, "--critic-width", 4, "--limit-validation", 0, "--samples", 0,
+        "--cache-dir", "cache",
     ]  # fmt: skip
 
 
 def test_a_study_trains_measures_and_goes_on(image_folder, tmp_path):
-    output = tmp_path / "study"
-    two = ["--decoders", "compact", "depthwise"]
-    first = study(*flags(image_folder, output), "--decoders", "compact")
+    """Two decoders, the first trained to epoch 1 before; paths are those of the folder that it is started in."""
+    output = tmp_path / "runs" / "study"
+    first = study(tmp_path, *flags(image_folder, 1), "--decoders", "compact")
     assert first.returncode == 0, first.stderr[-2000:]
     weights = output / "compact" / "epoch-1" / "model.safetensors"
     written = weights.stat().st_mtime_ns
 
-    planned = study(*flags(image_folder, output), *two, "--dry-run")
+    two = [*flags(image_folder, 2), "--decoders", "compact", "depthwise"]
+    planned = study(tmp_path, *two, "--dry-run")
     assert planned.returncode == 0, planned.stderr[-2000:]
     lines = planned.stdout.splitlines()
-    assert lines[0] == f"{DECODERS['compact'].label}: finished; saves 0 1"
-    assert lines[1].startswith(f"{DECODERS['depthwise'].label}: epochs 0 to 1, ") and "9 images" in lines[2]
+    assert lines[0].startswith(f"{DECODERS['compact'].label}: epochs 1 to 2, ") and lines[0].endswith("saves 0 2")
+    assert lines[1].startswith(f"{DECODERS['depthwise'].label}: epochs 0 to 2, ") and "9 images" in lines[2]
     assert not (output / "depthwise").exists()
 
-    second = study(*flags(image_folder, output), *two)
+    second = study(tmp_path, *two)
     assert second.returncode == 0, second.stderr[-2000:]
-    assert weights.stat().st_mtime_ns == written  # a finished decoder is left as it is
+    assert "compact: going on" in second.stdout and "going on behind step 2 of 4" in second.stderr
+    assert weights.stat().st_mtime_ns == written
     found = [(c.decoder, c.epoch) for c in list_checkpoints(output)]
-    assert found == [("compact", 0), ("compact", 1), ("depthwise", 0), ("depthwise", 1)]
+    assert found == [("compact", 0), ("compact", 1), ("compact", 2), ("depthwise", 0), ("depthwise", 2)]
     measured = json.loads((output / "report" / "metrics.json").read_text())
-    assert len(measured["checkpoints"]) == 4
+    assert len(measured["checkpoints"]) == 5
+    planned = study(tmp_path, *two, "--dry-run")
+    assert planned.stdout.splitlines()[0] == f"{DECODERS['compact'].label}: finished; saves 0 2"
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from train.watch import StopSignal
+stop, folder = StopSignal(), Path(sys.argv[1])
+(folder / "ready").touch()
+while not stop.agreed():
+    time.sleep(0.01)
+time.sleep(0.3)  # a step ends, and the state is written
+(folder / "saved").touch()
+"""
+PARENT = f"""
+import sys
+from train.study import Processes
+Processes().run([sys.executable, "-c", {CHILD!r}, *sys.argv[1:]], {{}})
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_reaches_each_run_once_and_it_saves_its_state(tmp_path, number):
+    """A terminal sends Ctrl-C to the study and all that it has started: a second one would end a run at once."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-c", PARENT, tmp_path], env=environment, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "ready").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, number)
+    assert process.wait(30) == 0 and (tmp_path / "saved").exists()
 
 
 def test_a_cut_off_decoder_is_resumed_and_one_without_a_state_is_not_lost(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,9 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
-from chromagan.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint
+from chromagan.checkpoints import list_checkpoints, load_checkpoint
 from train.config import TrainConfig
-from train.train import explain, fit_batch, main
+from train.train import check_shares, explain, fit_batch, main
 from train.watch import Meter, TrainingError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +46,7 @@ def train_flags(image_folder, tmp_path, **changes):
     flags = {
         "decoder": "compact", "data": image_folder, "epochs": 1, "save-epochs": "0", "output-dir": tmp_path / "run",
         "batch-size": 4, "crop": 64, "critic-width": 4, "log-every": 1, "limit-validation": 2, "samples": 2,
-        "cache-dir": tmp_path.parent / "cache",
+        "consistency-every": 2, "cache-dir": tmp_path.parent / "cache",
     } | {name.replace("_", "-"): value for name, value in changes.items()}  # fmt: skip
     return [part for name, value in flags.items() for part in (f"--{name}", *str(value).split(" "))]
 
@@ -141,12 +142,15 @@ def test_sigterm_saves_the_state_and_ends_the_run(image_folder, tmp_path, whole)
 
     other = launch(*flags, "--resume", "--lr", "0.5", processes=None)
     assert other.returncode == 1 and "--lr is 0.5, but the run was begun with 0.001" in other.stderr
-    longer = launch(*flags, "--resume", "--epochs", "13", "--save-epochs", "7", processes=None)
-    assert (
-        longer.returncode == 0
-        and "epochs [7] lie behind step 24" in longer.stderr
-        and find_checkpoint(tmp_path / "run", "depthwise").epoch == 13
-    )
+    shutil.rmtree(tmp_path / "run" / "depthwise" / "epoch-12")  # its weights are in the state
+    longer = launch(*flags, "--resume", "--epochs", "13", "--save-epochs", "7", "12", processes=None)
+    assert longer.returncode == 0 and "epochs [7] lie behind step 24" in longer.stderr
+    assert [c.epoch for c in list_checkpoints(tmp_path / "run")] == [12, 13]
+    assert (tmp_path / "run" / WEIGHTS).read_bytes() == whole[1]
+    for path in (tmp_path / "run" / "depthwise").glob("state-*.pt"):
+        path.write_bytes(b"")
+    lost = launch(*flags, "--resume", "--epochs", "13", processes=None)
+    assert lost.returncode == 1 and "no state in" in lost.stderr and "is whole" in lost.stderr
     nothing = launch(*train_flags(image_folder, tmp_path, output_dir=tmp_path / "new"), "--resume", processes=None)
     assert nothing.returncode == 1 and "nothing to resume" in nothing.stderr
 
@@ -161,7 +165,13 @@ def test_a_batch_must_be_shared_evenly():
     assert fit_batch(options, images=100, processes=2).batch_size == 16
     assert fit_batch(options, images=9, processes=2).batch_size == 8
     with pytest.raises(TrainingError, match="--batch-size 15 cannot be shared by 2 processes evenly"):
-        fit_batch(config(batch_size=15), images=100, processes=2)
+        check_shares(config(batch_size=15), processes=2)
+    for processes in (1, 2, 4):
+        check_shares(options, processes)
+    check_shares(config(batch_size=15), processes=1)
+    with pytest.raises(TrainingError, match="8 processes evenly, one photo in 4 .*: give a multiple of 32"):
+        check_shares(options, processes=8)  # two photos for each process, of which half a one would be colored whole
+    check_shares(config(batch_size=16, consistency_weight=0.0), processes=8)
     with pytest.raises(TrainingError, match="1 images cannot be shared by 2 processes"):
         fit_batch(options, images=1, processes=2)
 

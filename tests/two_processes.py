@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import timm
 import torch
@@ -24,7 +25,7 @@ def gradients(generator, critic, nets, batch, config, accelerator):
     optimizers = dataclasses.make_dataclass("Optimizers", ["generator", "critic"])(
         *(torch.optim.SGD(net.parameters(), 1e-12) for net in (generator, critic))
     )
-    terms = train_step(batch, nets, optimizers, config, accelerator, norms=False)
+    terms = train_step(batch, nets, optimizers, config, accelerator, norms=True)
     named = [*generator.named_parameters(), *critic.named_parameters()]
     return {name: p.grad.clone() for name, p in named if p.grad is not None}, terms
 
@@ -63,10 +64,11 @@ def main():
     shared, terms = gradients(generator, critic, nets, mine, config, accelerator)
     terms = {name: accelerator.reduce(term, "mean") for name, term in terms.items()}
 
+    single = SimpleNamespace(num_processes=1, backward=torch.Tensor.backward, unwrap_model=lambda net: net)
     plain = dataclasses.make_dataclass("Nets", ["generator", "critic", "teacher"])(
         GeneratorForward(alone), CriticLoss(critic_alone, True), nets.teacher
     )
-    whole, whole_terms = gradients(alone, critic_alone, plain, batch, config, accelerator)
+    whole, whole_terms = gradients(alone, critic_alone, plain, batch, config, single)
     assert set(shared) == set(whole) and len(shared) > 50
     for name, gradient in whole.items():
         error = (shared[name] - gradient).norm() / (gradient.norm() + 1e-7)
@@ -75,6 +77,7 @@ def main():
         torch.testing.assert_close(terms[name], term, rtol=1e-4, atol=1e-6)
     for (name, ours), theirs in zip(generator.named_buffers(), alone.buffers(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=name)
+    assert sum(name.endswith("_grad_norm") for name in terms) == 3
     assert any(isinstance(module, nn.BatchNorm2d) for module in alone.decoder.modules())
     accelerator.print("the gradients are equal")
     accelerator.end_training()

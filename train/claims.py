@@ -1,7 +1,7 @@
 """What the study says in words, and what the numbers say of it.
 
-PAPER_WORDS and CLAIMS are the only home of what is taken from the paper. Cells of its Table 1 that are not known here
-are None: they are shown as such and take no part in anything.
+PAPER_WORDS and `judge` hold what is taken from the paper. Cells of its Table 1 that are not known here are None: they
+are shown as such and take no part in anything.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ PAPER_WORDS: dict[str, dict[str, str | None]] = {
 ROWS = {
     "fidelity and saturation": [
         ("CIEDE2000", "ciede2000_mean", False), ("PSNR dB", "psnr_mean", True), ("SSIM", "ssim", True),
-        ("colorfulness", "colorfulness", True),
+        ("colorfulness", "colorfulness", True), ("LPIPS", "lpips", False),
     ],
     "boundary clarity": [
         ("CDR", "cdr", True), ("CIEDE2000 near edges", "ciede2000_near", False),
@@ -32,6 +32,7 @@ ROWS = {
     ],
     "semantic discrimination": [
         ("top-1 of 1,000", "top1", True), ("of ten", "top1_of_ten", True), ("Fréchet distance", "frechet", False),
+        ("FID", "FID", False),
     ],
     "cost": [("ms", "ms", False), ("GFLOPs", "gflops", False), ("parameters", "parameters", False),
              ("peak MiB", "peak_mib", False)],
@@ -54,11 +55,15 @@ class Verdict:
 class Comparison:
     """Paired differences between entries (decoder, epoch) on the same photos.
 
-    columns: {(decoder, epoch): {column: (N,)}} of the colored photos.
+    columns: {(decoder, epoch): {column: (N,)}} of the colored photos. left_gray: the same of leaving them gray.
     """
 
-    def __init__(self, columns: dict[tuple[str, int], dict[str, np.ndarray]]):
-        self.columns = columns
+    def __init__(
+        self,
+        columns: dict[tuple[str, int], dict[str, np.ndarray]],
+        left_gray: dict[str, np.ndarray] | None = None,
+    ):
+        self.columns, self.left_gray = columns, left_gray
         first = next(iter(columns.values()))
         self.counts = draws(len(next(iter(first.values()))))
         self.samples: dict[tuple, np.ndarray | None] = {}
@@ -72,7 +77,18 @@ class Comparison:
 
     def difference(self, one: tuple[str, int], other: tuple[str, int], column: str) -> tuple[float, float, float]:
         """Mean of `one` minus mean of `other`, and the ends of its 95 % interval (NaN where there is none)."""
-        (mean_1, samples_1), (mean_2, samples_2) = self.mean(one, column), self.mean(other, column)
+        return self._difference(self.mean(one, column), self.mean(other, column))
+
+    def above_gray(self, entry: tuple[str, int], column: str) -> tuple[float, float, float]:
+        """Mean of `entry` minus that of leaving the photos gray, and the ends of its 95 % interval."""
+        gray = self.left_gray[column]
+        return self._difference(
+            self.mean(entry, column), (gray[np.isfinite(gray)].mean(), mean_samples(gray, self.counts))
+        )
+
+    @staticmethod
+    def _difference(one: tuple, other: tuple) -> tuple[float, float, float]:
+        (mean_1, samples_1), (mean_2, samples_2) = one, other
         if samples_1 is None or samples_2 is None:
             return mean_1 - mean_2, np.nan, np.nan
         return mean_1 - mean_2, *np.nanquantile(samples_1 - samples_2, [0.025, 0.975])
@@ -105,6 +121,11 @@ def extreme(comparison: Comparison, subject: str, column: str, sign: int, claim:
     sides = [sign * side(low, high) for _, low, high in found.values()]
     verdict = "stands" if min(sides) == 1 else "contradicted" if min(sides) == -1 else "undecided"
     evidence = "; ".join(f"to {o} {d:+.3f} ({lo:+.3f} to {hi:+.3f})" for o, (d, lo, hi) in found.items())
+    if column == "cdr" and comparison.left_gray is not None:
+        d, low, high = comparison.above_gray(entries[subject], column)
+        if side(low, high) != 1:  # superpixels of no color at all keep about half of the separations, by chance
+            verdict = "cannot be told"
+            evidence = f"not above leaving photos gray, {d:+.3f} ({low:+.3f} to {high:+.3f}); {evidence}"
     return Verdict(
         claim, verdict, f"{TITLES.get(column, column)}, {subject} at epoch {entries[subject][1]}: {evidence}"
     )
@@ -141,6 +162,14 @@ def epochs_compared(comparison: Comparison, early: int, late: int, late_is_bette
     return Verdict(claim, verdict, f"CIEDE2000 at epoch {late} minus at epoch {early}: {evidence}")
 
 
+def minimum(comparison: Comparison, epoch: int, claim: str) -> Verdict:
+    """CIEDE2000 still falls from the last saved epoch below `epoch` to it. Epoch 0, not trained yet, is no evidence."""
+    trained = {e for _, e in comparison.columns if 0 < e < epoch}
+    if not trained:
+        return Verdict(claim, "cannot be told", f"needs epoch {epoch} and one between 0 and {epoch}")
+    return epochs_compared(comparison, max(trained), epoch, True, claim)
+
+
 def judge(comparison: Comparison) -> list[Verdict]:
     """The verdict on each of the paper's claims, over the colored photos."""
     return [
@@ -148,7 +177,7 @@ def judge(comparison: Comparison) -> list[Verdict]:
         extreme(comparison, "transposed", "cdr", 1, "Transposed convolutions are best (cleanest at boundaries)"),
         extreme(comparison, "depthwise", "colorfulness", -1, "Depthwise convolutions are the least saturated"),
         is_gray(comparison, "compact", "Compact is gray"),
-        epochs_compared(comparison, 0, 300, True, "300 epochs are the minimum"),
+        minimum(comparison, 300, "300 epochs are the minimum"),
         epochs_compared(comparison, 600, 900, False, "900 epochs overfit"),
     ]
 

@@ -153,6 +153,7 @@ class TrainConfig:
         for name in POSITIVE:
             self._require(0 < getattr(self, name) < math.inf, name, "more than 0")
         self._require(0 <= self.beta1 < 1, "beta1", "in [0, 1)")
+        self._require(self.seed < 2**63, "seed", "below 2^63")
         if self.push_to_hub:
             self._require(re.fullmatch(r"[\w.-]+/[\w.-]+", self.push_to_hub) is not None, "push_to_hub", "owner/name")
         self._require(self.ema_share < 1, "ema_share", "below 1")
@@ -228,8 +229,9 @@ def parse_config(argv: list[str] | None = None) -> TrainConfig:
         preset = {}
 
     parser = argparse.ArgumentParser(
-        description="Train one decoder of the study.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+        description="Train one decoder of the study.", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,  # --preset is looked for above by its whole name, and study.py adds flags of its own
+    )  # fmt: skip
     parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
     for f in fields(TrainConfig):
         default = preset.get(

@@ -9,7 +9,7 @@ goes on there, and one with new checkpoints measures only those. It may be delet
 
 Everything is measured at --size on 8-bit sRGB output. Gray photos, whose colors nobody can miss, are counted in "all"
 and left out of "colored". Photos are worked on one by one: neither the number of processes nor of cores changes a
-number, and memory does not grow with the photos but for the table of results.
+number. Of a photo that was measured a row of numbers stays in memory, and for each Frechet distance its features.
 """
 
 import argparse
@@ -53,6 +53,7 @@ from train.measure import (
     imagenet_labels,
     load_networks,
     measured_columns,
+    measured_features,
     to_srgb8,
 )
 from train.optional import LEARNED_MEASURES
@@ -87,11 +88,15 @@ def share_cores(accelerator: Accelerator) -> int:
 
 
 class Kept:
-    """What was measured of a shard of photos, on disk: one small file for each entry, found by contents."""
+    """What was measured of a shard of photos, on disk: one small file for each entry, found by contents.
 
-    def __init__(self, folder: Path, measurer_columns: tuple[str, ...], size: int):
-        self.folder, self.columns = folder, measurer_columns
-        self.version = f"{MEASURES_VERSION} {CLASSIFIER} {size} {measurer_columns}"
+    Measures are told apart by all that decides them, and by what could run: with a classifier that was missing before,
+    everything is measured again.
+    """
+
+    def __init__(self, folder: Path, size: int, classify: bool):
+        self.folder, self.columns, self.features = folder, measured_columns(), measured_features(classify)
+        self.version = f"{MEASURES_VERSION} {CLASSIFIER} {size} {classify} {self.columns} {self.features}"
 
     def shard_key(self, images: list[Tensor], labels: list) -> str:
         digest = hashlib.blake2b(repr((self.version, labels)).encode(), digest_size=10)
@@ -135,7 +140,7 @@ class Work:
         torch.set_num_threads(1)  # see train/measure.py
         networks, _ = load_networks([entry for entry in self.entries if entry.checkpoint], self.device)
         measurer = Measurer(networks, Classifier(self.device) if self.classify else None, self.device)
-        kept = Kept(self.folder, measurer.columns, self.photos.size)
+        kept = Kept(self.folder, self.photos.size, self.classify)
         for indices in shards:
             images, labels = self.shard(indices)
             key = kept.shard_key(images, labels)
@@ -175,7 +180,7 @@ def measure_shards(work: Work, shards: list[range], cores: int, show: bool) -> N
                 message = done.get(timeout=5)
             except queue.Empty:
                 if any(process.exitcode for process in processes):
-                    raise OSError("a measuring process was ended from outside: out of memory?") from None
+                    raise OSError("a measuring process ended without a word: out of memory?") from None
                 continue
             if isinstance(message, Exception):
                 raise message
@@ -198,8 +203,8 @@ def merge(work: Work, shards: list[range], entries: list[Entry], kept: Kept, pat
 
     Returns {entry: {column: (N,)}}, the shards' keys and a fingerprint of the photos.
     """
-    about = {"image": pa.int64(), "label": pa.string(), "colored": pa.bool_(), "decoder": pa.string()}
-    schema = pa.schema(about | {"epoch": pa.int64()} | dict.fromkeys(kept.columns, pa.float64()))
+    identity = {"image": pa.int64(), "label": pa.string(), "colored": pa.bool_(), "decoder": pa.string()}
+    schema = pa.schema(identity | {"epoch": pa.int64()} | dict.fromkeys(kept.columns, pa.float64()))
     columns = {entry: [] for entry in entries}
     chroma, keys = [], []
     beside = path.with_name(f"{path.name}.part")
@@ -208,7 +213,7 @@ def merge(work: Work, shards: list[range], entries: list[Entry], kept: Kept, pat
             images, labels = work.shard(indices)
             keys.append(key := kept.shard_key(images, labels))
             chroma += [metrics.mean_chroma(image[None].float() / 255).item() for image in images]
-            about = {
+            photos = {
                 "image": list(indices),
                 "label": [class_name(work.photos, index) for index in indices],
                 "colored": [value >= metrics.GRAY_CHROMA for value in chroma[-len(indices) :]],
@@ -217,7 +222,7 @@ def merge(work: Work, shards: list[range], entries: list[Entry], kept: Kept, pat
             for entry in entries:
                 values = kept.read(key, entry)["values"]
                 columns[entry].append(values)
-                rows = about | {"decoder": [entry.decoder] * len(indices), "epoch": [entry.epoch] * len(indices)}
+                rows = photos | {"decoder": [entry.decoder] * len(indices), "epoch": [entry.epoch] * len(indices)}
                 rows |= {name: pa.array(values[:, c], from_pandas=True) for c, name in enumerate(kept.columns)}
                 parts.append(pa.table(rows, schema=schema))
             writer.write_table(pa.concat_tables(parts))  # a row group
@@ -243,7 +248,7 @@ def frechet_distances(keys: list[str], entries: list[Entry], kept: Kept, colored
 
     def features(entry: Entry) -> dict[str, Tensor]:
         parts = [kept.read(key, entry) for key in keys]
-        return {n: torch.from_numpy(np.concatenate([p[n] for p in parts])) for n in parts[0] if n != "values"}
+        return {n: torch.from_numpy(np.concatenate([part[n] for part in parts])) for n in kept.features}
 
     true = features(TRUTH) if keys else {}
     subsets = {"all": torch.ones(len(colored), dtype=torch.bool), "colored": torch.from_numpy(colored)}
@@ -285,7 +290,8 @@ def main(args: argparse.Namespace) -> None:
         raise DataError(f"{args.data!r} holds no photos to measure on")
     left_out = [reason for measure in LEARNED_MEASURES if (reason := measure.missing())]
     try:
-        classify = Classifier(device) is not None
+        Classifier(device)
+        classify = True
     except PretrainedWeightsError as error:
         classify, left_out = False, [*left_out, f"classifier and Frechet distance left out: {error}"]
     labels = imagenet_labels(photos.labels, photos.class_names)
@@ -319,7 +325,7 @@ def main(args: argparse.Namespace) -> None:
         return
 
     # Bring together, summarize, draw.
-    kept = Kept(output_dir / "measured", measured_columns(), args.size)
+    kept = Kept(output_dir / "measured", args.size, classify)
     tables, keys, fingerprint = merge(work, shards, [GRAY, TRUTH, *entries], kept, output_dir / "per_image.parquet")
     colored = tables[TRUTH]["chroma_truth"] >= metrics.GRAY_CHROMA
     distances = frechet_distances(keys, [GRAY, *entries], kept, colored)

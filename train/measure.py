@@ -9,17 +9,15 @@ import hashlib
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
-from timm.layers import BatchNormAct2d
 from torch import Tensor
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from chromagan import color, metrics
 from chromagan.checkpoints import Checkpoint, CheckpointError, load_checkpoint
 from chromagan.chroma import fit_gamut
+from chromagan.folding import fold_batch_norm
 from chromagan.generator import CONFIG_FILE, WEIGHTS_FILE, ChromaGAN
 from chromagan.hub import HubError
 from chromagan.trunk import imagenet_classifier
@@ -166,7 +164,7 @@ class Classifier:
     """The pretrained network that names what is in a picture. Batches of one: see the module."""
 
     def __init__(self, device: torch.device):
-        self.net = fold_norms(imagenet_classifier(CLASSIFIER)).to(device, memory_format=torch.channels_last)
+        self.net = fold_batch_norm(imagenet_classifier(CLASSIFIER)).to(device, memory_format=torch.channels_last)
         self.ten = torch.tensor(TEN, device=device)
 
     def __call__(self, image: Tensor, label: int | None) -> tuple[dict[str, float], np.ndarray]:
@@ -181,24 +179,15 @@ class Classifier:
         return row, pooled[0].float().cpu().numpy()
 
 
-def fold_norms(network: torch.nn.Module) -> torch.nn.Module:
-    """Fold timm's batch norms into the convolutions before them, in place: a quarter less time, equal within 1e-5."""
-    for module in network.modules():
-        children = list(module.named_children())
-        for (_, convolution), (name, norm) in pairwise(children):
-            if isinstance(convolution, torch.nn.Conv2d) and isinstance(norm, BatchNormAct2d):
-                folded = fuse_conv_bn_weights(
-                    convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps,
-                    norm.weight, norm.bias,
-                )  # fmt: skip
-                convolution.weight, convolution.bias = folded
-                setattr(module, name, torch.nn.Sequential(norm.drop, norm.act))
-    return network
-
-
 def measured_columns() -> tuple[str, ...]:
     """What there is one number of for each photo: COLUMNS, and those of the learned measures that can run here."""
     return (*COLUMNS, *(m.column for m in LEARNED_MEASURES if m.column and m.missing() is None))
+
+
+def measured_features(classify: bool) -> tuple[str, ...]:
+    """The networks that give features for a Frechet distance here."""
+    learned = (m.name for m in LEARNED_MEASURES if not m.column and m.missing() is None)
+    return (CLASSIFIER, *learned) if classify else tuple(learned)
 
 
 class Measurer:

@@ -17,6 +17,18 @@ GAP, LINE = 6, 24
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 EXTREMES = 6  # most and least successful photos shown
 
+FIGURES = {  # pattern of the files' names: heading, caption
+    "figure-*-[a-z]*": ("Figures 2–6: the decoders", "Nine photos beside the truth, newest epoch."),
+    "figure-7-[0-9]": ("Figure 7: the epochs", "Gray, truth, and each decoder (rows) after each epoch (columns)."),
+    "boundaries-*": (
+        "Boundaries",
+        "CIEDE2000 from 0 (dark) to 30 and more (light). Chroma edges: white where truth and coloring agree, pink "
+        "where only the truth has one, blue where only the coloring does.",
+    ),
+    "successes": ("Most successful", "The photos with the lowest CIEDE2000, mean over the decoders."),
+    "failures": ("Least successful", "The photos with the highest CIEDE2000, mean over the decoders."),
+}
+
 
 def grid(rows: list[list[np.ndarray | None]], columns: list[str], names: list[str] | None = None) -> Image.Image:
     """Pictures (S, S, 3) uint8 side by side under column titles, with a name in front of each row; None is blank."""
@@ -36,6 +48,13 @@ def grid(rows: list[list[np.ndarray | None]], columns: list[str], names: list[st
             if cell is not None:
                 sheet.paste(Image.fromarray(cell), (margin + c * (side + GAP), top))
     return sheet
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """As PNG, whole or not at all."""
+    beside = path.with_name(f".{path.name}.part")
+    picture.save(beside, format="PNG")
+    beside.replace(path)
 
 
 class Painter:
@@ -64,8 +83,14 @@ class Painter:
 
 
 def draw_pictures(photos, tables: dict, entries: list[Entry], folder: Path, device: torch.device) -> None:
-    """figure-2 ... figure-6 (a decoder each), figure-7 (epochs), boundaries, successes and failures, as PNG."""
+    """figure-2 ... figure-6 (a decoder each), figure-7 (epochs), boundaries, successes and failures, as PNG.
+
+    Those of an earlier evaluation in the folder go: its decoders or photos may have been others.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    for pattern in FIGURES:
+        for earlier in folder.glob(f"{pattern}.png"):
+            earlier.unlink()
     newest = list({entry.decoder: entry for entry in entries}.values())
     colored = np.flatnonzero(tables[TRUTH]["chroma_truth"] >= GRAY_CHROMA)
     if not len(colored):
@@ -81,10 +106,10 @@ def draw_pictures(photos, tables: dict, entries: list[Entry], folder: Path, devi
     paint = Painter(photos, entries, wanted, device)
 
     def save(name: str, sheet: Image.Image) -> None:
-        sheet.save(folder / f".{name}.part", format="PNG")
-        (folder / f".{name}.part").replace(folder / f"{name}.png")
+        save_picture(sheet, folder / f"{name}.png")
 
-    for number, entry in enumerate(newest, start=2):
+    for entry in newest:
+        number = 2 + list(DECODERS).index(entry.decoder)  # 2 to 6 in the paper's order
         pairs = [[TRUTH, entry] for _ in range(3)]
         rows = [
             [paint(kind, i) for i, pair in zip(nine[start : start + 3], pairs) for kind in pair]

@@ -43,7 +43,7 @@ def pretrained(
         f"{replace(config.model, decoder='original')} {config.pretrain_epochs} epochs seed {config.seed} {CROP} "
         f"batch {config.batch_size} lr {config.lr} beta1 {config.beta1} pivot {config.color_pivot} "
         f"weights {config.color_weight} {config.class_weight} {config.teacher} "
-        f"consistency {config.consistency_weight} {config.consistency_every}"
+        f"consistency {config.consistency_weight} {config.consistency_every} {config.precision}"
     )
     network = copy.deepcopy(generator).to(device)
     return kept(

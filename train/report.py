@@ -23,6 +23,9 @@ from chromagan.decoders import DECODERS
 from chromagan.model_card import model_card
 from train import plots
 from train.claims import PAPER_WORDS, ROWS, Comparison, judge, newest, rank_agreement, side
+from train.measure import GRAY
+from train.optional import Inception
+from train.pictures import FIGURES
 
 ROOT = Path(__file__).resolve().parent.parent
 README_MARKS = ("<!-- measured: start -->", "<!-- measured: end -->")
@@ -31,14 +34,22 @@ COLUMNS = (  # of the table of results: title, measure, decimals
     ("elsewhere", "ciede2000_elsewhere", 2), ("CDR", "cdr", 3), ("SSIM", "ssim", 3), ("PSNR dB", "psnr_mean", 2),
     ("median", "psnr_median", 2), ("colorfulness", "colorfulness", 1), ("of truth's", "colorfulness_ratio", 2),
     ("top-1", "top1", 3), ("of ten", "top1_of_ten", 3), ("Fréchet", "frechet", 1),
+    ("LPIPS", "lpips", 3), ("FID", "FID", 1),
 )  # fmt: skip
+DECIMALS = {"parameters": 0} | dict.fromkeys(("cdr", "ssim", "lpips", "top1", "top1_of_ten"), 3)
+DECIMALS |= dict.fromkeys(("colorfulness", "peak_mib"), 1)  # of Table 1; two for the rest
+
+
+def measure_of(summary: dict, name: str):
+    """The measure `name` of a summary. FID lies among the Fréchet distances: it is that of one of the networks."""
+    distances = dict(summary.get("frechet") or {})
+    fid = distances.pop(Inception.name, None)
+    return {"FID": fid, "frechet": next(iter(distances.values()), None)}.get(name, summary.get(name))
 
 
 def single(measured) -> float | None:
-    """The number of a measure, whether it stands alone, with an interval, or for one of several networks."""
-    if isinstance(measured, dict):
-        return measured["value"] if "value" in measured else next(iter(measured.values()), None)
-    return measured
+    """The number of a measure, whether it stands alone or with an interval."""
+    return measured["value"] if isinstance(measured, dict) else measured
 
 
 def shown(measured, decimals: int, interval: bool = False) -> str:
@@ -53,10 +64,10 @@ def shown(measured, decimals: int, interval: bool = False) -> str:
 
 def results_table(results: list[dict], subset: str = "colored") -> str:
     """Markdown, a line for each result. PSNR never stands without colorfulness."""
-    used = [column for column in COLUMNS if any(single(r[subset].get(column[1])) is not None for r in results)]
+    used = [column for column in COLUMNS if any(single(measure_of(r[subset], column[1])) is not None for r in results)]
     lines = [[*(r["decoder"] or "left gray", "" if r["epoch"] is None else str(r["epoch"]))] for r in results]
     for line, result in zip(lines, results):
-        line += [shown(result[subset].get(name), decimals) for _, name, decimals in used]
+        line += [shown(measure_of(result[subset], name), decimals) for _, name, decimals in used]
     return markdown_table(["decoder", "epoch", *(title for title, _, _ in used)], lines, left=1)
 
 
@@ -141,7 +152,8 @@ def write_report(folder: Path) -> None:
     """report.md and report.html in `folder`, from what evaluate.py left there; ValueError where that is damaged."""
     about = read_json(folder / METRICS_FILE)
     columns = colored_columns(folder)
-    comparison = Comparison(columns) if columns else None
+    left_gray = columns.pop((GRAY.decoder, None), None)
+    comparison = Comparison(columns, left_gray) if columns else None
     document = Document("Five decoders, measured")
     introduce(document, about)
     if comparison:
@@ -183,19 +195,18 @@ def introduce(document: Document, about: dict) -> None:
 
 
 def colored_columns(folder: Path) -> dict:
-    """{(decoder, epoch): {column: (N,)}} of the checkpoints over the colored photos, read in streams."""
+    """{(decoder, epoch): {column: (N,)}} of left gray and the checkpoints over colored photos, read in streams."""
     parts: dict[tuple, dict[str, list]] = {}
     for batch in parquet.ParquetFile(folder / "per_image.parquet").iter_batches(1 << 14):
         names = [n for n in batch.schema.names if n not in ("label", "decoder", "epoch", "colored", "image")]
-        decoders, epochs = batch["decoder"].to_pylist(), batch["epoch"].to_pylist()
+        entries = list(zip(batch["decoder"].to_pylist(), batch["epoch"].to_pylist()))
         keep = batch["colored"].to_numpy(zero_copy_only=False)
         values = np.stack([batch[name].to_numpy(zero_copy_only=False).astype(float) for name in names], axis=1)
-        keys = np.array([hash((d, e)) for d, e in zip(decoders, epochs)])
-        for key, (decoder, epoch) in {k: (d, e) for k, d, e in zip(keys, decoders, epochs)}.items():
-            if decoder in DECODERS:
-                rows = values[(keys == key) & keep]
+        for entry in dict.fromkeys(entries):
+            if entry[0] in DECODERS or entry[0] == GRAY.decoder:
+                rows = values[[other == entry for other in entries] & keep]
                 for column, name in enumerate(names):
-                    parts.setdefault((decoder, epoch), {}).setdefault(name, []).append(rows[:, column])
+                    parts.setdefault(entry, {}).setdefault(name, []).append(rows[:, column])
     columns = {k: {name: np.concatenate(v) for name, v in own.items()} for k, own in parts.items()}
     return columns if columns and len(next(iter(columns.values()))["psnr"]) else {}
 
@@ -212,24 +223,21 @@ def measured_table_1(document: Document, about: dict, comparison: Comparison) ->
     for row, measures in ROWS.items():
         costs = {d: about["cost"]["decoders"].get(d, {}).get("decoder", {}) for d in entries}
         of = {d: costs[d] if row == "cost" else results[key] for d, key in entries.items()}
-        firsts = {d: single(own.get(measures[0][1])) for d, own in of.items()}
+        missing = {name for _, name, _ in measures[1:] if all(measure_of(own, name) is None for own in of.values())}
+        measures = [measure for measure in measures if measure[1] not in missing]
+        firsts = {d: single(measure_of(own, measures[0][1])) for d, own in of.items()}
         known = sorted((v for v in firsts.values() if v is not None), reverse=measures[0][2])
         rows = []
         for decoder, own in of.items():
             rank = str(known.index(firsts[decoder]) + 1) if firsts[decoder] is not None else "–"
-            decimals = {
-                "cdr": 3,
-                "ssim": 3,
-                "top1": 3,
-                "top1_of_ten": 3,
-                "parameters": 0,
-                "colorfulness": 1,
-                "peak_mib": 1,
-            }
-            cells = [shown(own.get(name), decimals.get(name, 2), interval=True) for _, name, _ in measures]
+            cells = [shown(measure_of(own, name), DECIMALS.get(name, 2), interval=True) for _, name, _ in measures]
             epoch = "" if row == "cost" else f" (epoch {entries[decoder][1]})"
             word = PAPER_WORDS[row].get(decoder) or "not known"
             rows.append([DECODERS[decoder].label + epoch, rank, word, *cells])
+        if row != "cost":
+            floor = about["left_gray"]["colored"]
+            cells = [shown(measure_of(floor, name), DECIMALS.get(name, 2), interval=True) for _, name, _ in measures]
+            rows.append(["Left gray", "", "", *cells])
         document.table([row.capitalize(), "rank", "paper", *(title for title, _, _ in measures)], rows)
     document.text(f"Cost: {about['cost']['machine']}; the decoder alone. Activations held at once, without weights.")
     found = rank_agreement(comparison)
@@ -344,17 +352,8 @@ def classes(document: Document, folder: Path) -> None:
 
 
 def pictures(document: Document, folder: Path) -> None:
-    captions = (
-        ("figure-[2-9]-*", "Figures 2–6: the decoders", "Nine photos beside the truth, newest epoch."),
-        ("figure-7-*", "Figure 7: the epochs", "Gray, truth, and each decoder (rows) after each epoch (columns)."),
-        ("boundaries-*", "Boundaries", "CIEDE2000 from 0 (dark) to 30 and more (light). Chroma edges: white where "
-         "truth and coloring agree, pink where only the truth has one, blue where only the coloring does."),
-        ("successes", "Most successful", "The photos with the lowest CIEDE2000, mean over the decoders."),
-        ("failures", "Least successful", "The photos with the highest CIEDE2000, mean over the decoders."),
-    )  # fmt: skip
-    for pattern, title, caption in captions:
-        found = sorted(p for p in (folder / "figures").glob(f"{pattern}.png") if title != "Figures 2–6: the decoders"
-                       or not p.name.startswith("figure-7"))  # fmt: skip
+    for pattern, (title, caption) in FIGURES.items():
+        found = sorted((folder / "figures").glob(f"{pattern}.png"))
         if found:
             document.heading(title)
         for path in found:
@@ -380,11 +379,11 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
         results.insert(0, {"decoder": "left gray", "epoch": None, "colored": first["left_gray"]})
     if "truth" in first:  # what a classifier makes of the true colors is the ceiling
         results.append({"decoder": "true colors", "epoch": None, "colored": first["truth"]})
-    judge = f"; {first['classifier']} names the classes" if first.get("classifier") else ""
+    classes = f"; {first['classifier']} names the classes" if first.get("classifier") else ""
     return (
         f"{which}, over the {first['colored']['images']:,} colored ones of {first['images']:,} photos of "
         f"{first['data']} ({first['split']}) at {first['size']}×{first['size']}; the true photos' colorfulness is "
-        f"{truth}{judge}.\n\n{results_table(results)}"
+        f"{truth}{classes}.\n\n{results_table(results)}"
     )
 
 

@@ -1,5 +1,6 @@
 """What a run needs to go on exactly where it was: written atomically, checked when read, two of them kept."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -19,10 +20,14 @@ def save_state(folder: Path, step: int, state: dict[str, Any]) -> None:
     The file is on the disk before it has its name, so that not even a power cut leaves a half state of that name.
     """
     beside = folder / f"state-{step}.{os.getpid()}.part"
-    with open(beside, "wb") as file:
-        torch.save({"step": step, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(beside, "wb") as file:
+            torch.save({"step": step, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (RuntimeError, OSError) as error:  # torch's own error for a full disk is the first kind
+        beside.unlink(missing_ok=True)
+        raise OSError(f"the state of step {step} cannot be written to {folder} (is the disk full?): {error}") from error
     os.replace(beside, folder / f"state-{step}-{_digest(beside)}.pt")
     _, *old = _states(folder)
     for path in [*old[KEPT - 1 :], *folder.glob("state-*.part")]:
@@ -30,11 +35,17 @@ def save_state(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def load_state(folder: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
-    """The newest state that is whole, with "step" in it, on the CPU; None without one. `warn` hears of damaged ones."""
+    """The newest state that is whole, with "step" in it, on the CPU; None without one. `warn` hears of damaged ones.
+
+    A damaged one gets another name: counted among the states, it would push out the whole ones that follow.
+    """
     for path in _states(folder):
-        if _digest(path) == NAME.fullmatch(path.name)[2]:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        warn(f"{path} is damaged and left aside: going on from the state before it")
+        aside = path.with_suffix(".damaged")
+        with contextlib.suppress(FileNotFoundError):  # another process of the run has put it aside
+            if _digest(path) == NAME.fullmatch(path.name)[2]:
+                return torch.load(path, map_location="cpu", weights_only=True)
+            path.replace(aside)
+        warn(f"{path} is damaged: put aside as {aside.name}")
     return None
 
 

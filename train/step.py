@@ -237,7 +237,10 @@ def train_step(
     if norms:
         for name, term, colors in weighted:
             (gradient,) = torch.autograd.grad(term, colors, retain_graph=True)
-            terms[f"{name}_grad_norm"] = gradient.float().norm()
+            squares = gradient.float().square().sum()
+            if accelerator.num_processes > 1:  # the batch's loss is the mean of the processes'
+                squares = accelerator.reduce(squares, "sum") / accelerator.num_processes**2
+            terms[f"{name}_grad_norm"] = squares.sqrt()
     optimizers.generator.zero_grad()
     accelerator.backward(sum(term for _, term, _ in weighted) + config.class_weight * semantic)
     optimizers.generator.step()

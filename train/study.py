@@ -41,7 +41,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return self.config.saved_epochs <= _saved_epochs(self.config)
+        return self.config.epochs in _saved_epochs(self.config)  # the last; the others come before it
 
 
 def plan(decoders: list[str], flags: list[str]) -> list[Run]:
@@ -57,7 +57,7 @@ def plan(decoders: list[str], flags: list[str]) -> list[Run]:
 
 def _saved_epochs(config: TrainConfig) -> set[int]:
     try:
-        return {c.epoch for c in list_checkpoints(config.output_dir) if c.decoder == config.decoder}
+        return {c.epoch for c in list_checkpoints(Path(config.output_dir)) if c.decoder == config.decoder}
     except CheckpointError:  # nothing there yet
         return set()
 
@@ -102,23 +102,29 @@ def _hours(seconds: float) -> str:
 
 
 class Processes:
-    """Children of the study: a signal that would end it goes to them first, so that each saves its state."""
+    """Children of the study: a signal that would end it goes to them first, so that each saves its state.
+
+    Each is in a session of its own. A terminal sends Ctrl-C to every process of a session, and a child that got it
+    twice, from there and from here, would take it for the impatient second one and save nothing.
+    """
 
     def __init__(self):
         self.running: set[subprocess.Popen] = set()
         self.stopped = False
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
 
     def _stop(self, number, frame) -> None:
         self.stopped = True
         for process in list(self.running):
-            process.send_signal(number)
+            process.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
     def run(self, command: list[str], environment: dict[str, str], log: Path | None = None) -> int:
         """Exit status; output goes to the terminal, or to `log` where several run at once."""
         with open(log, "ab") if log else _Terminal() as output:
-            process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output)
+            process = subprocess.Popen(
+                command, env=os.environ | environment, stdout=output, stderr=output, start_new_session=True
+            )
             self.running.add(process)
             try:
                 return process.wait()

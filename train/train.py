@@ -34,7 +34,7 @@ from train.config import TrainConfig, parse_config
 from train.evaluate import evaluate, share_cores
 from train.intervals import summarize
 from train.measure import to_srgb8
-from train.pictures import grid
+from train.pictures import grid, save_picture
 from train.pretrain import pretrained
 from train.state import load_state, save_state
 from train.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
@@ -57,14 +57,21 @@ def main(config: TrainConfig) -> None:
     config = replace(config, precision=resolve_precision(config.precision, device))
     options = asdict(config)
 
-    # Run directory, and the Hub's leave to push there.
+    # Run directory, and the Hub's leave to push there. What is wrong is said before anything takes time.
     check_run_dir(config)
+    check_shares(config, processes)
     publisher = None
     if config.push_to_hub and main_process:
         publisher = BackgroundPublisher(config.push_to_hub, config.decoder, Path(config.output_dir))
+    state = load_state(config.run_dir, lambda text: say(text, file=sys.stderr)) if config.resume else None
+    if state is None and config.resume and any(config.run_dir.glob("*.damaged")):
+        raise TrainingError(f"no state in {config.run_dir} is whole: start anew with another --output-dir")
 
     # Data. On every machine one process computes what is kept; the others read it.
     size = config.model.image_size
+    validation = None
+    if main_process and max(config.limit_validation, config.samples):
+        validation = load_photos(config.data, "validation", size, max(config.limit_validation, config.samples))
     generator, critic = build_networks(config)
     teacher = None
     if config.consistency_weight or not config.keep_teacher:
@@ -83,14 +90,11 @@ def main(config: TrainConfig) -> None:
     part = slice(rank * share, (rank + 1) * share)
     trunk = None if config.keep_features or config.train_trunk else frozen_trunk(generator.trunk, device)
     batches = Batches(normalized_lab(photos.images, device), targets, stages, config, device, teacher, trunk, true)
-    if config.pretrain_epochs:
+    if config.pretrain_epochs and state is None:
         with accelerator.local_main_process_first():
             shared = pretrained(generator, photos.images, batches, config, device, teacher)
         generator.load_state_dict(generator.state_dict() | shared)
     data_digest = fingerprint(photos.images)
-    validation = None
-    if main_process and max(config.limit_validation, config.samples):
-        validation = load_photos(config.data, "validation", size, max(config.limit_validation, config.samples))
 
     # Networks and optimizers, and the average of the generator's weights, which is what is saved.
     average = copy.deepcopy(generator).to(device) if config.ema_share else generator
@@ -102,7 +106,6 @@ def main(config: TrainConfig) -> None:
         generator_optimizer=optimizers.generator, critic_optimizer=optimizers.critic,
     )  # fmt: skip
     step, total = 0, config.epochs * batches.steps_per_epoch
-    state = load_state(config.run_dir, lambda text: say(text, file=sys.stderr)) if config.resume else None
     if state is not None:
         step = state.pop("step")
         if state.pop("data") != data_digest:
@@ -123,9 +126,11 @@ def main(config: TrainConfig) -> None:
     )
     reference = photos.images[evenly(len(photos), PHOTOS)] if main_process and config.vividness else None
     del photos
-    passed = {e for e in config.saved_epochs if e * batches.steps_per_epoch < step}
-    if lost := sorted(e for e in passed if not (config.run_dir / f"epoch-{e}").exists()):
+    saved = {e for e in config.saved_epochs if (config.run_dir / f"epoch-{e}").exists()}
+    if lost := sorted(e for e in config.saved_epochs - saved if e * batches.steps_per_epoch < step):
         say(f"epochs {lost} lie behind step {step} and were not saved: they cannot be had any more", file=sys.stderr)
+    for epoch in sorted(saved) if publisher is not None else ():  # what is on the Hub already is not sent again
+        publisher.epoch_saved(epoch)
 
     def save_epoch(epoch: int) -> None:
         finished = average.without_class_head().to(device)
@@ -148,8 +153,9 @@ def main(config: TrainConfig) -> None:
         parts = {name: part.state_dict() for name, part in resumable.items()}
         save_state(config.run_dir, step, {"data": data_digest, **parts})
 
-    if main_process and step == 0 and 0 in config.saved_epochs:
-        save_epoch(0)
+    begun, rest = divmod(step, batches.steps_per_epoch)
+    if main_process and rest == 0 and begun in config.saved_epochs - saved:  # 0, or one that is asked for only now
+        save_epoch(begun)
 
     # Training.
     log = Log(config.run_dir / "log.jsonl", step) if main_process else None
@@ -226,11 +232,24 @@ def build_networks(config: TrainConfig) -> tuple[ChromaGAN, Critic]:
     return generator, Critic(config.critic_width)
 
 
+def unit(config: TrainConfig, processes: int) -> int:
+    """What the batch must be a multiple of, so that all processes color equally many photos, and whole photos."""
+    return processes * (config.consistency_every if config.consistency_weight and processes > 1 else 1)
+
+
+def check_shares(config: TrainConfig, processes: int) -> None:
+    """TrainingError where the processes cannot share a batch so that their step is that of one process."""
+    if config.batch_size % unit(config, processes):
+        whole = f", one photo in {config.consistency_every} of each also whole" if config.consistency_weight else ""
+        raise TrainingError(
+            f"--batch-size {config.batch_size} cannot be shared by {processes} processes evenly{whole}: "
+            f"give a multiple of {unit(config, processes)}"
+        )
+
+
 def fit_batch(config: TrainConfig, images: int, processes: int) -> TrainConfig:
     """The config with a batch that the images fill and the processes share evenly; TrainingError where none is."""
-    if config.batch_size % processes:
-        raise TrainingError(f"--batch-size {config.batch_size} cannot be shared by {processes} processes evenly")
-    largest = images // processes * processes
+    largest = images // unit(config, processes) * unit(config, processes)
     if largest == 0:
         raise TrainingError(f"{images} images cannot be shared by {processes} processes: launch fewer")
     return replace(config, batch_size=min(config.batch_size, largest))
@@ -255,7 +274,7 @@ def draw_samples(model: ChromaGAN, images: Tensor, config: TrainConfig, epoch: i
     pixels = [(255 * column).round().to(torch.uint8).movedim(1, -1).cpu().numpy() for column in columns.values()]
     path = config.run_dir / "samples" / f"epoch-{epoch}.png"
     path.parent.mkdir(exist_ok=True)
-    grid([list(row) for row in zip(*pixels)], list(columns)).save(path)
+    save_picture(grid([list(row) for row in zip(*pixels)], list(columns)), path)
 
 
 def explain(error: Exception, config: TrainConfig) -> str | None:

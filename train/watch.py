@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import signal
 import time
@@ -23,11 +24,19 @@ class Log:
 
     def __init__(self, path: Path, step: int):
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        kept = [line for line in lines if self._step(line) <= step]
         beside = path.with_suffix(".part")
         beside.write_text("".join(kept), encoding="utf-8")
         os.replace(beside, path)
         self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (for the length of the run)
+
+    @staticmethod
+    def _step(line: str) -> float:
+        """The step of a line; infinite where a crash left half of one, or a power cut zeros."""
+        try:
+            return json.loads(line)["step"] if line.endswith("\n") else math.inf
+        except ValueError:
+            return math.inf
 
     def write(self, line: dict) -> None:
         self.file.write(json.dumps(line) + "\n")
