@@ -1,11 +1,11 @@
 """ChromaGAN Studio: five decoders for automatic colorization, at every epoch of their training."""
 
-from chromagan.checkpoints import Checkpoint, CheckpointError, list_checkpoints
 from chromagan.colorizer import Colorizer
-from chromagan.config import ModelConfig
-from chromagan.decoders import DECODERS
-from chromagan.generator import ChromaGAN
-from chromagan.photo import ImageError
+from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints
+from chromagan.hub.model import ChromaGAN
+from chromagan.imaging.photo import ImageError
+from chromagan.network.config import ModelConfig
+from chromagan.network.decoders import DECODERS
 
 __version__ = "0.1.0"
 

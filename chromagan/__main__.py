@@ -18,14 +18,13 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from chromagan.checkpoints import Checkpoint, CheckpointError, find_checkpoint, list_checkpoints, load_checkpoint
-from chromagan.chroma import MODES
 from chromagan.colorizer import Colorizer, render
-from chromagan.contact_sheet import contact_sheet
-from chromagan.data import IMAGE_SUFFIXES
-from chromagan.decoders import DECODERS
-from chromagan.export import ExportError, export_onnx
-from chromagan.photo import ImageError, encode_image, open_image, read_photo, write_image
+from chromagan.hub.checkpoints import Checkpoint, CheckpointError, find_checkpoint, list_checkpoints, load_checkpoint
+from chromagan.hub.onnx_export import ExportError, export_onnx
+from chromagan.imaging.chroma import MODES
+from chromagan.imaging.contact_sheet import contact_sheet
+from chromagan.imaging.photo import IMAGE_SUFFIXES, ImageError, encode_image, open_image, read_photo, write_image
+from chromagan.network.decoders import DECODERS, LABELS
 
 DEFAULT_SOURCE = Path(__file__).resolve().parent.parent / "checkpoints"  # shipped with a clone
 STREAM = "-"  # stdin as input, stdout as output
@@ -99,7 +98,7 @@ def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argpa
             result.thumbnail((512, 512))
             results[checkpoint.decoder, checkpoint.epoch] = result
     if task.sheet and (args.overwrite or not task.sheet.exists()):
-        write_image(contact_sheet(results), task.sheet)
+        write_image(contact_sheet(results, LABELS), task.sheet)
 
 
 def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[Task], list[str]]:
@@ -205,7 +204,7 @@ def export_command(args: argparse.Namespace) -> int:
 def publish_command(args: argparse.Namespace) -> int:
     from huggingface_hub.utils import logging
 
-    from chromagan.publish import publish  # not needed to color a photo
+    from chromagan.hub.publish import publish  # not needed to color a photo
 
     logging.set_verbosity_error()  # the client warns of each commit that would be empty
     publish(args.source, args.to, private=args.private, collection=args.collection)
@@ -213,7 +212,7 @@ def publish_command(args: argparse.Namespace) -> int:
 
 
 def space_command(args: argparse.Namespace) -> int:
-    from chromagan.publish import publish_space
+    from chromagan.hub.publish import publish_space
 
     print(publish_space(DEFAULT_SOURCE.parent, args.to, source=args.source, private=args.private))
     return 0

@@ -15,13 +15,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from chromagan import color
-from chromagan.checkpoints import find_checkpoint, load_checkpoint
-from chromagan.chroma import MODES, ChromaUpsampler, lab_to_srgb8
-from chromagan.compiled import each_band
-from chromagan.folding import fold
-from chromagan.generator import ChromaGAN
-from chromagan.photo import ImageError, Photo, open_image, read_photo
+from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint
+from chromagan.hub.model import ChromaGAN
+from chromagan.imaging import color
+from chromagan.imaging.chroma import MODES, ChromaUpsampler, lab_to_srgb8
+from chromagan.imaging.compiled import each_band
+from chromagan.imaging.photo import ImageError, Photo, open_image, read_photo
+from chromagan.network.folding import fold
 
 LONGEST_SIDE = 4  # times the trained size: the most that the network sees of a panorama
 BATCH = 4  # photos that go through the network together: of 8 at 224 pixels the features no longer fit a core's cache

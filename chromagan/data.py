@@ -19,9 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from chromagan import metrics
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+from chromagan.imaging.photo import IMAGE_SUFFIXES
+from chromagan.measures import metrics
 
 HUB_DATASET = re.compile(r"\w[\w.-]*/\w[\w.-]*")  # owner/name
 IMAGENETTE = "frgfm/imagenette"

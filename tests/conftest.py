@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from chromagan.checkpoints import save_checkpoint
-from chromagan.config import ModelConfig
-from chromagan.generator import ChromaGAN
+from chromagan.hub.checkpoints import save_checkpoint
+from chromagan.hub.model import ChromaGAN
+from chromagan.network.config import ModelConfig
 
 torch.set_num_threads(1)  # small tensors: a second thread waits more than it works
 

@@ -14,10 +14,10 @@ from skimage import color as reference
 from chromagan import Colorizer
 from chromagan import colorizer as colorizer_module
 from chromagan.colorizer import native_dtype, pick_device
-from chromagan.config import ModelConfig
-from chromagan.decoders import DECODERS
-from chromagan.generator import ChromaGAN
-from chromagan.photo import ImageError, open_image, read_photo, write_image
+from chromagan.hub.model import ChromaGAN
+from chromagan.imaging.photo import ImageError, open_image, read_photo, write_image
+from chromagan.network.config import ModelConfig
+from chromagan.network.decoders import DECODERS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -333,7 +333,8 @@ import sys
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 from PIL import Image
-from chromagan import Colorizer, chroma, color
+from chromagan import Colorizer
+from chromagan.imaging import chroma, color
 from chromagan.colorizer import warm_up
 
 def compiled():

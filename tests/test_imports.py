@@ -5,21 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from chromagan.decoders import DECODERS
+from chromagan.network.decoders import DECODERS
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Each may import those before it. compiled.py and decoders.py stand on nothing of ours.
-ORDER = [
-    "compiled", "color", "decoders", "config", "trunk", "folding", "critic", "hub", "generator", "losses",
-    "segmentation", "metrics", "figures", "chroma", "data", "checkpoints", "photo", "colorizer", "contact_sheet",
-    "export", "model_card", "publish", "__init__", "__main__", "demo.__init__", "demo.shelf", "demo.studio",
-    "demo.downloads", "demo.photo_report", "demo.page", "demo.desk", "demo.tabs", "demo.api",
-]  # fmt: skip
+# Each may import those before it: folders in this order, and inside each folder its modules.
+FOLDERS = {
+    "imaging": ["__init__", "compiled", "color", "chroma", "photo", "contact_sheet"],
+    "measures": ["__init__", "segmentation", "metrics", "error_maps"],
+    "network": ["__init__", "decoders", "config", "trunk", "folding", "critic", "losses", "generator"],
+    "hub": ["__init__", "repositories", "model", "checkpoints", "onnx_export", "model_card", "publish"],
+    "": ["data", "colorizer", "__init__", "__main__"],
+    "demo": ["__init__", "shelf", "studio", "downloads", "photo_report", "page", "desk", "tabs", "api"],
+}
+ORDER = [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]
 PACKAGE = {
     ".".join(path.relative_to(ROOT / "chromagan").with_suffix("").parts): path
     for path in (ROOT / "chromagan").rglob("*.py")
 }
+
+# Of train/: a folder never imports a script, and evaluation may import nothing of training.
+TRAIN = {"training": {"training"}, "evaluation": {"evaluation"}, "benchmarks": {"training", "evaluation", "benchmarks"}}
 
 NOT_FOR_THE_DEMO = {"datasets", "accelerate", "matplotlib", "skimage", "pytest", "playwright"}
 
@@ -47,6 +53,13 @@ def test_lower_never_imports_higher(module):
     assert not higher, f"{module} imports {higher}"
 
 
+@pytest.mark.parametrize("folder", TRAIN)
+def test_the_folders_of_train_never_import_a_script(folder):
+    for path in (ROOT / "train" / folder).glob("*.py"):
+        used = {name.split(".")[1] for name in imports(path) if name.startswith("train.")}
+        assert used <= TRAIN[folder], f"{path} imports {used - TRAIN[folder]}"
+
+
 def test_the_library_knows_neither_training_nor_demo():
     for path in PACKAGE.values():
         roots = {name.split(".")[0] for name in imports(path)}
@@ -64,7 +77,7 @@ def test_the_demo_runs_on_requirements_txt_alone():
 
 def test_no_decoder_is_named_in_a_condition():
     """A sixth decoder is one class and one line: no name of DECODERS is ever compared with."""
-    for path in [ROOT / "app.py", *PACKAGE.values(), *(ROOT / "train").glob("*.py")]:
+    for path in [ROOT / "app.py", *PACKAGE.values(), *(ROOT / "train").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
             named = [side.value for side in compared if isinstance(side, ast.Constant) and side.value in DECODERS]

@@ -7,7 +7,7 @@ The plain way is that of public ports: float32, contiguous, the teacher and a fr
 generator run once for each update, the critic differentiated twice. Both run in this process on the same made
 images, in turn, and medians are reported; so are they where one way of being fast is taken away. GFLOP are
 counted by torch, derivatives of derivatives included, and set against this machine's matrix products. Coloring
-photos from file to file is train/benchmark_photos.py's, and runs last.
+photos from file to file is train/benchmarks/photos.py's, and runs last.
 """
 
 import argparse
@@ -27,18 +27,18 @@ from torch.utils.flop_counter import flop_registry
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.checkpoints import write_json
-from chromagan.config import PRESETS as MODEL_PRESETS
-from chromagan.config import ModelConfig
-from chromagan.critic import Critic
-from chromagan.decoders import DECODERS
-from chromagan.generator import ChromaGAN
-from chromagan.trunk import Teacher, timm
-from train import benchmark_photos
-from train.batches import Batches, frozen_trunk
-from train.config import PRESETS, TrainConfig
+from chromagan.hub.checkpoints import write_json
+from chromagan.hub.model import ChromaGAN
+from chromagan.network.config import PRESETS as MODEL_PRESETS
+from chromagan.network.config import ModelConfig
+from chromagan.network.critic import Critic
+from chromagan.network.decoders import DECODERS
+from chromagan.network.trunk import Teacher, timm
+from train.benchmarks import photos as benchmark_photos
 from train.evaluate import share_cores
-from train.step import prepare, resolve_precision, train_step, update_average
+from train.training.batches import Batches, frozen_trunk
+from train.training.options import PRESETS, TrainConfig
+from train.training.step import prepare, resolve_precision, train_step, update_average
 
 PLAIN = dict(
     precision="fp32", compile="off", channels_last=False, fused_adam=False, keep_teacher=False, keep_features=False,

@@ -32,15 +32,16 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan import metrics
-from chromagan.checkpoints import METRICS_FILE, CheckpointError, list_checkpoints, load_checkpoint, write_json
 from chromagan.data import DataError, PhotoSet
-from chromagan.generator import ChromaGAN
-from chromagan.trunk import PretrainedWeightsError
+from chromagan.hub.checkpoints import METRICS_FILE, CheckpointError, list_checkpoints, load_checkpoint, write_json
+from chromagan.hub.model import ChromaGAN
+from chromagan.measures import metrics
+from chromagan.network.trunk import PretrainedWeightsError
 from train import report
-from train.cost import decoder_costs
-from train.intervals import summarize
-from train.measure import (
+from train.evaluation.cost import decoder_costs
+from train.evaluation.intervals import summarize
+from train.evaluation.learned_measures import LEARNED_MEASURES
+from train.evaluation.measuring import (
     CLASSIFIER,
     GRAY,
     TRUTH,
@@ -56,8 +57,7 @@ from train.measure import (
     measured_features,
     to_srgb8,
 )
-from train.optional import LEARNED_MEASURES
-from train.pictures import draw_pictures
+from train.evaluation.pictures import draw_pictures
 
 SHARD = 16  # photos; the unit that is shared out and that a run which was cut off goes on from
 MEASURES_VERSION = 1  # raise it when a measure changes: what was kept no longer counts
@@ -137,7 +137,7 @@ class Work:
 
     def __call__(self, shards: list[range], count) -> None:
         """Measure what is not kept yet of `shards`, calling `count()` after each photo."""
-        torch.set_num_threads(1)  # see train/measure.py
+        torch.set_num_threads(1)  # see train/evaluation/measuring.py
         networks, _ = load_networks([entry for entry in self.entries if entry.checkpoint], self.device)
         measurer = Measurer(networks, Classifier(self.device) if self.classify else None, self.device)
         kept = Kept(self.folder, self.photos.size, self.classify)

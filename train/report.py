@@ -18,14 +18,14 @@ from pyarrow import parquet
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.checkpoints import METRICS_FILE, Checkpoint, CheckpointError, list_checkpoints, read_json
-from chromagan.decoders import DECODERS
-from chromagan.model_card import model_card
-from train import plots
-from train.claims import PAPER_WORDS, ROWS, Comparison, judge, newest, rank_agreement, side
-from train.measure import GRAY
-from train.optional import Inception
-from train.pictures import FIGURES
+from chromagan.hub.checkpoints import METRICS_FILE, Checkpoint, CheckpointError, list_checkpoints, read_json
+from chromagan.hub.model_card import model_card
+from chromagan.network.decoders import DECODERS
+from train.evaluation import plots
+from train.evaluation.claims import PAPER_WORDS, ROWS, Comparison, judge, newest, rank_agreement, side
+from train.evaluation.learned_measures import Inception
+from train.evaluation.measuring import GRAY
+from train.evaluation.pictures import FIGURES
 
 ROOT = Path(__file__).resolve().parent.parent
 README_MARKS = ("<!-- measured: start -->", "<!-- measured: end -->")
@@ -217,8 +217,8 @@ def measured_table_1(document: Document, about: dict, comparison: Comparison) ->
     results = {(r["decoder"], r["epoch"]): r["colored"] for r in about["checkpoints"]}
     document.text(
         "Each row of the paper's table as numbers with their 95 % intervals; the rank is by the row's first measure. "
-        "“not known” marks words of the paper's Table 1 that are not available here: PAPER_WORDS in train/claims.py is "
-        "where they go, and then they are ranked and compared too."
+        "“not known” marks words of the paper's Table 1 that are not available here: PAPER_WORDS in "
+        "train/evaluation/claims.py is where they go, and then they are ranked and compared too."
     )
     for row, measures in ROWS.items():
         costs = {d: about["cost"]["decoders"].get(d, {}).get("decoder", {}) for d in entries}

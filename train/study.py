@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs 
 
 import torch
 
-from chromagan.checkpoints import CheckpointError, list_checkpoints
 from chromagan.data import DataError, count_photos
-from chromagan.decoders import DECODERS
-from train.config import TrainConfig, parse_config
+from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
+from chromagan.network.decoders import DECODERS
+from train.training.options import TrainConfig, parse_config
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -2,8 +2,8 @@
 
     accelerate launch train/train.py --decoder transposed --data frgfm/imagenette --output-dir runs/study
 
-Each step updates the critic once and the generator once, as in Vitoria et al. 2020 (train/step.py). Saved epochs
-make <output-dir> a source that the demo, the command line and evaluate.py read. Every random choice is a
+Each step updates the critic once and the generator once, as in Vitoria et al. 2020 (train/training/step.py).
+Saved epochs make <output-dir> a source that the demo, the command line and evaluate.py read. Every random choice is a
 function of (seed, step) alone, so that a run that was killed and resumed ends with the weights of an unbroken one.
 """
 
@@ -22,31 +22,31 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan import color
-from chromagan.checkpoints import save_checkpoint, write_json
-from chromagan.critic import Critic
 from chromagan.data import DataError, evenly, load_photos
-from chromagan.generator import ChromaGAN
-from chromagan.publish import BackgroundPublisher, PublishError
-from chromagan.trunk import PretrainedWeightsError, build_teacher
-from train.batches import Batches, frozen_trunk, normalized_lab, teacher_targets, true_targets, trunk_stages
-from train.config import TrainConfig, parse_config
+from chromagan.hub.checkpoints import save_checkpoint, write_json
+from chromagan.hub.model import ChromaGAN
+from chromagan.hub.publish import BackgroundPublisher, PublishError
+from chromagan.imaging import color
+from chromagan.network.critic import Critic
+from chromagan.network.trunk import PretrainedWeightsError, build_teacher
 from train.evaluate import evaluate, share_cores
-from train.intervals import summarize
-from train.measure import to_srgb8
-from train.pictures import grid, save_picture
-from train.pretrain import pretrained
-from train.state import load_state, save_state
-from train.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
-from train.vividness import PHOTOS, calibrate
-from train.watch import Log, Meter, StopSignal, TrainingError
+from train.evaluation.intervals import summarize
+from train.evaluation.measuring import to_srgb8
+from train.evaluation.pictures import grid, save_picture
+from train.training.batches import Batches, frozen_trunk, normalized_lab, teacher_targets, true_targets, trunk_stages
+from train.training.options import TrainConfig, parse_config
+from train.training.pretrain import pretrained
+from train.training.state import load_state, save_state
+from train.training.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
+from train.training.vividness import PHOTOS, calibrate
+from train.training.watching import Log, Meter, StopSignal, TrainingError
 
 
 def main(config: TrainConfig) -> None:
     if config.tensorboard and not is_tensorboard_available():
         raise TrainingError("--tensorboard needs a package that is not installed: pip install tensorboard")
     accelerator = Accelerator(
-        mixed_precision="no",  # train/step.py places autocast itself: the penalty's norm needs float32
+        mixed_precision="no",  # train/training/step.py places autocast itself: the penalty's norm needs float32
         log_with="tensorboard" if config.tensorboard else None,
         project_dir=config.run_dir,
     )

@@ -15,8 +15,6 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 
-from chromagan import chroma, hub
-from chromagan.checkpoints import Checkpoint, CheckpointError
 from chromagan.colorizer import render
 from chromagan.demo import downloads, page
 from chromagan.demo.shelf import Shelf
@@ -32,7 +30,10 @@ from chromagan.demo.studio import (
     read_sitter,
     resize_photo,
 )
-from chromagan.photo import ImageError, Photo, open_image, read_photo
+from chromagan.hub import repositories
+from chromagan.hub.checkpoints import Checkpoint, CheckpointError
+from chromagan.imaging import chroma
+from chromagan.imaging.photo import ImageError, Photo, open_image, read_photo
 
 MAX_MEGAPIXELS = 64  # about 1.5 GB of memory while it is colored
 DISK_BYTES = 256 << 20  # of uploads and results; beyond it the oldest go, results first
@@ -86,7 +87,7 @@ class Desk:
         try:
             self.shipped = Studio(source)
         except CheckpointError as error:
-            if not hub.is_prefix(source):
+            if not repositories.is_prefix(source):
                 raise
             print(f"{error}; using the shipped checkpoints", file=sys.stderr)
             self.notice = f"{source} is out of reach: these are the shipped checkpoints."
@@ -104,7 +105,7 @@ class Desk:
         source = (source or "").strip()
         if not source:
             return self.shipped
-        if not hub.is_prefix(source):  # no one else's folders
+        if not repositories.is_prefix(source):  # no one else's folders
             raise Refusal(f"{source!r} is no Hub prefix: it has the form owner/name")
         try:
             return self._visiting(source)

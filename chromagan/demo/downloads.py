@@ -10,10 +10,10 @@ from typing import BinaryIO
 from PIL import Image, ImageDraw, ImageFont
 
 import chromagan
-from chromagan.checkpoints import Checkpoint
-from chromagan.contact_sheet import contact_sheet
-from chromagan.decoders import DECODERS
-from chromagan.photo import encode_image
+from chromagan.hub.checkpoints import Checkpoint
+from chromagan.imaging.contact_sheet import contact_sheet
+from chromagan.imaging.photo import encode_image
+from chromagan.network.decoders import DECODERS, LABELS
 
 FRAME_MS, LAST_FRAME_MS = 900, 1800  # the last epoch stays twice as long, so that one sees where it ends
 ANIMATIONS = {"webp": "WEBP", "gif": "GIF"}
@@ -113,7 +113,7 @@ def write_archive(
             colorings.append({"file": name, "decoder": checkpoint.decoder, "epoch": checkpoint.epoch})
             size = image.size
             yield done
-        archive.writestr("contact-sheet.png", encode(contact_sheet(small), ".png"))
+        archive.writestr("contact-sheet.png", encode(contact_sheet(small, LABELS), ".png"))
         record = {
             "photo": photo,
             "width": size[0],

@@ -11,11 +11,11 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from chromagan.checkpoints import Checkpoint
-from chromagan.decoders import DECODERS
 from chromagan.demo.photo_report import MEASURES, NEAREST_TO_ZERO, REFERENCES, Report
 from chromagan.demo.studio import Studio, label_of, measured
-from chromagan.figures import BOTH_EDGES, FOUND_EDGE, FULL_SCALE, HEAT, TRUE_EDGE
+from chromagan.hub.checkpoints import Checkpoint
+from chromagan.measures.error_maps import BOTH_EDGES, FOUND_EDGE, FULL_SCALE, HEAT, TRUE_EDGE
+from chromagan.network.decoders import DECODERS
 
 CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")

@@ -14,13 +14,14 @@ from PIL import Image
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
-from chromagan import color, metrics
-from chromagan.checkpoints import Checkpoint
 from chromagan.colorizer import Prediction, render
 from chromagan.demo.studio import Sitter, Studio, as_tensor
-from chromagan.figures import edge_overlay, error_map
-from chromagan.photo import Photo
-from chromagan.trunk import GrayInput
+from chromagan.hub.checkpoints import Checkpoint
+from chromagan.imaging import color
+from chromagan.imaging.photo import Photo
+from chromagan.measures import metrics
+from chromagan.measures.error_maps import edge_overlay, error_map
+from chromagan.network.trunk import GrayInput
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chromagan import color, metrics
-from chromagan.checkpoints import (
+from chromagan.colorizer import Colorizer, Prediction, render
+from chromagan.hub.checkpoints import (
     Checkpoint,
     CheckpointError,
     find_checkpoint,
@@ -27,11 +27,12 @@ from chromagan.checkpoints import (
     load_checkpoint,
     nearest_checkpoint,
 )
-from chromagan.colorizer import Colorizer, Prediction, render
-from chromagan.config import ModelConfig
-from chromagan.decoders import DECODERS, FEATURE_CHANNELS, FEATURE_STRIDE, build_decoder
-from chromagan.photo import Photo, open_image, read_photo, to_color
-from chromagan.trunk import Trunk
+from chromagan.imaging import color
+from chromagan.imaging.photo import Photo, open_image, read_photo, to_color
+from chromagan.measures import metrics
+from chromagan.network.config import ModelConfig
+from chromagan.network.decoders import DECODERS, FEATURE_CHANNELS, FEATURE_STRIDE, build_decoder
+from chromagan.network.trunk import Trunk
 
 SHOWN_SIDE = 1600  # pixels; screens show at most this, downloads are full-size
 SMALL_SIDE = 400  # pixels; a photo among many

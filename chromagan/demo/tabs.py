@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from chromagan.checkpoints import Checkpoint
 from chromagan.colorizer import render
-from chromagan.decoders import DECODERS
 from chromagan.demo import downloads, page, photo_report
 from chromagan.demo.desk import GRAY, TRUTH, Desk, Options, Refusal, options_of
 from chromagan.demo.studio import SHOWN_SIDE, SMALL_SIDE, gray_image, label_of
-from chromagan.trunk import PYPI_WEIGHTS, PretrainedWeightsError, imagenet_classifier
+from chromagan.hub.checkpoints import Checkpoint
+from chromagan.network.decoders import DECODERS
+from chromagan.network.trunk import PYPI_WEIGHTS, PretrainedWeightsError, imagenet_classifier
 
 ANIMATION_SIDE = 640  # pixels
 REDRAW_SECONDS = 0.15  # between two states of the grid: the page redraws all of it

@@ -1,0 +1,177 @@
+"""What a source of checkpoints holds, and how one is written and read.
+
+A source is a folder laid out as <decoder>/epoch-<N>/{config.json, model.safetensors, metrics.json}, or a Hub prefix
+owner/name: repositories owner/name-<decoder> with a tag epoch-<N> for each epoch (chromagan.hub).
+Epoch N means N completed epochs; epoch 0 is the network before training.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from chromagan.hub import repositories
+from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, ChromaGAN, read_network
+from chromagan.network.decoders import DECODERS
+
+METRICS_FILE = "metrics.json"
+EPOCH_FOLDER = re.compile(r"epoch-(\d+)")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One decoder at one epoch. Sorts by the order of DECODERS, then by epoch."""
+
+    decoder: str
+    epoch: int
+    path: str  # its folder, or its repository on the Hub
+    revision: str | None = None  # the repository's tag
+
+    def __lt__(self, other: "Checkpoint") -> bool:
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[int, int]:
+        return list(DECODERS).index(self.decoder), self.epoch
+
+    @property
+    def metrics(self) -> dict:
+        """What was measured of it, or {} where nothing was; CheckpointError where the file is damaged."""
+        try:
+            path = self.file(METRICS_FILE)
+            return read_json(path) if path.exists() else {}
+        except repositories.HubError:  # not measured, or never downloaded
+            return {}
+        except (OSError, ValueError) as error:
+            raise CheckpointError(str(error)) from error
+
+    def file(self, name: str) -> Path:
+        """The path of one of its files, downloaded where it is on the Hub; HubError where it cannot be."""
+        return Path(self.path, name) if self.revision is None else repositories.download(self.path, self.revision, name)
+
+    def __str__(self) -> str:
+        return self.path if self.revision is None else f"{self.path} ({self.revision})"
+
+
+def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
+    """Every checkpoint of `source`, decoders in the order of DECODERS, epochs ascending.
+
+    Raises CheckpointError where the folder does not exist or holds none, or the Hub has none or is out of reach.
+    """
+    if repositories.is_prefix(source):
+        try:
+            epochs = repositories.list_epochs(source)
+        except repositories.HubError as error:
+            raise CheckpointError(str(error)) from error
+        return [
+            Checkpoint(decoder, epoch, repositories.repository(source, decoder), repositories.tag(epoch))
+            for decoder in DECODERS
+            for epoch in epochs.get(decoder, [])
+        ]
+    folder = Path(source)
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"no folder {str(source)!r}: give a folder of checkpoints, such as the checkpoints/ shipped, or a Hub "
+            "prefix owner/name"
+        )
+    found = [
+        Checkpoint(decoder, int(match[1]), str(path))
+        for decoder in DECODERS
+        for path in folder.glob(f"{decoder}/epoch-*")
+        if (match := EPOCH_FOLDER.fullmatch(path.name)) and Path(path, WEIGHTS_FILE).is_file()
+    ]
+    if not found:
+        raise CheckpointError(
+            f"no checkpoints in {str(source)!r}: expected <decoder>/epoch-<N>/{WEIGHTS_FILE} below it"
+        )
+    return sorted(found)
+
+
+def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:
+    """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and its newest epoch.
+
+    Raises CheckpointError, listing what there is, where there is no such one.
+    """
+    found = list_checkpoints(source)
+    decoder = found[0].decoder if decoder is None else decoder
+    if decoder not in DECODERS:
+        raise CheckpointError(f"unknown decoder {decoder!r}; choose from {', '.join(DECODERS)}")
+    epochs = {checkpoint.epoch: checkpoint for checkpoint in found if checkpoint.decoder == decoder}
+    if not epochs:
+        there = ", ".join(dict.fromkeys(checkpoint.decoder for checkpoint in found))
+        raise CheckpointError(f"{str(source)!r} has no checkpoint of decoder {decoder!r}, only of {there}")
+    epoch = max(epochs) if epoch is None else epoch
+    if epoch not in epochs:
+        raise CheckpointError(
+            f"{decoder} has no epoch {epoch} in {str(source)!r}; choose from {', '.join(map(str, epochs))}"
+        )
+    return epochs[epoch]
+
+
+def nearest_checkpoint(source: str | os.PathLike) -> Checkpoint:
+    """Of every decoder's newest epoch, the one measured nearest to the true colors; `find_checkpoint`'s default where
+    not all were measured."""
+    newest = {checkpoint.decoder: checkpoint for checkpoint in list_checkpoints(source)}  # the list ascends by epoch
+    try:
+        return min(newest.values(), key=lambda checkpoint: checkpoint.metrics["colored"]["ciede2000_mean"]["value"])
+    except (CheckpointError, KeyError, TypeError):
+        return find_checkpoint(source)
+
+
+def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:
+    """The network of `checkpoint` in float32 on the CPU, in eval mode; every tensor there and none left over."""
+    try:
+        config_file, weights_file = checkpoint.file(CONFIG_FILE), checkpoint.file(WEIGHTS_FILE)
+    except repositories.HubError as error:
+        raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {error}") from error
+    return read_network(config_file, weights_file, str(checkpoint), checkpoint.decoder)
+
+
+def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict | None = None) -> None:
+    """Write `model` to `folder` as half-precision safetensors with its config and, where given, its metrics.
+
+    Kernels and matrices become float16; vectors (biases, norms and their running statistics, whose range
+    float16 does not have) stay float32. The folder appears whole or not at all.
+    """
+    weights = {
+        name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous().cpu()
+        for name, tensor in model.state_dict().items()
+    }
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        beside.chmod(0o755)  # mkdtemp's is private
+        save_file(weights, beside / WEIGHTS_FILE, metadata={"format": "pt"})
+        (beside / WEIGHTS_FILE).chmod(0o644)  # safetensors' is private too
+        write_json(beside / CONFIG_FILE, asdict(model.config))
+        if metrics is not None:
+            write_json(beside / METRICS_FILE, metrics)
+        if folder.exists():  # a resumed run repeats the epoch it was cut off in
+            shutil.rmtree(folder)
+        os.replace(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def read_json(path: str | os.PathLike) -> dict:
+    """The object in a JSON file; ValueError, naming the file, where it is damaged."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} should hold a JSON object, not a {type(value).__name__}")
+    return value
+
+
+def write_json(path: str | os.PathLike, value) -> None:
+    """Write `value` as JSON, beside and renamed. NaN and infinity are a ValueError: JSON has neither."""
+    beside = Path(f"{path}.{os.getpid()}.part")
+    beside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(beside, path)

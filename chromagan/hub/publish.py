@@ -1,0 +1,226 @@
+"""A study to the Hub: a model repository for each decoder, a tag for each epoch, a card with what was measured.
+
+Every commit is one epoch, whole: weights, config, measures, the run's options, card. What the Hub holds already is
+recognized by the content's hash and left alone, so that an interrupted push goes on and a repeated one changes nothing.
+"""
+
+import hashlib
+import json
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
+
+from chromagan.hub import repositories
+from chromagan.hub.checkpoints import METRICS_FILE, Checkpoint, CheckpointError, list_checkpoints, read_json
+from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE
+from chromagan.hub.model_card import OPTIONS_FILE, model_card, plain_name
+
+CARD_FILE = "README.md"
+SPACE_FILES = ["app.py", "README.md", "requirements.txt", "LICENSE", "chromagan/**", "examples/**", "checkpoints/**"]
+
+
+class PublishError(CheckpointError):
+    """Nothing could be pushed: the message says why and what to do."""
+
+
+def publish(
+    source: str | Path, to: str, *, private: bool = False, collection: bool = False, say: Callable[[str], None] = print
+) -> None:
+    """Push every checkpoint of the folder `source` to owner/name-<decoder>, a line to `say` for each.
+
+    private: repositories that are made now are private; existing ones stay as they are. collection: gather them in a
+    collection of the study's name. Raises CheckpointError for the source, PublishError for the Hub.
+    """
+    checkpoints = list_checkpoints(source)
+    if any(checkpoint.revision for checkpoint in checkpoints):
+        raise PublishError(f"{source} is on the Hub already: give a folder of checkpoints")
+    check_access(to)
+    try:
+        for decoder in dict.fromkeys(checkpoint.decoder for checkpoint in checkpoints):
+            epochs = [checkpoint for checkpoint in checkpoints if checkpoint.decoder == decoder]
+            repo = repositories.repository(to, decoder)
+            HfApi().create_repo(repo, private=private, exist_ok=True)
+            for checkpoint in epochs:
+                pushed = push_epoch(checkpoint, repo, epochs)
+                say(f"{repo} {repositories.tag(checkpoint.epoch)}: {'pushed' if pushed else 'there already'}")
+            # A run may have been pushed in another order, and an older epoch measured anew: main is the newest.
+            _commit(epochs[-1], repo, epochs)
+        if collection:
+            _collect(to, [repositories.repository(to, decoder) for decoder in {c.decoder: None for c in checkpoints}])
+    except CheckpointError:
+        raise
+    except Exception as error:  # the network's errors are of many kinds
+        raise PublishError(f"the push to {to} stopped: {_reason(error)}; the same command goes on") from error
+
+
+def check_access(to: str) -> None:
+    """PublishError, at once, for a name that no repository can have, no Hub, no token, or one without the right."""
+    if not repositories.PREFIX.fullmatch(to):
+        raise PublishError(f"{to!r} is not owner/name")
+    if not repositories.reachable():
+        raise PublishError(f"cannot push to {to}: the Hub is out of reach")
+    if not get_token():
+        raise PublishError("no token: hf auth login, or set HF_TOKEN to one that may write")
+    try:
+        who = HfApi().whoami()
+    except Exception as error:
+        refused = isinstance(error, HfHubHTTPError) and error.response.status_code == 401
+        reason = "hf auth login, or set HF_TOKEN anew" if refused else _reason(error)
+        raise PublishError(f"the Hub does not take the token: {reason}") from error
+    if ((who.get("auth") or {}).get("accessToken") or {}).get("role") == "read":
+        raise PublishError("the token may only read: set HF_TOKEN to one that may write")
+    owner, allowed = to.split("/")[0], {who.get("name"), *(group.get("name") for group in who.get("orgs") or [])}
+    if owner not in allowed:
+        raise PublishError(f"{who.get('name')} may not write to {owner}: its owners are {', '.join(sorted(allowed))}")
+
+
+def push_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> bool:
+    """Commit one epoch and tag it, unless the tag is there with the same content; whether anything was pushed.
+
+    epochs: what is known of the same decoder, for the card's table.
+    """
+    api, name = HfApi(), repositories.tag(checkpoint.epoch)
+    same = _same_as_tagged(repo, name, checkpoint)
+    if same:
+        return False
+    commit = _commit(checkpoint, repo, epochs)
+    if same is not None:  # measured anew, or trained anew
+        api.delete_tag(repo, tag=name)
+    api.create_tag(repo, tag=name, revision=commit, exist_ok=True)
+    return True
+
+
+def _commit(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:
+    """Make main this epoch; the commit's id. The client makes no commit where nothing differs."""
+    files = _files(checkpoint)
+    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
+    operations.append(CommitOperationAdd(CARD_FILE, str(model_card(checkpoint, repo, epochs)).encode()))
+    # What this epoch has not, main may have from the epoch before: its measures would be taken for this one's.
+    absent = [name for name in (METRICS_FILE, OPTIONS_FILE) if name not in files]
+    if absent:
+        operations += [CommitOperationDelete(file.path) for file in HfApi().get_paths_info(repo, absent)]
+    return HfApi().create_commit(repo, operations, commit_message=f"Epoch {checkpoint.epoch}").oid
+
+
+def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """Name in the repository -> content, of those that are there."""
+    folder = Path(checkpoint.path)
+    files = {name: (folder / name).read_bytes() for name in (CONFIG_FILE, WEIGHTS_FILE)}
+    for name, path in ((METRICS_FILE, folder / METRICS_FILE), (OPTIONS_FILE, folder.parent / OPTIONS_FILE)):
+        if path.exists():
+            files[name] = _without_paths(read_json(path))
+    return files
+
+
+def _without_paths(values: dict) -> bytes:
+    """JSON of what a run wrote, without the paths of the machine that it ran on."""
+    public = {name: value for name, value in values.items() if name not in ("output_dir", "cache_dir")}
+    if isinstance(public.get("data"), str):
+        public["data"] = plain_name(public["data"])
+    return (json.dumps(public, indent=2) + "\n").encode()
+
+
+def _same_as_tagged(repo: str, name: str, checkpoint: Checkpoint) -> bool | None:
+    """Whether the tag `name` holds this checkpoint and its measures; None where there is no such tag.
+
+    The run's options are left out: they change for all epochs when a run goes on, and main has the newest.
+    """
+    files = {file: content for file, content in _files(checkpoint).items() if file != OPTIONS_FILE}
+    try:
+        tagged = HfApi().get_paths_info(repo, [CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE], revision=name)
+    except RevisionNotFoundError:
+        return None
+    known = {file.path: file for file in tagged}
+    return set(known) == set(files) and all(
+        (known[file].lfs.sha256 if known[file].lfs else known[file].blob_id) in _hashes(content)
+        for file, content in files.items()
+    )
+
+
+def _hashes(content: bytes) -> tuple[str, str]:
+    """The ids that the Hub gives to a content: git's for a small file, SHA-256 for a large one."""
+    git = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
+    return git, hashlib.sha256(content).hexdigest()
+
+
+def _collect(to: str, repos: list[str]) -> None:
+    """A collection of the study's name, with every repository in it once."""
+    api = HfApi()
+    owner, name = to.split("/")
+    collection = api.create_collection(title=name, namespace=owner, exists_ok=True)
+    for repo in repos:
+        api.add_collection_item(collection.slug, item_id=repo, item_type="model", exists_ok=True)
+
+
+def publish_space(root: Path, to: str, *, source: str = "", private: bool = False) -> str:
+    """Make the Gradio Space owner/space and fill it with the demo in `root`, a clone of this project; its address.
+
+    source: a Hub prefix that the Space shows in place of the shipped checkpoints. PublishError where it cannot be.
+    """
+    if not (root / "app.py").is_file():
+        raise PublishError(f"no app.py in {root}: a Space is made from a clone of this project, run it there")
+    if source and not repositories.PREFIX.fullmatch(source):
+        raise PublishError(f"a Space shows a study on the Hub, owner/name, not {source!r}")
+    check_access(to)
+    try:
+        api = HfApi()
+        api.create_repo(to, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
+        if source:
+            api.add_space_variable(to, "CHROMAGAN_SOURCE", source)
+        api.upload_folder(
+            repo_id=to, repo_type="space", folder_path=root, allow_patterns=SPACE_FILES,
+            ignore_patterns=["**/__pycache__/**"], delete_patterns=SPACE_FILES, commit_message="The demo",
+        )  # fmt: skip
+    except Exception as error:
+        raise PublishError(f"the Space {to} was not filled: {_reason(error)}; the same command goes on") from error
+    return f"{HfApi().endpoint}/spaces/{to}"
+
+
+class BackgroundPublisher:
+    """Pushes the saved epochs of a run while it trains, in a thread of its own. A failed push never stops training."""
+
+    def __init__(self, to: str, decoder: str, run: Path, *, private: bool = False):
+        """run: the folder of runs, with <decoder>/epoch-<N> in it. PublishError, at once, for a name or a token that
+        cannot do."""
+        check_access(to)
+        self.repo, self.decoder, self.run, self.private = repositories.repository(to, decoder), decoder, run, private
+        self.failures: list[str] = []
+        self.waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self._work, daemon=True)  # a killed run does not wait for it
+        self.thread.start()
+
+    def epoch_saved(self, epoch: int) -> None:
+        """The epoch's folder is complete: push it when those before it are. Returns at once."""
+        self.waiting.put(epoch)
+
+    def close(self) -> list[str]:
+        """Wait until everything is pushed; a line for every epoch that was not."""
+        self.waiting.put(None)
+        self.thread.join()
+        return self.failures
+
+    def _work(self) -> None:
+        while (epoch := self.waiting.get()) is not None:
+            try:
+                HfApi().create_repo(self.repo, private=self.private, exist_ok=True)
+                epochs = [c for c in list_checkpoints(self.run) if c.decoder == self.decoder]
+                (checkpoint,) = (c for c in epochs if c.epoch == epoch)
+                pushed = push_epoch(checkpoint, self.repo, epochs)
+                if not pushed and checkpoint == epochs[-1]:
+                    # A resumed run may have saved an older epoch anew, which then is main: the newest is to be.
+                    _commit(checkpoint, self.repo, epochs)
+            except Exception as error:
+                self.failures.append(
+                    f"epoch {epoch} was not pushed to {self.repo}: {_reason(error)}; "
+                    f"python -m chromagan publish --source {self.run} --to {self.repo.removesuffix(f'-{self.decoder}')}"
+                )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, HfHubHTTPError) and error.response is not None and error.response.status_code in (401, 403):
+        return "the token may not write there"
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,178 @@
+"""A study on the Hugging Face Hub: a repository owner/name-<decoder> for each decoder, a tag epoch-<N> for each epoch.
+
+`owner/name` is the study's prefix. Everything here answers within seconds: whether the Hub can be reached is asked
+once, shortly, because the client itself would try for twenty; what was downloaded before is used where it cannot be.
+"""
+
+import os
+import queue
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import get_session
+
+from chromagan.network.decoders import DECODERS
+
+PREFIX = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+EPOCH_TAG = re.compile(r"epoch-(\d+)")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+
+PROBE_SECONDS = 2.0
+PROBE_MEMORY = 30.0  # seconds for which an answer holds
+
+
+class HubError(RuntimeError):
+    """Something on the Hub that cannot be had: the message says what, and what to do."""
+
+
+def is_prefix(source: str | os.PathLike) -> bool:
+    """Whether `source` names a study on the Hub: owner/name, and no folder of that name is here."""
+    return isinstance(source, str) and PREFIX.fullmatch(source) is not None and not os.path.isdir(source)
+
+
+def repository(prefix: str, decoder: str) -> str:
+    return f"{prefix}-{decoder}"
+
+
+def tag(epoch: int) -> str:
+    return f"epoch-{epoch}"
+
+
+def list_epochs(prefix: str) -> dict[str, list[int]]:
+    """The epochs of each decoder of the study `prefix`, ascending; those in the cache where the Hub is out of reach.
+
+    Raises HubError where there are none, naming the reason.
+    """
+    cached = {decoder: _cached_epochs(repository(prefix, decoder)) for decoder in DECODERS}
+    cached = {decoder: epochs for decoder, epochs in cached.items() if epochs}
+    if not reachable():
+        if not cached:
+            raise HubError(f"{_unreachable()}, and nothing of {prefix} was downloaded before: {_remedy()}")
+        return cached
+    with ThreadPoolExecutor(len(DECODERS)) as pool:
+        try:
+            listed = list(pool.map(lambda decoder: _tagged_epochs(repository(prefix, decoder)), DECODERS))
+        except HubError:
+            if cached:
+                return cached
+            raise
+    found = {decoder: epochs for decoder, epochs in zip(DECODERS, listed, strict=True) if epochs}
+    if not found:
+        raise HubError(
+            f"no study {prefix!r} on the Hub: none of the repositories {prefix}-<decoder> ({', '.join(DECODERS)}) is "
+            "there with a tag epoch-<N>; a private one needs a token (hf auth login)"
+        )
+    return found
+
+
+def _tagged_epochs(repo: str) -> list[int]:
+    """Ascending; none where there is no such repository, or a private one, which the Hub does not tell apart."""
+    try:
+        refs = HfApi().list_repo_refs(repo)
+    except GatedRepoError as error:
+        raise HubError(f"{repo} is gated: ask for access on its page") from error
+    except RepositoryNotFoundError:
+        return []
+    except Exception as error:  # the network's are of many kinds, not all of them OSError
+        raise HubError(f"the Hub does not list {repo}: {_first_line(error)}") from error
+    return sorted(int(match[1]) for ref in refs.tags if (match := EPOCH_TAG.fullmatch(ref.name)))
+
+
+def download(repo: str, revision: str, name: str, *, local_files_only: bool = False, **options) -> Path:
+    """The file `name` of `repo` at `revision`, from the cache where it is there and whole; HubError without it.
+
+    Only JSON and safetensors are ever asked for. A repository that has only a pickle, which can run anybody's code when
+    it is read, is refused by name. options: those of the client.
+    """
+    try:
+        local = local_files_only or not reachable()
+        return Path(hf_hub_download(repo, name, revision=revision, local_files_only=local, **options))
+    except RepositoryNotFoundError as error:
+        raise HubError(f"no repository {repo!r} on the Hub; a private one needs a token (hf auth login)") from error
+    except RevisionNotFoundError as error:
+        raise HubError(f"{repo} has no tag {revision!r}") from error
+    except LocalEntryNotFoundError as error:
+        missing = f"{name} of {repo} ({revision}) was not downloaded before"
+        raise HubError(f"{missing if local_files_only else f'{_unreachable()}, and {missing}'}: {_remedy()}") from error
+    except EntryNotFoundError as error:
+        raise HubError(f"{repo} ({revision}) has no {name}{_pickle_instead(repo, revision, name)}") from error
+    except Exception as error:
+        raise HubError(f"{name} of {repo} ({revision}) did not come from the Hub: {_first_line(error)}") from error
+
+
+def _pickle_instead(repo: str, revision: str, name: str) -> str:
+    if not name.endswith(".safetensors"):
+        return ""
+    try:
+        pickles = [file for file in HfApi().list_repo_files(repo, revision=revision) if file.endswith(PICKLES)]
+    except Exception:  # then it is only said that the file is missing
+        return ""
+    if not pickles:
+        return ""
+    return f", only {pickles[0]}, a pickle, which can run code when it is read: refused, ask its owner for safetensors"
+
+
+def reachable() -> bool:
+    """Whether the Hub answers, asked at most every PROBE_SECONDS + PROBE_MEMORY and known within PROBE_SECONDS."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    with _probe_lock:
+        if time.monotonic() - _probe["at"] > PROBE_MEMORY:
+            answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+            # In a thread: looking up the name of a host has no time limit of its own.
+            threading.Thread(target=_ask, args=(answers,), daemon=True).start()
+            try:
+                _probe["answer"] = answers.get(timeout=PROBE_SECONDS)
+            except queue.Empty:
+                _probe["answer"] = False
+            _probe["at"] = time.monotonic()
+        return _probe["answer"]
+
+
+_probe_lock = threading.Lock()
+_probe = {"at": -float("inf"), "answer": False}
+
+
+def _ask(answers: "queue.SimpleQueue[bool]") -> None:
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS)
+        answers.put(True)
+    except Exception:  # of any kind: a refusal is known at once
+        answers.put(False)
+
+
+def _cached_epochs(repo: str) -> list[int]:
+    """Epochs whose weights are in the cache: the client keeps a file refs/<tag> for every tag it resolved."""
+    folder = Path(constants.HF_HUB_CACHE, f"models--{repo.replace('/', '--')}")
+    epochs = []
+    for ref in folder.glob("refs/epoch-*"):
+        weights = folder / "snapshots" / ref.read_text().strip() / "model.safetensors"
+        if (match := EPOCH_TAG.fullmatch(ref.name)) and weights.exists():
+            epochs.append(int(match[1]))
+    return sorted(epochs)
+
+
+def _unreachable() -> str:
+    return "the Hub is switched off (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "the Hub is out of reach"
+
+
+def _remedy() -> str:
+    return "connect once, or give a folder of checkpoints such as the checkpoints/ shipped"
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, HfHubHTTPError) and error.response is not None and error.response.status_code == 401:
+        return "it does not take the token: hf auth login, or set HF_TOKEN anew"
+    return " ".join(str(error).split())[:200] or type(error).__name__

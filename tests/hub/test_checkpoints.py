@@ -1,0 +1,192 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from chromagan.hub.checkpoints import (
+    Checkpoint,
+    CheckpointError,
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    nearest_checkpoint,
+    save_checkpoint,
+    write_json,
+)
+from chromagan.hub.model import ChromaGAN
+from chromagan.network.config import ModelConfig
+from chromagan.network.decoders import DECODERS
+
+
+def lite(decoder):
+    torch.manual_seed(0)
+    return ChromaGAN(ModelConfig.preset("lite", decoder)).without_class_head()
+
+
+def test_list_is_by_decoder_then_epoch(source):
+    found = [(checkpoint.decoder, checkpoint.epoch) for checkpoint in list_checkpoints(source)]
+    assert found == [("compact", 0), ("compact", 3), ("depthwise", 0)]
+    assert list_checkpoints(source)[1].metrics == {"epoch": 3}
+
+
+def test_epochs_sort_as_numbers_and_other_folders_are_passed_over(tmp_path):
+    for name in ("epoch-900", "epoch-30", "epoch-0", "epoch-x", "notes"):
+        (tmp_path / "original" / name).mkdir(parents=True)
+        (tmp_path / "original" / name / "model.safetensors").touch()
+    (tmp_path / "original" / "epoch-7").mkdir()  # no weights in it
+    assert [checkpoint.epoch for checkpoint in list_checkpoints(tmp_path)] == [0, 30, 900]
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_saved_networks_fit_the_promise_and_load_alike(tmp_path, decoder):
+    model = lite(decoder)
+    save_checkpoint(model, tmp_path / decoder / "epoch-1", {"psnr": 24.0})
+    checkpoint = find_checkpoint(tmp_path, decoder)
+    weights = tmp_path / decoder / "epoch-1" / "model.safetensors"
+    assert weights.stat().st_size <= 4.5e6
+    loaded = load_checkpoint(checkpoint)
+    assert not loaded.training and checkpoint.metrics == {"psnr": 24.0}
+
+    # What was saved is what loads, bit for bit, and saving that again changes nothing.
+    save_checkpoint(loaded, tmp_path / "again" / decoder / "epoch-1")
+    again = load_checkpoint(find_checkpoint(tmp_path / "again", decoder))
+    L = torch.rand(1, 1, 64, 64)
+    assert torch.equal(loaded(L), again(L))
+    assert (loaded(L) - model(L)).abs().max() < 0.01  # half precision's rounding
+
+
+def test_statistics_of_norms_keep_their_range(tmp_path):
+    model = lite("transposed")
+    model.decoder[1].running_var.fill_(1e6)  # float16 ends at 65,504
+    save_checkpoint(model, tmp_path / "transposed" / "epoch-0")
+    assert load_checkpoint(find_checkpoint(tmp_path)).decoder[1].running_var.max() == 1e6
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    folder = tmp_path / "compact" / "epoch-0"
+    save_checkpoint(lite("compact"), folder, {"old": 1})
+    save_checkpoint(lite("compact"), folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert [path.name for path in folder.parent.iterdir()] == ["epoch-0"]  # nothing left beside
+
+
+@pytest.mark.parametrize(
+    "decoder, epoch, message",
+    [
+        ("original", None, "no checkpoint of decoder 'original', only of compact, depthwise"),
+        ("compact", 7, "compact has no epoch 7 in .*; choose from 0, 3"),
+        ("nearest", 0, "unknown decoder 'nearest'; choose from original, compact"),
+    ],
+)
+def test_what_is_not_there_is_named(source, decoder, epoch, message):
+    with pytest.raises(CheckpointError, match=message):
+        find_checkpoint(source, decoder, epoch)
+
+
+def test_defaults_are_the_first_decoder_and_its_newest_epoch(source):
+    assert find_checkpoint(source) == find_checkpoint(source, "compact", 3)
+
+
+def test_the_nearest_is_the_newest_epoch_that_was_measured_best(tmp_path, source):
+    assert nearest_checkpoint(source) == find_checkpoint(source)  # nothing there was measured in colors
+    for decoder, epoch, difference in (("original", 2, 9.5), ("compact", 1, 8.0), ("compact", 2, 9.0)):
+        folder = tmp_path / decoder / f"epoch-{epoch}"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").touch()
+        write_json(folder / "metrics.json", {"colored": {"ciede2000_mean": {"value": difference}}})
+    assert nearest_checkpoint(tmp_path) == find_checkpoint(tmp_path, "compact", 2)
+
+
+def test_empty_and_missing_sources_are_one_line(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoints in"):
+        list_checkpoints(tmp_path)
+    with pytest.raises(CheckpointError, match="no folder"):
+        list_checkpoints(tmp_path / "nowhere")
+
+
+def _edit_config(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def _edit_weights(folder, change):
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda f: _edit_config(f, version=2), "version 2"),
+        (lambda f: _edit_config(f, depth=2), "unknown keys in the config: depth"),
+        (lambda f: _edit_config(f, decoder="original"), "says decoder 'original'"),
+        (lambda f: (f / "config.json").write_text("{"), "is not JSON"),
+        (lambda f: (f / "config.json").write_text("[]"), "should hold a JSON object"),
+        (lambda f: (f / "config.json").unlink(), "config.json is missing"),
+        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing; only safetensors are read"),
+        (lambda f: _edit_config(f, mid_channels=["a"]), "cannot be used"),
+        (
+            lambda f: _edit_weights(f, lambda t: t.pop("fusion.0.bias")),
+            "lack 1 tensors of .*, fusion.0.bias",
+        ),
+        (
+            lambda f: _edit_weights(f, lambda t: t.update(x=torch.zeros(1))),
+            "have 1 tensors that .*, x first",
+        ),
+        (
+            lambda f: _edit_weights(f, lambda t: t.update({"fusion.0.bias": torch.zeros(3)})),
+            r"fusion.0.bias has shape \(3,\), not",
+        ),
+        (lambda f: (f / "model.safetensors").write_bytes(b"not safetensors"), "is damaged or cut short"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-9]),
+            "is damaged or cut short",
+        ),
+    ],
+)
+def test_damage_is_one_clear_line(tmp_path, damage, message):
+    folder = tmp_path / "compact" / "epoch-0"
+    save_checkpoint(lite("compact"), folder)
+    damage(folder)
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_checkpoint(Checkpoint("compact", 0, str(folder)))
+    assert str(folder) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_damaged_metrics_are_a_checkpoint_error(tmp_path):
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"metrics.json is not JSON"):
+        _ = Checkpoint("compact", 0, str(tmp_path)).metrics
+
+
+def test_json_never_holds_nan(tmp_path):
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "metrics.json", {"psnr": float("nan")})
+    assert not (tmp_path / "metrics.json").exists()
+
+
+SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
+
+
+def test_the_shipped_set_is_whole_small_and_measured():
+    shipped = list_checkpoints(SHIPPED)
+    epochs = {decoder: [c.epoch for c in shipped if c.decoder == decoder] for decoder in DECODERS}
+    assert len(set(map(tuple, epochs.values()))) == 1 and len(epochs["original"]) >= 2  # every decoder at the same ones
+    sizes = [Path(checkpoint.path, "model.safetensors").stat().st_size for checkpoint in shipped]
+    assert max(sizes) <= 4.5e6 and sum(sizes) <= 90e6
+    for checkpoint in shipped:
+        metrics = checkpoint.metrics
+        assert (metrics["decoder"], metrics["epoch"]) == (checkpoint.decoder, checkpoint.epoch)
+        assert metrics["images"] >= 100 and metrics["colored"]["ciede2000_mean"]["low"] > 0
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_shipped_networks_load_and_answer_with_color(decoder):
+    before, *_, newest = [c for c in list_checkpoints(SHIPPED) if c.decoder == decoder]
+    L = torch.linspace(-1, 1, 64).expand(1, 1, 64, 64)
+    ab = [load_checkpoint(checkpoint)(L) for checkpoint in (before, newest)]
+    assert ab[1].isfinite().all() and ab[1].abs().mean() > 0.005
+    assert not torch.allclose(*ab, atol=1e-3)

@@ -1,0 +1,75 @@
+"""ONNX files, run by onnxruntime as a program without this package would."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import made_photo
+from PIL import Image
+
+from chromagan.__main__ import main
+from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint
+from chromagan.imaging import color
+from chromagan.network.config import ModelConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def exported(source, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "compact.onnx"
+    assert main(["export", "--source", str(source), "--decoder", "compact", "--epoch", "3", "-o", str(path)]) == 0
+    return path
+
+
+@pytest.mark.parametrize("shape", [(1, 224, 224), (2, 160, 288), (1, 16, 48)])
+def test_any_size_and_batch_equals_torch(source, exported, shape):
+    L = 100 * np.random.default_rng(0).random((shape[0], 1, *shape[1:]), dtype=np.float32)
+    (ab,) = onnxruntime.InferenceSession(exported).run(None, {"L": L})
+    model = load_checkpoint(find_checkpoint(source, "compact", 3))
+    expected = color.denormalize_ab(model(color.normalize_L(torch.from_numpy(L)))).detach()
+    np.testing.assert_allclose(ab, expected, atol=1e-3)
+    assert np.abs(ab).max() > 0.1
+
+
+def test_the_file_says_what_it_is(exported):
+    session = onnxruntime.InferenceSession(exported)
+    facts = session.get_modelmeta().custom_metadata_map
+    assert (facts["decoder"], facts["epoch"]) == ("compact", "3")
+    assert ModelConfig.from_dict(json.loads(facts["config"])).decoder == "compact"
+    assert [(i.name, i.shape) for i in session.get_inputs()] == [("L", ["batch", 1, "height", "width"])]
+    assert [path.name for path in exported.parent.iterdir()] == [exported.name]  # nothing left beside it
+
+
+def test_the_readmes_numpy_program_runs(exported, tmp_path, monkeypatch):
+    """The usage that README.md shows, word for word, colors a photo like the package does."""
+    text = (ROOT / "README.md").read_text()
+    (program,) = re.findall(r"```python\n(import numpy as np\nimport onnxruntime.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    made_photo(0, 224, 224).save("photo.jpg", quality=95)
+    (tmp_path / "compact.onnx").write_bytes(exported.read_bytes())
+    exec(program, {})  # our own README
+    before, after = (np.asarray(Image.open(name).convert("RGB")) / 255 for name in ("photo.jpg", "colored.png"))
+    L = [color.srgb_to_L(torch.from_numpy(image).movedim(-1, 0)) for image in (before, after)]
+    assert (L[0] - L[1]).abs().median() < 0.5  # no gamut compression there
+    assert (after.max(axis=2) - after.min(axis=2)).mean() > 0.002  # in color
+
+
+def test_bad_input_is_one_line(source, exported, tmp_path, capsys, monkeypatch):
+    def line(*arguments):
+        assert main(["export", "--source", str(source), *map(str, arguments)]) == 1
+        (text,) = capsys.readouterr().err.splitlines()
+        return text
+
+    assert "ends with .onnx" in line("-o", tmp_path / "model.pt")
+    assert "exists already: --overwrite replaces it" in line("-o", exported)
+    assert "compact has no epoch 9" in line("-o", tmp_path / "a.onnx", "--epoch", "9")
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnx" else found(name, *rest))
+    assert line("-o", tmp_path / "a.onnx") == "chromagan: ONNX export needs onnx: pip install onnx"
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,100 @@
+"""What a push leaves on the Hub where the plain case of test_repositories.py does not reach."""
+
+import json
+import os
+import shutil
+import socket
+import time
+
+import pytest
+import torch
+from hub_standin import Hub
+from test_repositories import connect
+
+from chromagan import CheckpointError, ChromaGAN
+from chromagan.hub.publish import BackgroundPublisher, publish
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    with Hub() as hub:
+        connect(monkeypatch, hub.url, tmp_path / "cache")
+        yield hub
+
+
+def measured(study, epoch, **changes):
+    path = study / "compact" / f"epoch-{epoch}" / "metrics.json"
+    path.write_text(json.dumps({"epoch": epoch, "colored": {"images": 7, "ciede2000_mean": {"value": 9.5}}} | changes))
+
+
+def test_main_stays_the_newest_when_a_resumed_run_saves_an_older_epoch_anew(server, source, tmp_path):
+    study = shutil.copytree(source, tmp_path / "study")
+    for attempt in range(2):
+        measured(study, 0, attempt=attempt)
+        publisher = BackgroundPublisher("someone/run", "compact", study)
+        for epoch in (0, 3):
+            publisher.epoch_saved(epoch)
+        assert publisher.close() == []
+    assert json.loads(server.files("someone/run-compact")["metrics.json"])["epoch"] == 3
+    assert json.loads(server.files("someone/run-compact", "epoch-0")["metrics.json"])["attempt"] == 1
+
+
+def test_the_card_names_other_data_and_no_path_of_the_machine(server, source, tmp_path):
+    study = shutil.copytree(source, tmp_path / "study")
+    measured(study, 3, data="/home/ann/photos")
+    options = {"data": "/home/ann/photos", "output_dir": "/home/ann/runs", "cache_dir": "/home/ann/.cache", "lr": 0.1}
+    (study / "compact" / "train.json").write_text(json.dumps(options))
+    publish(study, "someone/other", say=lambda line: None)
+    files = server.files("someone/other-compact")
+    card = files["README.md"].decode()
+    assert json.loads(files["train.json"]) == {"data": "photos", "lr": 0.1}
+    assert not [name for name, content in files.items() if b"/home/ann" in content]
+    assert "Trained on photos:" in card
+    assert "magenette" not in card and "/home/ann" not in card
+
+
+def test_metrics_that_name_no_data_are_published(server, source, tmp_path):
+    study = shutil.copytree(source, tmp_path / "study")
+    measured(study, 3)
+    publish(study, "someone/bare", say=lambda line: None)
+    assert "| 3 | 9.50 | 7 |" in server.files("someone/bare-compact")["README.md"].decode()
+
+
+@pytest.mark.parametrize(
+    "repo, revision, message",
+    [
+        ("someone/none-compact", None, "no repository 'someone/none-compact' on the Hub"),
+        ("someone/study-compact", "epoch-9", "someone/study-compact has no tag 'epoch-9'"),
+        ("someone/pickle-compact", None, "has no model.safetensors, only pytorch_model.bin, a pickle"),
+        ("someone/torn-compact", None, r"someone/torn-compact \(main\) cannot be used: "),
+        ("nowhere", None, "no folder 'nowhere': give a folder or a Hub repository owner/name"),
+    ],
+)
+def test_a_network_that_cannot_be_pulled_is_one_line(server, source, repo, revision, message):
+    folder = source / "compact" / "epoch-3"
+    config, weights = ((folder / name).read_bytes() for name in ("config.json", "model.safetensors"))
+    server.put("someone/study-compact", {"config.json": config, "model.safetensors": weights})
+    server.put("someone/pickle-compact", {"config.json": config, "pytorch_model.bin": b"code"})
+    server.put("someone/torn-compact", {"config.json": config, "model.safetensors": weights[:-9]})
+    with pytest.raises(CheckpointError, match=message) as error:
+        ChromaGAN.from_pretrained(repo, revision=revision)
+    assert "\n" not in str(error.value)
+
+
+def test_a_network_comes_from_the_cache_and_without_one_fails_within_three_seconds(
+    server, source, monkeypatch, tmp_path
+):
+    folder = source / "compact" / "epoch-3"
+    files = {name: (folder / name).read_bytes() for name in os.listdir(folder)}
+    server.put("someone/study-compact", files, tag="epoch-3")
+    first = ChromaGAN.from_pretrained("someone/study-compact", revision="epoch-3")
+    with socket.socket() as deaf:  # takes the connection, never answers
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(1)
+        connect(monkeypatch, f"http://127.0.0.1:{deaf.getsockname()[1]}", tmp_path / "cache")
+        start = time.monotonic()
+        with pytest.raises(CheckpointError, match="the Hub is out of reach, .* was not downloaded before"):
+            ChromaGAN.from_pretrained("someone/other-compact")
+        assert time.monotonic() - start < 3
+        again = ChromaGAN.from_pretrained("someone/study-compact", revision="epoch-3")
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in first.state_dict().items())

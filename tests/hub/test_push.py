@@ -1,0 +1,127 @@
+"""What a push must leave on the Hub, where it is easy to get wrong: the real client against tests/hub_standin.py."""
+
+import json
+import shutil
+import time
+
+import pytest
+import torch
+from hub_standin import READ_TOKEN
+from huggingface_hub import ModelCard, constants
+from test_repositories import disconnect, server  # noqa: F401 (a fixture)
+
+from chromagan import CheckpointError, ChromaGAN
+from chromagan.__main__ import main
+from chromagan.hub.checkpoints import list_checkpoints, write_json
+from chromagan.hub.publish import BackgroundPublisher, PublishError, publish
+
+
+@pytest.fixture
+def study(tmp_path, source):
+    """compact at epochs 0 and 3, depthwise at 0, with a run's options."""
+    study = tmp_path / "study"
+    shutil.copytree(source, study)
+    write_json(study / "compact" / "train.json", {"data": str(tmp_path / "birds"), "epochs": 3})
+    return study
+
+
+def push(study) -> list[str]:
+    said = []
+    publish(study, "someone/study", say=said.append)
+    return said
+
+
+def test_an_epoch_never_has_the_measures_of_another(server, study):  # noqa: F811
+    (study / "compact" / "epoch-3" / "metrics.json").unlink()
+    push(study)
+    assert "metrics.json" in server.files("someone/study-compact", "epoch-0")
+    assert "metrics.json" not in server.files("someone/study-compact", "epoch-3")
+    assert [c.metrics for c in list_checkpoints("someone/study")][:2] == [{"epoch": 0}, {}]
+
+    # Measured, pushed, and the measures withdrawn again.
+    (study / "compact" / "epoch-0" / "metrics.json").unlink()
+    assert push(study)[0].endswith("pushed")
+    assert "metrics.json" not in server.files("someone/study-compact", "epoch-0")
+    before = server.commits("someone/study-compact")
+    assert all(line.endswith("there already") for line in push(study))
+    assert server.commits("someone/study-compact") == before
+
+
+def test_a_run_that_went_on_leaves_its_older_epochs_alone(server, study):  # noqa: F811
+    push(study)
+    tags = dict(server.repos["someone/study-compact"]["tags"])
+    write_json(study / "compact" / "train.json", {"data": "birds", "epochs": 900})
+    assert all(line.endswith("there already") for line in push(study))
+    assert server.repos["someone/study-compact"]["tags"] == tags
+    assert json.loads(server.files("someone/study-compact")["train.json"])["epochs"] == 900  # main has the newest
+
+
+def test_weights_go_as_large_files_and_only_once(server, study, monkeypatch):  # noqa: F811
+    """As the Hub wants them: the content apart, by its SHA-256, and no commit where it is there already."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    server.large_files = True
+    push(study)
+    uploads = [line for line in server.log if line.startswith("PUT")]
+    assert len(uploads) == len(set(uploads)) == 3
+    weights = (study / "compact" / "epoch-0" / "model.safetensors").read_bytes()
+    assert server.files("someone/study-compact", "epoch-0")["model.safetensors"] == weights
+    before = server.commits("someone/study-compact")
+    assert all(line.endswith("there already") for line in push(study))
+    assert server.commits("someone/study-compact") == before
+    assert [line for line in server.log if line.startswith("PUT")] == uploads
+
+
+def test_the_card_names_the_data_that_the_run_had_and_no_folder_of_the_machine(server, study, tmp_path):  # noqa: F811
+    colored = {
+        "images": 40, "ciede2000_mean": {"value": 9.125, "low": 8.5, "high": 10.0}, "colorfulness_ratio": 0.5,
+        "ssim": {"value": 0.91, "low": 0.9, "high": 0.92},
+    }  # fmt: skip
+    measured = {"data": str(tmp_path / "birds"), "split": "validation", "size": 224, "colored": colored}
+    write_json(study / "compact" / "epoch-3" / "metrics.json", measured)
+    push(study)
+    text = server.files("someone/study-compact")["README.md"].decode()
+    assert "Trained on birds" in text and "Imagenette" not in text and str(tmp_path) not in text
+    assert "| 3 | 9.12 (8.50 to 10.00) | 0.50 | 0.91 (0.90 to 0.92) | 40 |" in text
+    card = ModelCard(text)
+    card.validate()
+    assert {(r.dataset_name, r.dataset_type) for r in card.data.eval_results} == {
+        ("birds, validation, 40 colored photos", "birds")
+    }
+    assert "not recorded" in server.files("someone/study-depthwise")["README.md"].decode()
+
+
+def refusal(*source, **options) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        ChromaGAN.from_pretrained(*source, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_pickle_under_the_name_of_safetensors_is_not_read(tmp_path, source):
+    shutil.copy(source / "compact" / "epoch-0" / "config.json", tmp_path)
+    torch.save({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
+    assert "model.safetensors is damaged or cut short" in refusal(tmp_path)
+
+
+def test_a_hub_that_refuses_the_connection_is_known_at_once(monkeypatch, tmp_path):
+    disconnect(monkeypatch, tmp_path / "cache")
+    start = time.monotonic()
+    assert "the Hub is out of reach, and config.json" in refusal("someone/study-compact")
+    assert time.monotonic() - start < 1
+
+
+def test_a_wrong_token_is_one_line(server, source, monkeypatch, capsys):  # noqa: F811
+    publish(source, "someone/study", say=lambda line: None)
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    assert "it does not take the token: hf auth login" in refusal("someone/study-compact")
+    assert main(["list", "--source", "someone/study"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "it does not take the token: hf auth login" in error
+
+
+def test_a_token_that_only_reads_pulls_but_cannot_push(server, source, monkeypatch):  # noqa: F811
+    publish(source, "someone/study", private=True, say=lambda line: None)
+    monkeypatch.setenv("HF_TOKEN", READ_TOKEN)
+    for push in (publish, lambda source, to: BackgroundPublisher(to, "compact", source)):
+        with pytest.raises(PublishError, match="the token may only read"):
+            push(source, "someone/study")

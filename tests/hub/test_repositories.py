@@ -1,0 +1,276 @@
+"""The Hub over HTTP: the real client against tests/hub_standin.py, from push to pull, and all that fails."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hub_standin import OWNER, TOKEN, Hub
+from huggingface_hub import ModelCard, constants
+
+import chromagan.hub.repositories
+from chromagan import CheckpointError, ChromaGAN, Colorizer, list_checkpoints
+from chromagan.__main__ import main
+from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint, nearest_checkpoint
+from chromagan.hub.publish import BackgroundPublisher, PublishError, publish
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """The client speaks to an empty Hub, with a cache of its own and the right token."""
+    with Hub() as hub:
+        connect(monkeypatch, hub.url, tmp_path / "cache")
+        yield hub
+
+
+def connect(monkeypatch, url, cache, token=TOKEN):
+    """What HF_ENDPOINT, HF_HUB_CACHE and HF_TOKEN do when the client is imported."""
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.setitem(chromagan.hub.repositories._probe, "at", -float("inf"))
+
+
+def disconnect(monkeypatch, cache):
+    connect(monkeypatch, "http://127.0.0.1:9", cache)  # nothing listens there
+
+
+def test_push_tag_list_pull(server, source):
+    said = []
+    publish(source, f"{OWNER}/study", say=said.append)
+    assert said == [
+        "someone/study-compact epoch-0: pushed", "someone/study-compact epoch-3: pushed",
+        "someone/study-depthwise epoch-0: pushed",
+    ]  # fmt: skip
+    here, there = list_checkpoints(source), list_checkpoints("someone/study")
+    assert [(c.decoder, c.epoch) for c in there] == [(c.decoder, c.epoch) for c in here]
+    for local, remote in zip(here, there, strict=True):
+        pulled, weights = load_checkpoint(remote).state_dict(), load_checkpoint(local).state_dict()
+        assert all(torch.equal(pulled[name], weights[name]) for name in weights) and len(pulled) == len(weights)
+        assert remote.metrics == local.metrics
+    by_mixin = ChromaGAN.from_pretrained("someone/study-compact", revision="epoch-0").state_dict()
+    assert torch.equal(by_mixin["mid.0.0.weight"], load_checkpoint(here[0]).state_dict()["mid.0.0.weight"])
+    newest = ChromaGAN.from_pretrained("someone/study-compact")  # main
+    assert torch.equal(newest.mid[0][0].weight, load_checkpoint(here[1]).mid[0][0].weight)
+    assert Colorizer.from_pretrained("someone/study", "depthwise", device="cpu").model.config.decoder == "depthwise"
+    assert nearest_checkpoint("someone/study").decoder == "compact"
+    assert set(server.files("someone/study-compact")) >= {
+        "config.json",
+        "model.safetensors",
+        "metrics.json",
+        "README.md",
+    }
+
+
+def test_pushing_again_changes_nothing_and_what_changed_is_pushed(server, source, tmp_path):
+    study = tmp_path / "study"
+    shutil.copytree(source, study)
+    publish(study, "someone/study", say=lambda line: None)
+    before = {repo: server.commits(repo) for repo in server.repos}
+    said = []
+    publish(study, "someone/study", say=said.append)
+    assert {repo: server.commits(repo) for repo in server.repos} == before
+    assert all(line.endswith("there already") for line in said)
+
+    (study / "compact" / "epoch-0" / "metrics.json").write_text('{"epoch": 0, "measured": "anew"}')
+    publish(study, "someone/study", say=said.append)
+    assert b"anew" in server.files("someone/study-compact", "epoch-0")["metrics.json"]
+    assert server.commits("someone/study-depthwise") == before["someone/study-depthwise"]
+    weights = (study / "compact" / "epoch-3" / "model.safetensors").read_bytes()
+    assert server.files("someone/study-compact")["model.safetensors"] == weights  # main is the newest all the same
+
+
+def test_an_interrupted_push_goes_on(server, source):
+    server.fail_next(2)
+    with pytest.raises(PublishError, match="the push to someone/study stopped: .*; the same command goes on"):
+        publish(source, "someone/study", say=lambda line: None)
+    assert [c.epoch for c in list_checkpoints("someone/study")] == [0]
+    said = []
+    publish(source, "someone/study", say=said.append)
+    assert said[0].endswith("epoch-0: there already") and said[1].endswith("epoch-3: pushed")
+    assert len(list_checkpoints("someone/study")) == 3
+
+
+def test_wrong_token_name_and_owner_are_one_line_before_any_work(server, source, monkeypatch, capsys):
+    arguments = ["publish", "--source", str(source), "--to"]
+    assert main([*arguments, "nobody-there/study"]) == 1
+    assert "someone may not write to nobody-there: its owners are lab, someone" in capsys.readouterr().err
+    assert main([*arguments, "study"]) == 1
+    assert "'study' is not owner/name" in capsys.readouterr().err
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    assert main([*arguments, "someone/study"]) == 1
+    assert "the Hub does not take the token: hf auth login" in capsys.readouterr().err
+    assert not server.repos
+
+
+def test_what_is_missing_is_named(server, source):
+    with pytest.raises(CheckpointError, match="no study 'someone/study' on the Hub"):
+        list_checkpoints("someone/study")
+    publish(source, "someone/study", say=lambda line: None)
+    with pytest.raises(CheckpointError, match="compact has no epoch 7 in 'someone/study'; choose from 0, 3"):
+        find_checkpoint("someone/study", "compact", 7)
+    with pytest.raises(CheckpointError, match="no checkpoint of decoder 'original', only of compact, depthwise"):
+        find_checkpoint("someone/study", "original")
+    checkpoint = find_checkpoint("someone/study", "compact", 3)
+    server.repos["someone/study-compact"]["tags"]["epoch-3"] = server.repos["someone/study-compact"]["commits"][0][0]
+    with pytest.raises(
+        CheckpointError, match=r"someone/study-compact \(epoch-3\) cannot be used: .* has no config.json"
+    ):
+        load_checkpoint(checkpoint)
+
+
+def test_a_private_study_needs_the_token(server, source, monkeypatch):
+    publish(source, "someone/study", private=True, say=lambda line: None)
+    assert len(list_checkpoints("someone/study")) == 3
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", "/nowhere")
+    with pytest.raises(CheckpointError, match="a private one needs a token"):
+        list_checkpoints("someone/study")
+
+
+def damaged(files: dict[str, bytes], kind: str) -> dict[str, bytes]:
+    config, weights = files["config.json"], files["model.safetensors"]
+    return (
+        files
+        | {
+            "newer": {"config.json": config.replace(b'"version": 1', b'"version": 99')},
+            "unknown key": {"config.json": config.replace(b"{", b'{"attention": true,', 1)},
+            "other decoder": {"config.json": config.replace(b'"compact"', b'"original"')},
+            "other shape": {"config.json": config.replace(b'"fusion_channels": 192', b'"fusion_channels": 160')},
+            "not json": {"config.json": config[:40]},
+            "truncated": {"model.safetensors": weights[: len(weights) // 2]},
+        }[kind]
+    )
+
+
+@pytest.mark.parametrize(
+    "kind, reason",
+    [
+        ("newer", "config version 99 is not 1, the one this release reads"),
+        ("unknown key", "unknown keys in the config: attention"),
+        ("other decoder", "says decoder 'original', not 'compact'"),
+        ("other shape", "tensor .* has shape .*, not .* as the config has it"),
+        ("not json", "is not JSON"),
+        ("truncated", "is damaged or cut short"),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_line(server, source, kind, reason):
+    folder = Path(source, "compact", "epoch-0")
+    files = {name: (folder / name).read_bytes() for name in ("config.json", "model.safetensors")}
+    server.put("someone/study-compact", damaged(files, kind), tag="epoch-0")
+    with pytest.raises(CheckpointError, match=reason) as caught:
+        load_checkpoint(find_checkpoint("someone/study", "compact", 0))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_a_pickle_is_refused(server, source):
+    config = Path(source, "compact", "epoch-0", "config.json").read_bytes()
+    server.put("someone/study-compact", {"config.json": config, "pytorch_model.bin": b"\x80\x04."}, tag="epoch-0")
+    with pytest.raises(
+        CheckpointError, match="only pytorch_model.bin, a pickle, .*: refused, ask its owner for safetensors"
+    ):
+        load_checkpoint(find_checkpoint("someone/study", "compact", 0))
+    assert not [line for line in server.log if line.startswith("GET") and "pytorch_model.bin" in line]
+
+
+def test_offline_what_was_pulled_is_there_and_the_rest_fails_fast(server, source, monkeypatch, tmp_path):
+    publish(source, "someone/study", say=lambda line: None)
+    load_checkpoint(find_checkpoint("someone/study", "compact", 3))
+    disconnect(monkeypatch, tmp_path / "cache")
+    start = time.monotonic()
+    assert [(c.decoder, c.epoch) for c in list_checkpoints("someone/study")] == [("compact", 3)]
+    assert load_checkpoint(find_checkpoint("someone/study", "compact")).config.decoder == "compact"
+    with pytest.raises(CheckpointError, match="the Hub is out of reach, and nothing of other/study was downloaded"):
+        list_checkpoints("other/study")
+    assert time.monotonic() - start < 3
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert len(list_checkpoints("someone/study")) == 1
+    with pytest.raises(CheckpointError, match=r"switched off \(HF_HUB_OFFLINE\)"):
+        list_checkpoints("other/study")
+
+
+def test_a_hub_that_never_answers_costs_two_seconds(monkeypatch, tmp_path):
+    import socket
+
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        connect(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path)
+        start = time.monotonic()
+        with pytest.raises(CheckpointError, match="the Hub is out of reach"):
+            list_checkpoints("someone/study")
+        assert time.monotonic() - start < 3
+
+
+def test_the_card_says_what_was_measured_and_is_valid(server, tmp_path, source):
+    study = tmp_path / "study"
+    shutil.copytree(source, study)
+    shutil.copy(list_checkpoints(ROOT / "checkpoints")[0].file("metrics.json"), study / "compact" / "epoch-3")
+    publish(study, "someone/study", say=lambda line: None)
+    assert any(line.endswith("/validate-yaml") for line in server.log)  # the Hub's own check, which the client asks for
+    card = ModelCard(server.files("someone/study-compact")["README.md"].decode())
+    assert card.data.license == "apache-2.0" and card.data.library_name == "chromagan"
+    results = {result.metric_type: result for result in card.data.eval_results}
+    measured = list_checkpoints(study)[1].metrics["colored"]
+    assert results["ciede2000_mean"].metric_value == measured["ciede2000_mean"]["value"]
+    assert f"{measured['images']} colored photos" in results["ciede2000_mean"].dataset_name
+    assert 'Colorizer.from_pretrained("someone/study", decoder="compact", epoch=3)' in card.text
+    assert f"| 3 | {measured['ciede2000_mean']['value']:.2f} (" in card.text
+    unmeasured = ModelCard(server.files("someone/study-depthwise")["README.md"].decode())
+    assert unmeasured.data.eval_results is None and "Not measured yet" in unmeasured.text
+
+
+def test_collection_and_space(server, source, capsys):
+    assert main(["publish", "--source", str(source), "--to", "someone/study", "--collection"]) == 0
+    assert main(["publish", "--source", str(source), "--to", "someone/study", "--collection"]) == 0
+    assert list(server.collections.values()) == [["someone/study-compact", "someone/study-depthwise"]]
+    assert main(["space", "--to", "someone/demo", "--source", "someone/study"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{server.url}/spaces/someone/demo"
+    files = server.files("spaces/someone/demo")
+    assert {"app.py", "README.md", "requirements.txt", "chromagan/network/generator.py"} <= set(files)
+    assert not [name for name in files if "__pycache__" in name or name.startswith((".venv", "tests", "runs"))]
+    assert server.variables == {"someone/demo": {"CHROMAGAN_SOURCE": "someone/study"}}
+    assert server.repos["spaces/someone/demo"]["sdk"] == "gradio"
+
+
+def test_a_run_is_pushed_while_it_trains_and_a_failure_does_not_stop_it(server, source):
+    publisher = BackgroundPublisher("someone/run", "compact", source)
+    server.fail_next(2)
+    start = time.monotonic()
+    publisher.epoch_saved(0), publisher.epoch_saved(3)
+    assert time.monotonic() - start < 0.1
+    (failure,) = publisher.close()
+    assert "epoch 3 was not pushed to someone/run-compact" in failure and "chromagan publish --source" in failure
+    assert [c.epoch for c in list_checkpoints("someone/run")] == [0]
+    with pytest.raises(PublishError):
+        BackgroundPublisher("other/run", "compact", source)
+
+
+def test_training_pushes_its_epochs(server, image_folder, tmp_path):
+    """The real script, with the environment that a user sets."""
+    flags = [
+        "--decoder", "compact", "--data", image_folder, "--epochs", "1", "--output-dir", tmp_path / "run",
+        "--batch-size", "4", "--crop", "32", "--critic-width", "4", "--limit-validation", "0", "--samples", "0",
+        "--cache-dir", tmp_path / "cache", "--push-to-hub", "someone/live",
+    ]  # fmt: skip
+    environment = os.environ | {
+        "HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "home"),
+        "ACCELERATE_USE_CPU": "true",
+    }  # fmt: skip
+    command = [sys.executable, "train/train.py", *map(str, flags)]
+    for more in ([], ["--resume"]):  # the second finds everything trained, and the Hub without what was pushed
+        server.repos.pop("someone/live-compact", None)
+        result = subprocess.run(
+            [*command, *more], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert result.returncode == 0, result.stderr[-2000:]
+        assert set(server.repos["someone/live-compact"]["tags"]) == {"epoch-0", "epoch-1"}
+    assert "train.json" in server.files("someone/live-compact", "epoch-1")

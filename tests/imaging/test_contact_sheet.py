@@ -1,0 +1,28 @@
+import numpy as np
+from conftest import made_photo
+from PIL import Image
+
+from chromagan.imaging.contact_sheet import GAP, PAPER, contact_sheet
+from chromagan.network.decoders import LABELS
+
+
+def test_rows_are_decoders_columns_are_epochs_and_a_missing_pair_is_blank():
+    red, green, blue = (Image.new("RGB", (60, 40), color) for color in ("red", "lime", "blue"))
+    sheet = np.asarray(contact_sheet({("depthwise", 9): blue, ("compact", 0): red, ("compact", 9): green}, LABELS))
+
+    def place(color):
+        rows, columns = np.nonzero((sheet == color).all(axis=2))
+        assert len(rows) == 60 * 40  # whole, and not scaled up
+        return rows.min(), columns.min()
+
+    (red_y, red_x), (green_y, green_x), (blue_y, blue_x) = place((255, 0, 0)), place((0, 255, 0)), place((0, 0, 255))
+    assert red_y == green_y and green_x - red_x == 60 + GAP  # one decoder, the later epoch to the right
+    assert green_x == blue_x and blue_y - green_y == 40 + GAP  # the order of DECODERS downwards
+    assert (sheet[blue_y : blue_y + 40, red_x : red_x + 60] == PAPER).all()
+
+
+def test_large_colorings_are_shrunk_in_their_own_shape():
+    colorings = {("original", epoch): made_photo(epoch, 600, 900) for epoch in (0, 1)}
+    sheet = contact_sheet(colorings, LABELS)
+    assert sheet.height < 256 and sheet.width < 2 * 256 + 200
+    assert colorings["original", 0].size == (900, 600)  # the caller's are left as they are

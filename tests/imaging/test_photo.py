@@ -1,0 +1,112 @@
+import zlib
+
+import numpy as np
+import pytest
+from conftest import made_photo
+from PIL import Image
+from skimage import color as reference
+
+from chromagan.imaging.photo import ImageError, open_image, read_photo, to_gray, write_image
+
+
+def lightness(image):
+    return reference.rgb2lab(np.asarray(image.convert("RGB")) / 255)[..., 0]
+
+
+def test_files_that_are_no_images(tmp_path):
+    (tmp_path / "text.jpg").write_text("hello")
+    (tmp_path / "empty.png").touch()
+    made_photo(0).save(tmp_path / "whole.png")
+    (tmp_path / "torn.png").write_bytes((tmp_path / "whole.png").read_bytes()[:500])
+    for name, reason in (
+        ("text.jpg", "not an image"),
+        ("empty.png", "not an image"),
+        ("torn.png", ""),
+        ("none.png", "no such file"),
+    ):
+        with pytest.raises(ImageError, match=f"{name}: .*{reason}"):
+            open_image(tmp_path / name)
+    with pytest.raises(ImageError, match="it is a folder"):
+        open_image(tmp_path)
+
+
+def test_a_file_that_claims_too_many_pixels_is_refused_unread(tmp_path):
+    made_photo(0, 100, 100).save(tmp_path / "big.png")
+    with pytest.raises(ImageError, match="big.png: more than 0 megapixels: make it smaller first"):
+        open_image(tmp_path / "big.png", max_pixels=9_999)
+    assert open_image(tmp_path / "big.png", max_pixels=10_000).size == (100, 100)
+    header = (tmp_path / "big.png").read_bytes()
+    lie = header[:16] + (60_000).to_bytes(4, "big") * 2 + header[24:]  # width and height in the PNG header
+    lie = lie[:29] + zlib.crc32(lie[12:29]).to_bytes(4, "big") + lie[33:]
+    (tmp_path / "bomb.png").write_bytes(lie)
+    with pytest.raises(ImageError, match="bomb.png: more than 179 megapixels"):
+        open_image(tmp_path / "bomb.png")
+
+
+def test_floats_that_are_no_numbers_are_black():
+    pixels = np.full((4, 5), 0.5, np.float32)
+    pixels[0, :3] = np.nan, np.inf, -np.inf
+    L = read_photo(Image.fromarray(pixels)).L[0, 0]
+    assert L[0, :3].abs().max() < 1e-4 and (L[1:] - 53.4).abs().max() < 0.1
+
+
+def test_damaged_exif_data_are_left_out():
+    photo = made_photo(0)
+    photo.info["exif"] = b"Exif\0\0II*\0\xff\xff\xff\xff damaged"
+    assert read_photo(photo).exif == b""
+
+
+@pytest.mark.parametrize(
+    "mode, compression",
+    [
+        ("1", "group4"), ("1", None), ("L", None), ("L", "tiff_lzw"), ("LA", None), ("P", None), ("RGB", "jpeg"),
+        ("RGBA", None), ("CMYK", "tiff_lzw"), ("I;16", None), ("I", None), ("F", None), ("F", "tiff_adobe_deflate"),
+    ],
+)  # fmt: skip
+def test_a_tiffs_layout_is_not_carried_over(tmp_path, mode, compression):
+    """Its tags say of 1 bit, of floats, of gray or of strips what does not hold for 8-bit RGB."""
+    photo = made_photo(0).convert(mode) if mode != "I;16" else made_photo(0).convert("I").convert("I;16")
+    tags = {270: "A street", 271: "Maker", 315: "Somebody", 33432: "Their own"}
+    photo.save(tmp_path / "in.tif", compression=compression, tiffinfo=tags)
+    source = open_image(tmp_path / "in.tif")
+    before = dict(source.getexif())
+    colored = read_photo(source).dress(made_photo(1))
+    assert dict(source.getexif()) == before  # the image is its owner's
+    for suffix in (".tif", ".png", ".jpg", ".webp"):
+        write_image(colored, tmp_path / f"out{suffix}")
+        written = open_image(tmp_path / f"out{suffix}")
+        assert written.size == colored.size and written.convert("RGB").mode == "RGB"
+        assert {tag: written.getexif()[tag] for tag in tags} == tags
+        assert suffix == ".tif" or not {256, 258, 259, 262, 273, 277, 278, 279, 284, 339} & set(written.getexif())
+        if suffix in (".tif", ".png"):
+            assert written.convert("RGB").tobytes() == colored.convert("RGB").tobytes()
+
+
+def test_exif_data_that_no_jpeg_can_hold_are_left_out_there(tmp_path):
+    photo = made_photo(0)
+    exif = photo.getexif()
+    exif[270] = "long " * 20_000
+    photo.info["exif"] = exif.tobytes()
+    for suffix, length in ((".jpg", 0), (".png", 100_000)):
+        write_image(photo, tmp_path / f"out{suffix}")
+        assert len(open_image(tmp_path / f"out{suffix}").getexif().get(270, "")) == length
+
+
+def test_gray_has_the_photos_lightness():
+    photo = made_photo(8)
+    photo.putalpha(200)
+    gray = to_gray(photo)
+    assert gray.mode == "LA" and gray.getchannel("A").getextrema() == (200, 200)
+    assert np.abs(lightness(gray) - lightness(photo)).max() < 0.5
+
+
+def test_writing_goes_by_the_suffix_and_leaves_nothing_half_done(tmp_path):
+    photo = made_photo(9)
+    photo.putalpha(0)
+    for suffix, kind in ((".jpg", "JPEG"), (".png", "PNG"), (".webp", "WEBP"), (".tif", "TIFF"), (".bmp", "BMP")):
+        write_image(photo, tmp_path / f"out{suffix}")
+        assert Image.open(tmp_path / f"out{suffix}").format == kind
+    assert np.asarray(Image.open(tmp_path / "out.jpg")).min() > 250  # transparent: a white page
+    with pytest.raises(ImageError, match="cannot write .xyz"):
+        write_image(photo, tmp_path / "out.xyz")
+    assert len(list(tmp_path.iterdir())) == 5

@@ -1,0 +1,41 @@
+import numpy as np
+from conftest import made_photo
+
+from chromagan.measures import error_maps
+
+
+def flat(rgb, size=48):
+    return np.full((size, size, 3), rgb, np.uint8)
+
+
+def test_error_map_is_dark_where_equal_and_brighter_with_the_error():
+    truth = np.array(made_photo(0))
+    assert (error_maps.error_map(truth, truth) == error_maps.HEAT[0]).all()
+    image = truth.copy()
+    image[:32] = truth[:32].mean(axis=-1, keepdims=True).astype(np.uint8)
+    heat = error_maps.error_map(image, truth).sum(axis=-1)
+    assert heat.shape == (64, 64) and heat[:32].mean() > 10 * heat[32:].mean()
+
+
+def test_the_scale_ends_where_it_says():
+    np.testing.assert_array_equal(
+        error_maps.heat_map(np.array([[0, 15, 30, 300]]))[0, [0, 2, 3]], error_maps.HEAT[[0, 8, 8]]
+    )
+    legend = error_maps.heat_legend(90, 4)
+    assert legend.shape == (4, 90, 3) and (np.diff(legend.astype(int).sum(axis=-1)) >= 0).all()
+
+
+def test_edge_overlay_tells_missed_true_and_invented_edges():
+    truth = flat((60, 120, 60))
+    truth[:, 24:] = (150, 90, 90)
+    image = flat((90, 100, 90))
+    image[24:] = (60, 60, 160)
+
+    def has(picture, ink):
+        return (picture == ink).all(axis=-1)
+
+    same = error_maps.edge_overlay(truth, truth)
+    assert has(same, error_maps.BOTH_EDGES)[:, 22:26].sum() >= 44
+    assert not has(same, error_maps.TRUE_EDGE).any() and not has(same, error_maps.FOUND_EDGE).any()
+    other = error_maps.edge_overlay(image, truth)
+    assert has(other, error_maps.TRUE_EDGE)[:, 22:26].sum() > 35 and has(other, error_maps.FOUND_EDGE)[22:26].sum() > 35

@@ -1,0 +1,58 @@
+import pytest
+import torch
+from timm.layers import Conv2dSame
+
+from chromagan.hub.model import ChromaGAN
+from chromagan.network.config import ModelConfig
+from chromagan.network.decoders import DECODERS
+from chromagan.network.folding import fold
+from chromagan.network.trunk import Trunk
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_nothing_changes(decoder):
+    torch.manual_seed(0)
+    model = ChromaGAN(ModelConfig(decoder=decoder)).requires_grad_(False).eval()
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:  # as training leaves them: unlike 0 and 1
+        norm.running_mean.uniform_(-0.5, 0.5), norm.running_var.uniform_(0.5, 1.5)
+        norm.weight.uniform_(0.5, 1.5), norm.bias.uniform_(-0.2, 0.2)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    folded = fold(model)
+    L = 2 * torch.rand(2, 1, 64, 96) - 1
+    torch.testing.assert_close(folded(L), model(L), atol=1e-4, rtol=0)
+    kinds = [type(module) for module in folded.modules()]
+    assert kinds.count(torch.nn.BatchNorm2d) < 0.2 * len(norms) and Conv2dSame not in kinds
+    assert kinds.count(torch.nn.ConvTranspose2d) == {"original": 2, "transposed": 3}.get(decoder, 0)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name, stages", [("tf_efficientnet_lite0", (2, 3, 4)), ("vgg16.tv_in1k", (3,))])
+def test_features_of_a_turned_trunk_are_those_of_the_upright_one(name, stages):
+    trunk = Trunk(name, stages).eval()
+    L = 2 * torch.rand(2, 1, 64, 96) - 1
+    with torch.inference_mode():
+        for one, other in zip(trunk.stages(L), fold(trunk).stages(L), strict=True):
+            torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4 * one.abs().max().item())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (6, 4)])
+def test_doubling_and_convolution_are_one_transposed_convolution(size):
+    layers = torch.nn.Sequential(torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(3, 5, 3, padding=1)).double()
+    x = torch.rand(2, 3, *size, dtype=torch.float64)
+    folded = fold(layers)
+    assert [type(layer) for layer in folded] == [torch.nn.Identity, torch.nn.ConvTranspose2d]
+    torch.testing.assert_close(folded(x), layers(x))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (torch.nn.Upsample(scale_factor=2, mode="bilinear"), torch.nn.Conv2d(4, 4, 3, padding=1)),
+        (torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(4, 4, 3, padding=1, groups=4)),
+        (torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(4, 4, 3)),
+        (torch.nn.Upsample(scale_factor=3), torch.nn.Conv2d(4, 4, 3, padding=1)),
+    ],
+)
+def test_what_is_none_stays(layers):
+    assert [type(layer) for layer in fold(torch.nn.Sequential(*layers))] == [type(layer) for layer in layers]

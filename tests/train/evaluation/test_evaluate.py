@@ -1,0 +1,427 @@
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import made_photo
+from PIL import Image
+from pyarrow import parquet
+
+from chromagan.hub.checkpoints import list_checkpoints
+from chromagan.hub.model import ChromaGAN
+from chromagan.imaging import color
+from chromagan.network.decoders import DECODERS
+from train import evaluate as script
+from train import report
+from train.evaluate import evaluate
+from train.evaluation import measuring as measure
+from train.evaluation.cost import LiveMemory, network_costs
+from train.evaluation.intervals import draws, mean_interval, median_interval, summarize
+
+ROOT = Path(__file__).resolve().parents[3]
+CPU = torch.device("cpu")
+
+
+def photos(count, size=64):
+    return torch.stack(
+        [torch.from_numpy(np.array(made_photo(seed, size, size))).movedim(-1, 0) for seed in range(count)]
+    )
+
+
+class Copier(torch.nn.Module):
+    """Answers with given true colors, in order, where a network would guess."""
+
+    def __init__(self, images):
+        super().__init__()
+        self.answers = iter(color.normalize_ab(color.srgb_to_lab(images.float() / 255)[:, 1:]).split(1))
+        self.trunk = self.global_map = self.flatten = torch.nn.Identity()
+
+    def color(self, merged, flat):
+        return next(self.answers)
+
+
+def test_the_truth_is_perfect():
+    images = (0.3 * photos(5).float() + 90).to(torch.uint8)  # away from the gamut's edge, where the soft clip begins
+    perfect = evaluate(Copier(images), images, CPU)
+    assert (perfect["ciede2000"] < 0.05).all() and (perfect["psnr"] > 50).all() and (perfect["ssim"] > 0.999).all()
+    np.testing.assert_allclose(perfect["colorfulness"], perfect["colorfulness_truth"], rtol=0.02)
+
+
+def folder_of(path, pictures, classes=("n01440764", "n02102040")):
+    for index, picture in enumerate(pictures):
+        target = path / "validation" / classes[index % len(classes)] / f"{index:03}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(target)
+    return path
+
+
+def launch(*arguments, processes=1):
+    several = ["--multi_gpu"] if processes > 1 else []
+    command = [sys.executable, "-m", "accelerate.commands.launch", *several, "--num_processes", str(processes)]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true"}
+    command += ["train/evaluate.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def run(monkeypatch, source, data, out, *more):
+    """The script in this process: a launch costs as much as all it measures here."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    more = ["--size", "64", *more]
+    script.main(script.parse_args(["--source", str(source), "--data", str(data), "--output-dir", str(out), *more]))
+    text = (out / "metrics.json").read_text()
+    assert "NaN" not in text and "Infinity" not in text
+    return json.loads(text)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """20 photos of two Imagenette classes, of mixed sizes, the first one gray: two shards."""
+    sizes = [(64, 64), (100, 70), (64, 90)]
+    pictures = [made_photo(seed, *sizes[seed % 3]) for seed in range(20)]
+    pictures[0] = pictures[0].convert("L")
+    return folder_of(tmp_path_factory.mktemp("data"), pictures)
+
+
+@pytest.fixture(scope="module")
+def evaluated(source, data, tmp_path_factory):
+    """The real script, launched, on one process."""
+    out = tmp_path_factory.mktemp("report") / "one"
+    result = launch("--source", source, "--data", data, "--output-dir", out, "--size", "64")
+    assert result.returncode == 0, result.stderr[-2000:]
+    return out, result
+
+
+def test_the_script_for_real(evaluated, source):
+    out, result = evaluated
+    found = json.loads((out / "metrics.json").read_text())
+    assert [(entry["decoder"], entry["epoch"]) for entry in found["checkpoints"]] == [
+        ("compact", 0), ("compact", 3), ("depthwise", 0)
+    ]  # fmt: skip
+    assert found["images"] == 20 and found["left_gray"]["colored"]["images"] == 19
+    assert "| compact | 3 |" in result.stdout and "| left gray |" in result.stdout
+    colored = found["checkpoints"][1]["colored"]
+    for name in ("psnr_mean", "ssim", "ciede2000_mean", "ciede2000_near", "ciede2000_elsewhere", "cdr", "top1_of_ten"):
+        assert colored[name]["low"] <= colored[name]["value"] <= colored[name]["high"], name
+    assert colored["frechet"][measure.CLASSIFIER] > 0
+    assert found["truth"]["colored"]["ciede2000_mean"]["value"] == 0 and found["truth"]["colored"]["cdr"]["value"] == 1
+    assert found["truth"]["all"]["psnr_infinite"] == 20 and found["left_gray"]["all"]["psnr_infinite"] == 1
+    assert found["cost"]["decoders"]["compact"]["decoder"]["parameters"] == 92_834
+    assert list_checkpoints(source)[0].metrics == {"epoch": 0}  # written only when asked to
+    table = parquet.read_table(out / "per_image.parquet").to_pandas()
+    assert len(table) == 20 * 5 and set(table.label) == {"n01440764", "n02102040"}
+    mine = table[(table.decoder == "compact") & (table.epoch == 3) & table.colored]
+    assert mine.ciede2000.mean() == pytest.approx(colored["ciede2000_mean"]["value"], abs=1e-6)
+    for name in ("figure-3-compact", "figure-7-1", "boundaries-1", "successes", "failures", "epochs", "cost"):
+        assert Image.open(out / "figures" / f"{name}.png").width > 200
+
+
+def test_the_report_stands_alone_and_tells_the_claims(evaluated):
+    page = (evaluated[0] / "report.html").read_text()
+    markdown = (evaluated[0] / "report.md").read_text()
+    assert 'src="http' not in page and "<link" not in page and "<script" not in page and "nan" not in markdown.lower()
+    for text in ("Table 1, measured", "not known", "900 epochs overfit", "cannot be told", "Kendall", "LPIPS left out"):
+        assert text in page or text not in markdown, text
+        assert text in markdown or text == "LPIPS left out"
+    for line in markdown.splitlines():
+        if "](" in line:
+            assert (evaluated[0] / line[line.index("](") + 2 : line.rindex(")")]).is_file()
+
+
+def test_numbers_are_the_same_on_two_processes(evaluated, source, data, tmp_path):
+    result = launch("--source", source, "--data", data, "--output-dir", tmp_path, "--size", "64", processes=2)
+    assert result.returncode == 0, result.stderr[-2000:]
+    one, two = (json.loads((folder / "metrics.json").read_text()) for folder in (evaluated[0], tmp_path))
+    assert one.keys() == two.keys()
+    assert all(one[name] == two[name] for name in one if name != "cost")
+    assert parquet.read_table(evaluated[0] / "per_image.parquet").equals(
+        parquet.read_table(tmp_path / "per_image.parquet")
+    )
+
+
+def test_numbers_are_the_same_from_worker_processes(evaluated, source, data, tmp_path):
+    """What one process does on a machine with several cores."""
+    photos = script.PhotoSet(str(data), "validation", 64)
+    labels = measure.imagenet_labels(photos.labels, photos.class_names)
+    entry = measure.checkpoint_entry(list_checkpoints(source)[0])
+    work = script.Work(photos, labels, (measure.TRUTH, entry), tmp_path, True, CPU)
+    script.measure_shards(work, [range(16), range(16, 20)], cores=2, show=False)
+    for path in tmp_path.iterdir():
+        with np.load(path) as found, np.load(evaluated[0] / "measured" / path.name) as expected:
+            assert found.files == expected.files
+            assert all(np.array_equal(found[name], expected[name], equal_nan=True) for name in found.files)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_run_that_was_cut_off_goes_on(evaluated, source, data, tmp_path, monkeypatch):
+    out = tmp_path / "again"
+    shutil.copytree(evaluated[0], out)
+    kept = sorted((out / "measured").iterdir())
+    assert len(kept) == 2 * 5
+    kept[0].unlink()
+    kept[1].write_bytes(kept[1].read_bytes()[:100])
+    before = {path: path.stat().st_mtime_ns for path in kept[2:]}
+    found = run(monkeypatch, source, data, out)
+    expected = json.loads((evaluated[0] / "metrics.json").read_text())
+    assert found["checkpoints"] == expected["checkpoints"]
+    assert before == {path: path.stat().st_mtime_ns for path in kept[2:]}
+    assert sorted((out / "measured").iterdir()) == kept
+
+
+def test_damaged_checkpoints_are_named_and_the_rest_is_measured(source, data, tmp_path, monkeypatch, capsys):
+    broken = tmp_path / "source"
+    shutil.copytree(source, broken)
+    (broken / "compact" / "epoch-3" / "model.safetensors").write_bytes(b"no tensors")
+    (broken / "depthwise" / "epoch-0" / "config.json").unlink()
+    found = run(monkeypatch, broken, data, tmp_path / "out", "--limit", "2", "--write-metrics")
+    assert [entry["epoch"] for entry in found["checkpoints"]] == [0] and len(found["damaged"]) == 2
+    said = capsys.readouterr().err
+    assert "epoch-3" in said and "depthwise" in said
+    assert list_checkpoints(broken)[0].metrics["images"] == 2
+    frame = list_checkpoints(broken)[0].metrics
+    assert frame["left_gray"] == found["left_gray"]["colored"] and frame["truth"] == found["truth"]["colored"]
+    section = report.readme_section(broken, every=True)
+    for row, there in (("left gray |", True), ("true colors |", True), ("compact | 0", True), ("compact | 3", False)):
+        assert (f"| {row}" in section) == there
+    for path in broken.rglob("model.safetensors"):
+        path.write_bytes(b"")
+    with pytest.raises(script.CheckpointError, match="none of the"):
+        run(monkeypatch, broken, data, tmp_path / "out")
+
+
+@pytest.mark.parametrize("pictures", [[made_photo(1)], [made_photo(s).convert("L") for s in range(2)]])
+def test_one_photo_and_gray_photos_have_no_intervals(source, tmp_path, monkeypatch, pictures):
+    found = run(monkeypatch, source, folder_of(tmp_path / "data", pictures, ["cat"]), tmp_path / "out")
+    colored = found["checkpoints"][0]["colored"]
+    if len(pictures) == 1:
+        assert colored["ciede2000_mean"]["value"] > 0 and colored["ciede2000_mean"]["low"] is None
+    else:
+        assert colored["images"] == 0 and colored["ciede2000_mean"] is None
+    assert colored["top1"] is None and colored["frechet"][measure.CLASSIFIER] is None
+    assert any("top-1 left out" in reason for reason in found["left_out"])
+    assert "nan" not in (tmp_path / "out" / "report.md").read_text().lower()
+
+
+def test_trunks_are_shared_only_where_every_tensor_is_equal(source):
+    entries = [measure.checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
+    networks, _ = measure.load_networks(entries, CPU)
+    assert len(set(networks.trunk_of.values())) == 3  # made with three seeds
+    L = 100 * torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        apart = {entry: ab for entry, (ab,) in networks.colorize([L])}
+        for model in networks.models.values():
+            model.trunk.load_state_dict(networks.models[entries[0]].trunk.state_dict())
+        together = measure.Networks(networks.models, CPU)
+        assert len(set(together.trunk_of.values())) == 1
+        for entry, (ab,) in together.colorize([L]):
+            alone = color.denormalize_ab(networks.models[entry](color.normalize_L(L)))
+            torch.testing.assert_close(ab, alone)
+    torch.testing.assert_close(apart[entries[0]], dict(together.colorize([L]))[entries[0]][0])
+
+
+def test_learned_measures_say_what_is_missing_and_run_where_it_is_there(source, tmp_path, monkeypatch):
+    class Stub:
+        name, column = "LPIPS", "lpips"
+
+        def __init__(self, device):
+            pass
+
+        @classmethod
+        def missing(cls):
+            return None
+
+        def __call__(self, image, truth):
+            return (image - truth).abs().mean().item()
+
+    class Features(Stub):
+        name, column = "FID", None
+
+        def __call__(self, image, truth):
+            return image.mean(dim=(0, 2, 3)).numpy()
+
+    for known in measure.LEARNED_MEASURES:
+        reason = known.missing()
+        assert reason is None or ("left out" in reason and "\n" not in reason)
+    monkeypatch.setattr(measure, "LEARNED_MEASURES", (Stub, Features))
+    monkeypatch.setattr(script, "LEARNED_MEASURES", (Stub, Features))
+    found = run(monkeypatch, source, folder_of(tmp_path / "data", [made_photo(s) for s in range(3)]), tmp_path / "out")
+    colored = found["checkpoints"][0]["colored"]
+    assert colored["lpips"]["value"] > 0 and found["truth"]["all"]["lpips"]["value"] == 0
+    assert set(colored["frechet"]) == {measure.CLASSIFIER, "FID"}
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "| top-1 | of ten | Fréchet | LPIPS | FID |" in page
+    assert f"| {colored['lpips']['value']:.3f} | {colored['frechet']['FID']:.1f} |" in page
+
+
+def test_a_classifier_that_was_missing_before_is_asked_now(source, tmp_path, monkeypatch):
+    """What is kept of a run without it does not count, or its measures would be missing from every later report."""
+    data, out = folder_of(tmp_path / "data", [made_photo(s) for s in range(2)]), tmp_path / "out"
+
+    def missing(device):
+        raise script.PretrainedWeightsError("no weights")
+
+    with monkeypatch.context() as without:
+        without.setattr(script, "Classifier", missing)
+        found = run(without, source, data, out)
+    assert found["classifier"] is None and found["checkpoints"][0]["colored"]["top1"] is None
+    found = run(monkeypatch, source, data, out)
+    colored = found["checkpoints"][0]["colored"]
+    assert found["classifier"] == measure.CLASSIFIER and colored["top1"]["value"] >= 0
+    assert measure.CLASSIFIER in colored["frechet"]
+
+
+def test_figures_of_an_earlier_evaluation_go(source, data, tmp_path, monkeypatch):
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    for name in ("figure-2-original", "figure-7-9", "boundaries-9", "notes"):
+        made_photo(0).save(figures / f"{name}.png")
+    run(monkeypatch, source, data, tmp_path, "--limit", "2")
+    names = {path.stem for path in figures.iterdir()}
+    assert "notes" in names and not names & {"figure-2-original", "figure-7-9", "boundaries-9"}
+    assert {"figure-3-compact", "figure-5-depthwise", "figure-7-1"} <= names  # numbered in the order of DECODERS
+    assert (tmp_path / "report.md").read_text().count("Nine photos beside") == 2 * 2  # alt text and caption
+
+
+def test_only_networks_that_lack_numbers_run(source):
+    entries = [measure.checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
+    networks, _ = measure.load_networks(entries, CPU)
+    for entry in entries[:2]:
+        networks.models[entry].forward = networks.models[entry].color = networks.models[entry].trunk.forward = None
+    measurer = measure.Measurer(networks, None, CPU)
+    counted = []
+    images = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8) for _ in range(2)]
+    rows = measurer(images, [None, None], {entries[2], measure.GRAY}, lambda: counted.append(1))
+    assert set(rows) == {entries[2], measure.GRAY} and len(counted) == 2
+    assert all(len(found) == 2 for found in rows.values())
+
+
+@pytest.mark.parametrize("count", [1, 2, 20, 21, 1000])
+def test_quantile_is_numpys(count):
+    values = np.random.default_rng(count).random((count, 1), dtype=np.float32)
+    for share in (0.0, 0.5, 0.95, 1.0):
+        assert measure.quantile(values, share) == pytest.approx(
+            np.quantile(values.astype(np.float64), share), abs=1e-12
+        )
+
+
+def per_image(count, **columns):
+    names = ("psnr", "ciede2000", "ciede2000_p95", "colorfulness", "colorfulness_truth", "chroma_truth")
+    return {name: np.asarray(columns.get(name, np.arange(1.0, count + 1)), dtype=float) for name in names}
+
+
+def test_summary_by_hand():
+    rows = per_image(4, psnr=[20, 30, math.inf, 40], colorfulness=[0, 10, 0, 20], colorfulness_truth=[20, 20, 0, 10])
+    summary = summarize(rows | {"chroma_truth": np.array([9, 9, 0.5, 9])}, data="made")
+    assert summary["data"] == "made" and summary["images"] == 4
+    everything, colored = summary["all"], summary["colored"]
+    assert everything["psnr_mean"]["value"] == 30 and everything["psnr_median"]["value"] == 35
+    assert everything["psnr_infinite"] == 1 and colored["psnr_infinite"] == 0
+    assert colored["images"] == 3 and colored["ciede2000_mean"]["value"] == pytest.approx(7 / 3, abs=1e-6)
+    assert colored["colorfulness_ratio"] == 0.6
+    assert colored["colorfulness_difference_of_means"]["value"] == pytest.approx(-20 / 3, abs=1e-6)
+    assert colored["colorfulness_mean_of_differences"]["value"] == pytest.approx(40 / 3, abs=1e-6)
+
+
+def test_intervals_cover_the_mean_and_the_median():
+    values = np.random.default_rng(0).normal(10, 2, 400)
+    counts = draws(400)
+    standard_error = values.std() / 20
+    for found, factor in (
+        (mean_interval(values, counts), 1),
+        (median_interval(values, counts), math.sqrt(math.pi / 2)),
+    ):
+        width = found["high"] - found["low"]
+        np.testing.assert_allclose(width, 2 * 1.96 * standard_error * factor, rtol=0.2)
+        assert found["low"] < found["value"] < found["high"]
+    few = np.array([1.0, 5, 2, 9])
+    counts = draws(4)
+    expected = [np.median(np.repeat(few, row)) for row in counts]
+    found = median_interval(few, counts)
+    assert [found["low"], found["high"]] == pytest.approx(np.quantile(expected, [0.025, 0.975]).tolist())
+
+
+def test_cost_of_a_known_network():
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU())
+    cost = network_costs({"known": (network, torch.rand(1, 3, 512, 512))})["known"]
+    assert cost["parameters"] == 8 * 28 and cost["ms"] > 0
+    assert cost["gflops"] == pytest.approx(2 * 512 * 512 * 27 * 8 / 1e9, abs=1e-3)
+    assert cost["peak_mib"] == pytest.approx(16, abs=0.1)  # two maps of 8 MiB
+    with LiveMemory() as memory:
+        for _ in range(5):
+            torch.zeros(1 << 18)
+    assert memory.peak == 1 << 20
+
+
+def test_times_are_of_the_fastest_turn():
+    """Other work on the machine made one decoder slower than the network that it is a part of."""
+
+    class Sleeper(torch.nn.Module):
+        def __init__(self, *naps):
+            super().__init__()
+            self.naps = iter(naps)
+
+        def forward(self, x):
+            time.sleep(next(self.naps, 0.03))
+            return x
+
+    turns = {name: (Sleeper(*naps), torch.zeros(1)) for name, naps in (("a", [0.1] * 5 + [0.004]), ("b", [0.05] * 9))}
+    costs = network_costs(turns)
+    assert 4 <= costs["a"]["ms"] < 25 and 30 <= costs["b"]["ms"] < 50
+
+
+@pytest.mark.parametrize("name, every", [("README.md", False), ("checkpoints/README.md", True)])
+def test_readmes_show_what_the_checkpoints_say(name, every):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    start, end = (text.index(mark) for mark in report.README_MARKS)
+    assert text[start + len(report.README_MARKS[0]) : end].strip() == report.readme_section(every=every).strip()
+
+
+def test_cards_show_what_the_checkpoints_say_and_load_as_they_say(tmp_path, monkeypatch):
+    shipped = shutil.copytree(
+        ROOT / "checkpoints", tmp_path / "checkpoints", ignore=shutil.ignore_patterns("README.md")
+    )
+    report.write_cards(shipped)
+    monkeypatch.chdir(tmp_path)
+    for decoder in DECODERS:
+        card = (shipped / decoder / "README.md").read_text(encoding="utf-8")
+        assert card == (ROOT / "checkpoints" / decoder / "README.md").read_text(encoding="utf-8")
+        newest = [each for each in list_checkpoints("checkpoints") if each.decoder == decoder][-1]
+        (folder,) = re.findall(r'ChromaGAN.from_pretrained\("([^"]*)"\)', card)
+        assert Path(folder) == Path("checkpoints", decoder, f"epoch-{newest.epoch}")
+        assert ChromaGAN.from_pretrained(folder).config.decoder == decoder
+        assert f'Colorizer.from_pretrained("checkpoints", decoder="{decoder}", epoch={newest.epoch})' in card
+
+
+def test_a_readme_gets_its_table_and_keeps_the_rest(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n{}\nold\n{}\nafter\n".format(*report.README_MARKS), encoding="utf-8")
+    for _ in range(2):
+        report.update_readme(readme, "new")
+        assert readme.read_text(encoding="utf-8") == "before\n{}\nnew\n{}\nafter\n".format(*report.README_MARKS)
+    readme.write_text("no marks", encoding="utf-8")
+    with pytest.raises(ValueError, match="lacks the lines"):
+        report.update_readme(readme, "new")
+    assert readme.read_text(encoding="utf-8") == "no marks"
+
+
+def test_bad_input_is_one_line(source, tmp_path, capsys):
+    command = ["train/evaluate.py", "--source", tmp_path / "none", "--data", tmp_path, "--output-dir", tmp_path / "o"]
+    result = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "no folder" in result.stderr.strip().splitlines()[-1]
+    for wrong, message in ((["--size", "50"], "multiple of 16"), (["--limit", "0"], "at least 1")):
+        with pytest.raises(SystemExit) as ended:
+            script.parse_args(["--source", "s", "--data", "d", "--output-dir", "o", *wrong])
+        assert ended.value.code == 2 and message in capsys.readouterr().err
+    for wrong in ([], ["folder", "--readme"]):
+        with pytest.raises(SystemExit) as ended:
+            report.parse_args(wrong)
+        assert ended.value.code == 2

@@ -1,0 +1,209 @@
+"""Batches as a function of (seed, step); windows, flips and kept features that belong together; caches."""
+
+import pytest
+import torch
+
+from chromagan.hub.model import ChromaGAN
+from chromagan.imaging import color
+from chromagan.network.trunk import Trunk
+from train.training import batches as batches_module
+from train.training.batches import Batches, cut, fits, normalized_lab, teacher_targets, true_targets, trunk_stages
+from train.training.options import TrainConfig
+from train.training.step import GeneratorForward
+
+CPU = torch.device("cpu")
+
+
+def config(**changes):
+    defaults = dict(decoder="compact", data="d", output_dir="o", crop=64, batch_size=4, consistency_weight=0.0)
+    return TrainConfig(**defaults | changes)
+
+
+def made_images(count=10, size=224):
+    return torch.randint(256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def made_set(options, count=10, stages=False, **more):
+    images = made_images(count)
+    kept = [torch.arange(count * 2.0).view(count, 2, 1, 1, 1).expand(-1, -1, 3, 28, 28)] if stages else None
+    return Batches(normalized_lab(images, CPU), torch.eye(count), kept, options, CPU, **more), images
+
+
+def test_batches_depend_on_seed_and_step_alone():
+    batches, _ = made_set(config())
+    for step in (0, 1, 5):
+        again, _ = made_set(config())
+        again(3, slice(0, 4))  # what was drawn before does not matter
+        for name in ("L", "ab", "class_target", "mix", "rows", "columns"):
+            whole = getattr(batches(step, slice(0, 4)), name)
+            assert torch.equal(whole, getattr(again(step, slice(0, 4)), name))
+            halves = [getattr(batches(step, part), name) for part in (slice(0, 2), slice(2, 4))]
+            assert torch.equal(torch.cat(halves), whole)  # two processes share what one would do
+    other, _ = made_set(config(seed=1))
+    assert not torch.equal(batches(0, slice(0, 4)).ab, other(0, slice(0, 4)).ab)
+
+
+def test_an_epoch_meets_every_image_once_in_an_order_of_its_own():
+    batches, _ = made_set(config(batch_size=2))
+    assert batches.steps_per_epoch == 5
+    orders = []
+    for epoch in (0, 1):
+        seen = torch.cat([batches(5 * epoch + i, slice(0, 2)).class_target.argmax(dim=1) for i in range(5)])
+        assert sorted(seen.tolist()) == list(range(10))
+        orders.append(seen.tolist())
+    assert orders[0] != orders[1]
+
+
+def test_mixing_weights_are_uniform_not_normal():
+    batches, _ = made_set(config(batch_size=10))
+    mix = torch.cat([batches(step, slice(0, 10)).mix.flatten() for step in range(200)])
+    assert mix.min() >= 0 and mix.max() <= 1
+    assert mix.mean().item() == pytest.approx(0.5, abs=0.03) and mix.std().item() == pytest.approx(12**-0.5, abs=0.02)
+
+
+def test_windows_flips_and_kept_features_belong_together():
+    """Each image's colors are those of its own window, mirrored where the kept features are the mirror image's."""
+    batches, images = made_set(config(batch_size=5), stages=True)
+    flips, places = 0, set()
+    for step in range(8):
+        batch = batches(step, slice(0, 5))
+        for i in range(5):
+            number, flip = divmod(int(batch.stages[0][i, 0, 0, 0]), 2)
+            image = images[number].float() / 255
+            image = image.flip(-1) if flip else image
+            top, left = 8 * int(batch.rows[i, 0]), 8 * int(batch.columns[i, 0])
+            lab = color.srgb_to_lab(image[:, top : top + 64, left : left + 64])
+            assert batch.L.shape == (5, 1, 64, 64) and batch.rows.shape == batch.columns.shape == (5, 8)
+            assert torch.allclose(batch.L[i], color.normalize_L(lab[:1]), atol=5e-4)
+            assert torch.allclose(batch.ab[i], color.normalize_ab(lab[1:]), atol=5e-4)
+            assert batch.class_target[i].argmax() == number
+            flips += flip
+            places.add((top, left))
+    assert 0 < flips < 40 and len(places) > 20
+
+
+def test_a_teacher_that_is_not_kept_sees_the_whole_image_as_it_is_turned():
+    seen = []
+
+    def teacher(L):
+        seen.append(L)
+        return torch.full((len(L), 3), 1 / 3)
+
+    options = config(batch_size=3, keep_teacher=False)
+    lab = normalized_lab(made_images(3), CPU)
+    batch = Batches(lab, None, None, options, CPU, teacher)(0, slice(0, 3))
+    assert batch.class_target.shape == (3, 3) and seen[0].shape == (3, 1, 224, 224)
+    for i in range(3):
+        rows, columns = (8 * int(batch.rows[i, 0]), 8 * int(batch.columns[i, 0]))
+        assert torch.equal(seen[0][i, :, rows : rows + 64, columns : columns + 64], batch.L[i])
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_whole_photos_are_those_of_the_batch_as_they_are_turned(kept):
+    """Every second one; the teacher's word on its true colors is kept, or asked for."""
+
+    class Teacher:
+        def logits(self, srgb):
+            return torch.cat([srgb.mean(dim=(2, 3)), srgb.new_ones(len(srgb), 1)], dim=1).log()
+
+    options = config(batch_size=4, consistency_weight=1.0, consistency_every=2, keep_teacher=kept, precision="fp32")
+    images = made_images(4)
+    means = torch.cat([images.float().mean(dim=(2, 3)) / 255, torch.ones(4, 1)], dim=1)
+    means = means / means.sum(dim=1, keepdim=True)
+    lab = normalized_lab(images, CPU)
+    batches = Batches(lab, torch.eye(4), None, options, CPU, Teacher(), None, means if kept else None)
+    batch = batches(1, slice(0, 4))
+    wholes = torch.cat([batch.whole.L, batch.whole.ab], dim=1)
+    assert wholes.shape == (2, 3, 224, 224)
+    for whole, target, of in zip(wholes, batch.whole.target, (0, 2), strict=True):
+        rows, columns = (8 * int(batch.rows[of, 0]), 8 * int(batch.columns[of, 0]))
+        assert torch.equal(whole[:1, rows : rows + 64, columns : columns + 64], batch.L[of])
+        assert torch.equal(whole[1:, rows : rows + 64, columns : columns + 64], batch.ab[of])
+        torch.testing.assert_close(target, means[batch.class_target[of].argmax()], atol=1e-3, rtol=0)
+    (half,) = (batches(1, part).whole for part in (slice(2, 4),))  # two processes share what one would see
+    assert torch.equal(half.L, batch.whole.L[1:])
+
+
+def test_kept_lab_is_within_half_precision():
+    images = made_images(2)
+    lab = normalized_lab(images, CPU).movedim(-1, 1).float()
+    exact = color.srgb_to_lab(images.float() / 255)
+    assert (color.denormalize_L(lab[:, :1]) - exact[:, :1]).abs().max() < 0.025
+    assert (color.denormalize_ab(lab[:, 1:]) - exact[:, 1:]).abs().max() < 0.05
+
+
+def test_a_frozen_trunks_kept_features_give_what_the_trunk_gives():
+    torch.manual_seed(0)
+    forward = GeneratorForward(ChromaGAN(config().model)).eval()
+    L = torch.rand(2, 1, 224, 224) * 2 - 1
+    rows, columns = torch.arange(28).expand(2, -1), torch.arange(28).expand(2, -1)
+    stages = forward.generator.trunk.stages(L)
+    whole, logits, none = forward(L, None, rows, columns)
+    from_stages, same_logits, _ = forward(None, stages, rows, columns)
+    assert torch.allclose(logits, same_logits, atol=1e-5) and torch.allclose(from_stages, whole, atol=1e-5)
+    assert none is None
+
+    # The second image colored whole: its windows are, or they are not, with kept features and without.
+    cells = torch.arange(4, 18).expand(2, -1)
+    for each in (
+        forward(L, None, rows, columns, L[:1]),
+        forward(L[:, :, :64, :64], None, cells, cells, L[:1]),
+        forward(None, stages, cells, cells, L[:1]),
+    ):
+        assert torch.allclose(each[2], whole[:1], atol=1e-5)
+
+    # A window is where it says: the fused features there are those of the whole, but for the borders.
+    forward.generator.decoder = torch.nn.Identity()
+    whole = forward(None, stages, rows, columns)[0]
+    window = forward(None, stages, torch.arange(4, 18).expand(2, -1), torch.arange(10, 24).expand(2, -1))[0]
+    assert torch.allclose(window[..., 3:-3, 3:-3], whole[..., 7:15, 13:21], atol=1e-5)
+
+
+def test_cut_reads_windows():
+    images = torch.arange(2 * 6 * 5 * 3).view(2, 6, 5, 3)
+    windows = cut(images, torch.tensor([1, 0]), torch.tensor([[2, 3], [0, 1]]), torch.tensor([[1, 0], [3, 4]]))
+    assert windows.shape == (2, 3, 2, 2)
+    assert torch.equal(windows[0], images[1, 2:4, :2].flip(1).movedim(-1, 0))
+    assert torch.equal(windows[1], images[0, :2, 3:].movedim(-1, 0))
+
+
+def test_teacher_and_features_are_kept_until_data_or_network_change(tmp_path, monkeypatch):
+    calls = []
+
+    class Teacher(torch.nn.Module):
+        def forward(self, L):
+            calls.append(len(L))
+            return torch.full((len(L), 4), 0.25)
+
+        def logits(self, srgb):
+            calls.append("in color")
+            return torch.stack([srgb[:, 0].mean(dim=(1, 2)), srgb[:, 1].mean(dim=(1, 2))], dim=1)
+
+    monkeypatch.setattr(batches_module, "build_teacher", lambda name: Teacher())
+    images, options = made_images(3, 32), config(cache_dir=str(tmp_path))
+    first = teacher_targets(images, options, CPU)
+    assert first.shape == (3, 4) and calls == [3]
+    assert torch.equal(teacher_targets(images, options, CPU), first) and calls == [3]  # read, not computed
+    changed = images.clone()
+    changed[0, 0, 0, 0] ^= 1  # one bit
+    teacher_targets(changed, options, CPU)
+    assert calls == [3, 3]
+    teacher_targets(images, config(cache_dir=str(tmp_path), teacher="another"), CPU)
+    assert calls == [3, 3, 3]
+
+    true = true_targets(images, options, CPU)
+    expected = (images.float() / 255).mean(dim=(2, 3))[:, :2].softmax(dim=1)
+    torch.testing.assert_close(true.float(), expected, atol=1e-3, rtol=0)
+    assert torch.equal(true_targets(images, options, CPU), true) and calls[3:] == ["in color"]
+    for path in tmp_path.glob("teacher-true-*"):
+        path.unlink()
+
+    trunk = Trunk("tf_efficientnet_lite0", (2, 3))
+    stages = trunk_stages(images, trunk, options, CPU)
+    assert [tuple(stage.shape) for stage in stages] == [(3, 2, 40, 4, 4), (3, 2, 112, 2, 2)]
+    assert len(list(tmp_path.glob("*.safetensors"))) == 4
+    assert not any(stage.is_inference() for stage in stages)
+
+
+def test_only_a_gpu_with_room_takes_the_data():
+    assert not fits([torch.zeros(1)], CPU)

@@ -1,0 +1,80 @@
+"""Options of the training script: the presets, and nonsense refused."""
+
+import dataclasses
+
+import pytest
+
+from chromagan.network.decoders import DECODERS
+from train.training.options import FREE_ON_RESUME, PRESETS, TrainConfig, parse_config
+
+
+def config(**changes):
+    return TrainConfig(**dict(decoder="compact", data="d", output_dir="o", crop=64, batch_size=4) | changes)
+
+
+REQUIRED = ["--decoder", "compact", "--data", "d", "--output-dir", "o"]
+
+
+def test_the_paper_preset_is_the_papers_recipe():
+    paper = parse_config([*REQUIRED, "--preset", "paper"])
+    assert (paper.lr, paper.critic_lr, paper.beta1, paper.batch_size, paper.crop) == (2e-5, 2e-5, 0.5, 10, 224)
+    assert (paper.color_weight, paper.adversarial_weight, paper.class_weight, paper.penalty_weight) == (
+        1,
+        0.1,
+        0.003,
+        10,
+    )
+    assert (
+        paper.critic_width == 64 and paper.train_trunk and paper.ema_share == 0 and paper.model.trunk == "vgg16.tv_in1k"
+    )
+    ours = (paper.consistency_weight, paper.color_pivot, paper.vividness, paper.pretrain_epochs, paper.critic_shift)
+    assert not any(ours)
+    assert parse_config([*REQUIRED, "--preset", "paper", "--lr", "1e-4"]).lr == 1e-4
+    assert parse_config(REQUIRED) == TrainConfig(decoder="compact", data="d", output_dir="o")
+    assert set(PRESETS) == {"paper", "lite"}
+
+
+def test_epochs_to_save():
+    assert config(epochs=900).saved_epochs == {0, 300, 600, 900}
+    assert config(epochs=2).saved_epochs == {0, 1, 2}
+    assert config(epochs=0).saved_epochs == {0}
+    assert config(epochs=5, save_epochs=[1]).saved_epochs == {1, 5}
+
+
+NONSENSE = {
+    "decoder": "nearest", "preset": "tiny", "epochs": -1, "save_epochs": [901], "batch_size": 0, "crop": 100,
+    "lr": 0.0, "critic_lr": -1.0, "beta1": 1.0, "color_weight": 0.0, "adversarial_weight": -0.1, "class_weight": -1.0,
+    "penalty_weight": 0.0, "critic_width": 0, "ema_share": 1.0, "lr_hold": -1, "color_pivot": -1.0,
+    "log_every": 0, "limit_train": -1, "limit_validation": -1, "samples": -1, "state_every": 0,
+    "precision": "fp16", "compile": "yes", "push_to_hub": "no-owner",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_nonsense_is_refused_before_any_work(name, capsys):
+    flag = "--" + name.replace("_", "-")
+    with pytest.raises(ValueError, match=flag):
+        config(**{name: NONSENSE[name]})
+    value = NONSENSE[name]
+    with pytest.raises(SystemExit) as stop:
+        parse_config([*REQUIRED, flag, *map(str, value if isinstance(value, list) else [value])])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert flag in error and len(error.strip().splitlines()) == 1
+
+
+def test_every_option_is_a_flag_with_help(capsys):
+    with pytest.raises(SystemExit):
+        parse_config(["--help"])
+    shown = capsys.readouterr().out
+    for field in dataclasses.fields(TrainConfig):
+        assert "--" + field.name.replace("_", "-") in shown
+    assert all(name in shown for name in DECODERS)
+
+
+def test_what_a_resumed_run_may_change():
+    begun = dataclasses.asdict(config(epochs=4))
+    assert config(epochs=9, resume=True, output_dir="elsewhere", log_every=3).differs_from(begun) is None
+    assert config(lr=0.5).differs_from(begun) == "--lr is 0.5, but the run was begun with 0.001"
+    assert config(crop=128).differs_from(begun).startswith("--crop is 128")
+    assert {field.name for field in dataclasses.fields(TrainConfig)} > FREE_ON_RESUME

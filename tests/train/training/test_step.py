@@ -1,0 +1,317 @@
+"""One training step: what moves, in which direction, and that every faster way gives what the plain way gives."""
+
+import functools
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from chromagan.hub.model import ChromaGAN
+from chromagan.imaging import color
+from chromagan.network import losses
+from chromagan.network.config import ModelConfig
+from chromagan.network.critic import Critic
+from chromagan.network.trunk import build_teacher
+from train.benchmark import Flops
+from train.training.batches import Batch, Batches, WholePhotos, autocast
+from train.training.options import PRESETS, TrainConfig
+from train.training.step import (
+    CriticLoss,
+    GeneratorForward,
+    off_grid,
+    prepare,
+    resolve_precision,
+    set_learning_rates,
+    train_step,
+    update_average,
+)
+
+
+def config(**changes):
+    defaults = dict(
+        decoder="compact", data="d", output_dir="o", crop=64, batch_size=4, critic_width=4, precision="fp32",
+        train_trunk=True, consistency_weight=0.0,
+    )  # fmt: skip
+    return TrainConfig(**defaults | changes)
+
+
+@pytest.fixture(scope="module")
+def accelerator():
+    return Accelerator(cpu=True)
+
+
+def networks(options, accelerator, lr=1e-3):
+    torch.manual_seed(0)
+    generator = ChromaGAN(options.model)
+    torch.manual_seed(1)
+    nets, _ = prepare(generator.train(), Critic(options.critic_width), options, accelerator)
+    optimizers = SimpleNamespace(
+        generator=torch.optim.Adam(nets.generator.parameters(), lr, betas=(0.5, 0.999)),
+        critic=torch.optim.Adam(nets.critic.parameters(), lr, betas=(0.5, 0.999)),
+    )
+    return nets, optimizers
+
+
+def made_batch(count=4, size=32, **changes):
+    torch.manual_seed(2)
+    L = nn.functional.interpolate(torch.rand(count, 1, 8, 8), size=size, mode="bilinear") * 2 - 1
+    cells = torch.arange(size // 8).expand(count, -1)
+    values = dict(
+        L=L, ab=torch.cat([0.3 * L + 0.1, -0.4 * L], dim=1),  # colors that the lightness tells
+        stages=None, rows=cells, columns=cells,
+        class_target=torch.eye(1000)[[3, 5, 3, 5][:count]], mix=torch.rand(count, 1, 1, 1),
+    )  # fmt: skip
+    return Batch(**values | changes)
+
+
+def weights(module):
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def test_one_step_moves_every_network(accelerator):
+    options = config()
+    nets, optimizers = networks(options, accelerator)
+    before = weights(nets.generator), weights(nets.critic)
+    terms = train_step(made_batch(), nets, optimizers, options, accelerator, norms=True)
+    assert set(terms) == {
+        "color", "adversarial", "semantic", "wasserstein", "penalty", "color_grad_norm", "adversarial_grad_norm",
+    }  # fmt: skip
+    assert all(term.isfinite() and term.ndim == 0 and not term.requires_grad for term in terms.values())
+    for old, net in zip(before, (nets.generator, nets.critic), strict=True):
+        unmoved = [n for (n, p), o in zip(net.named_parameters(), old, strict=True) if torch.equal(p, o)]
+        assert [n for n in unmoved if n != "critic.convs.4.bias"] == []
+    assert all(p.requires_grad for p in nets.critic.parameters())
+
+
+def test_the_adversarial_term_alone_moves_the_generator_toward_higher_scores(accelerator):
+    """Fails for a critic called under no_grad or on detached colors, and for one with its sign turned."""
+    options = config(color_weight=1e-30, class_weight=0.0, adversarial_weight=1.0)
+    nets, optimizers = networks(options, accelerator, lr=3e-4)
+    optimizers.critic = torch.optim.SGD(nets.critic.parameters(), lr=0.0)  # held, so that scores compare
+    decoder_before = weights(nets.generator.generator.decoder)
+    scores = [-train_step(made_batch(), nets, optimizers, options, accelerator)["adversarial"] for _ in range(8)]
+    assert not any(torch.equal(a, b) for a, b in zip(decoder_before, weights(nets.generator.generator.decoder)))
+    assert scores[-1] > scores[0]
+
+
+def test_the_critic_learns_to_tell_true_colors_from_the_generators(accelerator):
+    options = config()
+    nets, optimizers = networks(options, accelerator)
+    optimizers.generator = torch.optim.SGD(nets.generator.parameters(), lr=0.0)
+    gaps = [train_step(made_batch(), nets, optimizers, options, accelerator)["wasserstein"] for _ in range(12)]
+    assert gaps[-1] < gaps[0]
+
+
+def test_the_two_gradient_norms_are_those_at_ab_pred(accelerator):
+    options = config(color_weight=2.0, color_pivot=0.0)
+    nets, optimizers = networks(options, accelerator)
+    batch = made_batch()
+    ab_pred, _, _ = nets.generator(batch.L, None, batch.rows, batch.columns)
+    terms = train_step(batch, nets, optimizers, options, accelerator, norms=True)
+    _, miss = losses.loss_units(batch.L, ab_pred - batch.ab)
+    by_hand = 2.0 * 2 * (miss - 128 / 255).detach() / miss.numel()  # gradient of 2 x mean squared error
+    assert terms["color_grad_norm"].item() == pytest.approx(by_hand.norm().item(), rel=1e-4)
+    L, ab_pred = losses.loss_units(batch.L, ab_pred.detach())
+    score = nets.critic.critic(L, ab_pred.requires_grad_()).mean()  # of the critic just updated
+    (by_hand,) = torch.autograd.grad(options.adversarial_weight * score, ab_pred)
+    assert terms["adversarial_grad_norm"].item() == pytest.approx(by_hand.norm().item(), rel=1e-4)
+
+
+def test_one_batch_overfits(accelerator):
+    options = config(adversarial_weight=0.01)  # on so small a window the term is some ten times stronger than at 224
+    nets, optimizers = networks(options, accelerator, lr=2e-3)
+    batch = made_batch()
+    with torch.no_grad():  # a frozen trunk's features: the rest has to learn it
+        stages = nets.generator.generator.trunk.eval().stages(batch.L)
+    batch = made_batch(stages=stages)
+    first, *_, last = (train_step(batch, nets, optimizers, options, accelerator) for _ in range(200))
+    assert last["color"] < 0.1 * first["color"]
+    assert last["semantic"] < 0.1 * first["semantic"]
+
+
+SWITCHES = {"channels_last": False, "fused_adam": False, "share_forward": False, "explicit_penalty": False}
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_every_switch_changes_the_speed_and_not_the_step(switch, accelerator):
+    """The losses and the weights after two steps are those of the plain way, to rounding."""
+    results = []
+    for value in (True, False):
+        options = config(**{switch: value}, lr=1e-3)
+        torch.manual_seed(0)
+        generator = ChromaGAN(options.model)
+        for module in generator.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()  # a second forward would count twice in the running statistics; not what is tested
+        nets, optimizers = prepare(generator, Critic(4), options, accelerator)
+        # Plain descent: Adam's first steps are signs, and turn rounding into whole steps.
+        optimizers.generator, optimizers.critic = (
+            torch.optim.SGD(net.parameters(), 0.01) if switch != "fused_adam" else optimizer
+            for net, optimizer in ((nets.generator, optimizers.generator), (nets.critic, optimizers.critic))
+        )
+        with torch.no_grad():
+            nets.critic.critic.convs[0].weight.mul_(5)  # so that the critic matters
+        terms = [train_step(made_batch(), nets, optimizers, options, accelerator) for _ in range(2)][-1]
+        results.append((terms, weights(nets.generator) + weights(nets.critic)))
+    (fast, fast_weights), (plain, plain_weights) = results
+    for name in fast:
+        assert fast[name].item() == pytest.approx(plain[name].item(), rel=1e-3, abs=1e-6), name
+    for a, b in zip(fast_weights, plain_weights, strict=True):
+        assert (a - b).norm() <= 1e-4 * b.norm() + 1e-6
+
+
+def test_compiled_generator_takes_the_same_step(accelerator, monkeypatch):
+    """Traced and differentiated ahead of time as on a GPU; only the generation of code, which takes minutes, is not."""
+    monkeypatch.setattr(nn.Module, "compile", functools.partialmethod(nn.Module.compile, backend="aot_eager"))
+    results = []
+    for compile in ("on", "off"):
+        options = config(compile=compile)
+        nets, optimizers = networks(options, accelerator)
+        results.append(train_step(made_batch(), nets, optimizers, options, accelerator))
+    for name, value in results[0].items():
+        assert value.item() == pytest.approx(results[1][name].item(), rel=1e-3, abs=1e-6), name
+
+
+def test_bfloat16_keeps_the_penalty(accelerator):
+    """Convolutions in bfloat16, the norm in float32: within a hundredth, and with a gradient for every kernel."""
+    torch.manual_seed(0)
+    critic = CriticLoss(Critic(16), explicit_penalty=True)
+    L, ab, ab_pred = torch.rand(2, 1, 64, 64), torch.rand(2, 2, 64, 64), torch.rand(2, 2, 64, 64)
+    exact = critic(L, ab, ab_pred, torch.rand(2, 1, 1, 1))[1]
+    torch.manual_seed(0)
+    critic = CriticLoss(Critic(16), explicit_penalty=True)
+    L, ab, ab_pred = torch.rand(2, 1, 64, 64), torch.rand(2, 2, 64, 64), torch.rand(2, 2, 64, 64)
+    with autocast(torch.device("cpu"), "bf16"):
+        half = critic(L, ab, ab_pred, torch.rand(2, 1, 1, 1))[1]
+    assert half.dtype == torch.float32 and half.item() == pytest.approx(exact.item(), rel=0.01)
+    half.backward()
+    assert all(conv.weight.grad.abs().sum() > 0 for conv in critic.critic.convs)
+
+
+def test_a_step_in_bfloat16_is_near_the_one_in_float32(accelerator):
+    terms = {}
+    for precision in ("fp32", "bf16"):
+        options = config(precision=precision)
+        nets, optimizers = networks(options, accelerator)
+        terms[precision] = train_step(made_batch(), nets, optimizers, options, accelerator)
+        assert all(p.dtype == torch.float32 for p in nets.generator.parameters())
+    for name in ("color", "semantic", "penalty"):
+        assert terms["bf16"][name].item() == pytest.approx(terms["fp32"][name].item(), rel=0.05), name
+
+
+def test_precision_is_resolved_to_what_the_hardware_has():
+    assert resolve_precision("fp32", torch.device("cpu")) == "fp32"
+    assert resolve_precision("bf16", torch.device("cpu")) == "bf16"
+    assert resolve_precision("auto", torch.device("cpu")) in ("bf16", "fp32")
+    assert resolve_precision("auto", torch.device("mps")) == "fp32"
+
+
+def test_consistency_makes_the_teacher_see_what_it_sees_in_the_true_colors(accelerator):
+    """A teacher that names the mean color of a photo: the colors go there, though L_e asks for others."""
+
+    class MeanColor(nn.Module):
+        def logits(self, srgb):
+            return 20 * srgb.mean(dim=(2, 3))
+
+    torch.manual_seed(0)
+    options = config(consistency_weight=1.0, color_weight=1e-3, consistency_every=2)
+    generator = ChromaGAN(options.model).train()
+    nets, optimizers = prepare(generator, Critic(4), options, accelerator, MeanColor())
+    batch = made_batch()
+    target = (20 * torch.tensor([[0.4, 0.5, 0.3]])).softmax(dim=1).expand(2, -1)  # greenish
+    batch = replace(batch, whole=WholePhotos(batch.L[::2], batch.ab[::2], target))
+    terms = [train_step(batch, nets, optimizers, options, accelerator, norms=True) for _ in range(40)]
+    assert terms[0]["consistency_grad_norm"] > 0
+    assert terms[-1]["consistency"] < 0.2 * terms[0]["consistency"]
+
+
+def test_the_teacher_sees_color_as_it_was_trained():
+    """Its distribution for a gray photo is that of the same gray given as sRGB; gradients reach the colors alone."""
+    teacher = build_teacher("tf_efficientnet_lite0")
+    gray = nn.functional.interpolate(torch.rand(1, 1, 5, 5), size=64, mode="bilinear")
+    L = color.normalize_L(color.gray_to_L(gray))
+    srgb = gray.expand(-1, 3, -1, -1).clone().requires_grad_(True)
+    logits = teacher.logits(srgb)
+    torch.testing.assert_close(logits.softmax(dim=1), teacher(L), atol=1e-4, rtol=1e-2)
+    logits[0, 0].backward()
+    assert srgb.grad.abs().sum() > 0 and all(p.grad is None for p in teacher.parameters())
+
+
+@pytest.mark.parametrize("plain, bound", [(False, 175), (True, None)])
+def test_gflop_of_a_whole_paper_step(plain, bound, accelerator):
+    """At 224, original decoder, teacher kept: at most 175 an image. Counted on meta tensors, which hold no numbers."""
+    switches = dict(share_forward=False, explicit_penalty=False, fused_adam=False) if plain else {}
+    options = config(preset="paper", **PRESETS["paper"] | switches | dict(critic_width=64), decoder="original")
+    with torch.device("meta"):
+        generator, critic = ChromaGAN(ModelConfig.preset("paper", "original")).train(), Critic(64)
+        L, ab = torch.empty(1, 1, 224, 224), torch.empty(1, 2, 224, 224)
+        target, mix, cells = torch.empty(1, 1000), torch.empty(1, 1, 1, 1), torch.empty(1, 28, dtype=torch.long)
+    nets = SimpleNamespace(generator=GeneratorForward(generator), critic=CriticLoss(critic, options.explicit_penalty))
+    optimizers = SimpleNamespace(
+        generator=torch.optim.SGD(generator.parameters(), 0.0), critic=torch.optim.SGD(critic.parameters(), 0.0)
+    )
+    with Flops() as counted:
+        train_step(Batch(L, ab, None, cells, cells, target, mix), nets, optimizers, options, accelerator)
+    gflop = counted.total / 1e9
+    if plain:
+        assert 252 - 31 - 4 < gflop < 252 - 31 + 4  # the plain way's 252 without its teacher's 30.9
+    else:
+        assert 160 < gflop <= bound
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 1 / 3])
+def test_average_of_weights_is_as_old_as_said(share):
+    """Closed form: of weights that are 1, 2, ..., n behind steps 1, 2, ..., n, the average is exactly (1 - share) n."""
+    model, average = nn.BatchNorm1d(1).double(), nn.BatchNorm1d(1).double()
+    nn.init.zeros_(average.weight)
+    for step in range(1, 200):
+        with torch.no_grad():
+            model.weight.fill_(step), model.running_mean.fill_(2 * step), model.num_batches_tracked.fill_(step)
+        update_average(average, model, share, step)
+        assert average.weight.item() == pytest.approx((1 - share) * step, rel=1e-12)
+        assert average.running_mean.item() == pytest.approx(2 * (1 - share) * step, rel=1e-12)
+        assert average.num_batches_tracked == step
+
+
+def test_shifts_take_the_grid_out_of_the_critics_gradient():
+    """On a flat picture the gradient at ab repeats every 8 pixels, the product of the critic's strides, and would pull
+    any decoder of that grid into the same pattern. Its mean over all 64 shifts has none."""
+    torch.manual_seed(0)
+    critic, size = Critic(2).double(), 240
+    ab = torch.full((1, 2, size, size), 0.5, dtype=torch.float64, requires_grad=True)
+    L = torch.full((1, 1, size, size), 0.4, dtype=torch.float64)
+
+    def gradient(shift):
+        scores = critic(off_grid(L, shift), off_grid(ab, shift))
+        return torch.autograd.grad(scores.sum(), ab)[0][0, :, 104:136, 104:136]  # out of reach of the borders' padding
+
+    fixed = gradient(None)
+    torch.testing.assert_close(fixed[:, 8:], fixed[:, :-8])
+    shifts = [gradient((top, left)) for top in range(8) for left in range(8)]
+    mean = torch.stack(shifts).mean(dim=0)
+    assert mean.std(dim=(1, 2)).max() < 1e-9 < 0.1 * fixed.std(dim=(1, 2)).min()
+
+
+def test_every_shift_is_drawn_and_again_the_same():
+    options = config(critic_shift=True)
+    lab, target = torch.zeros(4, 64, 64, 3), torch.zeros(4, 8)
+    batches = [Batches(lab, target, None, options, torch.device("cpu")) for _ in range(2)]
+    drawn = [[b(step, slice(0, 4)).shift for step in range(1000)] for b in batches]
+    assert drawn[0] == drawn[1] and set(drawn[0]) == {(top, left) for top in range(8) for left in range(8)}
+    unshifted = Batches(lab, target, None, config(critic_shift=False), torch.device("cpu"))
+    assert unshifted(0, slice(0, 4)).shift is None
+
+
+def test_learning_rates_fall_with_the_root_of_the_steps():
+    accelerator = Accelerator(cpu=True)
+    options = config(lr=1.0, critic_lr=0.5, lr_hold=100)
+    _, optimizers = networks(options, accelerator)
+    for step, factor in ((0, 1), (99, 1), (399, 1 / 2), (9_999, 1 / 10)):
+        set_learning_rates(optimizers, options, step)
+        assert optimizers.generator.param_groups[-1]["lr"] == pytest.approx(factor)
+        assert optimizers.critic.param_groups[-1]["lr"] == pytest.approx(factor / 2)
+    set_learning_rates(optimizers, config(lr=1.0, lr_hold=0), 10_000)
+    assert optimizers.generator.param_groups[-1]["lr"] == 1

@@ -1,0 +1,152 @@
+"""The study: its plan, a real one of two decoders on made images, gone on with, and how it ends early."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from chromagan.hub.checkpoints import list_checkpoints
+from chromagan.network.decoders import DECODERS
+from train.study import parse_args, plan, train
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def study(folder, *arguments):
+    """The real script, started in `folder`."""
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, str(ROOT / "train" / "study.py"), *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
+
+
+def flags(image_folder, epochs):
+    return [
+        "--data", image_folder, "--output-dir", "runs/study", "--epochs", epochs, "--save-epochs", 0,
+        "--batch-size", 4, "--crop", 64, "--critic-width", 4, "--limit-validation", 0, "--samples", 0,
+        "--cache-dir", "cache",
+    ]  # fmt: skip
+
+
+def test_a_study_trains_measures_and_goes_on(image_folder, tmp_path):
+    """Two decoders, the first trained to epoch 1 before; paths are those of the folder that it is started in."""
+    output = tmp_path / "runs" / "study"
+    first = study(tmp_path, *flags(image_folder, 1), "--decoders", "compact")
+    assert first.returncode == 0, first.stderr[-2000:]
+    weights = output / "compact" / "epoch-1" / "model.safetensors"
+    written = weights.stat().st_mtime_ns
+
+    two = [*flags(image_folder, 2), "--decoders", "compact", "depthwise"]
+    planned = study(tmp_path, *two, "--dry-run")
+    assert planned.returncode == 0, planned.stderr[-2000:]
+    lines = planned.stdout.splitlines()
+    assert lines[0].startswith(f"{DECODERS['compact'].label}: epochs 1 to 2, ") and lines[0].endswith("saves 0 2")
+    assert lines[1].startswith(f"{DECODERS['depthwise'].label}: epochs 0 to 2, ") and "9 images" in lines[2]
+    assert not (output / "depthwise").exists()
+
+    second = study(tmp_path, *two)
+    assert second.returncode == 0, second.stderr[-2000:]
+    assert "compact: going on" in second.stdout and "going on behind step 2 of 4" in second.stderr
+    assert weights.stat().st_mtime_ns == written
+    found = [(c.decoder, c.epoch) for c in list_checkpoints(output)]
+    assert found == [("compact", 0), ("compact", 1), ("compact", 2), ("depthwise", 0), ("depthwise", 2)]
+    measured = json.loads((output / "report" / "metrics.json").read_text())
+    assert len(measured["checkpoints"]) == 5
+    planned = study(tmp_path, *two, "--dry-run")
+    assert planned.stdout.splitlines()[0] == f"{DECODERS['compact'].label}: finished; saves 0 2"
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from train.training.watching import StopSignal
+stop, folder = StopSignal(), Path(sys.argv[1])
+(folder / "ready").touch()
+while not stop.agreed():
+    time.sleep(0.01)
+time.sleep(0.3)  # a step ends, and the state is written
+(folder / "saved").touch()
+"""
+PARENT = f"""
+import sys
+from train.study import Processes
+Processes().run([sys.executable, "-c", {CHILD!r}, *sys.argv[1:]], {{}})
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_reaches_each_run_once_and_it_saves_its_state(tmp_path, number):
+    """A terminal sends Ctrl-C to the study and all that it has started: a second one would end a run at once."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-c", PARENT, tmp_path], env=environment, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "ready").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, number)
+    assert process.wait(30) == 0 and (tmp_path / "saved").exists()
+
+
+def test_a_cut_off_decoder_is_resumed_and_one_without_a_state_is_not_lost(tmp_path):
+    own = ["--data", "d", "--output-dir", str(tmp_path), "--epochs", "6"]
+    folder = tmp_path / "compact"
+    folder.mkdir()
+    (folder / "train.json").write_text("{}")
+    (folder / "log.jsonl").write_text('{"step": 9, "epoch": 2.25}\n{"step": 13, "epoch": 3.25}\n')
+    compact, original = plan(["compact", "original"], own)
+    assert compact.begun and compact.epochs_done == 3 and not compact.finished
+    assert not original.begun and original.epochs_done == 0
+
+
+def test_every_gpu_gets_a_decoder_of_its_own(tmp_path, monkeypatch):
+    """Two GPUs, three decoders: two at once, the third where one is free; a failed one does not stop the others."""
+    seen, together = [], threading.Barrier(2, timeout=10)
+
+    class Processes:
+        stopped = False
+
+        def run(self, command, environment, log):
+            decoder = command[command.index("--decoder") + 1]
+            seen.append((decoder, environment["CUDA_VISIBLE_DEVICES"], log.name))
+            if decoder != "transposed":
+                together.wait()  # both are running
+            if decoder == "original":
+                return 1
+            for epoch in (0, 1):
+                folder = tmp_path / decoder / f"epoch-{epoch}"
+                folder.mkdir(parents=True)
+                (folder / "model.safetensors").touch()
+            return 0
+
+    runs = plan(["original", "compact", "transposed"], ["--data", "d", "--output-dir", str(tmp_path), "--epochs", "1"])
+    assert train(runs, workers=2, gpus=2, processes=Processes()) == ["original"]
+    assert {decoder for decoder, _, _ in seen} == {"original", "compact", "transposed"}
+    assert {gpu for decoder, gpu, _ in seen if decoder != "transposed"} == {"0", "1"}
+    assert sorted(log for _, _, log in seen) == ["compact.txt", "original.txt", "transposed.txt"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--decoders", "nearest"], "invalid choice: 'nearest'"),
+        (["--decoder", "compact"], "--decoder is for train.py alone"),
+        (["--resume"], "--resume is for train.py alone"),
+        (["--limit", "0"], "at least 1"),
+    ],
+)
+def test_nonsense_is_one_line(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse_args(["--data", "d", "--output-dir", "o", *arguments])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and message in error and len(error.strip().splitlines()) == 1
+
+
+def test_options_of_training_are_refused_before_any_work(capsys):
+    with pytest.raises(SystemExit) as stop:
+        plan(["compact"], ["--data", "d", "--output-dir", "o", "--lr", "-1"])
+    assert stop.value.code == 2 and "--lr must be more than 0" in capsys.readouterr().err

@@ -1,0 +1,227 @@
+"""The training script, launched for real on made images: what it leaves, how it stops, goes on, and refuses."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from accelerate import Accelerator
+from PIL import Image
+
+from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
+from train.train import check_shares, explain, fit_batch, main
+from train.training.options import TrainConfig
+from train.training.watching import Meter, TrainingError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def config(**changes):
+    return TrainConfig(**dict(decoder="compact", data="d", output_dir="o") | changes)
+
+
+def launch_command(*arguments, processes=1, script="train/train.py"):
+    """A real `accelerate launch` on the CPU; the script alone where `processes` is None."""
+    several = ["--multi_gpu"] if processes and processes > 1 else []  # the launcher's name for "several processes"
+    command = [sys.executable, "-m", "accelerate.commands.launch", *several, "--num_processes", str(processes)]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1"}
+    command = [*command, script] if processes else [sys.executable, script]
+    return [*command, *map(str, arguments)], environment
+
+
+def launch(*arguments, **options):
+    command, environment = launch_command(*arguments, **options)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def train_flags(image_folder, tmp_path, **changes):
+    flags = {
+        "decoder": "compact", "data": image_folder, "epochs": 1, "save-epochs": "0", "output-dir": tmp_path / "run",
+        "batch-size": 4, "crop": 64, "critic-width": 4, "log-every": 1, "limit-validation": 2, "samples": 2,
+        "consistency-every": 2, "cache-dir": tmp_path.parent / "cache",
+    } | {name.replace("_", "-"): value for name, value in changes.items()}  # fmt: skip
+    return [part for name, value in flags.items() for part in (f"--{name}", *str(value).split(" "))]
+
+
+def test_two_steps_for_real_and_what_they_leave(image_folder, tmp_path):
+    result = launch(*train_flags(image_folder, tmp_path), "--tensorboard")
+    assert result.returncode == 0, result.stderr[-2000:]
+    run = tmp_path / "run"
+    assert [(c.decoder, c.epoch) for c in list_checkpoints(run)] == [("compact", 0), ("compact", 1)]
+    lines = [json.loads(line) for line in (run / "compact" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]
+    assert all(
+        {"color", "adversarial", "semantic", "penalty", "color_grad_norm", "images_per_second"} <= set(line)
+        for line in lines
+    )
+    assert json.loads((run / "compact" / "train.json").read_text())["crop"] == 64
+    measured = list_checkpoints(run)[1].metrics
+    assert measured["images"] == 2 and measured["epoch"] == 1 and measured["colored"]["ciede2000_mean"]["value"] > 0
+    before, after = (load_checkpoint(checkpoint) for checkpoint in list_checkpoints(run))
+    assert before.config.chroma_gain == 0 < after.config.chroma_gain  # --vividness, not before training
+    assert before.class_head is None and not torch.equal(before.fusion[0].weight, after.fusion[0].weight)
+    assert torch.equal(
+        before.trunk.net.state_dict()["model.conv_stem.weight"], after.trunk.net.state_dict()["model.conv_stem.weight"]
+    )
+
+    samples = Image.open(run / "compact" / "samples" / "epoch-1.png")
+    assert samples.width > samples.height > 100
+    assert list((run / "compact" / "tensorboard").glob("events.*"))
+
+    again = launch(*train_flags(image_folder, tmp_path))
+    assert again.returncode == 1 and "holds a run already: --resume goes on with it" in again.stderr
+
+
+LONG = dict(decoder="depthwise", epochs=12, save_epochs=12, state_every=5, limit_validation=0, samples=0)
+WEIGHTS = Path("depthwise", "epoch-12", "model.safetensors")
+
+
+def stop_after(lines, number, arguments, folder, processes=1):
+    """Start a run and send it and its workers signal `number` once its log has `lines` lines."""
+    log = folder / "depthwise" / "log.jsonl"
+    with open(folder.with_suffix(".txt"), "w") as output:
+        command, environment = launch_command(*arguments, processes=processes)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        deadline = time.monotonic() + 200
+        while not (log.exists() and log.read_text().count("\n") >= lines):
+            assert process.poll() is None and time.monotonic() < deadline, folder.with_suffix(".txt").read_text()
+            time.sleep(0.02)
+        below = psutil.Process(process.pid).children(recursive=True)  # a launcher's workers have sessions of their own
+        for each in [*below, process]:
+            each.send_signal(number)
+        process.wait(60)
+    return process.returncode, folder.with_suffix(".txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def whole(image_folder, tmp_path_factory):
+    """The weights of unbroken runs of 12 epochs of 2 steps, in one and in two processes."""
+    folder = tmp_path_factory.mktemp("whole")
+    weights = {}
+    for processes in (1, 2):
+        flags = train_flags(image_folder, folder, **LONG, output_dir=folder / str(processes))
+        result = launch(*flags, processes=processes)
+        assert result.returncode == 0, result.stderr[-2000:]
+        weights[processes] = (folder / str(processes) / WEIGHTS).read_bytes()
+    return weights
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(image_folder, tmp_path, whole, processes):
+    """SIGKILL in the middle of an epoch, and the newest of its two states damaged besides."""
+    flags = train_flags(image_folder, tmp_path, **LONG)
+    stop_after(13, signal.SIGKILL, flags, tmp_path / "run", processes)
+    steps = {int(path.name.split("-")[1]): path for path in (tmp_path / "run" / "depthwise").glob("state-*.pt")}
+    assert len(steps) == 2 and not (tmp_path / "run" / WEIGHTS).exists()
+    newest = steps[max(steps)]
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    resumed = launch(*flags, "--resume", processes=processes)
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    assert f"{newest} is damaged" in resumed.stderr and f"going on behind step {min(steps)} of 24" in resumed.stderr
+    assert (tmp_path / "run" / WEIGHTS).read_bytes() == whole[processes]
+    logged = [json.loads(line)["step"] for line in (tmp_path / "run" / "depthwise" / "log.jsonl").open()]
+    assert logged == list(range(1, 25))
+
+
+def test_sigterm_saves_the_state_and_ends_the_run(image_folder, tmp_path, whole):
+    flags = train_flags(image_folder, tmp_path, **LONG | dict(state_every=1000))
+    status, said = stop_after(3, signal.SIGTERM, flags, tmp_path / "run", processes=None)
+    assert status == 0 and "stopped by SIGTERM at step" in said and "--resume" in said and "Traceback" not in said
+    (state,) = (tmp_path / "run" / "depthwise").glob("state-*.pt")
+    resumed = launch(*flags, "--resume", processes=None)
+    assert resumed.returncode == 0 and f"going on behind step {state.name.split('-')[1]} of 24" in resumed.stderr
+    assert (tmp_path / "run" / WEIGHTS).read_bytes() == whole[1]
+
+    other = launch(*flags, "--resume", "--lr", "0.5", processes=None)
+    assert other.returncode == 1 and "--lr is 0.5, but the run was begun with 0.001" in other.stderr
+    shutil.rmtree(tmp_path / "run" / "depthwise" / "epoch-12")  # its weights are in the state
+    longer = launch(*flags, "--resume", "--epochs", "13", "--save-epochs", "7", "12", processes=None)
+    assert longer.returncode == 0 and "epochs [7] lie behind step 24" in longer.stderr
+    assert [c.epoch for c in list_checkpoints(tmp_path / "run")] == [12, 13]
+    assert (tmp_path / "run" / WEIGHTS).read_bytes() == whole[1]
+    for path in (tmp_path / "run" / "depthwise").glob("state-*.pt"):
+        path.write_bytes(b"")
+    lost = launch(*flags, "--resume", "--epochs", "13", processes=None)
+    assert lost.returncode == 1 and "no state in" in lost.stderr and "is whole" in lost.stderr
+    nothing = launch(*train_flags(image_folder, tmp_path, output_dir=tmp_path / "new"), "--resume", processes=None)
+    assert nothing.returncode == 1 and "nothing to resume" in nothing.stderr
+
+
+def test_two_processes_take_the_step_of_one(tmp_path):
+    result = launch(script="tests/train/training/two_processes.py", processes=2)
+    assert result.returncode == 0 and "the gradients are equal" in result.stdout, result.stderr[-3000:]
+
+
+def test_a_batch_must_be_shared_evenly():
+    options = config(batch_size=16)
+    assert fit_batch(options, images=100, processes=2).batch_size == 16
+    assert fit_batch(options, images=9, processes=2).batch_size == 8
+    with pytest.raises(TrainingError, match="--batch-size 15 cannot be shared by 2 processes evenly"):
+        check_shares(config(batch_size=15), processes=2)
+    for processes in (1, 2, 4):
+        check_shares(options, processes)
+    check_shares(config(batch_size=15), processes=1)
+    with pytest.raises(TrainingError, match="8 processes evenly, one photo in 4 .*: give a multiple of 32"):
+        check_shares(options, processes=8)  # two photos for each process, of which half a one would be colored whole
+    check_shares(config(batch_size=16, consistency_weight=0.0), processes=8)
+    with pytest.raises(TrainingError, match="1 images cannot be shared by 2 processes"):
+        fit_batch(options, images=1, processes=2)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
+def test_a_batch_that_does_not_fit_names_the_flag(error):
+    assert "lower --batch-size or --crop" in explain(error, config())
+    assert explain(RuntimeError("another"), config()) is None
+
+
+def test_tensorboard_that_is_not_installed_is_one_line(monkeypatch):
+    monkeypatch.setattr("train.train.is_tensorboard_available", lambda: False)
+    with pytest.raises(TrainingError, match="--tensorboard needs a package that is not installed: pip install"):
+        main(config(tensorboard=True))
+
+
+def test_a_term_that_is_not_finite_is_named_with_its_step():
+    meter = Meter(Accelerator(cpu=True), 0)
+    for step in range(1, 6):
+        color = torch.tensor(float("nan") if step >= 4 else 1.0)
+        meter.add(step, {"color": color, "penalty": torch.tensor(float("inf") if step == 3 else 2.0)})
+    with pytest.raises(TrainingError, match="the penalty term is not finite at step 3: lower --lr or --critic-lr"):
+        meter.read(5, 4)
+
+
+def test_the_log_holds_means_since_the_last_line():
+    meter = Meter(Accelerator(cpu=True), 0)
+    for step, value in enumerate((1.0, 2.0, 6.0), 1):
+        meter.add(step, {"color": torch.tensor(value)})
+    assert meter.read(3, 4)["color"] == pytest.approx(3.0)
+    meter.add(4, {"color": torch.tensor(5.0)})
+    assert meter.read(4, 4)["color"] == 5.0
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"data": "{tmp}/empty"}, "no Parquet files and no images"),
+        ({"data": "{tmp}/gray"}, "are gray: there is no color to learn from"),
+    ],
+)
+def test_data_that_cannot_be_used_is_one_line(image_folder, tmp_path, changes, message):
+    from conftest import made_photo
+
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "gray").mkdir()
+    made_photo(0).convert("L").save(tmp_path / "gray" / "a.png")
+    changes = {name: str(value).format(tmp=tmp_path) for name, value in changes.items()}
+    command = [sys.executable, "train/train.py", *train_flags(image_folder, tmp_path, **changes)]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true"}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 1
+    assert message in result.stderr.strip().splitlines()[-1] and "Traceback" not in result.stderr

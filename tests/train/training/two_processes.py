@@ -1,0 +1,86 @@
+"""Launched with two processes by test_train.py: one step of theirs has the gradients of one process's whole batch."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import timm
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from chromagan.hub.model import ChromaGAN
+from chromagan.network.critic import Critic
+from chromagan.network.trunk import Teacher
+from train.training.batches import Batch, WholePhotos
+from train.training.options import TrainConfig
+from train.training.step import CriticLoss, GeneratorForward, prepare, train_step
+
+
+def gradients(generator, critic, nets, batch, config, accelerator):
+    """One step of plain descent with tiny steps, so that the critic's update hardly shows in the generator's."""
+    optimizers = dataclasses.make_dataclass("Optimizers", ["generator", "critic"])(
+        *(torch.optim.SGD(net.parameters(), 1e-12) for net in (generator, critic))
+    )
+    terms = train_step(batch, nets, optimizers, config, accelerator, norms=True)
+    named = [*generator.named_parameters(), *critic.named_parameters()]
+    return {name: p.grad.clone() for name, p in named if p.grad is not None}, terms
+
+
+def main():
+    accelerator = Accelerator()
+    assert accelerator.num_processes == 2
+    config = TrainConfig(
+        decoder="depthwise", data="d", output_dir="o", crop=64, batch_size=4, critic_width=4, precision="fp32",
+        train_trunk=True, consistency_weight=0.001, consistency_every=2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    teacher = Teacher(timm.create_model(config.teacher), config.teacher).double()
+    generator, critic = ChromaGAN(config.model).train(), Critic(4)
+    alone = ChromaGAN(config.model).train()
+    alone.load_state_dict(generator.state_dict())
+    critic_alone = Critic(4)
+    critic_alone.load_state_dict(critic.state_dict())
+    torch.set_default_dtype(torch.float64)
+    cells = torch.arange(8).expand(4, -1)
+    batch = Batch(
+        L=torch.rand(4, 1, 64, 64) * 2 - 1, ab=torch.rand(4, 2, 64, 64) - 0.5, stages=None, rows=cells, columns=cells,
+        class_target=torch.rand(4, 1000).softmax(dim=1), mix=torch.rand(4, 1, 1, 1),
+    )  # fmt: skip
+    half = slice(2 * accelerator.process_index, 2 * accelerator.process_index + 2)
+    mine = Batch(*(None if v is None else v[half] for v in vars(batch).values()))
+    target = torch.rand(2, 1000).softmax(dim=1)
+    one = slice(accelerator.process_index, accelerator.process_index + 1)
+    batch = dataclasses.replace(batch, whole=WholePhotos(batch.L[::2], batch.ab[::2], target))
+    mine = dataclasses.replace(mine, whole=WholePhotos(mine.L[::2], mine.ab[::2], target[one]))
+
+    # In float64: a trunk of fifty layers turns float32's rounding into thousandths of its first kernels' gradient.
+    for net in (generator, critic, alone, critic_alone):
+        net.double()
+    nets, _ = prepare(generator, critic, config, accelerator, teacher)
+    shared, terms = gradients(generator, critic, nets, mine, config, accelerator)
+    terms = {name: accelerator.reduce(term, "mean") for name, term in terms.items()}
+
+    single = SimpleNamespace(num_processes=1, backward=torch.Tensor.backward, unwrap_model=lambda net: net)
+    plain = dataclasses.make_dataclass("Nets", ["generator", "critic", "teacher"])(
+        GeneratorForward(alone), CriticLoss(critic_alone, True), nets.teacher
+    )
+    whole, whole_terms = gradients(alone, critic_alone, plain, batch, config, single)
+    assert set(shared) == set(whole) and len(shared) > 50
+    for name, gradient in whole.items():
+        error = (shared[name] - gradient).norm() / (gradient.norm() + 1e-7)
+        assert error < 1e-4, (name, float(error))
+    for name, term in whole_terms.items():
+        torch.testing.assert_close(terms[name], term, rtol=1e-4, atol=1e-6)
+    for (name, ours), theirs in zip(generator.named_buffers(), alone.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=name)
+    assert sum(name.endswith("_grad_norm") for name in terms) == 3
+    assert any(isinstance(module, nn.BatchNorm2d) for module in alone.decoder.modules())
+    accelerator.print("the gradients are equal")
+    accelerator.end_training()
+
+
+main()

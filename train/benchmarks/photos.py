@@ -1,0 +1,161 @@
+"""What coloring photos costs: time as a ratio to Pillow's decoding and encoding of the same file, and memory.
+
+    python train/benchmarks/photos.py                           # the shipped checkpoints; 1, 12 and 108 megapixels
+    python train/benchmarks/photos.py --sizes 1152x864 --repeats 9
+
+The ways are run in turn in one process and medians reported, so that a busy machine touches all alike. Photos are made.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a clone runs without being installed
+
+from chromagan.colorizer import Colorizer, render
+from chromagan.imaging.chroma import ChromaUpsampler
+from chromagan.imaging.compiled import each_band
+from chromagan.imaging.photo import open_image, read_photo, write_image
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "checkpoints"
+SIZES = ("1152x864", "4000x3000", "12000x9000")  # 1, 12 and 108 megapixels
+SMALL = 32  # images of 224 x 224
+
+
+def made_photo(width: int, height: int) -> Image.Image:
+    """An example photo enlarged, in grains of its own size: a file of about the bytes that a camera's has."""
+    photo = (
+        Image.open(ROOT / "examples" / "coffee.jpg").convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+    )
+    grain = Image.effect_noise((min(width, 1000), min(height, 1000)), 16).resize(
+        (width, height), Image.Resampling.NEAREST
+    )
+    return Image.blend(photo, grain.convert("RGB"), 0.1)
+
+
+def interleaved(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median milliseconds of each way, each run once before and then `repeats` times in turn."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for repeat in range(repeats + 1):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            if repeat:
+                times[name].append(1000 * (time.perf_counter() - start))
+    return {name: median(values) for name, values in times.items()}
+
+
+def measure_size(colorizer: Colorizer, width: int, height: int, repeats: int) -> dict[str, float]:
+    """Milliseconds and ratios for a JPEG of one size: whole, and part by part."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, out = Path(folder, "in.jpg"), Path(folder, "out.jpg")
+        made_photo(width, height).save(file, quality=90)
+        image = open_image(file)
+        photo = read_photo(image)
+        (prediction,) = colorizer.predict([photo])
+
+        def codec():
+            with Image.open(file) as opened:
+                opened.save(out, quality=95)
+
+        def whole():
+            again = read_photo(open_image(file))
+            write_image(render(again, colorizer.predict([again])[0]), out)
+
+        def upsample():
+            upsampler = ChromaUpsampler(prediction.ab, photo.L, prediction.L)
+            each_band(height, width, upsampler.rows)
+
+        ways = {
+            "decode and encode": codec, "whole": whole, "network": lambda: colorizer.predict([photo]),
+            "read": lambda: read_photo(image), "render": lambda: render(photo, prediction),
+            "render bilinear": lambda: render(photo, prediction, chroma="bilinear"), "edge-aware filter": upsample,
+        }  # fmt: skip
+        ms = interleaved(ways, repeats)
+    rest = ms["read"] + ms["render"] - ms["edge-aware filter"]
+    return {f"{name} (ms)": value for name, value in ms.items()} | {
+        "whole / codec": ms["whole"] / ms["decode and encode"],
+        "rest / codec": rest / ms["decode and encode"],  # all but network, filter, decoding and encoding
+    }
+
+
+def measure_batch(colorizer: Colorizer, repeats: int) -> float:
+    """Images per second of a list of 224-pixel images over those of one at a time."""
+    photos = [made_photo(224, 224) for _ in range(SMALL)]
+    ways = {"list": lambda: colorizer(photos), "single": lambda: [colorizer(photo) for photo in photos]}
+    ms = interleaved(ways, repeats)
+    return ms["single"] / ms["list"]
+
+
+PEAK = """
+import sys
+sys.path.insert(0, sys.argv[3])
+from chromagan.colorizer import Colorizer
+from chromagan.imaging.photo import open_image, write_image
+def peak():  # of this process; getrusage would count what its parent had when it forked
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
+colorizer = Colorizer.from_pretrained(sys.argv[4], device="cpu")
+before = peak()
+write_image(colorizer(open_image(sys.argv[1])), sys.argv[2])
+print(peak() - before)
+"""
+
+
+def measure_memory(width: int, height: int) -> float:
+    """Peak MB, above the imported process with its network loaded, of a fresh one that colors one JPEG; NaN where
+    the system does not tell (only Linux does)."""
+    if not Path("/proc/self/status").exists():
+        return float("nan")
+    with tempfile.TemporaryDirectory() as folder:
+        file, out = Path(folder, "in.jpg"), Path(folder, "out.jpg")
+        made_photo(width, height).save(file, quality=90)
+        command = [sys.executable, "-c", PEAK, file, out, ROOT, SOURCE]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def measure(device: torch.device | str, sizes: tuple[str, ...] = SIZES[:2], repeats: int = 7) -> dict:
+    """Numbers of every size, and the gain of a batch: plain dictionaries, for JSON."""
+    colorizer = Colorizer.from_pretrained(SOURCE, device=device)
+    results: dict = {"device": str(colorizer.device), "threads": torch.get_num_threads(), "sizes": {}}
+    for size in sizes:
+        width, height = map(int, size.split("x"))
+        count = max(1, min(repeats, repeats * 24_000_000 // (width * height)))
+        numbers = measure_size(colorizer, width, height, count) if width * height <= 24_000_000 else {}
+        results["sizes"][size] = numbers | {"peak memory (MB)": measure_memory(width, height)}
+    results["batch gain"] = measure_batch(colorizer, max(repeats // 2, 1))
+    return results
+
+
+def markdown(results: dict) -> str:
+    """A table: a row for each number, a column for each size."""
+    names = list(dict.fromkeys(name for numbers in results["sizes"].values() for name in numbers))
+    lines = ["| " + " | ".join(["", *results["sizes"]]) + " |", "|---" + "|--:" * len(results["sizes"]) + "|"]
+    for name in names:
+        cells = [f"{numbers[name]:.4g}" if name in numbers else "" for numbers in results["sizes"].values()]
+        lines.append("| " + " | ".join([name, *cells]) + " |")
+    lines += [
+        "",
+        f"A list of {SMALL} images of 224 pixels goes {results['batch gain']:.2f} times as fast as one at a time.",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda, mps (cpu)")
+    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH", help=f"({' '.join(SIZES)})")
+    parser.add_argument("--repeats", type=int, default=7, metavar="N", help="runs of each way (7)")
+    parser.add_argument("--json", action="store_true", help="the numbers as JSON")
+    args = parser.parse_args()
+    numbers = measure(args.device, tuple(args.sizes), args.repeats)
+    print(json.dumps(numbers, indent=2) if args.json else markdown(numbers))

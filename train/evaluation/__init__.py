@@ -1,0 +1,1 @@
+"""What evaluate.py and report.py are made of: measuring, intervals, claims, costs, figures."""

@@ -1,0 +1,91 @@
+"""What a decoder costs: parameters, arithmetic, time and memory, measured here, one photo at a time."""
+
+import platform
+import time
+import weakref
+from collections.abc import Hashable
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from chromagan.hub.checkpoints import load_checkpoint
+from chromagan.network.decoders import FEATURE_CHANNELS, FEATURE_STRIDE
+
+REPEATS = 15
+
+
+class LiveMemory(TorchDispatchMode):
+    """The most bytes that tensors made inside it held at one time."""
+
+    def __init__(self):
+        super().__init__()
+        self.live = self.peak = 0
+        self.seen: set[int] = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        output = function(*args, **(kwargs or {}))
+        for tensor in output if isinstance(output, (tuple, list)) else (output,):
+            if not isinstance(tensor, torch.Tensor) or (key := tensor.untyped_storage()._cdata) in self.seen:
+                continue
+            size = tensor.untyped_storage().nbytes()
+            self.seen.add(key)
+            self.live += size
+            self.peak = max(self.peak, self.live)
+            weakref.finalize(tensor, self._free, key, size)
+        return output
+
+    def _free(self, key: int, size: int) -> None:
+        self.live -= size
+        self.seen.discard(key)
+
+
+@torch.inference_mode()
+def network_costs(networks: dict[Hashable, tuple[torch.nn.Module, torch.Tensor]]) -> dict[Hashable, dict]:
+    """parameters, gflops (multiply and add are two), ms, peak_mib (of activations) of one forward of each network.
+
+    networks: {name: (network, its input)}. They take turns, and ms is the fastest of REPEATS: what other work on the
+    machine does to a time only makes it longer, and not the same for all.
+    """
+    times = {name: [] for name in networks}
+    for network, sample in networks.values():
+        network(sample)
+    for _ in range(REPEATS):
+        for name, (network, sample) in networks.items():
+            start = time.perf_counter()
+            network(sample)
+            if sample.device.type == "cuda":
+                torch.cuda.synchronize(sample.device)
+            times[name].append(time.perf_counter() - start)
+    costs = {}
+    for name, (network, sample) in networks.items():
+        with FlopCounterMode(display=False) as counter:
+            network(sample)
+        with LiveMemory() as memory:
+            network(sample)
+        costs[name] = {
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "gflops": round(counter.get_total_flops() / 1e9, 3),
+            "ms": round(1000 * min(times[name]), 2),
+            "peak_mib": round(memory.peak / 2**20, 1),
+        }
+    return costs
+
+
+def decoder_costs(entries, size: int, device: torch.device) -> dict:
+    """{"machine": ..., "decoders": {name: {"decoder": cost, "network": cost}}} of each decoder's last entry."""
+    low = size // FEATURE_STRIDE
+    features = torch.rand(1, FEATURE_CHANNELS, low, low, device=device).to(memory_format=torch.channels_last)
+    L = torch.rand(1, 1, size, size, device=device) * 2 - 1
+    networks = {}
+    for entry in {entry.decoder: entry for entry in entries}.values():
+        model = load_checkpoint(entry.checkpoint).to(device, memory_format=torch.channels_last)
+        networks |= {(entry.decoder, "decoder"): (model.decoder, features), (entry.decoder, "network"): (model, L)}
+    costs = {}
+    for (decoder, part), cost in network_costs(networks).items():
+        costs.setdefault(decoder, {})[part] = cost
+    if device.type == "cuda":
+        machine = torch.cuda.get_device_name(device)
+    else:
+        machine = f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    return {"machine": f"{machine}, float32, one photo of {size}x{size}, fastest of {REPEATS}", "decoders": costs}

@@ -1,0 +1,259 @@
+"""What is measured of a photo, for every checkpoint: one forward each, and the truth's side once for all.
+
+A photo goes through every network alone, on one thread, so that no number depends on how the work was shared out:
+kernels chosen for other batches or thread counts differ in the last bit, and 8-bit rounding makes that visible.
+The photos of a shard follow each other through one network, which keeps one trunk's features at a time.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chromagan.hub.checkpoints import Checkpoint, CheckpointError, load_checkpoint
+from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, ChromaGAN
+from chromagan.hub.repositories import HubError
+from chromagan.imaging import color
+from chromagan.imaging.chroma import fit_gamut
+from chromagan.measures import metrics
+from chromagan.network.folding import fold_batch_norm
+from chromagan.network.trunk import imagenet_classifier
+from train.evaluation.learned_measures import LEARNED_MEASURES
+
+# Names the classes, and gives the features of the Frechet distance. Not the teacher: what was trained to please that
+# one is judged by another.
+CLASSIFIER = "tf_efficientnet_lite2"
+
+COLUMNS = (
+    "psnr", "ssim", "ciede2000", "ciede2000_p95", "ciede2000_near", "ciede2000_elsewhere", "cdr", "colorfulness",
+    "top1", "top1_of_ten",
+)  # fmt: skip
+
+# ImageNet's index of each class of Imagenette, by the names and the WordNet ids that its releases use.
+IMAGENETTE_CLASSES = {
+    "tench": 0, "english springer": 217, "cassette player": 482, "chain saw": 491, "church": 497, "french horn": 566,
+    "garbage truck": 569, "gas pump": 571, "golf ball": 574, "parachute": 701,
+    "n01440764": 0, "n02102040": 217, "n02979186": 482, "n03000684": 491, "n03028079": 497, "n03394916": 566,
+    "n03417042": 569, "n03425413": 571, "n03445777": 574, "n03888257": 701,
+}  # fmt: skip
+TEN = tuple(dict.fromkeys(IMAGENETTE_CLASSES.values()))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A column of the study: a checkpoint, or one of the two that need no network, GRAY and TRUTH."""
+
+    decoder: str
+    epoch: int | None
+    digest: str  # of what makes its pictures
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def name(self) -> str:
+        return self.decoder if self.epoch is None else f"{self.decoder}, epoch {self.epoch}"
+
+
+GRAY = Entry("gray", None, "gray")
+TRUTH = Entry("truth", None, "truth")
+
+
+def checkpoint_entry(checkpoint: Checkpoint) -> Entry:
+    """The entry of a checkpoint; CheckpointError where its files cannot be read."""
+    digest = hashlib.blake2b(digest_size=10)
+    try:
+        for name in (CONFIG_FILE, WEIGHTS_FILE):
+            with open(checkpoint.file(name), "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    except (HubError, OSError) as error:
+        raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {error}") from error
+    return Entry(checkpoint.decoder, checkpoint.epoch, digest.hexdigest(), checkpoint)
+
+
+class Networks:
+    """The generators of some entries. Where trunks are equal, tensor by tensor, their features are computed once."""
+
+    def __init__(self, models: dict[Entry, ChromaGAN], device: torch.device):
+        self.models = {entry: model.to(device, memory_format=torch.channels_last) for entry, model in models.items()}
+        self.trunk_of: dict[Entry, Entry] = {}  # entry -> the first with the same trunk
+        for entry, model in self.models.items():
+            same = (first for first in self.trunk_of.values() if _equal(model.trunk, self.models[first].trunk))
+            self.trunk_of[entry] = next(same, entry)
+
+    def colorize(self, photos: list[Tensor], entries: Collection[Entry] | None = None):
+        """Yield (entry, [ab]) for the networks of `entries` (None: all), those with a common trunk together.
+
+        photos: L (1, 1, S, S) in [0, 100] of each; ab (1, 2, S, S), CIELAB units.
+        """
+        wanted = [entry for entry in self.models if entries is None or entry in entries]
+        for first in dict.fromkeys(self.trunk_of[entry] for entry in wanted):
+            trunk = self.models[first].trunk
+            features = [trunk(color.normalize_L(L).contiguous(memory_format=torch.channels_last)) for L in photos]
+            for entry in (entry for entry in wanted if self.trunk_of[entry] == first):
+                model = self.models[entry]
+                flat = (model.flatten(model.global_map(merged)) for merged in features)
+                yield entry, [color.denormalize_ab(model.color(*both)) for both in zip(features, flat, strict=True)]
+
+
+def _equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def load_networks(entries: list[Entry], device: torch.device) -> tuple[Networks, dict[Entry, str]]:
+    """The networks of `entries`, and for those that cannot be loaded the reason."""
+    models, damaged = {}, {}
+    for entry in entries:
+        try:
+            models[entry] = load_checkpoint(entry.checkpoint)
+        except CheckpointError as error:
+            damaged[entry] = str(error)
+    return Networks(models, device), damaged
+
+
+def to_srgb8(L: Tensor, ab: Tensor | None) -> Tensor:
+    """L (B, 1, H, W) and ab (B, 2, H, W), or None for gray -> sRGB (B, 3, H, W) in [0, 1], rounded to 8 bits."""
+    if ab is None:
+        return (255 * color.L_to_gray(L)).round().div(255).expand(-1, 3, -1, -1)
+    return (255 * fit_gamut(torch.cat([L, ab], dim=1))).round() / 255
+
+
+class Truth:
+    """One true photo and what all its colorings are measured against."""
+
+    def __init__(self, image: Tensor, device: torch.device, boundaries: bool = True):
+        """image: uint8 sRGB (3, S, S)."""
+        self.srgb = _to_float(image[None].to(device))
+        self.lab = color.srgb_to_lab(self.srgb)
+        self.L = self.lab[:, :1]
+        self.chroma = metrics.mean_chroma(self.srgb).item()
+        self.similarity = metrics.StructuralSimilarity(self.srgb)
+        self.near = metrics.near_edges(metrics.chroma_edges(self.lab)) if boundaries else None
+        self.clusters = metrics.ClusterDiscrepancy(self.lab[0]) if boundaries else None
+
+    def measure(self, output: Tensor) -> dict[str, float]:
+        """Pixel measures of a coloring (1, 3, S, S) in [0, 1]."""
+        lab = self.lab if torch.equal(output, self.srgb) else color.srgb_to_lab(output)
+        difference = metrics.ciede2000(lab, self.lab)
+        row = {
+            "psnr": metrics.psnr(output, self.srgb).item(),
+            "ssim": self.similarity(output).item(),
+            "ciede2000": difference.mean(dtype=torch.float64).item(),
+            "ciede2000_p95": quantile(difference.cpu().numpy(), 0.95),
+            "colorfulness": metrics.colorfulness(output).item(),
+        }
+        if self.near is not None:
+            near, elsewhere = metrics.boundary_means(difference, self.near)
+            row |= {"ciede2000_near": near.item(), "ciede2000_elsewhere": elsewhere.item()}
+            row["cdr"] = self.clusters(lab[0]) if lab is not self.lab else 1.0 if self.clusters.channels else math.nan
+        return row
+
+
+def quantile(values: np.ndarray, share: float) -> float:
+    """np.quantile's, by partition in the values' own type: a third of the time of a sort."""
+    at = share * (values.size - 1)
+    below = int(at)
+    above = min(below + 1, values.size - 1)
+    low, high = np.partition(values.ravel(), (below, above))[[below, above]].astype(np.float64)
+    return float(low + (high - low) * (at - below))
+
+
+class Classifier:
+    """The pretrained network that names what is in a picture. Batches of one: see the module."""
+
+    def __init__(self, device: torch.device):
+        self.net = fold_batch_norm(imagenet_classifier(CLASSIFIER)).to(device, memory_format=torch.channels_last)
+        self.ten = torch.tensor(TEN, device=device)
+
+    def __call__(self, image: Tensor, label: int | None) -> tuple[dict[str, float], np.ndarray]:
+        """sRGB (1, 3, S, S) in [0, 1] and its ImageNet index -> whether it is named so, and pooled features (D,)."""
+        pictures = (2 * image - 1).contiguous(memory_format=torch.channels_last)  # their mean and std are 0.5
+        pooled = self.net.forward_head(self.net.forward_features(pictures), pre_logits=True)
+        logits = self.net.get_classifier()(pooled)[0]
+        row = {"top1": math.nan, "top1_of_ten": math.nan}
+        if label is not None:
+            row["top1"] = float(logits.argmax().item() == label)
+            row["top1_of_ten"] = float(self.ten[logits[self.ten].argmax()].item() == label)
+        return row, pooled[0].float().cpu().numpy()
+
+
+def measured_columns() -> tuple[str, ...]:
+    """What there is one number of for each photo: COLUMNS, and those of the learned measures that can run here."""
+    return (*COLUMNS, *(m.column for m in LEARNED_MEASURES if m.column and m.missing() is None))
+
+
+def measured_features(classify: bool) -> tuple[str, ...]:
+    """The networks that give features for a Frechet distance here."""
+    learned = (m.name for m in LEARNED_MEASURES if not m.column and m.missing() is None)
+    return (CLASSIFIER, *learned) if classify else tuple(learned)
+
+
+class Measurer:
+    """Everything that is measured, for the entries it was given."""
+
+    def __init__(self, networks: Networks, classifier: Classifier | None, device: torch.device):
+        self.networks, self.classifier, self.device = networks, classifier, device
+        self.learned = [measure(device) for measure in LEARNED_MEASURES if measure.missing() is None]
+        self.columns = measured_columns()
+
+    @torch.inference_mode()
+    def __call__(
+        self, images: list[Tensor], labels: list[int | None], entries: Collection[Entry], count: Callable[[], None]
+    ) -> dict[Entry, list[dict]]:
+        """Measures of photos, uint8 (3, S, S), and their ImageNet indices; `count()` is called after each.
+
+        Returns for each of `entries` a row for each photo: {"values": (columns,), features by name}.
+        """
+        lightness = [color.srgb_to_lab(_to_float(image[None].to(self.device)))[:, :1] for image in images]
+        outputs = {  # uint8: all photos are there at once
+            entry: [_to_uint8(to_srgb8(L, ab)) for L, ab in zip(lightness, colors, strict=True)]
+            for entry, colors in self.networks.colorize(lightness, entries)
+        }
+        if GRAY in entries:
+            outputs[GRAY] = [_to_uint8(to_srgb8(L, None)) for L in lightness]
+        if TRUTH in entries:
+            outputs[TRUTH] = [image[None].to(self.device) for image in images]
+        rows = {entry: [] for entry in outputs}
+        for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+            truth = Truth(image, self.device)
+            pictures = {entry: _to_float(colorings[index]) for entry, colorings in outputs.items()}
+            found = {entry: truth.measure(picture) for entry, picture in pictures.items()}
+            for entry, picture in pictures.items():
+                rows[entry].append(self._with_networks(found[entry], picture, truth, label))
+            count()
+        return rows
+
+    def _with_networks(self, row: dict[str, float], output: Tensor, truth: Truth, label: int | None) -> dict:
+        features = {}
+        row |= {"top1": math.nan, "top1_of_ten": math.nan}
+        if self.classifier is not None:
+            named, features[CLASSIFIER] = self.classifier(output, label)
+            row |= named
+        for measure in self.learned:
+            value = measure(output, truth.srgb)
+            if measure.column:
+                row[measure.column] = float(value)
+            else:
+                features[measure.name] = value
+        return {"values": np.array([row[name] for name in self.columns]), **features}
+
+
+def _to_uint8(srgb: Tensor) -> Tensor:
+    return (255 * srgb).round().to(torch.uint8)
+
+
+def _to_float(pixels: Tensor) -> Tensor:
+    return pixels.to(torch.float32) / 255
+
+
+def imagenet_labels(labels: np.ndarray | None, class_names: list[str] | None) -> list[int | None]:
+    """ImageNet's index of each photo's class; None for classes that are not Imagenette's."""
+    if labels is None:
+        return []
+    names = [str(name).lower() for name in class_names or ()]
+    if not names and len(labels) and labels.min() >= 0 and labels.max() < len(TEN):
+        return [None] * len(labels)  # numbers without names could mean anything
+    return [IMAGENETTE_CLASSES.get(names[label]) if 0 <= label < len(names) else None for label in labels]

@@ -1,0 +1,143 @@
+"""The figures that show photos, drawn from the user's own copy of the data: PNG files, pixels as they were measured."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from chromagan.data import evenly
+from chromagan.hub.checkpoints import load_checkpoint
+from chromagan.measures.error_maps import edge_overlay, error_map
+from chromagan.measures.metrics import GRAY_CHROMA
+from chromagan.network.decoders import DECODERS
+from train.evaluation.measuring import GRAY, TRUTH, Entry, Networks, Truth, to_srgb8
+
+GAP, LINE = 6, 24
+PAPER, INK = (255, 255, 255), (40, 40, 40)
+EXTREMES = 6  # most and least successful photos shown
+
+FIGURES = {  # pattern of the files' names: heading, caption
+    "figure-*-[a-z]*": ("Figures 2–6: the decoders", "Nine photos beside the truth, newest epoch."),
+    "figure-7-[0-9]": ("Figure 7: the epochs", "Gray, truth, and each decoder (rows) after each epoch (columns)."),
+    "boundaries-*": (
+        "Boundaries",
+        "CIEDE2000 from 0 (dark) to 30 and more (light). Chroma edges: white where truth and coloring agree, pink "
+        "where only the truth has one, blue where only the coloring does.",
+    ),
+    "successes": ("Most successful", "The photos with the lowest CIEDE2000, mean over the decoders."),
+    "failures": ("Least successful", "The photos with the highest CIEDE2000, mean over the decoders."),
+}
+
+
+def grid(rows: list[list[np.ndarray | None]], columns: list[str], names: list[str] | None = None) -> Image.Image:
+    """Pictures (S, S, 3) uint8 side by side under column titles, with a name in front of each row; None is blank."""
+    font = ImageFont.load_default(15)
+    side = next(cell.shape[0] for row in rows for cell in row if cell is not None)
+    margin = max((int(font.getlength(name)) for name in names), default=0) + 2 * GAP if names else GAP
+    width = margin + len(columns) * (side + GAP)
+    sheet = Image.new("RGB", (width, LINE + len(rows) * (side + GAP)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for c, title in enumerate(columns):
+        draw.text((margin + c * (side + GAP) + side // 2, LINE // 2), title, INK, font, anchor="mm")
+    for r, row in enumerate(rows):
+        top = LINE + r * (side + GAP)
+        if names:
+            draw.text((margin - GAP, top + side // 2), names[r], INK, font, anchor="rm")
+        for c, cell in enumerate(row):
+            if cell is not None:
+                sheet.paste(Image.fromarray(cell), (margin + c * (side + GAP), top))
+    return sheet
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """As PNG, whole or not at all."""
+    beside = path.with_name(f".{path.name}.part")
+    picture.save(beside, format="PNG")
+    beside.replace(path)
+
+
+class Painter:
+    """Colorings of a few photos by every entry, each network loaded once."""
+
+    def __init__(self, photos, entries: list[Entry], wanted: dict[Entry, set[int]], device: torch.device):
+        self.pictures: dict[tuple[Entry, int], np.ndarray] = {}
+        every = sorted(set().union(*wanted.values()))
+        truths = {index: Truth(photos[index], device, boundaries=False) for index in every}
+        for index, truth in truths.items():
+            self._keep(TRUTH, index, truth.srgb)
+            self._keep(GRAY, index, to_srgb8(truth.L, None))
+        for entry in entries:
+            networks = Networks({entry: load_checkpoint(entry.checkpoint)}, device)
+            with torch.inference_mode():
+                for index in sorted(wanted[entry]):
+                    ((_, (ab,)),) = networks.colorize([truths[index].L])
+                    self._keep(entry, index, to_srgb8(truths[index].L, ab))
+
+    def _keep(self, entry: Entry, index: int, srgb: torch.Tensor) -> None:
+        pixels = (255 * srgb[0]).round().to(torch.uint8).movedim(0, -1)
+        self.pictures[entry, index] = pixels.cpu().numpy()
+
+    def __call__(self, entry: Entry, index: int) -> np.ndarray:
+        return self.pictures[entry, index]
+
+
+def draw_pictures(photos, tables: dict, entries: list[Entry], folder: Path, device: torch.device) -> None:
+    """figure-2 ... figure-6 (a decoder each), figure-7 (epochs), boundaries, successes and failures, as PNG.
+
+    Those of an earlier evaluation in the folder go: its decoders or photos may have been others.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for pattern in FIGURES:
+        for earlier in folder.glob(f"{pattern}.png"):
+            earlier.unlink()
+    newest = list({entry.decoder: entry for entry in entries}.values())
+    colored = np.flatnonzero(tables[TRUTH]["chroma_truth"] >= GRAY_CHROMA)
+    if not len(colored):
+        colored = np.arange(len(photos))
+    nine = colored[evenly(len(colored), 9)].tolist()
+    error = np.mean([tables[entry]["ciede2000"] for entry in newest], axis=0)[colored]
+    order = colored[np.argsort(error, kind="stable")]
+    extremes = {"successes": order[:EXTREMES].tolist(), "failures": order[::-1][:EXTREMES].tolist()}
+    few = nine[:: max(1, len(nine) // 3)][:3]  # photos of figure 7 and the boundary maps
+    wanted = {entry: {*few} for entry in entries}
+    for entry in newest:
+        wanted[entry] |= {*nine, *extremes["successes"], *extremes["failures"]}
+    paint = Painter(photos, entries, wanted, device)
+
+    def save(name: str, sheet: Image.Image) -> None:
+        save_picture(sheet, folder / f"{name}.png")
+
+    for entry in newest:
+        number = 2 + list(DECODERS).index(entry.decoder)  # 2 to 6 in the paper's order
+        pairs = [[TRUTH, entry] for _ in range(3)]
+        rows = [
+            [paint(kind, i) for i, pair in zip(nine[start : start + 3], pairs) for kind in pair]
+            for start in range(0, len(nine), 3)
+        ]
+        save(f"figure-{number}-{entry.decoder}", grid(rows, ["truth", entry.decoder] * 3))
+
+    epochs = sorted({entry.epoch for entry in entries})
+    by_epoch = {(entry.decoder, entry.epoch): entry for entry in entries}
+    for number, index in enumerate(few, start=1):
+        rows = []
+        for entry in newest:
+            series = [by_epoch.get((entry.decoder, epoch)) for epoch in epochs]
+            cells = [paint(known, index) if known else None for known in series]
+            rows.append([paint(GRAY, index), paint(TRUTH, index), *cells])
+        names = [DECODERS[entry.decoder].label for entry in newest]
+        save(f"figure-7-{number}", grid(rows, ["gray", "truth", *(f"epoch {epoch}" for epoch in epochs)], names))
+
+    for number, index in enumerate(few, start=1):
+        truth = paint(TRUTH, index)
+        shown = {"truth": truth, "gray": paint(GRAY, index)} | {e.decoder: paint(e, index) for e in newest}
+        rows = [
+            list(shown.values()),
+            [error_map(picture, truth) for picture in shown.values()],
+            [edge_overlay(picture, truth) for picture in shown.values()],
+        ]
+        save(f"boundaries-{number}", grid(rows, list(shown), ["", "CIEDE2000", "chroma edges"]))
+
+    for name, indices in extremes.items():
+        rows = [[paint(GRAY, i), paint(TRUTH, i), *(paint(entry, i) for entry in newest)] for i in indices]
+        save(name, grid(rows, ["gray", "truth", *(entry.decoder for entry in newest)]))

@@ -1,0 +1,114 @@
+"""The report's plots: PNG for Markdown, SVG whose text takes the page's color for HTML."""
+
+import io
+import re
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+from chromagan.network.decoders import DECODERS
+
+INK = "#010203"  # stands for the page's text color in SVG
+PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377", "#66ccee")  # Tol's bright: safe for color blindness
+COLORS = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(DECODERS)}
+
+# measure in metrics.json, title, whether higher is better
+CURVES = (
+    ("ciede2000_mean", "CIEDE2000 (lower is better)", False),
+    ("colorfulness", "colorfulness", True),
+    ("cdr", "cluster discrepancy ratio (higher is better)", True),
+    ("psnr_mean", "PSNR dB (rewards gray)", True),
+)
+
+
+def value(result: dict, name: str) -> float | None:
+    measured = result["colored"].get(name)
+    return measured["value"] if isinstance(measured, dict) else measured
+
+
+def turning_point(series: list[dict], name: str, higher: bool) -> dict | None:
+    """The result of `series` that is best in measure `name`; None where it was not measured."""
+    known = [result for result in series if value(result, name) is not None]
+    return (max if higher else min)(known, key=lambda result: value(result, name), default=None)
+
+
+def epochs_plot(results: list[dict], truth: dict):
+    """A panel for each of CURVES, a line for each decoder with its 95 % band, its best epoch ringed."""
+    figure, axes = plt.subplots(2, 2, figsize=(9.5, 6.6), sharex=True)
+    for axis, (name, title, higher) in zip(axes.flat, CURVES):
+        for decoder in dict.fromkeys(result["decoder"] for result in results):
+            series = [r for r in results if r["decoder"] == decoder and value(r, name) is not None]
+            epochs = [r["epoch"] for r in series]
+            axis.plot(epochs, [value(r, name) for r in series], "o-", ms=4, lw=1.8, color=COLORS[decoder],
+                      label=DECODERS[decoder].label)  # fmt: skip
+            ends = [(r["epoch"], r["colored"][name]) for r in series if r["colored"][name]["low"] is not None]
+            if ends:
+                x, bands = zip(*ends)
+                axis.fill_between(x, [b["low"] for b in bands], [b["high"] for b in bands], color=COLORS[decoder],
+                                  alpha=0.13, lw=0)  # fmt: skip
+            best = turning_point(series, name, higher) if name != "colorfulness" else None
+            if best and len(series) > 1:
+                axis.plot(best["epoch"], value(best, name), "o", ms=11, mfc="none", mew=1.6, color=COLORS[decoder])
+        if name == "colorfulness" and value(truth, name) is not None:
+            axis.axhline(value(truth, name), color=INK, lw=1, ls="--")
+            axis.annotate("truth", (0, value(truth, name)), fontsize=8, va="bottom", color=INK)
+        axis.set_title(title, fontsize=10, loc="left", color=INK)
+    for axis in axes[1]:
+        axis.set_xlabel("epoch", color=INK)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), ncol=5, loc="lower center", frameon=False, fontsize=9)
+    figure.tight_layout(rect=(0, 0.045, 1, 1))
+    return figure
+
+
+def cost_plot(results: list[dict], cost: dict):
+    """Milliseconds against CIEDE2000, the size of a point its decoder's parameters; newest epochs."""
+    figure, axis = plt.subplots(figsize=(9.5, 4.2))
+    for result in {result["decoder"]: result for result in results}.values():
+        own = cost["decoders"].get(result["decoder"], {}).get("decoder")
+        measured = result["colored"]["ciede2000_mean"]
+        if not own or not measured:
+            continue
+        color = COLORS[result["decoder"]]
+        if measured["low"] is not None:
+            axis.plot([own["ms"]] * 2, [measured["low"], measured["high"]], color=color, lw=1.5)
+        axis.scatter(own["ms"], measured["value"], s=30 + own["parameters"] / 900, color=color, alpha=0.75, lw=0)
+        axis.annotate(DECODERS[result["decoder"]].label, (own["ms"], measured["value"]), xytext=(12, 6),
+                      textcoords="offset points", fontsize=9, color=INK)  # fmt: skip
+    axis.margins(0.18)
+    axis.set_xlim(left=0)
+    axis.set_xlabel("ms for the decoder, one photo (area of a point: parameters)", color=INK)
+    axis.set_title("CIEDE2000 (lower is better)", fontsize=10, loc="left", color=INK)
+    figure.tight_layout()
+    return figure
+
+
+def save(figure, path: Path) -> str:
+    """Write `path` (PNG, on white) and return the figure as SVG for a page."""
+    for axis in figure.axes:
+        axis.grid(alpha=0.2, color=INK)
+        axis.tick_params(colors=INK, labelsize=9)
+        for name, spine in axis.spines.items():
+            spine.set_color(INK)
+            spine.set_visible(name in ("left", "bottom"))
+        axis.patch.set_alpha(0)
+    for text in figure.findobj(matplotlib.text.Text):
+        if text.get_color() in ("black", "k"):
+            text.set_color(INK)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    figure.savefig(beside, format="png", dpi=130)
+    beside.replace(path)
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    plt.close(figure)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    # Several inline pictures share one page's names, and scale with it.
+    svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{path.stem}-", svg)
+    return re.sub(
+        r'<svg ([^>]*?)width="[^"]+"', r"<svg \1", re.sub(r'(<svg [^>]*?)height="[^"]+" ', r"\1", svg), count=1
+    )

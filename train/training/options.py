@@ -1,0 +1,256 @@
+"""Options of the training script: one dataclass, its presets, and the command line made from it."""
+
+import argparse
+import math
+import os
+import re
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from chromagan.network.config import PRESETS as MODEL_PRESETS
+from chromagan.network.config import ModelConfig
+from chromagan.network.decoders import DECODERS
+
+CHOICES = {
+    "decoder": tuple(DECODERS),
+    "preset": tuple(MODEL_PRESETS),
+    "precision": ("auto", "bf16", "fp32"),
+    "compile": ("auto", "on", "off"),
+}
+NOT_NEGATIVE = (
+    "epochs",
+    "pretrain_epochs",
+    "limit_train",
+    "limit_validation",
+    "samples",
+    "ema_share",
+    "lr_hold",
+    "adversarial_weight",
+    "class_weight",
+    "consistency_weight",
+    "color_pivot",
+    "vividness",
+)
+POSITIVE = (
+    "batch_size", "lr", "critic_lr", "pretrained_lr", "color_weight", "penalty_weight", "critic_width",
+    "consistency_every", "log_every", "state_every",
+)  # fmt: skip
+# May differ between a run and its resumption: they say how far, where, what is watched; not what is computed.
+FREE_ON_RESUME = frozenset({
+    "resume", "data", "output_dir", "epochs", "save_epochs", "limit_validation", "samples", "log_every", "state_every",
+    "tensorboard", "cache_dir", "push_to_hub",
+})  # fmt: skip
+
+
+def option(default: Any, help: str) -> Any:
+    """A field of TrainConfig with its line of --help. No default makes the flag a required one."""
+    metadata = {"help": help}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run. Every option is a flag of the same name; nonsense is a ValueError that names the flag.
+
+    The defaults are the `lite` preset; PRESETS holds what `paper` does otherwise.
+    """
+
+    decoder: str = option(MISSING, f"one of {', '.join(DECODERS)}")
+    data: str = option(MISSING, "Hub dataset id, also with @revision, folder of Parquet files, or folder of images")
+    output_dir: str = option(MISSING, "folder of the run; epochs are saved as <output-dir>/<decoder>/epoch-<N>")
+    preset: str = option("lite", f"one of {', '.join(MODEL_PRESETS)}: the network and the defaults of what follows")
+    epochs: int = option(900, "passes over the data")
+    save_epochs: list[int] = option(
+        [], "epochs to save; 0 is before training, the last is always saved. None given: 0, both thirds and the last"
+    )
+    resume: bool = option(False, "go on from the last complete state of the run in --output-dir")
+    push_to_hub: str = option("", "Hub prefix owner/name: every saved epoch is also pushed, to owner/name-<decoder>")
+
+    limit_train: int = option(0, "train on N images, spread evenly over the data, only; 0 is all")
+    limit_validation: int = option(256, "images of the quick validation at every saved epoch; 0 is none")
+    batch_size: int = option(16, "images per step, over all processes together")
+    crop: int = option(96, "side in pixels of the random window that decoder and critic train on")
+    pretrain_epochs: int = option(
+        10, "epochs in which what all decoders share learns colors by itself, before the run, at an eighth of the "
+        "size; computed once and kept; 0: it starts at random, as in the paper"
+    )  # fmt: skip
+    train_trunk: bool = option(
+        False, "also train the pretrained trunk; without, its features are computed once and kept"
+    )
+
+    lr: float = option(1e-3, "Adam's learning rate for the generator")
+    critic_lr: float = option(5e-4, "Adam's learning rate for the critic")
+    pretrained_lr: float = option(
+        0.2, "learning rate of what --pretrain-epochs trained, as a share of the decoder's; 1 without"
+    )
+    lr_hold: int = option(
+        500, "steps behind which both learning rates fall with the square root of the steps; 0: they stay as they are"
+    )
+    beta1: float = option(0.5, "Adam's first momentum")
+    color_weight: float = option(1.0, "weight of L_e, the squared error of ab")
+    color_pivot: float = option(
+        14.0, "chroma above which L_e asks for more vivid, below for grayer colors than the mean of what is plausible; "
+        "0: the paper's squared error"
+    )  # fmt: skip
+    # 0.1 at 224 pixels is 0.04 at 96 and 0.03 at 64: the term's gradient per pixel grows as the window shrinks (a mean
+    # over fewer patches), and at 0.1 the generator outran the critic and saturated.
+    adversarial_weight: float = option(0.04, "weight of L_g, the Wasserstein term; the paper's is 0.1")
+    class_weight: float = option(0.003, "weight of L_s, the class distribution term")
+    consistency_weight: float = option(
+        0.001, "weight of L_c: how far the teacher's classes for the colored photo are from those for the true one; 0, "
+        "as in the paper: none"
+    )  # fmt: skip
+    consistency_every: int = option(4, "L_c is taken of one photo in N of a batch, colored whole; L_e of it, too")
+    penalty_weight: float = option(10.0, "lambda of the critic's gradient penalty")
+    critic_width: int = option(16, "channels of the critic's first layer; the paper's is 64")
+    critic_shift: bool = option(
+        True, "show the critic windows 8 pixels smaller, a random 0 to 7 off the decoder's grid, which is that of its "
+        "own strides too: where the two always match, their pattern shows in the colors"
+    )  # fmt: skip
+    ema_share: float = option(
+        0.1, "the saved weights are averaged over steps; their mean age is this share of all steps; 0 saves the last"
+    )
+    vividness: float = option(
+        0.96, "from epoch 1 on, what is saved gets the chroma gain with which training photos come out with this share "
+        "of their true colorfulness; 0: colors stay as training left them"
+    )  # fmt: skip
+    teacher: str = option("tf_efficientnet_lite0", "timm classifier that gives the class distributions")
+
+    seed: int = option(0, "of initial weights, data order, windows and flips")
+    log_every: int = option(20, "steps between two JSON lines of the log")
+    state_every: int = option(
+        500, "steps between two states to --resume from; one is also kept at the end and on SIGTERM"
+    )
+    tensorboard: bool = option(False, "also log to TensorBoard, under <output-dir>/<decoder>/tensorboard")
+    samples: int = option(
+        6, "validation photos colored at every saved epoch, in <output-dir>/<decoder>/samples; 0: none"
+    )
+    cache_dir: str = option(
+        os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "chromagan"),
+        "where the teacher's distributions and a frozen trunk's features are kept",
+    )
+
+    # What makes a step fast; train/benchmark.py shows what each brings.
+    precision: str = option("auto", "fp32, bf16, or auto: bf16 where the hardware multiplies it natively")
+    compile: str = option("auto", "on, off, or auto: compile the generator on CUDA, where that pays")
+    channels_last: bool = option(True, "keep images and kernels channels last in memory")
+    fused_adam: bool = option(True, "update the weights in one fused kernel")
+    keep_teacher: bool = option(True, "compute the teacher's distributions once and keep them; without, at every step")
+    keep_features: bool = option(True, "compute a frozen trunk's features once and keep them; without, at every step")
+    share_forward: bool = option(True, "one forward of the generator serves both updates; without, it runs for each")
+    explicit_penalty: bool = option(
+        True, "the penalty's gradient as transposed convolutions; without, the critic is differentiated twice"
+    )
+
+    def __post_init__(self):
+        for name, choices in CHOICES.items():
+            self._require(getattr(self, name) in choices, name, f"one of {', '.join(choices)}")
+        for name in NOT_NEGATIVE:
+            self._require(0 <= getattr(self, name) < math.inf, name, "0 or more")
+        for name in POSITIVE:
+            self._require(0 < getattr(self, name) < math.inf, name, "more than 0")
+        self._require(0 <= self.beta1 < 1, "beta1", "in [0, 1)")
+        self._require(self.seed < 2**63, "seed", "below 2^63")
+        if self.push_to_hub:
+            self._require(re.fullmatch(r"[\w.-]+/[\w.-]+", self.push_to_hub) is not None, "push_to_hub", "owner/name")
+        self._require(self.ema_share < 1, "ema_share", "below 1")
+        self._require(
+            all(0 <= epoch <= self.epochs for epoch in self.save_epochs), "save_epochs", f"in 0..{self.epochs}"
+        )
+        size, multiple = self.model.image_size, self.model.size_multiple
+        self._require(
+            0 < self.crop <= size and self.crop % multiple == 0, "crop", f"a multiple of {multiple} up to {size}"
+        )
+        if self.critic_shift:
+            self._require(self.crop > multiple, "crop", f"more than {multiple} with --critic-shift")
+        if not self.model.any_size and self.crop != size:
+            raise ValueError(f"--crop must be {size} with --preset {self.preset}, whose network has one size")
+
+    def _require(self, holds: bool, name: str, expected: str) -> None:
+        if not holds:
+            raise ValueError(f"--{name.replace('_', '-')} must be {expected}, got {getattr(self, name)}")
+
+    def differs_from(self, earlier: dict[str, Any]) -> str | None:
+        """The first option that cannot change when a run goes on, as a sentence; None where all agree.
+
+        earlier: the options of the run as its train.json has them.
+        """
+        for name, value in asdict(self).items():
+            if name not in FREE_ON_RESUME and earlier.get(name, value) != value:
+                return f"--{name.replace('_', '-')} is {value}, but the run was begun with {earlier[name]}"
+        return None
+
+    @property
+    def saved_epochs(self) -> set[int]:
+        """The epochs to save; the last is always among them."""
+        return {*(self.save_epochs or (0, round(self.epochs / 3), round(2 * self.epochs / 3))), self.epochs}
+
+    @property
+    def model(self) -> ModelConfig:
+        return ModelConfig.preset(self.preset, self.decoder)
+
+    @property
+    def run_dir(self) -> Path:
+        return Path(self.output_dir, self.decoder)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "lite": {},
+    "paper": dict(  # Vitoria et al. 2020, section 4.1; the batch is that of their code
+        batch_size=10,
+        crop=224,
+        adversarial_weight=0.1,
+        pretrain_epochs=0,
+        train_trunk=True,
+        lr=2e-5,
+        critic_lr=2e-5,
+        lr_hold=0,
+        critic_width=64,
+        critic_shift=False,
+        color_pivot=0.0,
+        ema_share=0.0,
+        consistency_weight=0.0,
+        vividness=0.0,
+        teacher="vgg16.tv_in1k",
+    ),
+}
+
+
+def parse_config(argv: list[str] | None = None) -> TrainConfig:
+    """Build TrainConfig from the command line; a wrong flag ends the program with status 2 and one line."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--preset", default="lite")
+    try:
+        preset = PRESETS.get(first.parse_known_args(argv)[0].preset, {})
+    except argparse.ArgumentError:  # --preset without a value: the whole parser, below, says so
+        preset = {}
+
+    parser = argparse.ArgumentParser(
+        description="Train one decoder of the study.", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,  # --preset is looked for above by its whole name, and study.py adds flags of its own
+    )  # fmt: skip
+    parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
+    for f in fields(TrainConfig):
+        default = preset.get(
+            f.name, f.default_factory() if f.default is MISSING and f.default_factory is not MISSING else f.default
+        )
+        kind: dict[str, Any] = {"type": f.type}
+        if f.type is bool:
+            kind = {"action": argparse.BooleanOptionalAction}
+        elif get_origin(f.type) is list:
+            kind = {"type": get_args(f.type)[0], "nargs": "+"}
+        required = default is MISSING
+        parser.add_argument(
+            "--" + f.name.replace("_", "-"),
+            required=required,
+            default=argparse.SUPPRESS if required else default,
+            help=f.metadata["help"],
+            **kind,
+        )
+    try:
+        return TrainConfig(**vars(parser.parse_args(argv)))
+    except ValueError as error:
+        parser.error(str(error))
