@@ -1,7 +1,6 @@
 """Made images and networks for all tests: no network, no GPU, no data set."""
 
 import os
-from dataclasses import replace
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: a test must never wait for the Hub
 
@@ -13,6 +12,7 @@ from PIL import Image
 from chromagan.hub.checkpoints import save_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.network.config import ModelConfig
+from chromagan.network.trunk import Trunk
 
 torch.set_num_threads(1)  # small tensors: a second thread waits more than it works
 
@@ -44,11 +44,13 @@ def image_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory):
-    """A source of random `lite` networks: compact at epochs 0 and 3, the latter with a chroma gain, depthwise at 0."""
+    """A source of random `lite` networks: compact at epochs 0 and 3, depthwise at 0; one frozen trunk."""
     folder = tmp_path_factory.mktemp("source")
     for seed, (decoder, epoch) in enumerate((("compact", 0), ("compact", 3), ("depthwise", 0))):
         torch.manual_seed(seed)
-        config = replace(ModelConfig.preset("lite", decoder), chroma_gain=1.25 if epoch else 0.0)
-        model = ChromaGAN(config).without_class_head()
+        model = ChromaGAN(ModelConfig.preset("lite", decoder)).without_class_head()
+        torch.manual_seed(99)  # one trunk for all
+        model.trunk = Trunk(model.config.trunk, model.config.trunk_stages)
+        model.freeze_trunk()
         save_checkpoint(model, folder / decoder / f"epoch-{epoch}", {"epoch": epoch})
     return folder

@@ -14,7 +14,7 @@ FOLDERS = {
     "imaging": ["__init__", "compiled", "color", "chroma", "photo", "contact_sheet"],
     "measures": ["__init__", "segmentation", "metrics", "error_maps"],
     "network": ["__init__", "decoders", "config", "trunk", "folding", "critic", "losses", "generator"],
-    "hub": ["__init__", "repositories", "model", "checkpoints", "onnx_export", "model_card", "publish"],
+    "hub": ["__init__", "repositories", "trunks", "model", "checkpoints", "onnx_export", "model_card", "publish"],
     "": ["data", "colorizer", "__init__", "__main__"],
     "demo": ["__init__", "shelf", "studio", "downloads", "photo_report", "page", "desk", "tabs", "api"],
 }

@@ -42,7 +42,7 @@ from train.training.step import prepare, resolve_precision, train_step, update_a
 
 PLAIN = dict(
     precision="fp32", compile="off", channels_last=False, fused_adam=False, keep_teacher=False, keep_features=False,
-    share_forward=False, explicit_penalty=False,
+    share_forward=False, explicit_penalty=False, fold_upsampling=False,
 )  # fmt: skip
 
 
@@ -72,20 +72,21 @@ class TrainingRun:
         self.accelerator, self.done = accelerator, 0
         torch.manual_seed(0)
         generator = ChromaGAN(config.model)
-        generator.trunk.requires_grad_(config.train_trunk)
+        if not config.train_trunk:
+            generator.freeze_trunk()
         self.generator = generator
         self.average = copy.deepcopy(generator).to(device) if config.ema_share else None
         self.batches = made_batches(config, generator, device, images or 2 * config.batch_size)
-        teacher = made_teacher(config, device) if config.consistency_weight else None
         critic = Critic(config.critic_width)
-        self.nets, self.optimizers = prepare(generator.train(), critic, config, accelerator, teacher)
+        self.nets, self.optimizers = prepare(generator.train(), critic, config, accelerator)
 
     def run(self) -> None:
         batch = self.batches(self.done, slice(0, self.config.batch_size))
         train_step(batch, self.nets, self.optimizers, self.config, self.accelerator)
         self.done += 1
         if self.average is not None:
-            update_average(self.average, self.generator, self.config.ema_share, self.done)
+            trained = self.average.trained_state(), self.generator.trained_state()
+            update_average(*trained, self.config.ema_share, self.done)
 
     def draw(self) -> None:
         """The input pipeline alone."""
@@ -106,9 +107,11 @@ def made_batches(config: TrainConfig, generator: ChromaGAN, device: torch.device
         trunk = frozen_trunk(generator.trunk, device)
         if config.keep_features:
             with torch.no_grad():
-                shapes = [stage.shape[1:] for stage in trunk(torch.zeros(1, 1, size, size, device=device))]
-            stages, trunk = [torch.rand(images, 2, *shape).half() for shape in shapes], None
-    return Batches(lab, targets, stages, config, device, teacher, trunk, targets)
+                shapes = [
+                    stage.movedim(1, -1).shape[1:] for stage in trunk(torch.zeros(1, 1, size, size, device=device))
+                ]
+            stages, trunk = [torch.rand(2 * images, *shape).half() for shape in shapes], None
+    return Batches(lab, targets, stages, config, device, teacher, trunk)
 
 
 def made_teacher(config: TrainConfig, device: torch.device) -> Teacher:

@@ -33,12 +33,10 @@ from train.evaluate import evaluate, share_cores
 from train.evaluation.intervals import summarize
 from train.evaluation.measuring import to_srgb8
 from train.evaluation.pictures import grid, save_picture
-from train.training.batches import Batches, frozen_trunk, normalized_lab, teacher_targets, true_targets, trunk_stages
+from train.training.batches import Batches, frozen_trunk, normalized_lab, teacher_targets, trunk_stages
 from train.training.options import TrainConfig, parse_config
-from train.training.pretrain import pretrained
 from train.training.state import load_state, save_state
 from train.training.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
-from train.training.vividness import PHOTOS, calibrate
 from train.training.watching import Log, Meter, StopSignal, TrainingError
 
 
@@ -67,21 +65,17 @@ def main(config: TrainConfig) -> None:
     if state is None and config.resume and any(config.run_dir.glob("*.damaged")):
         raise TrainingError(f"no state in {config.run_dir} is whole: start anew with another --output-dir")
 
+    data = config.data if len(config.data) > 1 else config.data[0]
     # Data. On every machine one process computes what is kept; the others read it.
     size = config.model.image_size
     validation = None
     if main_process and max(config.limit_validation, config.samples):
-        validation = load_photos(config.data, "validation", size, max(config.limit_validation, config.samples))
+        validation = load_photos(data, "validation", size, max(config.limit_validation, config.samples))
     generator, critic = build_networks(config)
-    teacher = None
-    if config.consistency_weight or not config.keep_teacher:
-        teacher = build_teacher(config.teacher).to(device)
+    teacher = None if config.keep_teacher else build_teacher(config.teacher).to(device)
     with accelerator.local_main_process_first():
-        photos = load_photos(config.data, "train", size, config.limit_train or None)
-        targets = true = None
-        if config.keep_teacher:
-            targets = teacher_targets(photos.images, config, device)
-            true = true_targets(photos.images, config, device) if config.consistency_weight else None
+        photos = load_photos(data, "train", size, config.limit_train or None)
+        targets = teacher_targets(photos.images, config, device) if config.keep_teacher else None
         stages = None
         if config.keep_features and not config.train_trunk:
             stages = trunk_stages(photos.images, generator.trunk, config, device)
@@ -89,16 +83,12 @@ def main(config: TrainConfig) -> None:
     share = config.batch_size // processes
     part = slice(rank * share, (rank + 1) * share)
     trunk = None if config.keep_features or config.train_trunk else frozen_trunk(generator.trunk, device)
-    batches = Batches(normalized_lab(photos.images, device), targets, stages, config, device, teacher, trunk, true)
-    if config.pretrain_epochs and state is None:
-        with accelerator.local_main_process_first():
-            shared = pretrained(generator, photos.images, batches, config, device, teacher)
-        generator.load_state_dict(generator.state_dict() | shared)
+    batches = Batches(normalized_lab(photos.images, device), targets, stages, config, device, teacher, trunk)
     data_digest = fingerprint(photos.images)
 
     # Networks and optimizers, and the average of the generator's weights, which is what is saved.
     average = copy.deepcopy(generator).to(device) if config.ema_share else generator
-    nets, optimizers = prepare(generator, critic, config, accelerator, teacher)
+    nets, optimizers = prepare(generator, critic, config, accelerator)
 
     # What a run consists of, and where it goes on.
     resumable = dict(
@@ -109,7 +99,9 @@ def main(config: TrainConfig) -> None:
     if state is not None:
         step = state.pop("step")
         if state.pop("data") != data_digest:
-            raise TrainingError(f"--data {config.data} does not hold the images that {config.run_dir} was begun with")
+            raise TrainingError(
+                f"--data {' '.join(config.data)} does not hold the images that {config.run_dir} was begun with"
+            )
         for name, part_state in state.items():
             resumable[name].load_state_dict(part_state)
     accelerator.wait_for_everyone()  # all have read before the first one writes
@@ -124,7 +116,6 @@ def main(config: TrainConfig) -> None:
         + (f"; going on behind step {step} of {total}" if step else ""),
         file=sys.stderr,
     )
-    reference = photos.images[evenly(len(photos), PHOTOS)] if main_process and config.vividness else None
     del photos
     saved = {e for e in config.saved_epochs if (config.run_dir / f"epoch-{e}").exists()}
     if lost := sorted(e for e in config.saved_epochs - saved if e * batches.steps_per_epoch < step):
@@ -134,13 +125,11 @@ def main(config: TrainConfig) -> None:
 
     def save_epoch(epoch: int) -> None:
         finished = average.without_class_head().to(device)
-        if epoch and config.vividness:  # epoch 0 has no colors yet, only noise to be made louder
-            calibrate(finished, reference, config.vividness)
         measured = None
         if validation is not None and config.limit_validation:
             measured = summarize(
                 evaluate(finished, validation.images[: config.limit_validation], device),
-                data=config.data, split="validation", size=size,
+                data=" + ".join(config.data), split="validation", size=size,
             )  # fmt: skip
             measured |= {"decoder": config.decoder, "epoch": epoch, "preset": config.preset}
         if validation is not None and config.samples:
@@ -172,7 +161,7 @@ def main(config: TrainConfig) -> None:
             terms = train_step(batches(step, part), nets, optimizers, config, accelerator, norms=logging)
             step += 1
             if config.ema_share:
-                update_average(average, generator, config.ema_share, step)
+                update_average(average.trained_state(), generator.trained_state(), config.ema_share, step)
             meter.add(step, terms)
             bar.update(config.batch_size)
 
@@ -227,29 +216,24 @@ def build_networks(config: TrainConfig) -> tuple[ChromaGAN, Critic]:
     torch.manual_seed(config.seed)
     generator = ChromaGAN(config.model)
     generator.load_imagenet()
-    generator.trunk.requires_grad_(config.train_trunk)
+    if not config.train_trunk:
+        generator.freeze_trunk()
     torch.manual_seed(config.seed + 1)
     return generator, Critic(config.critic_width)
 
 
-def unit(config: TrainConfig, processes: int) -> int:
-    """What the batch must be a multiple of, so that all processes color equally many photos, and whole photos."""
-    return processes * (config.consistency_every if config.consistency_weight and processes > 1 else 1)
-
-
 def check_shares(config: TrainConfig, processes: int) -> None:
     """TrainingError where the processes cannot share a batch so that their step is that of one process."""
-    if config.batch_size % unit(config, processes):
-        whole = f", one photo in {config.consistency_every} of each also whole" if config.consistency_weight else ""
+    if config.batch_size % processes:
         raise TrainingError(
-            f"--batch-size {config.batch_size} cannot be shared by {processes} processes evenly{whole}: "
-            f"give a multiple of {unit(config, processes)}"
+            f"--batch-size {config.batch_size} cannot be shared by {processes} processes evenly: "
+            f"give a multiple of {processes}"
         )
 
 
 def fit_batch(config: TrainConfig, images: int, processes: int) -> TrainConfig:
     """The config with a batch that the images fill and the processes share evenly; TrainingError where none is."""
-    largest = images // unit(config, processes) * unit(config, processes)
+    largest = images // processes * processes
     if largest == 0:
         raise TrainingError(f"{images} images cannot be shared by {processes} processes: launch fewer")
     return replace(config, batch_size=min(config.batch_size, largest))

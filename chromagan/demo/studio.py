@@ -149,11 +149,11 @@ class KeptTrunk(nn.Module):
 
     def __init__(self, trunk: Trunk, kept: Kept):
         super().__init__()
-        self.trunk, self.kept, self.channels = trunk, kept, trunk.channels
+        self.trunk, self.kept = trunk, kept
 
-    def forward(self, L_norm: Tensor) -> Tensor:
+    def forward(self, L_norm: Tensor) -> list[Tensor]:
         key = id(self.trunk), tuple(L_norm.shape), digest_of(L_norm)
-        return self.kept.get(key, lambda: self.trunk(L_norm), tensor_bytes)
+        return self.kept.get(key, lambda: self.trunk(L_norm), lambda stages: sum(map(tensor_bytes, stages)))
 
     def __deepcopy__(self, memo: dict) -> "KeptTrunk":
         return self  # a colorizer works on a copy of its network; this part stays the shared one
@@ -190,7 +190,7 @@ class Studio:
 
     @functools.cached_property
     def nearest(self) -> Checkpoint:
-        """Of every decoder's newest epoch, the one measured nearest to the true colors: the one to begin with."""
+        """Of all checkpoints the one measured nearest to the true colors: the one to begin with."""
         return nearest_checkpoint(self.source)
 
     def find(self, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:

@@ -1,7 +1,8 @@
 """What a source of checkpoints holds, and how one is written and read.
 
-A source is a folder laid out as <decoder>/epoch-<N>/{config.json, model.safetensors, metrics.json}, or a Hub prefix
-owner/name: repositories owner/name-<decoder> with a tag epoch-<N> for each epoch (chromagan.hub).
+A source is a folder laid out as <decoder>/epoch-<N>/{config.json, model.safetensors, metrics.json}, with the frozen
+trunk that they share beside the decoders' folders (chromagan.hub.trunks), or a Hub prefix owner/name: repositories
+owner/name-<decoder> with a tag epoch-<N> for each epoch (chromagan.hub.repositories).
 Epoch N means N completed epochs; epoch 0 is the network before training.
 """
 
@@ -16,7 +17,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from chromagan.hub import repositories
-from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, ChromaGAN, read_network
+from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, ChromaGAN, fetch, read_network
+from chromagan.hub.trunks import half, save_trunk, trunk_file_name
 from chromagan.network.decoders import DECODERS
 
 METRICS_FILE = "metrics.json"
@@ -113,36 +115,39 @@ def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch
     return epochs[epoch]
 
 
-def nearest_checkpoint(source: str | os.PathLike) -> Checkpoint:
-    """Of every decoder's newest epoch, the one measured nearest to the true colors; `find_checkpoint`'s default where
-    not all were measured."""
-    newest = {checkpoint.decoder: checkpoint for checkpoint in list_checkpoints(source)}  # the list ascends by epoch
-    try:
-        return min(newest.values(), key=lambda checkpoint: checkpoint.metrics["colored"]["ciede2000_mean"]["value"])
-    except (CheckpointError, KeyError, TypeError):
-        return find_checkpoint(source)
+def nearest_checkpoint(source: str | os.PathLike, decoder: str | None = None) -> Checkpoint:
+    """Of the checkpoints of `decoder` (None: of all decoders), the one measured nearest to the true colors, by mean
+    CIEDE2000 over the photos that have colors; the newest where none was measured. Raises as `find_checkpoint`."""
+    measured = {}
+    for checkpoint in list_checkpoints(source):
+        if decoder in (None, checkpoint.decoder):
+            try:
+                measured[checkpoint] = checkpoint.metrics["colored"]["ciede2000_mean"]["value"]
+            except (CheckpointError, KeyError, TypeError):
+                continue
+    return min(measured, key=measured.get) if measured else find_checkpoint(source, decoder)
 
 
 def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:
     """The network of `checkpoint` in float32 on the CPU, in eval mode; every tensor there and none left over."""
     try:
-        config_file, weights_file = checkpoint.file(CONFIG_FILE), checkpoint.file(WEIGHTS_FILE)
+        folder = fetch(checkpoint.path, checkpoint.revision) if checkpoint.revision else Path(checkpoint.path)
     except repositories.HubError as error:
         raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {error}") from error
-    return read_network(config_file, weights_file, str(checkpoint), checkpoint.decoder)
+    return read_network(folder, str(checkpoint), checkpoint.decoder)
 
 
 def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict | None = None) -> None:
-    """Write `model` to `folder` as half-precision safetensors with its config and, where given, its metrics.
+    """Write `model` to `folder`, <source>/<decoder>/epoch-<N>, as half-precision safetensors with its config and, where
+    given, its metrics. A frozen trunk goes to the source's own folder, once.
 
     Kernels and matrices become float16; vectors (biases, norms and their running statistics, whose range
     float16 does not have) stay float32. The folder appears whole or not at all.
     """
-    weights = {
-        name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous().cpu()
-        for name, tensor in model.state_dict().items()
-    }
+    weights = half(model.trained_state())
     folder = Path(folder)
+    if model.config.trunk_digest:
+        save_trunk(model.trunk, folder.parents[1] / trunk_file_name(model.config.trunk))
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

@@ -2,20 +2,23 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from chromagan.hub import repositories
+from chromagan.hub.trunks import find_trunk, freeze, read_trunk, save_trunk, trunk_file_name
 from chromagan.network.config import ModelConfig
 from chromagan.network.generator import Generator
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+TRUNK = "trunk.net."  # how the names of the trunk's tensors begin
 
 
 class CheckpointError(RuntimeError):
@@ -61,23 +64,55 @@ class ChromaGAN(
             raise ValueError("weights are only loaded strictly: every tensor there, none left over")
         name = os.fspath(pretrained_model_name_or_path)
         if os.path.isdir(name):
-            return read_network(Path(name, CONFIG_FILE), Path(name, WEIGHTS_FILE), name).to(map_location)
+            return read_network(Path(name), name).to(map_location)
         if not repositories.is_prefix(name):
             raise CheckpointError(f"no folder {name!r}: give a folder or a Hub repository owner/name")
         try:
-            files = [
-                repositories.download(name, revision or "main", file, **download)
-                for file in (CONFIG_FILE, WEIGHTS_FILE)
-            ]
+            folder = fetch(name, revision or "main", **download)
         except repositories.HubError as error:
             raise CheckpointError(str(error)) from error
-        return read_network(*files, f"{name} ({revision or 'main'})").to(map_location)
+        return read_network(folder, f"{name} ({revision or 'main'})").to(map_location)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """What the mixin's save_pretrained and push_to_hub leave in a folder: weights, config, and the trunk's file
+        where it is apart. In the precision that the weights have, unlike `save_checkpoint`."""
+        weights = {name: tensor.contiguous() for name, tensor in self.trained_state().items()}
+        save_file(weights, save_directory / WEIGHTS_FILE, metadata={"format": "pt"})
+        if self.config.trunk_digest:
+            save_trunk(self.trunk, save_directory / trunk_file_name(self.config.trunk))
+
+    def freeze_trunk(self) -> None:
+        """Let the trunk stay as it is from now on, in the precision in which it is stored, and name it in the config:
+        the network is then saved without it."""
+        self.config = replace(self.config, trunk_digest=freeze(self.trunk))
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """The state that a checkpoint holds: all of it, but for a frozen trunk, which its source stores once."""
+        state = self.state_dict()
+        return {k: v for k, v in state.items() if not (self.config.trunk_digest and k.startswith(TRUNK))}
 
 
-def read_network(config_file: Path, weights_file: Path, name: str, decoder: str | None = None) -> ChromaGAN:
-    """The network of a config.json and a model.safetensors: float32, on the CPU, in eval mode, every tensor there and
-    none left over. CheckpointError, one line that names it `name`, for whatever does not fit, another decoder than
-    `decoder` (None: any) too."""
+def fetch(repo: str, revision: str, **download) -> Path:
+    """Download what a network of the Hub repository `repo` consists of; the folder where it lies. HubError without it.
+
+    download: options of the client.
+    """
+    config_file = repositories.download(repo, revision, CONFIG_FILE, **download)
+    repositories.download(repo, revision, WEIGHTS_FILE, **download)
+    try:
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+        if config.get("trunk_digest"):
+            repositories.download(repo, revision, trunk_file_name(config["trunk"]), **download)
+    except (ValueError, AttributeError, KeyError):
+        pass  # a damaged config: read_network says how
+    return config_file.parent
+
+
+def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaGAN:
+    """The network of the config.json and the model.safetensors in `folder`: float32, on the CPU, in eval mode, every
+    tensor there and none left over. CheckpointError, one line that names it `name`, for whatever does not fit, another
+    decoder than `decoder` (None: any) and another trunk too."""
+    config_file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
     try:
         values = json.loads(config_file.read_text(encoding="utf-8"))
         if not isinstance(values, dict):
@@ -86,7 +121,13 @@ def read_network(config_file: Path, weights_file: Path, name: str, decoder: str 
         if decoder not in (None, config.decoder):
             raise ValueError(f"{config_file} says decoder {config.decoder!r}, not {decoder!r}")
         model = ChromaGAN(config)
-        model.load_state_dict(_fitting(load_file(weights_file), model), strict=True)
+        tensors = _fitting(load_file(weights_file), model.trained_state())
+        if config.trunk_digest:
+            trunk = _fitting(
+                read_trunk(find_trunk(folder, config.trunk), config.trunk_digest), model.trunk.net.state_dict()
+            )
+            tensors |= {f"{TRUNK}{key}": tensor for key, tensor in trunk.items()}
+        model.load_state_dict(tensors, strict=True)
     except json.JSONDecodeError as error:
         reason = f"{config_file} is not JSON: {error}"
     except FileNotFoundError:
@@ -101,9 +142,8 @@ def read_network(config_file: Path, weights_file: Path, name: str, decoder: str 
     raise CheckpointError(f"checkpoint {name} cannot be used: {reason}")
 
 
-def _fitting(tensors: dict[str, Tensor], model: ChromaGAN) -> dict[str, Tensor]:
-    """The tensors, if they are those of `model` in name and shape; ValueError with the first that is not."""
-    expected = model.state_dict()
+def _fitting(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, if they are those of `expected` in name and shape; ValueError with the first that is not."""
     if missing := sorted(expected.keys() - tensors.keys()):
         raise ValueError(f"the weights lack {len(missing)} tensors of {len(expected)}, {missing[0]} first")
     if extra := sorted(tensors.keys() - expected.keys()):

@@ -18,6 +18,7 @@ from chromagan.hub import repositories
 from chromagan.hub.checkpoints import METRICS_FILE, Checkpoint, CheckpointError, list_checkpoints, read_json
 from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE
 from chromagan.hub.model_card import OPTIONS_FILE, model_card, plain_name
+from chromagan.hub.trunks import find_trunk
 
 CARD_FILE = "README.md"
 SPACE_FILES = ["app.py", "README.md", "requirements.txt", "LICENSE", "chromagan/**", "examples/**", "checkpoints/**"]
@@ -110,6 +111,10 @@ def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
     """Name in the repository -> content, of those that are there."""
     folder = Path(checkpoint.path)
     files = {name: (folder / name).read_bytes() for name in (CONFIG_FILE, WEIGHTS_FILE)}
+    config = read_json(folder / CONFIG_FILE)
+    if config.get("trunk_digest"):
+        path = find_trunk(folder, config["trunk"])
+        files[path.name] = path.read_bytes()
     for name, path in ((METRICS_FILE, folder / METRICS_FILE), (OPTIONS_FILE, folder.parent / OPTIONS_FILE)):
         if path.exists():
             files[name] = _without_paths(read_json(path))
@@ -131,7 +136,7 @@ def _same_as_tagged(repo: str, name: str, checkpoint: Checkpoint) -> bool | None
     """
     files = {file: content for file, content in _files(checkpoint).items() if file != OPTIONS_FILE}
     try:
-        tagged = HfApi().get_paths_info(repo, [CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE], revision=name)
+        tagged = HfApi().get_paths_info(repo, [*files, METRICS_FILE], revision=name)
     except RevisionNotFoundError:
         return None
     known = {file.path: file for file in tagged}

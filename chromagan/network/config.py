@@ -1,11 +1,10 @@
 """ModelConfig: exactly what rebuilds the network. It is the config.json beside every checkpoint."""
 
-import math
 from dataclasses import dataclass, fields, replace
 
 from chromagan.network.decoders import DECODERS
 
-CONFIG_VERSION = 1
+CONFIG_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,17 +16,18 @@ class ModelConfig:
 
     decoder: str = "original"  # key of DECODERS
     trunk: str = "tf_efficientnet_lite0"  # timm name
-    trunk_stages: tuple[int, ...] = (2, 3)  # timm out_indices; all are brought to stride 8 and concatenated
-    mid_channels: tuple[int, ...] = (128, 128)  # conv3, relu, BN each
-    global_channels: tuple[int, ...] = (128, 128)  # conv3, relu, BN each
-    global_strides: tuple[int, ...] = (2, 2)
+    trunk_stages: tuple[int, ...] = (1, 2, 3, 4)  # timm out_indices, finest first
+    trunk_digest: str = ""  # of a frozen trunk, which a source stores once; empty: the weights hold the trunk, too
+    lightness: bool = True  # whether the mid-level branch also reads L itself, beside the stages
+    mid_channels: tuple[int, ...] = (128, 128)  # the merging convolution, then conv3; relu and BN behind each
+    global_channels: tuple[int, ...] = ()  # conv3, relu, BN each, on the deepest stage
+    global_strides: tuple[int, ...] = ()
     global_pooled: bool = True  # mean over the map (any image size); False flattens it (image_size only)
     global_dense: tuple[int, ...] = (256, 128)  # dense layers with no activation between
-    fusion_channels: int = 192  # conv1 relu; then conv3 -> 128 relu, what every decoder reads
+    fusion_channels: int = 128  # conv1 relu; then conv3 -> 128 relu, what every decoder reads
     class_dense: tuple[int, ...] = ()  # hidden layers of the class head
     num_classes: int = 1000
     image_size: int = 224  # side, in pixels, of the images that the preset is made for
-    chroma_gain: float = 0.0  # how vivid the decoder's colors are made, see generator.vivid; 0: they stay as they are
     version: int = CONFIG_VERSION
 
     def __post_init__(self):
@@ -45,15 +45,13 @@ class ModelConfig:
             raise ValueError(
                 f"global_channels {self.global_channels} and global_strides {self.global_strides} differ in length"
             )
-        if not 0 <= self.chroma_gain < math.inf:
-            raise ValueError(f"chroma_gain must be 0 or more, got {self.chroma_gain}")
         if self.image_size % self.size_multiple:
             raise ValueError(f"image_size must be a multiple of {self.size_multiple}, got {self.image_size}")
 
     @property
     def size_multiple(self) -> int:
         """Sides of an input image must be multiples of this many pixels: the trunk's deepest stride."""
-        return 16
+        return 32
 
     @property
     def any_size(self) -> bool:
@@ -81,6 +79,7 @@ PRESETS = {
     "paper": ModelConfig(
         trunk="vgg16.tv_in1k",
         trunk_stages=(3,),
+        lightness=False,
         mid_channels=(512, 256),
         global_channels=(512, 512, 512, 512),
         global_strides=(2, 1, 2, 1),
@@ -89,6 +88,6 @@ PRESETS = {
         fusion_channels=256,
         class_dense=(4096, 4096),
     ),
-    # What ships: a laptop runs it, and a float16 checkpoint stays under 4.5 MB with any decoder.
+    # What ships: a laptop runs it, and what a run trains fits into 2 MB of float16 with any decoder.
     "lite": ModelConfig(),
 }

@@ -1,9 +1,10 @@
-"""The same network with less work: what `Colorizer` makes of one before it is used, and never trained again.
+"""The same network with less work: what `Colorizer` makes of one before it is used, and what training may use, too.
 
 Every step here is exact but for the rounding of floats.
 """
 
 import copy
+from collections.abc import Iterator
 from itertools import pairwise
 
 from timm.layers import Conv2dSame
@@ -41,22 +42,50 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
 
 
 def _fold_upsampling(layers: nn.Sequential) -> None:
-    """Nearest-neighbor doubling and the 3x3 convolution behind it become one transposed convolution, 4x4 of stride 2.
+    """Nearest-neighbor doubling and the 3x3 convolution behind it become one transposed convolution of stride 2."""
+    for name, conv_name, conv in _doubled(layers):
+        transposed = skip_init(nn.ConvTranspose2d, conv.in_channels, conv.out_channels, 4, stride=2, padding=1)
+        transposed.weight, transposed.bias = nn.Parameter(doubling_kernel(conv.weight.detach())), conv.bias
+        setattr(layers, name, nn.Identity())
+        setattr(layers, conv_name, transposed.requires_grad_(conv.weight.requires_grad))
 
-    Three taps on doubled pixels see two different ones: 4 multiplications for 9, and no doubled map in between.
+
+class DoublingConv2d(nn.Conv2d):
+    """A 3x3 convolution of a map that is doubled by nearest neighbors, without the doubled map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, out_channels, 2 H, 2 W)"""
+        return F.conv_transpose2d(x, doubling_kernel(self.weight), self.bias, stride=2, padding=1)
+
+
+def fold_upsampling_for_training(model: nn.Module) -> None:
+    """Make every 3x3 convolution behind a nearest-neighbor doubling inside `model` a DoublingConv2d, in place.
+
+    The parameters stay the same tensors under the same names. Forward and backward take half of the time.
     """
+    for layers in model.modules():
+        if isinstance(layers, nn.Sequential):
+            for name, _, conv in _doubled(layers):
+                setattr(layers, name, nn.Identity())
+                conv.__class__ = DoublingConv2d
+
+
+def doubling_kernel(weight: Tensor) -> Tensor:
+    """The kernel (I, O, 4, 4) of the transposed convolution of stride 2 that is a 3x3 convolution `weight` (O, I, 3, 3)
+    of a doubled map: three taps on doubled pixels see two different ones, so 4 multiplications do for 9."""
+    taps = weight.transpose(0, 1).flip(-1, -2)  # of what a pixel gives, not of what it takes
+    sums = F.conv2d(taps.flatten(0, 1)[:, None], taps.new_ones(1, 1, 2, 2), padding=1)
+    return sums.view(*taps.shape[:2], 4, 4)
+
+
+def _doubled(layers: nn.Sequential) -> Iterator[tuple[str, str, nn.Conv2d]]:
+    """Names of the doublings, and names and convolutions right behind them, of those that can be one."""
     for (name, double), (conv_name, conv) in pairwise(list(layers.named_children())):
         doubles = isinstance(double, nn.Upsample) and (double.mode, double.scale_factor) == ("nearest", 2)
-        if not doubles or not isinstance(conv, nn.Conv2d):
+        if not doubles or type(conv) is not nn.Conv2d:
             continue
         if (conv.kernel_size, conv.stride, conv.padding, conv.groups) == ((3, 3), (1, 1), (1, 1), 1):
-            transposed = skip_init(nn.ConvTranspose2d, conv.in_channels, conv.out_channels, 4, stride=2, padding=1)
-            taps = conv.weight.detach().transpose(0, 1).flip(-1, -2)  # of what a pixel gives, not of what it takes
-            sums = F.conv2d(taps.flatten(0, 1)[:, None], taps.new_ones(1, 1, 2, 2), padding=1)
-            transposed.weight = nn.Parameter(sums.view(*taps.shape[:2], 4, 4))
-            transposed.bias = conv.bias
-            setattr(layers, name, nn.Identity())
-            setattr(layers, conv_name, transposed.requires_grad_(conv.weight.requires_grad))
+            yield name, conv_name, conv
 
 
 class Turned(nn.Module):

@@ -10,13 +10,11 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from chromagan.imaging import color
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import FEATURE_CHANNELS, batch_norm, build_decoder, conv3
 from chromagan.network.trunk import STRIDE, Trunk
-
-WEAK = 18  # a chroma, in Lab units; `vivid` holds back the colors below
 
 
 class Generator(nn.Module):
@@ -32,10 +30,16 @@ class Generator(nn.Module):
         self.config = config
         self.trunk = Trunk(config.trunk, config.trunk_stages)
 
-        mid = [self.trunk.channels, *config.mid_channels]
-        self.mid = nn.Sequential(*(ConvReluNorm(*pair) for pair in pairwise(mid)))
+        strides, channels = list(self.trunk.strides), list(self.trunk.channels)
+        if config.lightness:
+            strides, channels = [1, *strides], [1, *channels]
+        first, *rest = config.mid_channels
+        self.merge = Merge(strides, channels, first)
+        self.mid = nn.Sequential(
+            nn.ReLU(), batch_norm(first), *(ConvReluNorm(*pair) for pair in pairwise([first, *rest]))
+        )
 
-        wide = [self.trunk.channels, *config.global_channels]
+        wide = [self.trunk.channels[-1], *config.global_channels]
         self.global_map = nn.Sequential(
             *(ConvReluNorm(*pair, stride) for pair, stride in zip(pairwise(wide), config.global_strides, strict=True))
         )
@@ -44,7 +48,7 @@ class Generator(nn.Module):
             flat = wide[-1]
         else:
             self.flatten = nn.Flatten()
-            side = config.image_size // STRIDE
+            side = config.image_size // self.trunk.strides[-1]
             for stride in config.global_strides:
                 side = -(-side // stride)
             flat = wide[-1] * side**2
@@ -52,7 +56,7 @@ class Generator(nn.Module):
         self.global_dense = nn.Sequential(*(nn.Linear(*pair) for pair in pairwise(dense)))
 
         self.fusion = nn.Sequential(
-            nn.Conv2d(mid[-1] + dense[-1], config.fusion_channels, kernel_size=1),
+            nn.Conv2d(config.mid_channels[-1] + dense[-1], config.fusion_channels, kernel_size=1),
             nn.ReLU(),
             conv3(config.fusion_channels, FEATURE_CHANNELS),
             nn.ReLU(),
@@ -71,25 +75,34 @@ class Generator(nn.Module):
         H and W are multiples of config.size_multiple, and config.image_size where config.any_size is
         False; ValueError for any other.
         """
-        return self.color(*self.features(L))
+        return self.color(self.stages(L), L)
 
-    def features(self, L: Tensor) -> tuple[Tensor, Tensor]:
-        """The merged trunk map (B, C, H/8, W/8) and the flattened global map (B, F) of L (B, 1, H, W)."""
+    def stages(self, L: Tensor) -> list[Tensor]:
+        """The trunk's stages of L (B, 1, H, W), finest first; ValueError for a size that `forward` does not take."""
         self._check_size(L)
-        merged = self.trunk(L).to(self.global_dense[0].weight.dtype)  # which may be bfloat16: see Colorizer
-        return merged, self.flatten(self.global_map(merged))
+        return self.trunk(L)
 
-    def color(self, merged: Tensor, flat: Tensor) -> Tensor:
-        """Merged trunk map (B, C, h, w), or a window of it, and the flattened global map -> (B, 2, 8h, 8w)."""
-        ab = self.decoder(self.fuse(merged, flat))
-        return vivid(ab, self.config.chroma_gain) if self.config.chroma_gain else ab
+    def color(self, stages: list[Tensor], L: Tensor) -> Tensor:
+        """The trunk's stages and L (B, 1, H, W) -> ab_pred (B, 2, H, W)."""
+        return self.decoder(self.fuse(stages, L)[0])
 
-    def fuse(self, merged: Tensor, flat: Tensor) -> Tensor:
-        """The same -> (B, 128, h, w), what every decoder reads."""
-        mid = self.mid(merged)  # (B, M, h, w)
+    def fuse(
+        self, stages: list[Tensor], L: Tensor, rows: Tensor | None = None, columns: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What every decoder reads, (B, 128, h, w), and the flattened global map (B, F), which the class head reads.
+
+        stages, L: of whole images. Or, in training, of one window of each image, cells `rows` (B, h) and `columns`
+        (B, w) of stride 8: then L and the stages up to that stride are the window's, and the coarser stages whole, so
+        that the class of the whole image colors its part.
+        """
+        dtype = self.fusion[0].weight.dtype  # which may be bfloat16: see Colorizer
+        stages = [stage.to(dtype) for stage in stages]
+        flat = self.flatten(self.global_map(stages[-1]))
+        maps = [L.to(dtype), *stages] if self.config.lightness else stages
+        mid = self.mid(self.merge(maps, rows, columns))  # (B, M, h, w)
         context = self.global_dense(flat)  # (B, G)
         context = context[:, :, None, None].expand(-1, -1, *mid.shape[-2:])
-        return self.fusion(torch.cat([mid, context], dim=1))
+        return self.fusion(torch.cat([mid, context], dim=1)), flat
 
     def load_imagenet(self) -> None:
         """Give the trunk its ImageNet weights; PretrainedWeightsError if they cannot be had."""
@@ -111,21 +124,51 @@ class Generator(nn.Module):
             raise ValueError(f"image sides must be multiples of {multiple}, got {height}x{width}")
 
 
-def vivid(ab: Tensor, gain: float) -> Tensor:
-    """ab (B, 2, H, W) in [-1, 1] of the same hue, its chroma multiplied by `gain` where it is WEAK Lab units or more,
-    below by less, chroma c by
+class Merge(nn.Module):
+    """The first convolution of the mid-level branch: maps of several strides -> one map of stride 8.
 
-        gain ((c + 2) / (WEAK + 2))^(1/4)
-
-    and never beyond AB_RANGE. A network answers weakly where it is not sure: strength is cheaper where it is. At one
-    colorfulness CIEDE2000 is lower than with the same gain for all (checkpoints/README.md).
-    train/training/vividness.py finds the gain.
+    One map of stride 8 goes through a 3x3 convolution, as in the paper. Several are brought to stride 8, finer ones by
+    space-to-depth, coarser ones bilinearly, concatenated, and go through a 1x1 convolution. That one commutes with
+    bilinear interpolation, so each map is convolved at its own size, and the results are added: the same function, and
+    at stride 32 a sixteenth of the work.
     """
-    ab = ab.contiguous()  # two channels, last in memory, would take three times as long
-    a, b = ab.split(1, dim=1)
-    norm = (a * a + b * b + 1e-12).sqrt()
-    scale = gain * (((color.AB_RANGE * norm).clamp(max=WEAK) + 2) / (WEAK + 2)).sqrt().sqrt()
-    return ab * scale.minimum(1 / norm)
+
+    def __init__(self, strides: list[int], channels: list[int], out_channels: int):
+        """strides, channels: of the maps, in the order in which `forward` takes them."""
+        super().__init__()
+        self.strides = strides
+        if strides == [STRIDE]:
+            self.convs = nn.ModuleList([conv3(channels[0], out_channels)])
+            return
+        deep = [count * max(STRIDE // stride, 1) ** 2 for stride, count in zip(strides, channels, strict=True)]
+        whole = nn.Conv2d(sum(deep), out_channels, kernel_size=1)  # one convolution's initial weights, cut in pieces
+        self.convs = nn.ModuleList()
+        for index, weight in enumerate(whole.weight.detach().split(deep, dim=1)):
+            conv = nn.Conv2d(weight.shape[1], out_channels, kernel_size=1, bias=index == 0)
+            conv.weight = nn.Parameter(weight.clone())
+            self.convs.append(conv)
+
+    def forward(self, maps: list[Tensor], rows: Tensor | None = None, columns: Tensor | None = None) -> Tensor:
+        """maps (B, C, H / stride, W / stride) -> (B, out_channels, H / 8, W / 8); rows, columns: see Generator.fuse."""
+        cells = None
+        merged = None
+        for stride, conv, x in zip(self.strides, self.convs, maps, strict=True):
+            if stride <= STRIDE:
+                x = conv(F.pixel_unshuffle(x, STRIDE // stride))
+                cells = x.shape[-2:]
+            elif rows is None:
+                x = F.interpolate(conv(x), size=cells, mode="bilinear")
+            else:
+                x = F.interpolate(conv(x), scale_factor=stride // STRIDE, mode="bilinear")
+                x = cut(x.movedim(1, -1), torch.arange(len(x), device=x.device), rows, columns)
+            merged = x if merged is None else merged + x
+        return merged
+
+
+def cut(images: Tensor, index: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Windows (B, C, h, w), channels last in memory, of images (N, H, W, C): of `index` (B,) at rows (B, h), columns
+    (B, w). Only what is inside a window is read."""
+    return images[index[:, None, None], rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
 
 
 class ConvReluNorm(nn.Sequential):

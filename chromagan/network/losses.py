@@ -1,9 +1,7 @@
-"""The three terms of ChromaGAN's objective, in the units that its weights are meant for, and one of our own.
+"""The three terms of ChromaGAN's objective, in the units that its weights are meant for.
 
     generator:  L_e + 0.1 L_g + 0.003 L_s        (Vitoria et al. 2020, eq. 1)
     critic:     Wasserstein loss + 10 gradient penalty
-
-The `lite` recipe adds 0.001 L_c to the generator's: `consistency_loss`.
 
 Those weights hold for L and ab scaled to [0, 1] ("loss units": 8-bit Lab over 255), for scores averaged
 over patches, and for a penalty on the gradient of the *sum* of an image's patch scores. Networks
@@ -57,25 +55,6 @@ def class_loss(class_logits: Tensor, class_target: Tensor) -> Tensor:
     class_logits: (B, K), before the softmax; class_target: (B, K), the teacher's probabilities.
     """
     return F.kl_div(class_logits.log_softmax(dim=1), class_target, reduction="batchmean")
-
-
-def consistency_loss(colored_logits: Tensor, true_target: Tensor) -> Tensor:
-    """L_c, not in the paper: KL(true_target || softmax(colored_logits)), summed over classes, averaged over images.
-
-    colored_logits: (B, K), the teacher's for the photo as it was colored; true_target: (B, K), its probabilities for
-    the photo in its true colors. L_s asks the network to know what is in the gray photo; this asks the colors to leave
-    it as recognizable as the true ones do: no blots over edges, no color where none is known.
-    """
-    return class_loss(colored_logits, true_target)
-
-
-def to_srgb(L: Tensor, ab: Tensor) -> Tensor:
-    """L (B, 1, H, W) and ab (B, 2, H, W) in loss units -> sRGB (B, 3, H, W) in [0, 1], as a classifier is shown it.
-
-    Colors beyond the gamut are clipped in linear light, a little above 0, where the transfer curve has a gradient.
-    """
-    lab = torch.cat([color.L_RANGE * L, 255 * (ab - GRAY)], dim=1)
-    return color.linear_to_srgb(color.lab_to_linear(lab).clamp(1e-4, 1))
 
 
 def gradient_penalty(

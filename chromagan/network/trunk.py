@@ -10,11 +10,10 @@ import importlib
 import timm
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from chromagan.imaging import color
 
-STRIDE = 8  # of the map that Trunk.merge returns
+STRIDE = 8  # of the map that the branches behind the trunk work on
 
 
 class PretrainedWeightsError(RuntimeError):
@@ -37,21 +36,21 @@ class GrayInput(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Features of a pretrained network at stride 8.
+    """Some stages of a pretrained network.
 
-    `forward(L_norm)` is `merge(stages(L_norm))`. The two halves are apart because a frozen trunk's stages
-    can be computed once per image and kept; merged, they would take twice the memory.
+    strides, channels: of the stages, finest first.
     """
 
     def __init__(self, timm_name: str, stages: tuple[int, ...]):
+        """timm_name: a network of timm. stages: its out_indices; ValueError where none of them has stride 8."""
         super().__init__()
         self.gray = GrayInput(timm_name)
         # "getter" cuts the network behind the last stage; timm's default keeps the unused rest of it.
         self.net = timm.create_model(timm_name, features_only=True, feature_cls="getter", out_indices=stages)
-        info = self.net.feature_info
-        self.channels = sum(info.channels())  # of the merged map
-        if min(info.reduction()) != STRIDE:
-            raise ValueError(f"the first of stages {stages} of {timm_name} has stride {min(info.reduction())}, not 8")
+        self.strides = self.net.feature_info.reduction()
+        self.channels = self.net.feature_info.channels()
+        if STRIDE not in self.strides:
+            raise ValueError(f"stages {stages} of {timm_name} have strides {self.strides}, none of them {STRIDE}")
 
     def load_imagenet(self, timm_name: str) -> None:
         """Load the ImageNet weights of `timm_name`; PretrainedWeightsError if they cannot be had."""
@@ -59,27 +58,17 @@ class Trunk(nn.Module):
         own = self.net.state_dict()
         self.net.load_state_dict({key: whole[key.removeprefix("model.")] for key in own}, strict=True)
 
-    def stages(self, L_norm: Tensor) -> list[Tensor]:
-        """L_norm (B, 1, H, W) in float32 -> the stages, finest first; H and W multiples of the deepest stride.
+    def forward(self, L_norm: Tensor) -> list[Tensor]:
+        """L_norm (B, 1, H, W) in float32 -> the stages (B, C, H / stride, W / stride), finest first.
 
-        A net in bfloat16 is shown a gray that was computed in float32: its curves would lose too much before it.
+        H and W are multiples of the deepest stride. A net in bfloat16 is shown a gray that was computed in float32:
+        its curves would lose too much before it.
         """
         return self.net(self.gray(L_norm).to(next(self.net.parameters()).dtype))
 
-    @staticmethod
-    def merge(stages: list[Tensor]) -> Tensor:
-        """Bring all stages to the size of the first, which has stride 8, and concatenate: (B, C, H/8, W/8)."""
-        size = stages[0].shape[-2:]
-        rest = [F.interpolate(stage, size=size, mode="bilinear") for stage in stages[1:]]
-        return torch.cat([stages[0], *rest], dim=1)
-
-    def forward(self, L_norm: Tensor) -> Tensor:
-        return self.merge(self.stages(L_norm))
-
 
 class Teacher(nn.Module):
-    """A pretrained classifier's class distribution for the gray image: y_V of the semantic loss. And what it makes of
-    an image in colors, for the consistency loss.
+    """A pretrained classifier's class distribution for the gray image: y_V of the semantic loss.
 
     Frozen, and always in eval mode: with dropout on, its targets would be noise.
     """
@@ -97,10 +86,6 @@ class Teacher(nn.Module):
     def forward(self, L_norm: Tensor) -> Tensor:
         """L_norm (B, 1, H, W) -> probabilities (B, 1000), rows sum to 1."""
         return self.classifier(self.gray(L_norm)).softmax(dim=1)
-
-    def logits(self, srgb: Tensor) -> Tensor:
-        """sRGB (B, 3, H, W) in [0, 1] -> logits (B, 1000), through which gradients flow to the colors."""
-        return self.classifier((srgb - self.gray.mean) / self.gray.std)
 
 
 def build_teacher(timm_name: str) -> Teacher:

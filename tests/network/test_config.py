@@ -18,7 +18,7 @@ def test_survives_json(name):
         ({"decoder": "none"}, "unknown decoder 'none'; choose from original"),
         ({"version": 99}, "version 99"),
         ({"layers": 3}, "unknown keys in the config: layers"),
-        ({"image_size": 100}, "multiple of 16"),
+        ({"image_size": 100}, "multiple of 32"),
         ({"global_strides": [2]}, "differ in length"),
     ],
 )

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from timm.layers import Conv2dSame
@@ -5,7 +7,7 @@ from timm.layers import Conv2dSame
 from chromagan.hub.model import ChromaGAN
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
-from chromagan.network.folding import fold
+from chromagan.network.folding import fold, fold_upsampling_for_training
 from chromagan.network.trunk import Trunk
 
 
@@ -32,7 +34,7 @@ def test_features_of_a_turned_trunk_are_those_of_the_upright_one(name, stages):
     trunk = Trunk(name, stages).eval()
     L = 2 * torch.rand(2, 1, 64, 96) - 1
     with torch.inference_mode():
-        for one, other in zip(trunk.stages(L), fold(trunk).stages(L), strict=True):
+        for one, other in zip(trunk(L), fold(trunk)(L), strict=True):
             torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4 * one.abs().max().item())
 
 
@@ -43,6 +45,24 @@ def test_doubling_and_convolution_are_one_transposed_convolution(size):
     folded = fold(layers)
     assert [type(layer) for layer in folded] == [torch.nn.Identity, torch.nn.ConvTranspose2d]
     torch.testing.assert_close(folded(x), layers(x))
+
+
+def test_doubling_and_convolution_train_as_they_do_apart():
+    """The same output and the same gradients under the same names, in half of the products."""
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(3, 5, 3, padding=1)).double()
+    folded = copy.deepcopy(layers)
+    fold_upsampling_for_training(folded)
+    x = torch.rand(2, 3, 5, 4, dtype=torch.float64)
+    one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+    direction = torch.rand(2, 5, 10, 8, dtype=torch.float64)
+    expected, found = layers(one), folded(other)
+    torch.testing.assert_close(found, expected)
+    (expected * direction).sum().backward(), (found * direction).sum().backward()
+    torch.testing.assert_close(other.grad, one.grad)
+    assert folded.state_dict().keys() == layers.state_dict().keys()
+    for ours, theirs in zip(folded.parameters(), layers.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
 
 
 @pytest.mark.parametrize(

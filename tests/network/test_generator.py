@@ -4,10 +4,12 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 
 from chromagan.hub.model import CheckpointError, ChromaGAN
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
+from chromagan.network.generator import Merge
 
 
 @pytest.fixture(scope="module")
@@ -21,23 +23,24 @@ def lite(decoder="transposed", **changes):
 
 
 def with_classes(model, L):
-    merged, flat = model.features(L)
-    return model.color(merged, flat), model.class_head(flat)
+    fused, flat = model.fuse(model.stages(L), L)
+    return model.decoder(fused), model.class_head(flat)
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_lite_colors_any_multiple_of_16(decoder):
+def test_lite_colors_any_multiple_of_32(decoder):
     model = lite(decoder).eval()
-    for size in ((224, 224), (96, 160), (16, 48)):
+    for size in ((224, 224), (96, 160), (32, 64)):
         ab_pred, logits = with_classes(model, torch.rand(2, 1, *size))
         assert ab_pred.shape == (2, 2, *size) and ab_pred.abs().max() <= 1
         assert logits.shape == (2, 1000)
-    with pytest.raises(ValueError, match="multiples of 16, got 224x230"):
+    with pytest.raises(ValueError, match="multiples of 32, got 224x230"):
         model(torch.rand(1, 1, 224, 230))
 
 
 def test_paper_is_built_whole(paper):
-    assert sum(p.numel() for p in paper.mid.parameters()) == sum(9 * i * o + 3 * o for i, o in ((512, 512), (512, 256)))
+    mid = sum(p.numel() for part in (paper.merge, paper.mid) for p in part.parameters())
+    assert mid == sum(9 * i * o + 3 * o for i, o in ((512, 512), (512, 256)))
     assert paper.global_dense[0].in_features == 7 * 7 * 512
     assert [layer.out_features for layer in paper.global_dense] == [1024, 512, 256]
     assert [layer.out_features for layer in paper.class_head] == [4096, 4096, 1000]
@@ -47,10 +50,39 @@ def test_paper_is_built_whole(paper):
         paper(torch.rand(1, 1, 112, 224))
 
 
-def test_forward_is_color_of_features():
+def test_forward_is_color_of_stages():
     model = lite().eval()
     L = torch.rand(1, 1, 64, 64)
-    assert torch.equal(model(L), model.color(*model.features(L)))
+    assert torch.equal(model(L), model.color(model.stages(L), L))
+
+
+def test_merging_is_a_1x1_convolution_of_all_maps_at_stride_8():
+    """The second implementation: space-to-depth and bilinear interpolation first, then one convolution."""
+    torch.manual_seed(0)
+    merge = Merge([1, 4, 8, 16, 32], [1, 3, 4, 5, 6], 7).double()
+    maps = [
+        torch.rand(2, channels, 64 // stride, 96 // stride, dtype=torch.float64)
+        for stride, channels in zip((1, 4, 8, 16, 32), (1, 3, 4, 5, 6))
+    ]
+    fine = [F.pixel_unshuffle(maps[0], 8), F.pixel_unshuffle(maps[1], 2), maps[2]]
+    coarse = [F.interpolate(each, size=(8, 12), mode="bilinear") for each in maps[3:]]
+    weight = torch.cat([conv.weight for conv in merge.convs], dim=1)
+    expected = F.conv2d(torch.cat(fine + coarse, dim=1), weight, merge.convs[0].bias)
+    torch.testing.assert_close(merge(maps), expected)
+    assert sum(conv.bias is not None for conv in merge.convs) == 1
+    bound = weight.shape[1] ** -0.5  # the initial weights are those of one convolution
+    assert weight.abs().max() <= bound and weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
+
+    # Of a window the fine maps are cut beforehand, the coarse ones within.
+    rows, columns = torch.tensor([[2, 3, 4], [5, 6, 7]]), torch.tensor([[0, 1], [10, 11]])
+    cut_maps = [
+        torch.stack([each[i, :, k * r[0] : k * (r[-1] + 1), k * c[0] : k * (c[-1] + 1)]
+                     for i, (r, c) in enumerate(zip(rows.tolist(), columns.tolist()))])
+        for each, k in zip(maps[:3], (8, 2, 1))
+    ]  # fmt: skip
+    windows = merge([*cut_maps, *maps[3:]], rows, columns)
+    for i, (r, c) in enumerate(zip(rows.tolist(), columns.tolist())):
+        torch.testing.assert_close(windows[i], expected[i, :, r[0] : r[-1] + 1, c[0] : c[-1] + 1])
 
 
 @pytest.mark.parametrize("preset", ["lite", "paper"])

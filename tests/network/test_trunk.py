@@ -11,25 +11,22 @@ LITE = "tf_efficientnet_lite0"
 
 def test_vgg_trunk_is_conv4_3_at_stride_8():
     trunk = Trunk("vgg16.tv_in1k", (3,))
-    assert trunk.channels == 512
+    assert (trunk.channels, trunk.strides) == ([512], [8])
     assert sum(p.numel() for p in trunk.parameters()) == 7_635_264
-    features = trunk(torch.zeros(1, 1, 64, 96))
+    (features,) = trunk(torch.zeros(1, 1, 64, 96))
     assert features.shape == (1, 512, 8, 12)
     assert features.min() >= 0  # behind conv4_3's relu
 
 
-def test_lite_trunk_stops_behind_stride_16():
-    trunk = Trunk(LITE, (2, 3))
-    stages = trunk.stages(torch.zeros(1, 1, 64, 96))
-    assert [tuple(stage.shape) for stage in stages] == [(1, 40, 8, 12), (1, 112, 4, 6)]
-    merged = trunk.merge(stages)
-    assert merged.shape == (1, 152, 8, 12)
-    assert torch.equal(merged[:, :40], stages[0])
-    assert sum(p.numel() for p in trunk.parameters()) == 700_768
+def test_lite_trunk_gives_four_stages():
+    trunk = Trunk(LITE, (1, 2, 3, 4))
+    stages = trunk(torch.zeros(1, 1, 64, 96))
+    assert [tuple(stage.shape) for stage in stages] == [(1, 24, 16, 24), (1, 40, 8, 12), (1, 112, 4, 6), (1, 320, 2, 3)]
+    assert (trunk.channels, trunk.strides) == ([24, 40, 112, 320], [4, 8, 16, 32])
 
 
-def test_stages_that_do_not_reach_stride_8_are_refused():
-    with pytest.raises(ValueError, match="stride 16, not 8"):
+def test_stages_without_stride_8_are_refused():
+    with pytest.raises(ValueError, match=r"strides \[16, 32\], none of them 8"):
         Trunk(LITE, (3, 4))
 
 

@@ -91,11 +91,12 @@ class Networks:
         wanted = [entry for entry in self.models if entries is None or entry in entries]
         for first in dict.fromkeys(self.trunk_of[entry] for entry in wanted):
             trunk = self.models[first].trunk
-            features = [trunk(color.normalize_L(L).contiguous(memory_format=torch.channels_last)) for L in photos]
+            lightness = [color.normalize_L(L).contiguous(memory_format=torch.channels_last) for L in photos]
+            features = [trunk(L) for L in lightness]
             for entry in (entry for entry in wanted if self.trunk_of[entry] == first):
                 model = self.models[entry]
-                flat = (model.flatten(model.global_map(merged)) for merged in features)
-                yield entry, [color.denormalize_ab(model.color(*both)) for both in zip(features, flat, strict=True)]
+                pairs = zip(features, lightness, strict=True)
+                yield entry, [color.denormalize_ab(model.color(stages, L)) for stages, L in pairs]
 
 
 def _equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:

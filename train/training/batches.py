@@ -8,7 +8,7 @@ import contextlib
 import copy
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,21 +17,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from chromagan.data import kept
+from chromagan.hub.trunks import digest_of, half
 from chromagan.imaging import color
 from chromagan.network.decoders import FEATURE_STRIDE
+from chromagan.network.generator import cut
 from chromagan.network.trunk import Teacher, Trunk, build_teacher
 from train.training.options import TrainConfig
 
 DEVICE_SHARE = 0.5  # of the device's free memory that the data set may take; else it stays in host memory
-
-
-@dataclass(frozen=True)
-class WholePhotos:
-    """The images [::config.consistency_every] of a batch, whole."""
-
-    L: Tensor  # (b, 1, S, S), [-1, 1]
-    ab: Tensor  # (b, 2, S, S), [-1, 1]
-    target: Tensor  # (b, K), rows sum to 1: of the true colors
 
 
 @dataclass(frozen=True)
@@ -40,13 +33,15 @@ class Batch:
 
     L: Tensor  # (B, 1, h, w), [-1, 1]: of the windows
     ab: Tensor  # (B, 2, h, w), [-1, 1]
-    stages: list[Tensor] | None  # a frozen trunk's features of the whole images, (B, C, H/8, W/8) and coarser
-    rows: Tensor  # (B, h/8), the windows' cells, in the whole images
+    # A frozen trunk's features: those of stride 8 and finer of the windows, the coarser ones of the whole images.
+    stages: list[Tensor] | None
+    rows: Tensor  # (B, h/8), the windows' cells in the whole images
     columns: Tensor  # (B, w/8)
     class_target: Tensor  # (B, K), rows sum to 1: of the gray images
     mix: Tensor  # (B, 1, 1, 1), uniform in [0, 1]: the penalty's share of true colors
-    shift: tuple[int, int] | None = None  # rows and columns, in pixels, that the critic's windows lie off the grid
-    whole: WholePhotos | None = None  # some of the images, for the consistency loss
+    # (B, all channels of the stages): 0 for those that the step does not see, else 1 / (1 - dropout); None: no dropout
+    channels: Tensor | None = None
+    corner: tuple[int, int] = (0, 0)  # top and left, in pixels, of the part of the windows that the critic sees
 
 
 class Batches:
@@ -61,29 +56,19 @@ class Batches:
         device: torch.device,
         teacher: Teacher | None = None,
         trunk: Callable[[Tensor], list[Tensor]] | None = None,
-        true_target: Tensor | None = None,
     ):
-        """lab (N, S, S, 3) from `normalized_lab`; class_target and true_target (N, K) of the gray and the true photos,
-        or None to ask `teacher` at every step; stages as `trunk_stages` gives them, or None to ask `trunk` at every
-        step, where there is one, or because the trunk trains. Moved to `device` where they fit.
+        """lab (N, S, S, 3) from `normalized_lab`; class_target (N, K) of the gray photos, or None to ask `teacher` at
+        every step; stages as `trunk_stages` gives them, or None to ask `trunk` at every step, where there is one, or
+        because the trunk trains. Moved to `device` where they fit.
         """
-        held = [t for t in (lab, class_target, true_target, *(stages or [])) if t is not None]
+        held = [t for t in (lab, class_target, *(stages or [])) if t is not None]
         on_device = device.type != "cpu" and fits(held, device)
-        lab, class_target, self.true_target = (
-            t if t is None or not on_device else t.to(device) for t in (lab, class_target, true_target)
-        )
+        lab, class_target = (t if t is None or not on_device else t.to(device) for t in (lab, class_target))
         self.stages = stages if stages is None or not on_device else [stage.to(device) for stage in stages]
         self.lab, self.class_target, self.teacher, self.trunk = lab, class_target, teacher, trunk
         self.config, self.device = config, device
         self.steps_per_epoch = len(lab) // config.batch_size  # a last, smaller batch is left out
         self._drawn = lru_cache(maxsize=2)(self._draw)  # for each process: the memory of two epochs, not of all
-
-    def of_windows(self, crop: int) -> "Batches":
-        """The same photos in the same order, in windows of `crop` pixels."""
-        other = copy.copy(self)
-        other.config = replace(self.config, crop=crop)
-        other._drawn = lru_cache(maxsize=2)(other._draw)
-        return other
 
     def __call__(self, step: int, part: slice) -> Batch:
         """The `part` of the batch of `step` that is one process's."""
@@ -98,17 +83,18 @@ class Batches:
             _mirrored(_span(FEATURE_STRIDE * left, crop), flip, side),
         ).to(self.device, torch.float32)
         if (self.class_target is None and self.teacher) or (self.stages is None and self.trunk):
-            whole = self._whole(order, flip)[:, :1]
+            whole = self._whole(order, flip)
         if self.class_target is None:
             class_target = self.teacher(whole)
         else:
             class_target = self.class_target[order].to(self.device, torch.float32)
         stages = None
         if self.stages is not None:
-            stages = [stage[order, flip].to(self.device, torch.float32) for stage in self.stages]
+            stages = [self._of_windows(stage, 2 * order + flip, top, left) for stage in self.stages]
         elif self.trunk is not None:
             with torch.no_grad():
-                stages = self.trunk(whole)
+                everything = torch.arange(len(order), device=order.device)
+                stages = [self._of_windows(stage.movedim(1, -1), everything, top, left) for stage in self.trunk(whole)]
         cells = crop // FEATURE_STRIDE
         return Batch(
             L=lab[:, :1],
@@ -118,29 +104,38 @@ class Batches:
             columns=_span(left, cells).to(self.device),
             class_target=class_target,
             mix=mix.view(-1, 1, 1, 1).to(self.device),
-            shift=self._shift(step) if self.config.critic_shift else None,
-            whole=self._whole_photos(order, flip) if self.config.consistency_weight else None,
+            channels=None if stages is None else self._channels(step, sum(stage.shape[1] for stage in stages), part),
+            corner=self._corner(step),
         )
 
-    def _whole_photos(self, order: Tensor, flip: Tensor) -> WholePhotos:
-        some = slice(None, None, self.config.consistency_every)
-        lab = self._whole(order[some], flip[some])
-        if self.true_target is None:
-            target = true_distribution(color.lab_to_srgb(_lab_units(lab)).clamp(0, 1), self.teacher, self.config)
+    def _of_windows(self, stage: Tensor, index: Tensor, top: Tensor, left: Tensor) -> Tensor:
+        """Of a stage (M, h, w, C) the maps `index`, (B, C, ., .): their windows up to stride 8, whole beyond."""
+        a_cell = FEATURE_STRIDE * stage.shape[1] // self.lab.shape[1]  # pixels of the stage in a cell, 0 where coarser
+        if a_cell:
+            length = a_cell * self.config.crop // FEATURE_STRIDE
+            windows = cut(stage, index.to(stage.device), _span(a_cell * top, length), _span(a_cell * left, length))
         else:
-            target = self.true_target[order[some]].to(self.device, torch.float32)
-        return WholePhotos(lab[:, :1], lab[:, 1:], target)
+            windows = stage[index.to(stage.device)].movedim(-1, 1)
+        return windows.to(self.device, torch.float32)
 
     def _whole(self, order: Tensor, flip: Tensor) -> Tensor:
-        """L and ab (B, 3, S, S) of whole images, or of their mirror images."""
+        """L (B, 1, S, S) of whole images, or of their mirror images."""
         side = self.lab.shape[1]
         start = torch.zeros_like(order)
         columns = _mirrored(_span(start, side), flip, side)
-        return cut(self.lab, order, _span(start, side), columns).to(self.device, torch.float32)
+        return cut(self.lab, order, _span(start, side), columns)[:, :1].to(self.device, torch.float32)
 
-    def _shift(self, step: int) -> tuple[int, int]:
-        choose = random.Random(self.config.seed << 40 | step)
-        return choose.randrange(FEATURE_STRIDE), choose.randrange(FEATURE_STRIDE)
+    def _channels(self, step: int, count: int, part: slice) -> Tensor | None:
+        """Dropout of whole channels: neighboring cells of a map say much the same, so dropping cells hides little."""
+        share = self.config.dropout
+        if not share:
+            return None
+        drawn = torch.rand(self.config.batch_size, count, generator=epoch_generator(self.config.seed + 1, step))
+        return ((drawn[part] >= share) / (1 - share)).to(self.device)
+
+    def _corner(self, step: int) -> tuple[int, int]:
+        choose, places = random.Random(self.config.seed << 40 | step), self.config.crop - self.config.critic_crop + 1
+        return choose.randrange(places), choose.randrange(places)
 
     def _draw(self, epoch: int) -> tuple[Tensor, ...]:
         """All random choices of an epoch, each (steps x batch size,), where the data are: order, flip, window, mix."""
@@ -155,12 +150,6 @@ class Batches:
             torch.rand(count, generator=choose),
         )
         return tuple(values.to(self.lab.device) for values in drawn)
-
-
-def cut(images: Tensor, index: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Windows (B, C, h, w), channels last in memory, of images (N, H, W, C): of `index` (B,) at rows (B, h), columns
-    (B, w). Only what is inside a window is read."""
-    return images[index[:, None, None], rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
 
 
 @torch.no_grad()
@@ -189,33 +178,6 @@ def teacher_targets(images: Tensor, config: TrainConfig, device: torch.device) -
     return kept(Path(config.cache_dir), "teacher", images, config.teacher, make)["class_target"]
 
 
-@torch.no_grad()
-def true_targets(images: Tensor, config: TrainConfig, device: torch.device) -> Tensor:
-    """The teacher's class distribution of every image in its true colors, (N, K) in float16, computed once and kept.
-
-    That of the mirror image, which training also sees, is taken to be the same.
-    """
-
-    def make(images: Tensor) -> dict[str, Tensor]:
-        teacher = build_teacher(config.teacher).to(device, memory_format=torch.channels_last)
-        found = [
-            true_distribution(batch.to(device, torch.float32) / 255, teacher, config).half().cpu()
-            for _, batch in _batches(images, "teacher, in color")
-        ]
-        return {"true_target": torch.cat(found)}
-
-    maker = f"{config.teacher} in color {config.precision}"
-    return kept(Path(config.cache_dir), "teacher-true", images, maker, make)["true_target"]
-
-
-@torch.no_grad()
-def true_distribution(srgb: Tensor, teacher: Teacher, config: TrainConfig) -> Tensor:
-    """The teacher's class distribution (B, K) of images (B, 3, S, S) in [0, 1], in the precision of the run: what the
-    colored photo, which is seen in that too, is compared with."""
-    with autocast(srgb.device, config.precision):
-        return teacher.logits(srgb.contiguous(memory_format=torch.channels_last)).float().softmax(dim=1)
-
-
 def autocast(device: torch.device, precision: str):
     """bfloat16 convolutions and products where `precision` is "bf16"; what must not lose digits stays float32."""
     if precision != "bf16":
@@ -226,27 +188,29 @@ def autocast(device: torch.device, precision: str):
 
 @torch.no_grad()
 def trunk_stages(images: Tensor, trunk: Trunk, config: TrainConfig, device: torch.device) -> list[Tensor]:
-    """A frozen trunk's stages of every image and of its mirror image, (N, 2, C, h, w) each in float16, kept."""
+    """A frozen trunk's stages of every image and, behind each, of its mirror image: (2 N, h, w, C) each in float16,
+    computed once and kept. A mirrored map will not do: a network with strides has no mirror symmetry."""
     compute = frozen_trunk(trunk, device)
 
     def make(images: Tensor) -> dict[str, Tensor]:
         stages: dict[str, Tensor] = {}
         for start, batch in _batches(images, "features"):
             L = _lightness(batch, device)
-            for number, (plain, mirrored) in enumerate(zip(compute(L), compute(L.flip(-1)))):
+            for number, pair in enumerate(zip(compute(L), compute(L.flip(-1)), strict=True)):
+                both = torch.stack([stage.movedim(1, -1) for stage in pair], dim=1).flatten(0, 1).half().cpu()
                 if start == 0:
-                    stages[str(number)] = torch.empty(len(images), 2, *plain.shape[1:], dtype=torch.float16)
-                stages[str(number)][start : start + len(L)] = torch.stack([plain, mirrored], dim=1).half().cpu()
+                    stages[str(number)] = torch.empty(2 * len(images), *both.shape[1:], dtype=torch.float16)
+                stages[str(number)][2 * start : 2 * start + len(both)] = both
         return stages
 
-    maker = f"{config.model.trunk} {config.model.trunk_stages} ImageNet"
+    maker = f"{config.model.trunk} {config.model.trunk_stages} {digest_of(half(trunk.net.state_dict()))}"
     stages = kept(Path(config.cache_dir), "features", images, maker, make)
     return [stages[str(number)] for number in range(len(stages))]
 
 
 def frozen_trunk(trunk: Trunk, device: torch.device) -> Callable[[Tensor], list[Tensor]]:
     """A copy of `trunk` that stays in eval mode, as a function of L (B, 1, H, W): its stages."""
-    return copy.deepcopy(trunk).to(device, memory_format=torch.channels_last).eval().stages
+    return copy.deepcopy(trunk).to(device, memory_format=torch.channels_last).eval()
 
 
 def fits(tensors: list[Tensor], device: torch.device) -> bool:
@@ -271,10 +235,6 @@ def _span(start: Tensor, length: int) -> Tensor:
 def _mirrored(columns: Tensor, flip: Tensor, side: int) -> Tensor:
     """Columns (B, w) of the mirror images as columns of the images as they are, where `flip` (B,) is 1."""
     return torch.where(flip[:, None] == 1, side - 1 - columns, columns)
-
-
-def _lab_units(lab: Tensor) -> Tensor:
-    return torch.cat([color.denormalize_L(lab[:, :1]), color.denormalize_ab(lab[:, 1:])], dim=1)
 
 
 def _lightness(images: Tensor, device: torch.device) -> Tensor:

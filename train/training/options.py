@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 
 from chromagan.network.config import PRESETS as MODEL_PRESETS
 from chromagan.network.config import ModelConfig
-from chromagan.network.decoders import DECODERS
+from chromagan.network.decoders import DECODERS, FEATURE_STRIDE
 
 CHOICES = {
     "decoder": tuple(DECODERS),
@@ -19,23 +19,13 @@ CHOICES = {
     "compile": ("auto", "on", "off"),
 }
 NOT_NEGATIVE = (
-    "epochs",
-    "pretrain_epochs",
-    "limit_train",
-    "limit_validation",
-    "samples",
-    "ema_share",
-    "lr_hold",
-    "adversarial_weight",
-    "class_weight",
-    "consistency_weight",
-    "color_pivot",
-    "vividness",
-)
-POSITIVE = (
-    "batch_size", "lr", "critic_lr", "pretrained_lr", "color_weight", "penalty_weight", "critic_width",
-    "consistency_every", "log_every", "state_every",
+    "epochs", "limit_train", "limit_validation", "samples", "ema_share", "lr_hold", "weight_decay",
+    "adversarial_weight", "class_weight", "color_pivot",
 )  # fmt: skip
+POSITIVE = (
+    "batch_size", "lr", "critic_lr", "penalty_weight", "critic_width", "log_every", "state_every",
+)  # fmt: skip
+LOG_AXIS = (0, 1, 3, 10, 30, 100, 300, 900)  # epochs that are saved where none are named
 # May differ between a run and its resumption: they say how far, where, what is watched; not what is computed.
 FREE_ON_RESUME = frozenset({
     "resume", "data", "output_dir", "epochs", "save_epochs", "limit_validation", "samples", "log_every", "state_every",
@@ -59,64 +49,54 @@ class TrainConfig:
     """
 
     decoder: str = option(MISSING, f"one of {', '.join(DECODERS)}")
-    data: str = option(MISSING, "Hub dataset id, also with @revision, folder of Parquet files, or folder of images")
+    data: list[str] = option(
+        MISSING, "one or more data sets: Hub id, also with @revision, folder of Parquet files, or folder of images"
+    )
     output_dir: str = option(MISSING, "folder of the run; epochs are saved as <output-dir>/<decoder>/epoch-<N>")
     preset: str = option("lite", f"one of {', '.join(MODEL_PRESETS)}: the network and the defaults of what follows")
     epochs: int = option(900, "passes over the data")
     save_epochs: list[int] = option(
-        [], "epochs to save; 0 is before training, the last is always saved. None given: 0, both thirds and the last"
-    )
+        [], "epochs to save; 0 is before training, the last is always saved. None given: "
+        f"{', '.join(map(str, LOG_AXIS))}, as far as the run goes"
+    )  # fmt: skip
     resume: bool = option(False, "go on from the last complete state of the run in --output-dir")
     push_to_hub: str = option("", "Hub prefix owner/name: every saved epoch is also pushed, to owner/name-<decoder>")
 
     limit_train: int = option(0, "train on N images, spread evenly over the data, only; 0 is all")
     limit_validation: int = option(256, "images of the quick validation at every saved epoch; 0 is none")
     batch_size: int = option(16, "images per step, over all processes together")
-    crop: int = option(96, "side in pixels of the random window that decoder and critic train on")
-    pretrain_epochs: int = option(
-        10, "epochs in which what all decoders share learns colors by itself, before the run, at an eighth of the "
-        "size; computed once and kept; 0: it starts at random, as in the paper"
+    crop: int = option(96, "side in pixels of the random window of each photo that the decoder colors")
+    critic_crop: int = option(
+        64, "side in pixels of the part of each window that the critic sees, at a random place: off the grid of the "
+        "decoder, whose pattern it would otherwise teach; --crop: all of it"
     )  # fmt: skip
     train_trunk: bool = option(
         False, "also train the pretrained trunk; without, its features are computed once and kept"
     )
 
-    lr: float = option(1e-3, "Adam's learning rate for the generator")
+    lr: float = option(1e-3, "AdamW's learning rate for the generator")
     critic_lr: float = option(5e-4, "Adam's learning rate for the critic")
-    pretrained_lr: float = option(
-        0.2, "learning rate of what --pretrain-epochs trained, as a share of the decoder's; 1 without"
-    )
     lr_hold: int = option(
         500, "steps behind which both learning rates fall with the square root of the steps; 0: they stay as they are"
     )
-    beta1: float = option(0.5, "Adam's first momentum")
-    color_weight: float = option(1.0, "weight of L_e, the squared error of ab")
+    weight_decay: float = option(0.05, "AdamW's, of the generator's kernels and matrices; 0: plain Adam")
+    dropout: float = option(
+        0.1, "share of a frozen trunk's channels, drawn for each photo and step, that a step does not see"
+    )
+    beta1: float = option(0.5, "first momentum of both")
     color_pivot: float = option(
         14.0, "chroma above which L_e asks for more vivid, below for grayer colors than the mean of what is plausible; "
         "0: the paper's squared error"
     )  # fmt: skip
-    # 0.1 at 224 pixels is 0.04 at 96 and 0.03 at 64: the term's gradient per pixel grows as the window shrinks (a mean
-    # over fewer patches), and at 0.1 the generator outran the critic and saturated.
-    adversarial_weight: float = option(0.04, "weight of L_g, the Wasserstein term; the paper's is 0.1")
+    # 0.1 at 224 pixels is 0.04 at 64: the term's gradient per pixel grows as the critic's window shrinks (a mean over
+    # fewer patches), and at 0.1 the generator outran the critic and saturated.
+    adversarial_weight: float = option(0.04, "weight of L_g, the Wasserstein term, beside L_e; the paper's is 0.1")
     class_weight: float = option(0.003, "weight of L_s, the class distribution term")
-    consistency_weight: float = option(
-        0.001, "weight of L_c: how far the teacher's classes for the colored photo are from those for the true one; 0, "
-        "as in the paper: none"
-    )  # fmt: skip
-    consistency_every: int = option(4, "L_c is taken of one photo in N of a batch, colored whole; L_e of it, too")
     penalty_weight: float = option(10.0, "lambda of the critic's gradient penalty")
     critic_width: int = option(16, "channels of the critic's first layer; the paper's is 64")
-    critic_shift: bool = option(
-        True, "show the critic windows 8 pixels smaller, a random 0 to 7 off the decoder's grid, which is that of its "
-        "own strides too: where the two always match, their pattern shows in the colors"
-    )  # fmt: skip
     ema_share: float = option(
         0.1, "the saved weights are averaged over steps; their mean age is this share of all steps; 0 saves the last"
     )
-    vividness: float = option(
-        0.96, "from epoch 1 on, what is saved gets the chroma gain with which training photos come out with this share "
-        "of their true colorfulness; 0: colors stay as training left them"
-    )  # fmt: skip
     teacher: str = option("tf_efficientnet_lite0", "timm classifier that gives the class distributions")
 
     seed: int = option(0, "of initial weights, data order, windows and flips")
@@ -140,6 +120,9 @@ class TrainConfig:
     fused_adam: bool = option(True, "update the weights in one fused kernel")
     keep_teacher: bool = option(True, "compute the teacher's distributions once and keep them; without, at every step")
     keep_features: bool = option(True, "compute a frozen trunk's features once and keep them; without, at every step")
+    fold_upsampling: bool = option(
+        True, "a nearest-neighbor doubling and the 3x3 convolution behind it as one; without, one after the other"
+    )
     share_forward: bool = option(True, "one forward of the generator serves both updates; without, it runs for each")
     explicit_penalty: bool = option(
         True, "the penalty's gradient as transposed convolutions; without, the critic is differentiated twice"
@@ -153,6 +136,7 @@ class TrainConfig:
         for name in POSITIVE:
             self._require(0 < getattr(self, name) < math.inf, name, "more than 0")
         self._require(0 <= self.beta1 < 1, "beta1", "in [0, 1)")
+        self._require(0 <= self.dropout < 1, "dropout", "in [0, 1)")
         self._require(self.seed < 2**63, "seed", "below 2^63")
         if self.push_to_hub:
             self._require(re.fullmatch(r"[\w.-]+/[\w.-]+", self.push_to_hub) is not None, "push_to_hub", "owner/name")
@@ -160,12 +144,14 @@ class TrainConfig:
         self._require(
             all(0 <= epoch <= self.epochs for epoch in self.save_epochs), "save_epochs", f"in 0..{self.epochs}"
         )
-        size, multiple = self.model.image_size, self.model.size_multiple
+        size, multiple = self.model.image_size, self.model.size_multiple if self.train_trunk else FEATURE_STRIDE
         self._require(
             0 < self.crop <= size and self.crop % multiple == 0, "crop", f"a multiple of {multiple} up to {size}"
         )
-        if self.critic_shift:
-            self._require(self.crop > multiple, "crop", f"more than {multiple} with --critic-shift")
+        self._require(
+            0 < self.critic_crop <= self.crop and self.critic_crop % FEATURE_STRIDE == 0,
+            "critic_crop", f"a multiple of {FEATURE_STRIDE} up to --crop {self.crop}",
+        )  # fmt: skip
         if not self.model.any_size and self.crop != size:
             raise ValueError(f"--crop must be {size} with --preset {self.preset}, whose network has one size")
 
@@ -186,7 +172,7 @@ class TrainConfig:
     @property
     def saved_epochs(self) -> set[int]:
         """The epochs to save; the last is always among them."""
-        return {*(self.save_epochs or (0, round(self.epochs / 3), round(2 * self.epochs / 3))), self.epochs}
+        return {*(self.save_epochs or (epoch for epoch in LOG_AXIS if epoch < self.epochs)), self.epochs}
 
     @property
     def model(self) -> ModelConfig:
@@ -202,18 +188,17 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": dict(  # Vitoria et al. 2020, section 4.1; the batch is that of their code
         batch_size=10,
         crop=224,
+        critic_crop=224,
         adversarial_weight=0.1,
-        pretrain_epochs=0,
         train_trunk=True,
         lr=2e-5,
         critic_lr=2e-5,
         lr_hold=0,
+        weight_decay=0.0,
+        dropout=0.0,
         critic_width=64,
-        critic_shift=False,
         color_pivot=0.0,
         ema_share=0.0,
-        consistency_weight=0.0,
-        vividness=0.0,
         teacher="vgg16.tv_in1k",
     ),
 }

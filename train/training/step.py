@@ -16,10 +16,8 @@ from chromagan.colorizer import native_dtype
 from chromagan.hub.model import ChromaGAN
 from chromagan.network import losses
 from chromagan.network.critic import Critic
-from chromagan.network.decoders import FEATURE_STRIDE
-from chromagan.network.folding import fold_batch_norm
-from chromagan.network.trunk import Teacher, Trunk
-from train.training.batches import Batch, autocast, cut
+from chromagan.network.folding import fold_upsampling_for_training
+from train.training.batches import Batch, autocast
 from train.training.options import TrainConfig
 
 
@@ -31,41 +29,21 @@ class GeneratorForward(nn.Module):
         self.generator = generator
 
     def forward(
-        self, L: Tensor, stages: list[Tensor] | None, rows: Tensor, columns: Tensor, whole_L: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """-> ab_pred (B, 2, h, w) of each image's window, class_logits (B, K), ab_pred (b, 2, S, S) of whole images.
+        self, L: Tensor, stages: list[Tensor] | None, rows: Tensor, columns: Tensor, channels: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """-> ab_pred (B, 2, h, w) of each image's window, class_logits (B, K).
 
-        L (B, 1, h, w): lightness of the windows, for a trunk that trains.
-        stages: the whole images' kept features of a frozen trunk, in place of L. `rows` (B, h/8) and `columns`
-        (B, w/8), in cells, cut the windows behind the global branch: the class of a whole image colors its part.
-        whole_L (b, 1, S, S): of the images that are also colored whole, evenly spread over the batch; None: of none.
+        L (B, 1, h, w): lightness of the windows. stages: a frozen trunk's features of them, `rows`, `columns` and
+        `channels` as a Batch has them; None: the trunk, which trains, sees L.
         """
         if stages is None:
-            merged, flat = self.generator.features(L)
+            fused, flat = self.generator.fuse(self.generator.stages(L), L)
         else:
-            merged, flat = window_features(self.generator, stages, rows, columns)
-        ab_pred, class_logits = self.generator.color(merged, flat), self.generator.class_head(flat)
-        ab_whole = None
-        if whole_L is not None:
-            every = -(-len(rows) // len(whole_L))
-            if whole_L.shape[-2:] == ab_pred.shape[-2:]:  # the windows are whole images
-                ab_whole = ab_pred[::every]
-            elif stages is None:
-                ab_whole = self.generator(whole_L)
-            else:
-                merged = Trunk.merge([stage[::every] for stage in stages])
-                ab_whole = self.generator.color(merged, flat[::every])
-        return ab_pred, class_logits, ab_whole
-
-
-def window_features(generator: ChromaGAN, stages: list[Tensor], rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """What `generator.color` reads of the windows at cells `rows` (B, h) and `columns` (B, w) of a frozen trunk's
-    stages: their merged map (B, C, h, w), and the flattened global map (B, F) of the whole images."""
-    merged = Trunk.merge(stages)
-    flat = generator.flatten(generator.global_map(merged))
-    if rows.shape[1] < merged.shape[-2] or columns.shape[1] < merged.shape[-1]:
-        merged = cut(merged.movedim(1, -1), torch.arange(len(merged), device=rows.device), rows, columns)
-    return merged, flat
+            if channels is not None:
+                seen = channels.split([stage.shape[1] for stage in stages], dim=1)
+                stages = [stage * mask[..., None, None] for stage, mask in zip(stages, seen, strict=True)]
+            fused, flat = self.generator.fuse(stages, L, rows, columns)
+        return self.generator.decoder(fused), self.generator.class_head(flat)
 
 
 class CriticLoss(nn.Module):
@@ -137,43 +115,41 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 def prepare(
-    generator: ChromaGAN, critic: Critic, config: TrainConfig, accelerator: Accelerator, teacher: Teacher | None = None
+    generator: ChromaGAN, critic: Critic, config: TrainConfig, accelerator: Accelerator
 ) -> tuple[SimpleNamespace, SimpleNamespace]:
-    """The networks and optimizers of `train_step`, on the device and shared by all processes.
-
-    teacher: who judges the colored photos, where config.consistency_weight is not 0.
-    """
+    """The networks and optimizers of `train_step`, on the device and shared by all processes."""
     if accelerator.num_processes > 1:
         GlobalBatchNorm.convert(generator)
+    if config.fold_upsampling:
+        fold_upsampling_for_training(generator)
     nets = SimpleNamespace(generator=GeneratorForward(generator), critic=CriticLoss(critic, config.explicit_penalty))
     memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
     for net in (nets.generator, nets.critic):
         net.to(accelerator.device, memory_format=memory_format)
     optimizers = SimpleNamespace(
-        generator=adam(_by_rate(generator, config), config.lr, config),
-        critic=adam([{"params": critic.parameters()}], config.critic_lr, config),
+        generator=adam(_decayed(generator, config), config.lr, config),
+        critic=adam([{"params": critic.parameters(), "weight_decay": 0.0}], config.critic_lr, config),
     )
     if config.compile == "on" or (config.compile == "auto" and accelerator.device.type == "cuda"):
         nets.generator.compile()  # not the critic, which may be differentiated twice: that cannot be compiled
     nets.generator, nets.critic, optimizers.generator, optimizers.critic = accelerator.prepare(
         nets.generator, nets.critic, optimizers.generator, optimizers.critic
     )
-    nets.teacher = None  # trains nothing, so accelerate need not know it
-    if config.consistency_weight:
-        nets.teacher = fold_batch_norm(teacher).to(accelerator.device, memory_format=memory_format)
     return nets, optimizers
 
 
-def adam(groups: list[dict], lr: float, config: TrainConfig) -> torch.optim.Adam:
-    return torch.optim.Adam(groups, lr, betas=(config.beta1, 0.999), fused=config.fused_adam or None)
+def adam(groups: list[dict], lr: float, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW over groups with their own weight_decay; where that is 0 it is Adam."""
+    return torch.optim.AdamW(groups, lr, betas=(config.beta1, 0.999), fused=config.fused_adam or None)
 
 
-def _by_rate(generator: ChromaGAN, config: TrainConfig) -> list[dict]:
-    """What trains, in groups for Adam: "share" of the learning rate is the group's own."""
-    decoder = list(generator.decoder.parameters())
-    shared = [p for name, p in generator.named_parameters() if p.requires_grad and not name.startswith("decoder.")]
-    share = config.pretrained_lr if config.pretrain_epochs else 1.0
-    return [{"params": shared, "share": share}, {"params": decoder, "share": 1.0}]
+def _decayed(generator: ChromaGAN, config: TrainConfig) -> list[dict]:
+    """What trains, in two groups: kernels and matrices, which decay, and vectors (biases and norms), which do not."""
+    trained = [p for p in generator.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 def set_learning_rates(optimizers: SimpleNamespace, config: TrainConfig, step: int) -> None:
@@ -181,7 +157,7 @@ def set_learning_rates(optimizers: SimpleNamespace, config: TrainConfig, step: i
     factor = min(1.0, math.sqrt(config.lr_hold / (step + 1))) if config.lr_hold else 1.0
     for optimizer, lr in ((optimizers.generator, config.lr), (optimizers.critic, config.critic_lr)):
         for group in optimizer.param_groups:
-            group["lr"] = factor * lr * group.get("share", 1.0)
+            group["lr"] = factor * lr
 
 
 def train_step(
@@ -190,26 +166,26 @@ def train_step(
 ) -> dict[str, Tensor]:  # fmt: skip
     """Update the critic once, then the generator once; return the detached, unweighted loss terms.
 
-    nets.generator: a GeneratorForward; nets.critic: a CriticLoss; nets.teacher: a Teacher, or None without the
-    consistency term. optimizers: of the first two, by the same names.
-    norms: also return the norms at ab_pred of the gradients of the weighted color, adversarial and consistency terms.
+    nets.generator: a GeneratorForward; nets.critic: a CriticLoss. optimizers: theirs, by the same names.
+    norms: also return the norms at ab_pred of the gradients of the weighted color and adversarial terms.
     Nothing here waits for the device.
     """
     mixed_precision = autocast(batch.L.device, config.precision)
-    inputs = batch.L, batch.stages, batch.rows, batch.columns, None if batch.whole is None else batch.whole.L
+    inputs = batch.L, batch.stages, batch.rows, batch.columns, batch.channels
     L, ab = losses.loss_units(batch.L, batch.ab)
     with mixed_precision:
-        ab_pred, class_logits, ab_whole = nets.generator(*inputs)
+        ab_pred, class_logits = nets.generator(*inputs)
     _, ab_pred = losses.loss_units(batch.L, ab_pred.float())
     if config.share_forward:  # one forward serves both updates
         fake = ab_pred.detach()
     else:
         with mixed_precision, torch.no_grad():
-            fake = losses.loss_units(batch.L, nets.generator(*inputs[:-1])[0].float())[1]
+            fake = losses.loss_units(batch.L, nets.generator(*inputs)[0].float())[1]
 
     # Critic: Wasserstein loss with gradient penalty.
     with mixed_precision:
-        wasserstein, penalty = nets.critic(*(off_grid(x, batch.shift) for x in (L, ab, fake)), batch.mix)
+        seen = (part(images, batch.corner, config.critic_crop) for images in (L, ab, fake))
+        wasserstein, penalty = nets.critic(*seen, batch.mix)
     optimizers.critic.zero_grad()
     accelerator.backward(wasserstein + config.penalty_weight * penalty)
     optimizers.critic.step()
@@ -218,55 +194,34 @@ def train_step(
     # flows through it to ab_pred.
     critic = accelerator.unwrap_model(nets.critic).critic.requires_grad_(False)
     with mixed_precision:
-        scores = critic(off_grid(L, batch.shift), off_grid(ab_pred, batch.shift)).float()
-    color_term = losses.color_loss(ab_pred, ab, config.color_pivot)
-    if batch.whole is not None:
-        whole_L, whole_ab = losses.loss_units(batch.whole.L, batch.whole.ab)
-        _, ab_whole = losses.loss_units(batch.whole.L, ab_whole.float())
-        color_term = (color_term + losses.color_loss(ab_whole, whole_ab, config.color_pivot)) / 2
+        scores = critic(*(part(images, batch.corner, config.critic_crop) for images in (L, ab_pred))).float()
+    color = losses.color_loss(ab_pred, ab, config.color_pivot)
     adversarial = losses.adversarial_loss(scores)
     semantic = losses.class_loss(class_logits.float(), batch.class_target)
-    terms = dict(color=color_term, adversarial=adversarial, semantic=semantic, wasserstein=wasserstein, penalty=penalty)
-    weighted = [
-        ("color", config.color_weight * color_term, ab_pred),
-        ("adversarial", config.adversarial_weight * adversarial, ab_pred),
-    ]
-    if batch.whole is not None:
-        terms["consistency"] = consistency(whole_L, ab_whole, batch.whole.target, nets.teacher, config)
-        weighted.append(("consistency", config.consistency_weight * terms["consistency"], ab_whole))
+    terms = dict(color=color, adversarial=adversarial, semantic=semantic, wasserstein=wasserstein, penalty=penalty)
     if norms:
-        for name, term, colors in weighted:
-            (gradient,) = torch.autograd.grad(term, colors, retain_graph=True)
+        for name, term in (("color", color), ("adversarial", config.adversarial_weight * adversarial)):
+            (gradient,) = torch.autograd.grad(term, ab_pred, retain_graph=True)
             squares = gradient.float().square().sum()
             if accelerator.num_processes > 1:  # the batch's loss is the mean of the processes'
                 squares = accelerator.reduce(squares, "sum") / accelerator.num_processes**2
             terms[f"{name}_grad_norm"] = squares.sqrt()
     optimizers.generator.zero_grad()
-    accelerator.backward(sum(term for _, term, _ in weighted) + config.class_weight * semantic)
+    accelerator.backward(color + config.adversarial_weight * adversarial + config.class_weight * semantic)
     optimizers.generator.step()
     critic.requires_grad_(True)
     return {name: term.detach() for name, term in terms.items()}
 
 
-def consistency(L: Tensor, ab_pred: Tensor, target: Tensor, teacher: Teacher, config: TrainConfig) -> Tensor:
-    """L_c of whole photos L (b, 1, S, S) colored ab_pred (b, 2, S, S), both in loss units; target (b, K)."""
-    srgb = losses.to_srgb(L, ab_pred)
-    with autocast(srgb.device, config.precision):
-        logits = teacher.logits(srgb.contiguous(memory_format=torch.channels_last))
-    return losses.consistency_loss(logits.float(), target)
-
-
-def off_grid(images: Tensor, shift: tuple[int, int] | None) -> Tensor:
-    """The part (B, C, H - 8, W - 8) of images (B, C, H, W) that begins at row and column `shift`; None: all of them."""
-    if shift is None:
-        return images
-    height, width = (side - FEATURE_STRIDE for side in images.shape[-2:])
-    return images[..., shift[0] : shift[0] + height, shift[1] : shift[1] + width]
+def part(images: Tensor, corner: tuple[int, int], side: int) -> Tensor:
+    """The part (B, C, side, side) of images (B, C, H, W) whose first row and column are `corner`."""
+    top, left = corner
+    return images[..., top : top + side, left : left + side]
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, share: float, step: int) -> None:
-    """Take the weights behind `step`, counted from 1, and the buffers into the average of those before.
+def update_average(average: dict[str, Tensor], state: dict[str, Tensor], share: float, step: int) -> None:
+    """Take `state`, weights and buffers behind `step`, counted from 1, into the average of those before, in place.
 
     Their weight in it grows as a power of the step, so that its mean age is `share` of the steps so far, at whatever
     step it is asked for (Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models",
@@ -274,7 +229,7 @@ def update_average(average: nn.Module, model: nn.Module, share: float, step: int
     """
     past = 1 / share - 1
     decay = step / (past + step)
-    pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
+    pairs = list(zip(average.values(), state.values(), strict=True))
     floats = [(old, new) for old, new in pairs if old.is_floating_point()]
     torch._foreach_lerp_([old for old, _ in floats], [new for _, new in floats], 1 - decay)
     for old, new in pairs:

@@ -5,9 +5,10 @@ import torch
 
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
+from chromagan.network.generator import cut
 from chromagan.network.trunk import Trunk
 from train.training import batches as batches_module
-from train.training.batches import Batches, cut, fits, normalized_lab, teacher_targets, true_targets, trunk_stages
+from train.training.batches import Batches, fits, normalized_lab, teacher_targets, trunk_stages
 from train.training.options import TrainConfig
 from train.training.step import GeneratorForward
 
@@ -15,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def config(**changes):
-    defaults = dict(decoder="compact", data="d", output_dir="o", crop=64, batch_size=4, consistency_weight=0.0)
+    defaults = dict(decoder="compact", data=["d"], output_dir="o", crop=64, batch_size=4, dropout=0.0)
     return TrainConfig(**defaults | changes)
 
 
@@ -25,7 +26,7 @@ def made_images(count=10, size=224):
 
 def made_set(options, count=10, stages=False, **more):
     images = made_images(count)
-    kept = [torch.arange(count * 2.0).view(count, 2, 1, 1, 1).expand(-1, -1, 3, 28, 28)] if stages else None
+    kept = [torch.arange(count * 2.0).view(2 * count, 1, 1, 1).expand(-1, 28, 28, 3)] if stages else None
     return Batches(normalized_lab(images, CPU), torch.eye(count), kept, options, CPU, **more), images
 
 
@@ -98,30 +99,17 @@ def test_a_teacher_that_is_not_kept_sees_the_whole_image_as_it_is_turned():
         assert torch.equal(seen[0][i, :, rows : rows + 64, columns : columns + 64], batch.L[i])
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_whole_photos_are_those_of_the_batch_as_they_are_turned(kept):
-    """Every second one; the teacher's word on its true colors is kept, or asked for."""
-
-    class Teacher:
-        def logits(self, srgb):
-            return torch.cat([srgb.mean(dim=(2, 3)), srgb.new_ones(len(srgb), 1)], dim=1).log()
-
-    options = config(batch_size=4, consistency_weight=1.0, consistency_every=2, keep_teacher=kept, precision="fp32")
-    images = made_images(4)
-    means = torch.cat([images.float().mean(dim=(2, 3)) / 255, torch.ones(4, 1)], dim=1)
-    means = means / means.sum(dim=1, keepdim=True)
-    lab = normalized_lab(images, CPU)
-    batches = Batches(lab, torch.eye(4), None, options, CPU, Teacher(), None, means if kept else None)
-    batch = batches(1, slice(0, 4))
-    wholes = torch.cat([batch.whole.L, batch.whole.ab], dim=1)
-    assert wholes.shape == (2, 3, 224, 224)
-    for whole, target, of in zip(wholes, batch.whole.target, (0, 2), strict=True):
-        rows, columns = (8 * int(batch.rows[of, 0]), 8 * int(batch.columns[of, 0]))
-        assert torch.equal(whole[:1, rows : rows + 64, columns : columns + 64], batch.L[of])
-        assert torch.equal(whole[1:, rows : rows + 64, columns : columns + 64], batch.ab[of])
-        torch.testing.assert_close(target, means[batch.class_target[of].argmax()], atol=1e-3, rtol=0)
-    (half,) = (batches(1, part).whole for part in (slice(2, 4),))  # two processes share what one would see
-    assert torch.equal(half.L, batch.whole.L[1:])
+def test_dropped_channels_are_a_function_of_the_step_and_few():
+    batches, _ = made_set(config(dropout=0.25), stages=True)
+    drawn = [batches(step, slice(0, 4)).channels for step in range(300)]
+    assert drawn[0].shape == (4, 3) and not torch.equal(drawn[0], drawn[1])
+    values = torch.stack(drawn)
+    assert values.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert values.mean().item() == pytest.approx(1, abs=0.05)  # what is seen is as strong as without
+    again, _ = made_set(config(dropout=0.25), stages=True)
+    halves = [again(7, part).channels for part in (slice(0, 2), slice(2, 4))]
+    assert torch.equal(torch.cat(halves), drawn[7])  # two processes drop what one would
+    assert made_set(config(dropout=0.0), stages=True)[0](0, slice(0, 4)).channels is None
 
 
 def test_kept_lab_is_within_half_precision():
@@ -137,26 +125,47 @@ def test_a_frozen_trunks_kept_features_give_what_the_trunk_gives():
     forward = GeneratorForward(ChromaGAN(config().model)).eval()
     L = torch.rand(2, 1, 224, 224) * 2 - 1
     rows, columns = torch.arange(28).expand(2, -1), torch.arange(28).expand(2, -1)
-    stages = forward.generator.trunk.stages(L)
-    whole, logits, none = forward(L, None, rows, columns)
-    from_stages, same_logits, _ = forward(None, stages, rows, columns)
+    stages = forward.generator.trunk(L)
+    whole, logits = forward(L, None, rows, columns)
+    from_stages, same_logits = forward(L, stages, rows, columns)
     assert torch.allclose(logits, same_logits, atol=1e-5) and torch.allclose(from_stages, whole, atol=1e-5)
-    assert none is None
-
-    # The second image colored whole: its windows are, or they are not, with kept features and without.
-    cells = torch.arange(4, 18).expand(2, -1)
-    for each in (
-        forward(L, None, rows, columns, L[:1]),
-        forward(L[:, :, :64, :64], None, cells, cells, L[:1]),
-        forward(None, stages, cells, cells, L[:1]),
-    ):
-        assert torch.allclose(each[2], whole[:1], atol=1e-5)
+    seen = torch.ones(2, sum(stage.shape[1] for stage in stages))
+    assert torch.equal(forward(L, stages, rows, columns, seen)[0], from_stages)
+    unseen = forward(L, [0 * stages[0], *stages[1:]], rows, columns)[0]
+    seen[:, : stages[0].shape[1]] = 0
+    assert torch.equal(forward(L, stages, rows, columns, seen)[0], unseen)
 
     # A window is where it says: the fused features there are those of the whole, but for the borders.
     forward.generator.decoder = torch.nn.Identity()
-    whole = forward(None, stages, rows, columns)[0]
-    window = forward(None, stages, torch.arange(4, 18).expand(2, -1), torch.arange(10, 24).expand(2, -1))[0]
+    whole = forward(L, stages, rows, columns)[0]
+    rows, columns = torch.arange(4, 18).expand(2, -1), torch.arange(10, 24).expand(2, -1)
+    cut_stages = [stages[0][..., 8:36, 20:48], stages[1][..., 4:18, 10:24], *stages[2:]]
+    window = forward(L[..., 32:144, 80:192], cut_stages, rows, columns)[0]
     assert torch.allclose(window[..., 3:-3, 3:-3], whole[..., 7:15, 13:21], atol=1e-5)
+
+
+def test_windows_of_stages_are_cut_where_they_are_fine_and_whole_where_they_are_coarse():
+    """As many pixels of a stage for each cell as its stride has; of the mirror image where the photo is mirrored."""
+    options, count = config(batch_size=4, crop=64), 6
+    stages = []
+    for side in (56, 28, 14):
+        places = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), dim=-1)
+        number = torch.arange(2 * count)[:, None, None, None].expand(-1, side, side, 1)
+        stages.append(torch.cat([places.expand(2 * count, -1, -1, -1), number], dim=-1).half())
+    batches = Batches(normalized_lab(made_images(count), CPU), torch.eye(count), stages, options, CPU)
+    for step in range(4):
+        batch = batches(step, slice(0, 4))
+        assert [stage.shape[-1] for stage in batch.stages] == [16, 8, 14]
+        for i in range(4):
+            number = batch.class_target[i].argmax()
+            for a_cell, stage in zip((2, 1), batch.stages):
+                rows, columns = (
+                    torch.arange(a_cell * int(cells[i, 0]), a_cell * (int(cells[i, -1]) + 1))
+                    for cells in (batch.rows, batch.columns)
+                )
+                assert torch.equal(stage[i, 0, :, 0].long(), rows) and torch.equal(stage[i, 1, 0].long(), columns)
+                assert (stage[i, 2] // 2 == number).all()
+            assert torch.equal(batch.stages[2][i, :2].movedim(0, -1), stages[2][0, ..., :2].float())
 
 
 def test_cut_reads_windows():
@@ -175,10 +184,6 @@ def test_teacher_and_features_are_kept_until_data_or_network_change(tmp_path, mo
             calls.append(len(L))
             return torch.full((len(L), 4), 0.25)
 
-        def logits(self, srgb):
-            calls.append("in color")
-            return torch.stack([srgb[:, 0].mean(dim=(1, 2)), srgb[:, 1].mean(dim=(1, 2))], dim=1)
-
     monkeypatch.setattr(batches_module, "build_teacher", lambda name: Teacher())
     images, options = made_images(3, 32), config(cache_dir=str(tmp_path))
     first = teacher_targets(images, options, CPU)
@@ -191,16 +196,9 @@ def test_teacher_and_features_are_kept_until_data_or_network_change(tmp_path, mo
     teacher_targets(images, config(cache_dir=str(tmp_path), teacher="another"), CPU)
     assert calls == [3, 3, 3]
 
-    true = true_targets(images, options, CPU)
-    expected = (images.float() / 255).mean(dim=(2, 3))[:, :2].softmax(dim=1)
-    torch.testing.assert_close(true.float(), expected, atol=1e-3, rtol=0)
-    assert torch.equal(true_targets(images, options, CPU), true) and calls[3:] == ["in color"]
-    for path in tmp_path.glob("teacher-true-*"):
-        path.unlink()
-
     trunk = Trunk("tf_efficientnet_lite0", (2, 3))
     stages = trunk_stages(images, trunk, options, CPU)
-    assert [tuple(stage.shape) for stage in stages] == [(3, 2, 40, 4, 4), (3, 2, 112, 2, 2)]
+    assert [tuple(stage.shape) for stage in stages] == [(6, 4, 4, 40), (6, 2, 2, 112)]
     assert len(list(tmp_path.glob("*.safetensors"))) == 4
     assert not any(stage.is_inference() for stage in stages)
 

@@ -9,7 +9,7 @@ from train.training.options import FREE_ON_RESUME, PRESETS, TrainConfig, parse_c
 
 
 def config(**changes):
-    return TrainConfig(**dict(decoder="compact", data="d", output_dir="o", crop=64, batch_size=4) | changes)
+    return TrainConfig(**dict(decoder="compact", data=["d"], output_dir="o", crop=64, batch_size=4) | changes)
 
 
 REQUIRED = ["--decoder", "compact", "--data", "d", "--output-dir", "o"]
@@ -18,24 +18,19 @@ REQUIRED = ["--decoder", "compact", "--data", "d", "--output-dir", "o"]
 def test_the_paper_preset_is_the_papers_recipe():
     paper = parse_config([*REQUIRED, "--preset", "paper"])
     assert (paper.lr, paper.critic_lr, paper.beta1, paper.batch_size, paper.crop) == (2e-5, 2e-5, 0.5, 10, 224)
-    assert (paper.color_weight, paper.adversarial_weight, paper.class_weight, paper.penalty_weight) == (
-        1,
-        0.1,
-        0.003,
-        10,
-    )
+    assert (paper.adversarial_weight, paper.class_weight, paper.penalty_weight) == (0.1, 0.003, 10)
     assert (
         paper.critic_width == 64 and paper.train_trunk and paper.ema_share == 0 and paper.model.trunk == "vgg16.tv_in1k"
     )
-    ours = (paper.consistency_weight, paper.color_pivot, paper.vividness, paper.pretrain_epochs, paper.critic_shift)
-    assert not any(ours)
+    assert not any((paper.color_pivot, paper.weight_decay, paper.dropout, paper.lr_hold))
+    assert paper.critic_crop == paper.crop
     assert parse_config([*REQUIRED, "--preset", "paper", "--lr", "1e-4"]).lr == 1e-4
-    assert parse_config(REQUIRED) == TrainConfig(decoder="compact", data="d", output_dir="o")
+    assert parse_config(REQUIRED) == TrainConfig(decoder="compact", data=["d"], output_dir="o")
     assert set(PRESETS) == {"paper", "lite"}
 
 
 def test_epochs_to_save():
-    assert config(epochs=900).saved_epochs == {0, 300, 600, 900}
+    assert config(epochs=900).saved_epochs == {0, 1, 3, 10, 30, 100, 300, 900}
     assert config(epochs=2).saved_epochs == {0, 1, 2}
     assert config(epochs=0).saved_epochs == {0}
     assert config(epochs=5, save_epochs=[1]).saved_epochs == {1, 5}
@@ -43,7 +38,8 @@ def test_epochs_to_save():
 
 NONSENSE = {
     "decoder": "nearest", "preset": "tiny", "epochs": -1, "save_epochs": [901], "batch_size": 0, "crop": 100,
-    "lr": 0.0, "critic_lr": -1.0, "beta1": 1.0, "color_weight": 0.0, "adversarial_weight": -0.1, "class_weight": -1.0,
+    "lr": 0.0, "critic_lr": -1.0, "beta1": 1.0, "dropout": 1.0, "weight_decay": -1.0,
+    "critic_crop": 128, "adversarial_weight": -0.1, "class_weight": -1.0,
     "penalty_weight": 0.0, "critic_width": 0, "ema_share": 1.0, "lr_hold": -1, "color_pivot": -1.0,
     "log_every": 0, "limit_train": -1, "limit_validation": -1, "samples": -1, "state_every": 0,
     "precision": "fp16", "compile": "yes", "push_to_hub": "no-owner",
