@@ -1,6 +1,7 @@
 """Made images and networks for all tests: no network, no GPU, no data set."""
 
 import os
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: a test must never wait for the Hub
 
@@ -54,3 +55,10 @@ def source(tmp_path_factory):
         model.freeze_trunk()
         save_checkpoint(model, folder / decoder / f"epoch-{epoch}", {"epoch": epoch})
     return folder
+
+
+def repository_files(folder) -> dict[str, bytes]:
+    """What the Hub's repository of a checkpoint in `folder` holds: name -> content, the trunk's file among them."""
+    folder = Path(folder)
+    paths = [*folder.iterdir(), *folder.parents[1].glob("*.safetensors")]
+    return {path.name: path.read_bytes() for path in paths}

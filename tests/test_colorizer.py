@@ -101,7 +101,7 @@ def test_orientation_is_applied(colorizer, tmp_path):
 
 @pytest.mark.parametrize(
     "size, seen",
-    [((224, 224), (224, 224)), ((3000, 4000), (192, 256)), ((100, 400), (112, 448)), ((1, 5000), (16, 896))],
+    [((224, 224), (224, 224)), ((3000, 4000), (192, 256)), ((100, 400), (128, 448)), ((1, 5000), (32, 896))],
 )
 def test_the_network_sees_the_photos_own_shape(colorizer, size, seen):
     assert colorizer.working_size(*size) == seen

@@ -25,7 +25,7 @@ from chromagan.hub.checkpoints import (
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
-    nearest_checkpoint,
+    nearest,
 )
 from chromagan.imaging import color
 from chromagan.imaging.photo import Photo, open_image, read_photo, to_color
@@ -191,13 +191,13 @@ class Studio:
     @functools.cached_property
     def nearest(self) -> Checkpoint:
         """Of all checkpoints the one measured nearest to the true colors: the one to begin with."""
-        return nearest_checkpoint(self.source)
+        return nearest(self.checkpoints)
 
     def find(self, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:
         """As `find_checkpoint`, without asking the source again; CheckpointError for one that is not there."""
         decoder = decoder or self.checkpoints[0].decoder
         found = [each for each in self.checkpoints if each.decoder == decoder and epoch in (None, each.epoch)]
-        return found[-1] if found else find_checkpoint(self.source, decoder, epoch)
+        return nearest(found) if found else find_checkpoint(self.source, decoder, epoch)
 
     def colorizer(self, checkpoint: Checkpoint) -> Colorizer:
         """CheckpointError where the checkpoint cannot be used."""

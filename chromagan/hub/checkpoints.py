@@ -95,7 +95,8 @@ def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
 
 
 def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:
-    """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and its newest epoch.
+    """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and the epoch of that decoder
+    that was measured nearest to the true colors (the newest where none was measured).
 
     Raises CheckpointError, listing what there is, where there is no such one.
     """
@@ -107,7 +108,8 @@ def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch
     if not epochs:
         there = ", ".join(dict.fromkeys(checkpoint.decoder for checkpoint in found))
         raise CheckpointError(f"{str(source)!r} has no checkpoint of decoder {decoder!r}, only of {there}")
-    epoch = max(epochs) if epoch is None else epoch
+    if epoch is None:
+        return nearest(list(epochs.values()))
     if epoch not in epochs:
         raise CheckpointError(
             f"{decoder} has no epoch {epoch} in {str(source)!r}; choose from {', '.join(map(str, epochs))}"
@@ -115,17 +117,18 @@ def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch
     return epochs[epoch]
 
 
-def nearest_checkpoint(source: str | os.PathLike, decoder: str | None = None) -> Checkpoint:
-    """Of the checkpoints of `decoder` (None: of all decoders), the one measured nearest to the true colors, by mean
-    CIEDE2000 over the photos that have colors; the newest where none was measured. Raises as `find_checkpoint`."""
+def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
+    """The one measured nearest to the true colors, by mean CIEDE2000 over the photos that have colors; the last of the
+    first decoder where none was measured."""
     measured = {}
-    for checkpoint in list_checkpoints(source):
-        if decoder in (None, checkpoint.decoder):
-            try:
-                measured[checkpoint] = checkpoint.metrics["colored"]["ciede2000_mean"]["value"]
-            except (CheckpointError, KeyError, TypeError):
-                continue
-    return min(measured, key=measured.get) if measured else find_checkpoint(source, decoder)
+    for checkpoint in checkpoints:
+        try:
+            measured[checkpoint] = checkpoint.metrics["colored"]["ciede2000_mean"]["value"]
+        except (CheckpointError, KeyError, TypeError):
+            continue
+    if measured:
+        return min(measured, key=measured.get)
+    return [checkpoint for checkpoint in checkpoints if checkpoint.decoder == checkpoints[0].decoder][-1]
 
 
 def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:

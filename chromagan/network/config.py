@@ -68,6 +68,8 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values: dict) -> "ModelConfig":
         """Build from the dictionary of a config.json; unknown keys are a ValueError."""
+        if values.get("version", CONFIG_VERSION) != CONFIG_VERSION:
+            cls(version=values["version"])  # says so: another version has other keys, too
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise ValueError(f"unknown keys in the config: {', '.join(unknown)}")

@@ -1,13 +1,13 @@
 """What a push leaves on the Hub where the plain case of test_repositories.py does not reach."""
 
 import json
-import os
 import shutil
 import socket
 import time
 
 import pytest
 import torch
+from conftest import repository_files
 from hub_standin import Hub
 from test_repositories import connect
 
@@ -72,10 +72,10 @@ def test_metrics_that_name_no_data_are_published(server, source, tmp_path):
 )
 def test_a_network_that_cannot_be_pulled_is_one_line(server, source, repo, revision, message):
     folder = source / "compact" / "epoch-3"
-    config, weights = ((folder / name).read_bytes() for name in ("config.json", "model.safetensors"))
-    server.put("someone/study-compact", {"config.json": config, "model.safetensors": weights})
-    server.put("someone/pickle-compact", {"config.json": config, "pytorch_model.bin": b"code"})
-    server.put("someone/torn-compact", {"config.json": config, "model.safetensors": weights[:-9]})
+    files = repository_files(folder)
+    server.put("someone/study-compact", files)
+    server.put("someone/pickle-compact", {"config.json": files["config.json"], "pytorch_model.bin": b"code"})
+    server.put("someone/torn-compact", files | {"model.safetensors": files["model.safetensors"][:-9]})
     with pytest.raises(CheckpointError, match=message) as error:
         ChromaGAN.from_pretrained(repo, revision=revision)
     assert "\n" not in str(error.value)
@@ -84,8 +84,7 @@ def test_a_network_that_cannot_be_pulled_is_one_line(server, source, repo, revis
 def test_a_network_comes_from_the_cache_and_without_one_fails_within_three_seconds(
     server, source, monkeypatch, tmp_path
 ):
-    folder = source / "compact" / "epoch-3"
-    files = {name: (folder / name).read_bytes() for name in os.listdir(folder)}
+    files = repository_files(source / "compact" / "epoch-3")
     server.put("someone/study-compact", files, tag="epoch-3")
     first = ChromaGAN.from_pretrained("someone/study-compact", revision="epoch-3")
     with socket.socket() as deaf:  # takes the connection, never answers

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import repository_files
 from hub_standin import OWNER, TOKEN, Hub
 from huggingface_hub import ModelCard, constants
 
 import chromagan.hub.repositories
-from chromagan import CheckpointError, ChromaGAN, Colorizer, list_checkpoints
+from chromagan import CheckpointError, ChromaGAN, Colorizer
 from chromagan.__main__ import main
-from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint, nearest_checkpoint
+from chromagan.hub.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint, nearest
 from chromagan.hub.publish import BackgroundPublisher, PublishError, publish
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,16 +58,17 @@ def test_push_tag_list_pull(server, source):
         assert all(torch.equal(pulled[name], weights[name]) for name in weights) and len(pulled) == len(weights)
         assert remote.metrics == local.metrics
     by_mixin = ChromaGAN.from_pretrained("someone/study-compact", revision="epoch-0").state_dict()
-    assert torch.equal(by_mixin["mid.0.0.weight"], load_checkpoint(here[0]).state_dict()["mid.0.0.weight"])
+    assert torch.equal(by_mixin["mid.2.0.weight"], load_checkpoint(here[0]).state_dict()["mid.2.0.weight"])
     newest = ChromaGAN.from_pretrained("someone/study-compact")  # main
-    assert torch.equal(newest.mid[0][0].weight, load_checkpoint(here[1]).mid[0][0].weight)
+    assert torch.equal(newest.mid[2][0].weight, load_checkpoint(here[1]).mid[2][0].weight)
     assert Colorizer.from_pretrained("someone/study", "depthwise", device="cpu").model.config.decoder == "depthwise"
-    assert nearest_checkpoint("someone/study").decoder == "compact"
+    assert nearest(list_checkpoints("someone/study")).decoder == "compact"
     assert set(server.files("someone/study-compact")) >= {
         "config.json",
         "model.safetensors",
         "metrics.json",
         "README.md",
+        "tf_efficientnet_lite0.safetensors",  # every repository stands alone
     }
 
 
@@ -154,7 +156,7 @@ def damaged(files: dict[str, bytes], kind: str) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "kind, reason",
     [
-        ("newer", "config version 99 is not 1, the one this release reads"),
+        ("newer", "config version 99 is not 2, the one this release reads"),
         ("unknown key", "unknown keys in the config: attention"),
         ("other decoder", "says decoder 'original', not 'compact'"),
         ("other shape", "tensor .* has shape .*, not .* as the config has it"),
@@ -163,8 +165,7 @@ def damaged(files: dict[str, bytes], kind: str) -> dict[str, bytes]:
     ],
 )
 def test_a_damaged_checkpoint_is_one_line(server, source, kind, reason):
-    folder = Path(source, "compact", "epoch-0")
-    files = {name: (folder / name).read_bytes() for name in ("config.json", "model.safetensors")}
+    files = repository_files(source / "compact" / "epoch-0")
     server.put("someone/study-compact", damaged(files, kind), tag="epoch-0")
     with pytest.raises(CheckpointError, match=reason) as caught:
         load_checkpoint(find_checkpoint("someone/study", "compact", 0))

@@ -5,7 +5,6 @@ Nothing is decoded or converted in the loop: photos are decoded and turned into 
 """
 
 import contextlib
-import copy
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,10 +19,12 @@ from chromagan.data import kept
 from chromagan.hub.trunks import digest_of, half
 from chromagan.imaging import color
 from chromagan.network.decoders import FEATURE_STRIDE
+from chromagan.network.folding import fold
 from chromagan.network.generator import cut
 from chromagan.network.trunk import Teacher, Trunk, build_teacher
 from train.training.options import TrainConfig
 
+BATCH = 4  # images that are converted, or go through a frozen network, together: more do not fit a core's cache
 DEVICE_SHARE = 0.5  # of the device's free memory that the data set may take; else it stays in host memory
 
 
@@ -134,7 +135,7 @@ class Batches:
         return ((drawn[part] >= share) / (1 - share)).to(self.device)
 
     def _corner(self, step: int) -> tuple[int, int]:
-        choose, places = random.Random(self.config.seed << 40 | step), self.config.crop - self.config.critic_crop + 1
+        choose, places = random.Random(self.config.seed << 40 | step), self.config.crop - self.config.critic_side + 1
         return choose.randrange(places), choose.randrange(places)
 
     def _draw(self, epoch: int) -> tuple[Tensor, ...]:
@@ -171,7 +172,7 @@ def teacher_targets(images: Tensor, config: TrainConfig, device: torch.device) -
     """The teacher's class distribution of every image, (N, K) in float16, computed once and kept."""
 
     def make(images: Tensor) -> dict[str, Tensor]:
-        teacher = build_teacher(config.teacher).to(device, memory_format=torch.channels_last)
+        teacher = fold(build_teacher(config.teacher)).to(device, memory_format=torch.channels_last)
         targets = [teacher(_lightness(batch, device)).half().cpu() for _, batch in _batches(images, "teacher")]
         return {"class_target": torch.cat(targets)}
 
@@ -210,7 +211,7 @@ def trunk_stages(images: Tensor, trunk: Trunk, config: TrainConfig, device: torc
 
 def frozen_trunk(trunk: Trunk, device: torch.device) -> Callable[[Tensor], list[Tensor]]:
     """A copy of `trunk` that stays in eval mode, as a function of L (B, 1, H, W): its stages."""
-    return copy.deepcopy(trunk).to(device, memory_format=torch.channels_last).eval()
+    return fold(trunk.eval()).to(device, memory_format=torch.channels_last)
 
 
 def fits(tensors: list[Tensor], device: torch.device) -> bool:
@@ -242,9 +243,9 @@ def _lightness(images: Tensor, device: torch.device) -> Tensor:
 
 
 def _batches(images: Tensor, title: str) -> Iterator[tuple[int, Tensor]]:
-    """(first index, images) of 32 at a time, under a progress bar."""
+    """(first index, images) of BATCH at a time, under a progress bar."""
     with tqdm(total=len(images), desc=title, unit=" images", leave=False) as bar:
-        for start in range(0, len(images), 32):
-            batch = images[start : start + 32]
+        for start in range(0, len(images), BATCH):
+            batch = images[start : start + BATCH]
             yield start, batch
             bar.update(len(batch))

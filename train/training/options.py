@@ -68,7 +68,7 @@ class TrainConfig:
     crop: int = option(96, "side in pixels of the random window of each photo that the decoder colors")
     critic_crop: int = option(
         64, "side in pixels of the part of each window that the critic sees, at a random place: off the grid of the "
-        "decoder, whose pattern it would otherwise teach; --crop: all of it"
+        "decoder, whose pattern it would otherwise teach; all of it where --crop is no larger"
     )  # fmt: skip
     train_trunk: bool = option(
         False, "also train the pretrained trunk; without, its features are computed once and kept"
@@ -149,8 +149,8 @@ class TrainConfig:
             0 < self.crop <= size and self.crop % multiple == 0, "crop", f"a multiple of {multiple} up to {size}"
         )
         self._require(
-            0 < self.critic_crop <= self.crop and self.critic_crop % FEATURE_STRIDE == 0,
-            "critic_crop", f"a multiple of {FEATURE_STRIDE} up to --crop {self.crop}",
+            self.critic_crop > 0 and self.critic_crop % FEATURE_STRIDE == 0, "critic_crop",
+            f"a multiple of {FEATURE_STRIDE}",
         )  # fmt: skip
         if not self.model.any_size and self.crop != size:
             raise ValueError(f"--crop must be {size} with --preset {self.preset}, whose network has one size")
@@ -168,6 +168,11 @@ class TrainConfig:
             if name not in FREE_ON_RESUME and earlier.get(name, value) != value:
                 return f"--{name.replace('_', '-')} is {value}, but the run was begun with {earlier[name]}"
         return None
+
+    @property
+    def critic_side(self) -> int:
+        """Side in pixels of what the critic sees of a window."""
+        return min(self.critic_crop, self.crop)
 
     @property
     def saved_epochs(self) -> set[int]:

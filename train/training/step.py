@@ -184,7 +184,7 @@ def train_step(
 
     # Critic: Wasserstein loss with gradient penalty.
     with mixed_precision:
-        seen = (part(images, batch.corner, config.critic_crop) for images in (L, ab, fake))
+        seen = (part(images, batch.corner, config.critic_side) for images in (L, ab, fake))
         wasserstein, penalty = nets.critic(*seen, batch.mix)
     optimizers.critic.zero_grad()
     accelerator.backward(wasserstein + config.penalty_weight * penalty)
@@ -194,7 +194,7 @@ def train_step(
     # flows through it to ab_pred.
     critic = accelerator.unwrap_model(nets.critic).critic.requires_grad_(False)
     with mixed_precision:
-        scores = critic(*(part(images, batch.corner, config.critic_crop) for images in (L, ab_pred))).float()
+        scores = critic(*(part(images, batch.corner, config.critic_side) for images in (L, ab_pred))).float()
     color = losses.color_loss(ab_pred, ab, config.color_pivot)
     adversarial = losses.adversarial_loss(scores)
     semantic = losses.class_loss(class_logits.float(), batch.class_target)

@@ -39,7 +39,7 @@ def test_epochs_to_save():
 NONSENSE = {
     "decoder": "nearest", "preset": "tiny", "epochs": -1, "save_epochs": [901], "batch_size": 0, "crop": 100,
     "lr": 0.0, "critic_lr": -1.0, "beta1": 1.0, "dropout": 1.0, "weight_decay": -1.0,
-    "critic_crop": 128, "adversarial_weight": -0.1, "class_weight": -1.0,
+    "critic_crop": 60, "adversarial_weight": -0.1, "class_weight": -1.0,
     "penalty_weight": 0.0, "critic_width": 0, "ema_share": 1.0, "lr_hold": -1, "color_pivot": -1.0,
     "log_every": 0, "limit_train": -1, "limit_validation": -1, "samples": -1, "state_every": 0,
     "precision": "fp16", "compile": "yes", "push_to_hub": "no-owner",
