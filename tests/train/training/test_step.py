@@ -15,7 +15,7 @@ from chromagan.network import losses
 from chromagan.network.config import ModelConfig
 from chromagan.network.critic import Critic
 from chromagan.network.trunk import build_teacher
-from train.benchmark import Flops
+from train.benchmarks.timing import Flops
 from train.training.batches import Batch, Batches, WholePhotos, autocast
 from train.training.options import PRESETS, TrainConfig
 from train.training.step import (
