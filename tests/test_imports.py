@@ -60,6 +60,12 @@ def test_the_folders_of_train_never_import_a_script(folder):
         assert used <= TRAIN[folder], f"{path} imports {used - TRAIN[folder]}"
 
 
+def test_no_script_imports_another():
+    for path in (ROOT / "train").glob("*.py"):
+        used = {name.split(".")[1] for name in imports(path) if name.startswith("train.")}
+        assert used <= set(TRAIN), f"{path} imports {used - set(TRAIN)}"
+
+
 def test_the_library_knows_neither_training_nor_demo():
     for path in PACKAGE.values():
         roots = {name.split(".")[0] for name in imports(path)}

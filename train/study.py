@@ -73,7 +73,8 @@ def describe(runs: list[Run], images: int, workers: int) -> str:
     """The plan, a line for each decoder, with the time that a few steps on made images let expect."""
     from accelerate import Accelerator
 
-    from train.benchmark import TrainingRun, medians
+    from train.benchmarks.timing import medians
+    from train.benchmarks.training import TrainingRun
 
     accelerator = Accelerator(mixed_precision="no")
     lines, total = [], 0.0

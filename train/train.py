@@ -29,10 +29,10 @@ from chromagan.hub.publish import BackgroundPublisher, PublishError
 from chromagan.imaging import color
 from chromagan.network.critic import Critic
 from chromagan.network.trunk import PretrainedWeightsError, build_teacher
-from train.evaluate import evaluate, share_cores
 from train.evaluation.intervals import summarize
-from train.evaluation.measuring import to_srgb8
+from train.evaluation.measuring import evaluate, to_srgb8
 from train.evaluation.pictures import grid, save_picture
+from train.evaluation.shards import share_cores
 from train.training.batches import Batches, frozen_trunk, normalized_lab, teacher_targets, trunk_stages
 from train.training.options import TrainConfig, parse_config
 from train.training.state import load_state, save_state

@@ -1,14 +1,10 @@
 """What edge-aware upsampling of chroma brings at the boundaries of colors, on photos and on what networks paint.
 
-    python train/benchmarks/chroma.py --data frgfm/imagenette              # 400 validation photos, shipped checkpoints
-
 Photos: their true chroma, reduced 4 and 8 times and brought back. Networks: what each decoder's newest epoch paints of
 the photo at half of its size, brought to the whole. CIEDE2000 from the true photo, on 8-bit sRGB, within 4 pixels of
 true chroma edges and elsewhere; the ratio of means is that of edge-aware to bilinear. Gray photos are left out.
 """
 
-import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,15 +14,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a clone runs without being installed
-
-from chromagan.data import DataError, load_photos
-from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, load_checkpoint
+from chromagan.data import load_photos
+from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.imaging.chroma import MODES, upsample
 from chromagan.measures import metrics
 from chromagan.network.decoders import DECODERS
+from train.evaluation.intervals import number
 from train.evaluation.measuring import to_srgb8
 
 SOURCE = Path(__file__).resolve().parents[2] / "checkpoints"
@@ -34,7 +29,10 @@ FACTORS = 4, 8  # by which the true chroma is reduced
 
 
 def small_maps(L: Tensor, ab: Tensor, networks: dict[str, ChromaGAN]) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """What is to be brought up, by name: ab (1, 2, h, w), and L (1, 1, h, w) of that size."""
+    """Maps to be brought up: a name, ab (1, 2, h, w) and L (1, 1, h, w) of that size, in CIELAB units.
+
+    L, ab: of the photo (1, 1, H, W) and (1, 2, H, W), in CIELAB units.
+    """
     for factor in FACTORS:
         size = L.shape[-1] // factor
         yield f"true chroma, {size}×{size}", F.avg_pool2d(ab, factor), F.avg_pool2d(L, factor)
@@ -45,8 +43,10 @@ def small_maps(L: Tensor, ab: Tensor, networks: dict[str, ChromaGAN]) -> Iterato
 
 @torch.inference_mode()
 def measure(images: Tensor, networks: dict[str, ChromaGAN]) -> dict[str, dict[str, np.ndarray]]:
-    """images: uint8 sRGB (N, 3, S, S) -> by name and mode, CIEDE2000 (N, 2) near edges and elsewhere; NaN where a
-    photo has no pixel of that kind."""
+    """By name and mode, mean CIEDE2000 (N, 2) near edges and elsewhere; NaN where a photo has no pixel of that kind.
+
+    images: uint8 sRGB (N, 3, S, S).
+    """
     found: dict[str, dict[str, list]] = {}
     for image in tqdm(images, "chroma", unit=" images", leave=False):
         lab = color.srgb_to_lab(image[None].float() / 255)
@@ -59,39 +59,39 @@ def measure(images: Tensor, networks: dict[str, ChromaGAN]) -> dict[str, dict[st
     return {name: {mode: np.array(values) for mode, values in modes.items()} for name, modes in found.items()}
 
 
-def markdown(found: dict[str, dict[str, np.ndarray]]) -> str:
-    """A table: a row for each kind of map; the mean of each mode and their ratio, near edges and elsewhere."""
-    lines = ["| | near edges: edge-aware | bilinear | ratio | elsewhere: edge-aware | bilinear | ratio |",
-             "|---|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
-    for name, modes in found.items():
+def mean_errors(found: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, list[float | None]]]:
+    """By name and mode, the means over the photos near edges and elsewhere; None where no photo has such pixels."""
+    return {
+        name: {mode: [number(v[np.isfinite(v)].mean()) if np.isfinite(v).any() else None for v in values.T]
+               for mode, values in modes.items()}
+        for name, modes in found.items()
+    }  # fmt: skip
+
+
+def measure_source(source: str, data: str, limit: int) -> dict:
+    """What edge-aware chroma brings to each decoder's newest epoch in a source, on `limit` validation photos of `data`.
+
+    {"photos": how many, "data": which, "ciede2000": see `mean_errors`}; CheckpointError and DataError where the source
+    or the data cannot be used.
+    """
+    newest = {c.decoder: c for c in sorted(list_checkpoints(source), key=lambda c: c.epoch)}
+    networks = {decoder: load_checkpoint(newest[decoder]).eval() for decoder in DECODERS if decoder in newest}
+    photos = load_photos(data, "validation", limit=limit)
+    return {"photos": len(photos), "data": data, "ciede2000": mean_errors(measure(photos.images, networks))}
+
+
+def chroma_table(results: dict) -> str:
+    """Markdown of a `measure_source`: a row for each kind of map; the mean of each mode and their ratio."""
+    lines = [
+        f"{results['photos']} colored photos of {results['data']} (validation) at 224×224, CIEDE2000",
+        "",
+        "| | near edges: edge-aware | bilinear | ratio | elsewhere: edge-aware | bilinear | ratio |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, modes in results["ciede2000"].items():
         cells = []
-        for ours, plain in zip(*(np.nanmean(modes[mode], axis=0) for mode in MODES)):
-            cells += [f"{ours:.3f}", f"{plain:.3f}", f"{ours / plain:.3f}"]
+        for ours, plain in zip(*(modes[mode] for mode in MODES)):
+            missing = ours is None or plain is None
+            cells += ["–"] * 3 if missing else [f"{ours:.3f}", f"{plain:.3f}", f"{ours / plain:.3f}"]
         lines.append(" | ".join(["| " + name, *cells]) + " |")
     return "\n".join(lines)
-
-
-def main(args: argparse.Namespace) -> int:
-    try:
-        checkpoints = list_checkpoints(args.source)
-        newest = {c.decoder: c for c in sorted(checkpoints, key=lambda c: c.epoch)}
-        networks = {decoder: load_checkpoint(newest[decoder]).eval() for decoder in DECODERS if decoder in newest}
-        photos = load_photos(args.data, "validation", limit=args.limit)
-    except (CheckpointError, DataError) as error:
-        print(f"benchmark_chroma: {error}", file=sys.stderr)
-        return 1
-    print(f"{len(photos)} colored photos of {args.data} (validation) at 224×224\n")
-    print(markdown(measure(photos.images, networks)))
-    return 0
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="Hub dataset id, folder of Parquet files, or folder of images")
-    parser.add_argument("--source", default=str(SOURCE), help="folder of checkpoints or Hub prefix (those shipped)")
-    parser.add_argument("--limit", type=int, default=400, metavar="N", help="photos, spread over the split (400)")
-    return parser.parse_args(argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main(parse_args()))

@@ -1,34 +1,26 @@
 """What coloring photos costs: time as a ratio to Pillow's decoding and encoding of the same file, and memory.
 
-    python train/benchmarks/photos.py                           # the shipped checkpoints; 1, 12 and 108 megapixels
-    python train/benchmarks/photos.py --sizes 1152x864 --repeats 9
-
 The ways are run in turn in one process and medians reported, so that a busy machine touches all alike. Photos are made.
 """
 
-import argparse
-import json
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
 import torch
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a clone runs without being installed
 
 from chromagan.colorizer import Colorizer, render
 from chromagan.imaging.chroma import ChromaUpsampler
 from chromagan.imaging.compiled import each_band
 from chromagan.imaging.photo import open_image, read_photo, write_image
+from train.benchmarks.timing import medians
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "checkpoints"
-SIZES = ("1152x864", "4000x3000", "12000x9000")  # 1, 12 and 108 megapixels
+SIZES = (1152, 864), (4000, 3000)  # 1 and 12 megapixels
 SMALL = 32  # images of 224 x 224
 
 
@@ -43,16 +35,9 @@ def made_photo(width: int, height: int) -> Image.Image:
     return Image.blend(photo, grain.convert("RGB"), 0.1)
 
 
-def interleaved(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median milliseconds of each way, each run once before and then `repeats` times in turn."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for repeat in range(repeats + 1):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            if repeat:
-                times[name].append(1000 * (time.perf_counter() - start))
-    return {name: median(values) for name, values in times.items()}
+def milliseconds(ways: dict[str, Callable[[], object]], device: torch.device, repeats: int) -> dict[str, float]:
+    """Median milliseconds of each way, run in turn."""
+    return {name: 1000 * seconds for name, seconds in medians(ways, device, repeats, warm_up=1).items()}
 
 
 def measure_size(colorizer: Colorizer, width: int, height: int, repeats: int) -> dict[str, float]:
@@ -81,7 +66,7 @@ def measure_size(colorizer: Colorizer, width: int, height: int, repeats: int) ->
             "read": lambda: read_photo(image), "render": lambda: render(photo, prediction),
             "render bilinear": lambda: render(photo, prediction, chroma="bilinear"), "edge-aware filter": upsample,
         }  # fmt: skip
-        ms = interleaved(ways, repeats)
+        ms = milliseconds(ways, colorizer.device, repeats)
     rest = ms["read"] + ms["render"] - ms["edge-aware filter"]
     return {f"{name} (ms)": value for name, value in ms.items()} | {
         "whole / codec": ms["whole"] / ms["decode and encode"],
@@ -93,7 +78,7 @@ def measure_batch(colorizer: Colorizer, repeats: int) -> float:
     """Images per second of a list of 224-pixel images over those of one at a time."""
     photos = [made_photo(224, 224) for _ in range(SMALL)]
     ways = {"list": lambda: colorizer(photos), "single": lambda: [colorizer(photo) for photo in photos]}
-    ms = interleaved(ways, repeats)
+    ms = milliseconds(ways, colorizer.device, repeats)
     return ms["single"] / ms["list"]
 
 
@@ -123,21 +108,20 @@ def measure_memory(width: int, height: int) -> float:
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def measure(device: torch.device | str, sizes: tuple[str, ...] = SIZES[:2], repeats: int = 7) -> dict:
-    """Numbers of every size, and the gain of a batch: plain dictionaries, for JSON."""
+def measure(device: torch.device | str, sizes: Sequence[tuple[int, int]] = SIZES, repeats: int = 7) -> dict:
+    """Numbers of every size, which is a width and a height in pixels, and the gain of a batch; ready for JSON."""
     colorizer = Colorizer.from_pretrained(SOURCE, device=device)
     results: dict = {"device": str(colorizer.device), "threads": torch.get_num_threads(), "sizes": {}}
-    for size in sizes:
-        width, height = map(int, size.split("x"))
+    for width, height in sizes:
         count = max(1, min(repeats, repeats * 24_000_000 // (width * height)))
         numbers = measure_size(colorizer, width, height, count) if width * height <= 24_000_000 else {}
-        results["sizes"][size] = numbers | {"peak memory (MB)": measure_memory(width, height)}
+        results["sizes"][f"{width}x{height}"] = numbers | {"peak memory (MB)": measure_memory(width, height)}
     results["batch gain"] = measure_batch(colorizer, max(repeats // 2, 1))
     return results
 
 
-def markdown(results: dict) -> str:
-    """A table: a row for each number, a column for each size."""
+def photos_table(results: dict) -> str:
+    """Markdown of a `measure`: a row for each number, a column for each size."""
     names = list(dict.fromkeys(name for numbers in results["sizes"].values() for name in numbers))
     lines = ["| " + " | ".join(["", *results["sizes"]]) + " |", "|---" + "|--:" * len(results["sizes"]) + "|"]
     for name in names:
@@ -148,14 +132,3 @@ def markdown(results: dict) -> str:
         f"A list of {SMALL} images of 224 pixels goes {results['batch gain']:.2f} times as fast as one at a time.",
     ]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda, mps (cpu)")
-    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH", help=f"({' '.join(SIZES)})")
-    parser.add_argument("--repeats", type=int, default=7, metavar="N", help="runs of each way (7)")
-    parser.add_argument("--json", action="store_true", help="the numbers as JSON")
-    args = parser.parse_args()
-    numbers = measure(args.device, tuple(args.sizes), args.repeats)
-    print(json.dumps(numbers, indent=2) if args.json else markdown(numbers))

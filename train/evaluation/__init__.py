@@ -1,1 +1,1 @@
-"""What evaluate.py and report.py are made of: measuring, intervals, claims, costs, figures."""
+"""What evaluate.py and report.py are made of: measuring and its sharing out, intervals, claims, costs, the report."""

@@ -7,7 +7,7 @@ The photos of a shard follow each other through one network, which keeps one tru
 
 import hashlib
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -202,11 +202,11 @@ class Measurer:
 
     @torch.inference_mode()
     def __call__(
-        self, images: list[Tensor], labels: list[int | None], entries: Collection[Entry], count: Callable[[], None]
+        self, images: list[Tensor], labels: list[int | None], entries: Collection[Entry]
     ) -> dict[Entry, list[dict]]:
-        """Measures of photos, uint8 (3, S, S), and their ImageNet indices; `count()` is called after each.
+        """For each of `entries` a row for each photo: {"values": (columns,), features by name}.
 
-        Returns for each of `entries` a row for each photo: {"values": (columns,), features by name}.
+        images: uint8 sRGB (3, S, S). labels: their ImageNet indices, None for a photo of another class.
         """
         lightness = [color.srgb_to_lab(_to_float(image[None].to(self.device)))[:, :1] for image in images]
         outputs = {  # uint8: all photos are there at once
@@ -224,7 +224,6 @@ class Measurer:
             found = {entry: truth.measure(picture) for entry, picture in pictures.items()}
             for entry, picture in pictures.items():
                 rows[entry].append(self._with_networks(found[entry], picture, truth, label))
-            count()
         return rows
 
     def _with_networks(self, row: dict[str, float], output: Tensor, truth: Truth, label: int | None) -> dict:
@@ -240,6 +239,23 @@ class Measurer:
             else:
                 features[measure.name] = value
         return {"values": np.array([row[name] for name in self.columns]), **features}
+
+
+@torch.inference_mode()
+def evaluate(model: ChromaGAN, images: Tensor, device: torch.device) -> dict[str, np.ndarray]:
+    """The pixel measures (N,) of `model` by name, on uint8 sRGB images (N, 3, S, S); {} for no images.
+
+    What training writes beside an epoch: without the measures at boundaries, which take most of the time.
+    """
+    entry = Entry("model", None, "")
+    networks = Networks({entry: model}, device)
+    rows = []
+    for image in images:
+        truth = Truth(image, device, boundaries=False)
+        ((_, (ab,)),) = networks.colorize([truth.L])
+        row = truth.measure(to_srgb8(truth.L, ab))
+        rows.append(row | {"chroma_truth": truth.chroma, "colorfulness_truth": metrics.colorfulness(truth.srgb).item()})
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
 
 def _to_uint8(srgb: Tensor) -> Tensor:

@@ -7,7 +7,13 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from train.benchmark import PLAIN, Flops, TrainingRun, main, medians, parse_args, peak_memory, train_config
+from chromagan.data import DataError
+from chromagan.hub.checkpoints import CheckpointError
+from train import benchmark as script
+from train.benchmark import main, parse_args, train_config
+from train.benchmarks import photos
+from train.benchmarks.timing import Flops, medians, peak_memory
+from train.benchmarks.training import PLAIN, TrainingRun
 
 
 def test_flops_of_a_convolution_its_gradient_and_the_gradients_gradient():
@@ -71,3 +77,46 @@ def test_nonsense_is_refused(capsys):
     with pytest.raises(SystemExit) as stop:
         parse_args(["--crop", "100"])
     assert stop.value.code == 2 and "--crop must be a multiple of 16" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "chroma"], "--only chroma and --data go together"),
+        (["--data", "somewhere"], "--only chroma and --data go together"),
+        (["--sizes", "12"], "must be a width and a height such as 1152x864, got '12'"),
+        (["--sizes", "0x9"], "such as 1152x864, got '0x9'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(capsys, arguments, words):
+    with pytest.raises(SystemExit) as stop:
+        parse_args(arguments)
+    assert stop.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_chroma_is_measured_only_when_asked():
+    args = parse_args([])
+    assert args.only == ["training", "switches", "inference", "photos"] and args.sizes == photos.SIZES
+
+
+def test_photos_and_chroma_from_the_one_command(source, image_folder, tmp_path, capsys, monkeypatch):
+    measured = {"sizes": {"96x64": {"whole / codec": 4.5}}, "batch gain": 1.5}
+    monkeypatch.setattr(photos, "measure", lambda device, sizes: measured | {"asked": sizes})
+    monkeypatch.setattr(script, "matrix_rate", lambda *args: 100.0)
+    out = tmp_path / "bench.json"
+    arguments = ["--only", "photos", "chroma", "--sizes", "96x64", "12x9", "--data", str(image_folder)]
+    main(parse_args([*arguments, "--source", str(source), "--limit", "2", "--json", str(out)]))
+    results = json.loads(out.read_text())
+    assert results["training"] == [] and results["photos"]["asked"] == [[96, 64], [12, 9]]
+    assert results["chroma"]["photos"] == 2 and "Compact" in results["chroma"]["ciede2000"]
+    printed = capsys.readouterr().out
+    assert "| whole / codec | 4.5 |" in printed and "| true chroma, 56×56 |" in printed
+
+
+@pytest.mark.parametrize("flag", ["--source", "--data"])
+def test_what_is_not_there_is_an_error_before_any_work(flag, source, image_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "matrix_rate", None)
+    options = {"--source": str(source), "--data": str(image_folder)} | {flag: str(tmp_path / "missing")}
+    arguments = ["--only", "chroma", *(part for pair in options.items() for part in pair)]
+    with pytest.raises((CheckpointError, DataError), match="missing"):
+        main(parse_args(arguments))

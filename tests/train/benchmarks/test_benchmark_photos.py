@@ -1,12 +1,12 @@
 from train.benchmarks import photos as benchmark_photos
-from train.benchmarks.photos import markdown, measure
+from train.benchmarks.photos import measure, photos_table
 
 
 def test_every_number_is_there(monkeypatch):
     monkeypatch.setattr(benchmark_photos, "SMALL", 2)
-    results = measure("cpu", ("96x64",), repeats=1)
+    results = measure("cpu", [(960, 640)], repeats=1)
     (numbers,) = results["sizes"].values()
     assert all(value > 0 for name, value in numbers.items() if "memory" not in name) and results["batch gain"] > 0
     assert numbers["whole (ms)"] > numbers["network (ms)"] > 0
-    table = markdown(results)
-    assert "96x64" in table and "whole / codec" in table and "as one at a time" in table
+    table = photos_table(results)
+    assert "960x640" in table and "whole / codec" in table and "as one at a time" in table

@@ -20,11 +20,11 @@ from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.network.decoders import DECODERS
 from train import evaluate as script
-from train import report
-from train.evaluate import evaluate
 from train.evaluation import measuring as measure
+from train.evaluation import readme, shards
 from train.evaluation.cost import LiveMemory, network_costs
 from train.evaluation.intervals import draws, mean_interval, median_interval, summarize
+from train.report import parse_args as report_args
 
 ROOT = Path(__file__).resolve().parents[3]
 CPU = torch.device("cpu")
@@ -50,7 +50,7 @@ class Copier(torch.nn.Module):
 
 def test_the_truth_is_perfect():
     images = (0.3 * photos(5).float() + 90).to(torch.uint8)  # away from the gamut's edge, where the soft clip begins
-    perfect = evaluate(Copier(images), images, CPU)
+    perfect = measure.evaluate(Copier(images), images, CPU)
     assert (perfect["ciede2000"] < 0.05).all() and (perfect["psnr"] > 50).all() and (perfect["ssim"] > 0.999).all()
     np.testing.assert_allclose(perfect["colorfulness"], perfect["colorfulness_truth"], rtol=0.02)
 
@@ -152,8 +152,8 @@ def test_numbers_are_the_same_from_worker_processes(evaluated, source, data, tmp
     photos = script.PhotoSet(str(data), "validation", 64)
     labels = measure.imagenet_labels(photos.labels, photos.class_names)
     entry = measure.checkpoint_entry(list_checkpoints(source)[0])
-    work = script.Work(photos, labels, (measure.TRUTH, entry), tmp_path, True, CPU)
-    script.measure_shards(work, [range(16), range(16, 20)], cores=2, show=False)
+    task = shards.MeasuringTask(photos, labels, (measure.TRUTH, entry), tmp_path, True, CPU)
+    shards.measure_shards(task, [range(16), range(16, 20)], cores=2, show=False)
     for path in tmp_path.iterdir():
         with np.load(path) as found, np.load(evaluated[0] / "measured" / path.name) as expected:
             assert found.files == expected.files
@@ -188,7 +188,7 @@ def test_damaged_checkpoints_are_named_and_the_rest_is_measured(source, data, tm
     assert list_checkpoints(broken)[0].metrics["images"] == 2
     frame = list_checkpoints(broken)[0].metrics
     assert frame["left_gray"] == found["left_gray"]["colored"] and frame["truth"] == found["truth"]["colored"]
-    section = report.readme_section(broken, every=True)
+    section = readme.readme_section(broken, every=True)
     for row, there in (("left gray |", True), ("true colors |", True), ("compact | 0", True), ("compact | 3", False)):
         assert (f"| {row}" in section) == there
     for path in broken.rglob("model.safetensors"):
@@ -296,10 +296,9 @@ def test_only_networks_that_lack_numbers_run(source):
     for entry in entries[:2]:
         networks.models[entry].forward = networks.models[entry].color = networks.models[entry].trunk.forward = None
     measurer = measure.Measurer(networks, None, CPU)
-    counted = []
     images = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8) for _ in range(2)]
-    rows = measurer(images, [None, None], {entries[2], measure.GRAY}, lambda: counted.append(1))
-    assert set(rows) == {entries[2], measure.GRAY} and len(counted) == 2
+    rows = measurer(images, [None, None], {entries[2], measure.GRAY})
+    assert set(rows) == {entries[2], measure.GRAY}
     assert all(len(found) == 2 for found in rows.values())
 
 
@@ -380,15 +379,15 @@ def test_times_are_of_the_fastest_turn():
 @pytest.mark.parametrize("name, every", [("README.md", False), ("checkpoints/README.md", True)])
 def test_readmes_show_what_the_checkpoints_say(name, every):
     text = (ROOT / name).read_text(encoding="utf-8")
-    start, end = (text.index(mark) for mark in report.README_MARKS)
-    assert text[start + len(report.README_MARKS[0]) : end].strip() == report.readme_section(every=every).strip()
+    start, end = (text.index(mark) for mark in readme.README_MARKS)
+    assert text[start + len(readme.README_MARKS[0]) : end].strip() == readme.readme_section(every=every).strip()
 
 
 def test_cards_show_what_the_checkpoints_say_and_load_as_they_say(tmp_path, monkeypatch):
     shipped = shutil.copytree(
         ROOT / "checkpoints", tmp_path / "checkpoints", ignore=shutil.ignore_patterns("README.md")
     )
-    report.write_cards(shipped)
+    readme.write_cards(shipped)
     monkeypatch.chdir(tmp_path)
     for decoder in DECODERS:
         card = (shipped / decoder / "README.md").read_text(encoding="utf-8")
@@ -401,15 +400,15 @@ def test_cards_show_what_the_checkpoints_say_and_load_as_they_say(tmp_path, monk
 
 
 def test_a_readme_gets_its_table_and_keeps_the_rest(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text("before\n{}\nold\n{}\nafter\n".format(*report.README_MARKS), encoding="utf-8")
+    path = tmp_path / "README.md"
+    path.write_text("before\n{}\nold\n{}\nafter\n".format(*readme.README_MARKS), encoding="utf-8")
     for _ in range(2):
-        report.update_readme(readme, "new")
-        assert readme.read_text(encoding="utf-8") == "before\n{}\nnew\n{}\nafter\n".format(*report.README_MARKS)
-    readme.write_text("no marks", encoding="utf-8")
+        readme.update_readme(path, "new")
+        assert path.read_text(encoding="utf-8") == "before\n{}\nnew\n{}\nafter\n".format(*readme.README_MARKS)
+    path.write_text("no marks", encoding="utf-8")
     with pytest.raises(ValueError, match="lacks the lines"):
-        report.update_readme(readme, "new")
-    assert readme.read_text(encoding="utf-8") == "no marks"
+        readme.update_readme(path, "new")
+    assert path.read_text(encoding="utf-8") == "no marks"
 
 
 def test_bad_input_is_one_line(source, tmp_path, capsys):
@@ -423,5 +422,5 @@ def test_bad_input_is_one_line(source, tmp_path, capsys):
         assert ended.value.code == 2 and message in capsys.readouterr().err
     for wrong in ([], ["folder", "--readme"]):
         with pytest.raises(SystemExit) as ended:
-            report.parse_args(wrong)
+            report_args(wrong)
         assert ended.value.code == 2

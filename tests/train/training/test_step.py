@@ -13,7 +13,7 @@ from chromagan.network import losses
 from chromagan.network.config import ModelConfig
 from chromagan.network.critic import Critic
 from chromagan.network.decoders import DECODERS
-from train.benchmark import Flops
+from train.benchmarks.timing import Flops
 from train.training.batches import Batch, Batches, autocast
 from train.training.options import PRESETS, TrainConfig
 from train.training.step import (

@@ -1,0 +1,35 @@
+from markupsafe import Markup
+
+from train.evaluation.report import TEMPLATES, heading, paragraph, plot, table
+from train.evaluation.results_table import markdown_table
+
+BAD = "<img src=x onerror='alert(1)'> & \"more\""
+
+
+def rendered(name, tmp_path):
+    blocks = [
+        heading(BAD), paragraph(BAD), table(["name", BAD], [[BAD, "1"]]),
+        plot(tmp_path / "figures" / "cost.png", "<svg><path/></svg>", BAD, tmp_path),
+        {"kind": "picture", "path": "figures/a.png", "caption": BAD, "data": "data:,", "width": 1, "height": 2},
+    ]  # fmt: skip
+    return TEMPLATES.get_template(name).render(title=BAD, blocks=blocks)
+
+
+def test_names_cannot_put_markup_into_the_page(tmp_path):
+    """A data set, a class or a reason may be called anything; the figures' SVG is ours."""
+    page = rendered("report.html", tmp_path)
+    assert page.count(str(Markup.escape(BAD))) == 9 and BAD not in page and "onerror='" not in page
+    assert "<svg><path/></svg>" in page and 'alt="&lt;img' in page
+
+
+def test_markdown_has_every_block_once_with_blank_lines_between(tmp_path):
+    text = rendered("report.md", tmp_path)
+    assert text.splitlines() == [
+        f"# {BAD}", "", f"## {BAD}", "", BAD, "", f"| name | {BAD} |", "| --- | --: |", f"| {BAD} | 1 |", "",
+        f"![{BAD}](figures/cost.png)", "", BAD, "", f"![{BAD}](figures/a.png)", "", BAD,
+    ]  # fmt: skip
+    assert text.endswith(f"{BAD}\n")
+
+
+def test_cells_cannot_make_columns():
+    assert markdown_table(["a", "b"], [["x|y", "1"]]).splitlines()[2] == "| x\\|y | 1 |"

@@ -1,0 +1,85 @@
+"""How speed, memory and arithmetic are measured in a benchmark."""
+
+import ctypes
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+
+class Flops(TorchDispatchMode):
+    """Adds up torch's own counts of every operation that runs inside, differentiation of derivatives included.
+
+    torch's FlopCounterMode does the same for modules, but its hooks fail inside torch.autograd.grad.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function._overloadpacket in flop_registry:
+            self.total += flop_registry[function._overloadpacket](*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def medians(
+    ways: dict[str, Callable[[], object]], device: torch.device, repeats: int, warm_up: int = 2
+) -> dict[str, float]:
+    """Median seconds of each way. They are run in turn `repeats` times, so that a busy moment hits all alike.
+
+    Before that each runs `warm_up` times, which do not count.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for repeat in range(repeats + warm_up):
+        for name, way in ways.items():
+            wait(device)
+            start = time.perf_counter()
+            way()
+            wait(device)
+            if repeat >= warm_up:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def wait(device: torch.device) -> None:
+    """Return when the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory(way: Callable[[], None], device: torch.device) -> float | None:
+    """MB that `way` holds at its peak beyond what is held before; None where the system does not tell."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        way()
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # memory that was freed and not given back would hide the peak
+        Path("/proc/self/clear_refs").write_text("5")  # starts the peak anew
+        before = resident_kib("VmRSS")
+        way()
+        return max(0.0, resident_kib("VmHWM") - before) / 1024
+    except (OSError, AttributeError):
+        way()
+        return None
+
+
+def resident_kib(name: str) -> int:
+    """Memory of this process as Linux counts it; name: "VmRSS" for now, "VmHWM" for the peak."""
+    status = Path("/proc/self/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith(name)).split()[1])
+
+
+def matrix_rate(device: torch.device, precision: str, repeats: int) -> float:
+    """GFLOP/s of a large square matrix product: the peak that shares are given of."""
+    side = 8192 if device.type == "cuda" else 2048
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    return 2 * side**3 / medians({"product": lambda: a @ b}, device, repeats)["product"] / 1e9

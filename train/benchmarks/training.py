@@ -1,0 +1,173 @@
+"""What a training step costs: every decoder's, against the plain way of public ports, and by each way of being fast."""
+
+import copy
+import time
+from dataclasses import replace
+
+import torch
+from accelerate import Accelerator
+
+from chromagan.hub.model import ChromaGAN
+from chromagan.network.critic import Critic
+from chromagan.network.trunk import Teacher, timm
+from train.benchmarks.timing import Flops, medians, peak_memory, resident_kib, wait
+from train.training.batches import Batches, frozen_trunk
+from train.training.options import PRESETS, TrainConfig
+from train.training.step import prepare, resolve_precision, train_step, update_average
+
+PLAIN = dict(
+    precision="fp32", compile="off", channels_last=False, fused_adam=False, keep_teacher=False, keep_features=False,
+    share_forward=False, explicit_penalty=False, fold_upsampling=False,
+)  # fmt: skip
+
+
+class TrainingRun:
+    """Steps of one config on made images: `run()` takes one."""
+
+    def __init__(self, config: TrainConfig, accelerator: Accelerator, images: int | None = None):
+        device = accelerator.device
+        self.config = config = replace(config, precision=resolve_precision(config.precision, device))
+        self.accelerator, self.done = accelerator, 0
+        torch.manual_seed(0)
+        generator = ChromaGAN(config.model)
+        if not config.train_trunk:
+            generator.freeze_trunk()
+        self.generator = generator
+        self.average = copy.deepcopy(generator).to(device) if config.ema_share else None
+        self.batches = made_batches(config, generator, device, images or 2 * config.batch_size)
+        critic = Critic(config.critic_width)
+        self.nets, self.optimizers = prepare(generator.train(), critic, config, accelerator)
+
+    def run(self) -> None:
+        batch = self.batches(self.done, slice(0, self.config.batch_size))
+        train_step(batch, self.nets, self.optimizers, self.config, self.accelerator)
+        self.done += 1
+        if self.average is not None:
+            trained = self.average.trained_state(), self.generator.trained_state()
+            update_average(*trained, self.config.ema_share, self.done)
+
+    def draw(self) -> None:
+        """The input pipeline alone."""
+        self.batches(self.done, slice(0, self.config.batch_size))
+        self.done += 1
+
+
+def made_batches(config: TrainConfig, generator: ChromaGAN, device: torch.device, images: int) -> Batches:
+    """Random images, distributions and features in the form of the real ones. The teacher has random weights."""
+    size = config.model.image_size
+    lab = (torch.rand(images, size, size, 3) - 0.5).half()
+    targets = teacher = stages = trunk = None
+    if config.keep_teacher:
+        targets = torch.rand(images, config.model.num_classes).softmax(dim=1).half()
+    else:
+        teacher = made_teacher(config, device)
+    if not config.train_trunk:
+        trunk = frozen_trunk(generator.trunk, device)
+        if config.keep_features:
+            with torch.no_grad():
+                maps = [stage.movedim(1, -1) for stage in trunk(torch.zeros(1, 1, size, size, device=device))]
+            stages, trunk = [torch.rand(2 * images, *each.shape[1:]).half() for each in maps], None
+    return Batches(lab, targets, stages, config, device, teacher, trunk)
+
+
+def made_teacher(config: TrainConfig, device: torch.device) -> Teacher:
+    return Teacher(timm.create_model(config.teacher).eval(), config.teacher).to(device)
+
+
+def made_config(preset: str, decoder: str, **changes: int | bool | None) -> TrainConfig:
+    """The config of a run on made images; changes: of the preset's options, None leaving one as it is."""
+    options = PRESETS[preset] | {name: value for name, value in changes.items() if value}
+    return TrainConfig(decoder=decoder, preset=preset, data=["made"], output_dir="none", **options)
+
+
+def gflop_per_image(config: TrainConfig, accelerator: Accelerator) -> float:
+    """Counted in a step of its own, whose networks are gone before any other is timed."""
+    run = TrainingRun(replace(config, compile="off"), accelerator)
+    with Flops() as counted:
+        run.run()
+    return counted.total / config.batch_size / 1e9
+
+
+def measure_training(config: TrainConfig, accelerator: Accelerator, peak: float, repeats: int) -> dict:
+    """One decoder's step, the fast and the plain way in turn."""
+    configs = {"fast": config, "plain": replace(config, **PLAIN)}
+    gflop = {name: gflop_per_image(each, accelerator) for name, each in configs.items()}
+    ways = {name: TrainingRun(each, accelerator) for name, each in configs.items()}
+    seconds = medians({name: way.run for name, way in ways.items()}, accelerator.device, repeats)
+    drawing = medians({"draw": ways["fast"].draw}, accelerator.device, 5 * repeats)["draw"]
+    result = {"decoder": config.decoder, "preset": config.preset, "batch_size": config.batch_size, "crop": config.crop}
+    for name, way in ways.items():
+        rate = config.batch_size / seconds[name]
+        result[name] = {
+            "precision": way.config.precision,
+            "seconds_per_step": seconds[name],
+            "images_per_second": rate,
+            "gflop_per_image": gflop[name],
+            "share_of_peak": gflop[name] * rate / peak,
+            "peak_memory_mb": peak_memory(way.run, accelerator.device),
+        }
+    result["speedup"] = seconds["plain"] / seconds["fast"]
+    result["input_pipeline_over_step"] = seconds["fast"] / drawing
+    return result
+
+
+def measure_switches(config: TrainConfig, accelerator: Accelerator, repeats: int) -> dict[str, float]:
+    """How much longer a step takes without each way of being fast: ratio to the step with all."""
+    every, ratios = TrainingRun(config, accelerator), {}
+    for name, value in PLAIN.items():
+        without = replace(config, **{name: value})
+        unused = {
+            "compile": config.compile == "off" or accelerator.device.type != "cuda",
+            "precision": every.config.precision == "fp32",
+            "keep_features": config.train_trunk,
+        }
+        if not unused.get(name):
+            pair = {"with": every.run, "without": TrainingRun(without, accelerator).run}  # two at a time: memory
+            seconds = medians(pair, accelerator.device, repeats)
+            ratios[name] = seconds["without"] / seconds["with"]
+    return ratios
+
+
+def soak(config: TrainConfig, accelerator: Accelerator, steps: int) -> list[dict]:
+    """images/s and memory in use in each tenth of `steps` steps: neither should drift."""
+    run, lines = TrainingRun(config, accelerator, images=64 * config.batch_size), []
+    for _ in range(10):
+        start = time.perf_counter()
+        for _ in range(steps // 10):
+            run.run()
+        wait(accelerator.device)
+        rate = steps // 10 * config.batch_size / (time.perf_counter() - start)
+        cuda = accelerator.device.type == "cuda"
+        memory = torch.cuda.memory_allocated() / 2**20 if cuda else resident_kib("VmRSS") / 1024
+        lines.append({"steps": run.done, "images_per_second": rate, "memory_mb": memory})
+    return lines
+
+
+def training_table(rows: list[dict]) -> str:
+    """Markdown of several `measure_training`."""
+    lines = [
+        "| training step | batch | crop | images/s | plain | faster | GFLOP/image | plain "
+        "| of peak | MB | input pipeline |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        fast, plain = row["fast"], row["plain"]
+        memory = "–" if fast["peak_memory_mb"] is None else f"{fast['peak_memory_mb']:,.0f}"
+        lines.append(
+            f"| {row['preset']} {row['decoder']} ({fast['precision']}) | {row['batch_size']} | {row['crop']} "
+            f"| {fast['images_per_second']:,.1f} | {plain['images_per_second']:,.1f} | {row['speedup']:.2f}× "
+            f"| {fast['gflop_per_image']:.2f} | {plain['gflop_per_image']:.2f} | {fast['share_of_peak']:.0%} "
+            f"| {memory} | {row['input_pipeline_over_step']:,.0f}× the step |"
+        )
+    return "\n".join(lines)
+
+
+def switches_line(preset: str, ratios: dict[str, float]) -> str:
+    """One `measure_switches` in words."""
+    return f"A {preset} step takes longer without: " + ", ".join(f"{n} {ratio:.2f}×" for n, ratio in ratios.items())
+
+
+def soak_table(lines: list[dict]) -> str:
+    """Markdown of one `soak`."""
+    rows = [f"| {r['steps']} | {r['images_per_second']:,.1f} | {r['memory_mb']:,.0f} |" for r in lines]
+    return "\n".join(["| steps | images/s | MB in use |", "|--:|--:|--:|", *rows])

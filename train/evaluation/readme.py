@@ -1,0 +1,65 @@
+"""The measured tables of the READMEs and the model cards beside the checkpoints, from their metrics.json."""
+
+import os
+from pathlib import Path
+
+from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints
+from chromagan.hub.model_card import model_card
+from train.evaluation.results_table import results_table, shown
+
+ROOT = Path(__file__).resolve().parents[2]
+README_MARKS = ("<!-- measured: start -->", "<!-- measured: end -->")
+
+
+def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> str:
+    """What stands between README_MARKS, from the checkpoints' own metrics.json: each decoder's newest epoch, or all."""
+    checkpoints = list_checkpoints(source)
+    if not every:
+        checkpoints = {checkpoint.decoder: checkpoint for checkpoint in checkpoints}.values()
+    results = [checkpoint.metrics for checkpoint in checkpoints]
+    results = [result for result in results if "colored" in result]
+    if not results:
+        raise CheckpointError(f"no checkpoint in {str(source)!r} was measured: run train/evaluate.py --write-metrics")
+    first = results[0]
+    counts = {(result["images"], result["colored"]["images"]) for result in results}
+    if len(counts) > 1:
+        raise CheckpointError(f"the checkpoints in {str(source)!r} were measured on different photos: {sorted(counts)}")
+    truth = shown(first["colored"]["colorfulness_truth"], 1)
+    which = "Every epoch" if every else "Newest epochs"
+    if "left_gray" in first:  # the floor to beat
+        results.insert(0, {"decoder": "left gray", "epoch": None, "colored": first["left_gray"]})
+    if "truth" in first:  # what a classifier makes of the true colors is the ceiling
+        results.append({"decoder": "true colors", "epoch": None, "colored": first["truth"]})
+    classes = f"; {first['classifier']} names the classes" if first.get("classifier") else ""
+    return (
+        f"{which}, over the {first['colored']['images']:,} colored ones of {first['images']:,} photos of "
+        f"{first['data']} ({first['split']}) at {first['size']}×{first['size']}; the true photos' colorfulness is "
+        f"{truth}{classes}.\n\n{results_table(results)}"
+    )
+
+
+def update_readme(readme: Path, section: str) -> None:
+    """Put `section` between the README_MARKS of `readme`."""
+    text = readme.read_text(encoding="utf-8")
+    start, end = (text.find(mark) for mark in README_MARKS)
+    if not 0 <= start < end:
+        raise ValueError(
+            f"{readme} lacks the lines {README_MARKS[0]} and {README_MARKS[1]}, between which the table goes"
+        )
+    write_text(readme, f"{text[: start + len(README_MARKS[0])]}\n{section}\n{text[end:]}")
+
+
+def write_cards(source: Path = ROOT / "checkpoints") -> None:
+    """The model card of each decoder of `source`, that of its newest epoch, as <decoder>/README.md."""
+    epochs: dict[str, list[Checkpoint]] = {}
+    for checkpoint in list_checkpoints(source):
+        epochs.setdefault(checkpoint.decoder, []).append(checkpoint)
+    for decoder, of_decoder in epochs.items():
+        write_text(source / decoder / "README.md", str(model_card(of_decoder[-1], None, of_decoder)))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)

@@ -1,0 +1,105 @@
+"""The measurements of all shards brought together: the table of photos, Frechet distances, summaries."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pyarrow import parquet
+from torch import Tensor
+from tqdm import tqdm
+
+from chromagan.data import PhotoSet
+from chromagan.measures import metrics
+from train.evaluation.intervals import number, summarize
+from train.evaluation.measuring import TRUTH, Entry
+from train.evaluation.shards import MeasurementStore, MeasuringTask
+
+
+def merge(task: MeasuringTask, shards: list[range], entries: list[Entry], path: Path):
+    """({entry: {column: (N,)}}, the shards' keys, a fingerprint of the photos); writes per_image.parquet as `path`.
+
+    The file is written as a stream, a row group for each shard. chroma_truth and colorfulness_truth come with the
+    columns of every entry.
+    """
+    store = task.store
+    identity = {"image": pa.int64(), "label": pa.string(), "colored": pa.bool_(), "decoder": pa.string()}
+    schema = pa.schema(identity | {"epoch": pa.int64()} | dict.fromkeys(store.columns, pa.float64()))
+    columns = {entry: [] for entry in entries}
+    chroma, keys = [], []
+    beside = path.with_name(f"{path.name}.part")
+    with parquet.ParquetWriter(beside, schema) as writer:
+        for indices in shards:
+            images, labels = task.shard(indices)
+            keys.append(key := store.shard_key(images, labels))
+            chroma += [metrics.mean_chroma(image[None].float() / 255).item() for image in images]
+            photos = {
+                "image": list(indices),
+                "label": [class_name(task.photos, index) for index in indices],
+                "colored": [value >= metrics.GRAY_CHROMA for value in chroma[-len(indices) :]],
+            }
+            parts = []
+            for entry in entries:
+                values = store.read(key, entry)["values"]
+                columns[entry].append(values)
+                rows = photos | {"decoder": [entry.decoder] * len(indices), "epoch": [entry.epoch] * len(indices)}
+                rows |= {name: pa.array(values[:, c], from_pandas=True) for c, name in enumerate(store.columns)}
+                parts.append(pa.table(rows, schema=schema))
+            writer.write_table(pa.concat_tables(parts))
+    os.replace(beside, path)
+    tables = {}
+    for entry, parts in columns.items():
+        table = np.concatenate(parts) if parts else np.empty((0, len(store.columns)))
+        tables[entry] = dict(zip(store.columns, table.T, strict=True)) | {"chroma_truth": np.array(chroma)}
+    for table in tables.values():
+        table["colorfulness_truth"] = tables[TRUTH]["colorfulness"]
+    return tables, keys, hashlib.blake2b("".join(keys).encode(), digest_size=10).hexdigest()
+
+
+def class_name(photos: PhotoSet, index: int) -> str | None:
+    """The class of a photo as the data names it; None where it has none."""
+    if photos.labels is None:
+        return None
+    label = photos.labels[index]
+    return photos.class_names[label] if photos.class_names else str(label)
+
+
+def frechet_distances(
+    keys: list[str], entries: list[Entry], store: MeasurementStore, colored: np.ndarray
+) -> dict[Entry, dict[str, dict[str, float]]]:
+    """For each entry {network: {"all": distance, "colored": distance}} from the truth's features to its own.
+
+    keys: of the shards. colored: (N,), whether a photo is; NaN where there are too few photos for a distance.
+    """
+
+    def features(entry: Entry) -> dict[str, Tensor]:
+        parts = [store.read(key, entry) for key in keys]
+        return {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in store.features}
+
+    true = features(TRUTH) if keys else {}
+    subsets = {"all": torch.ones(len(colored), dtype=torch.bool), "colored": torch.from_numpy(colored)}
+    distances = {}
+    for entry in tqdm(entries, "Frechet distance", leave=False) if true else ():
+        own = features(entry)
+        distances[entry] = {
+            name: {
+                which: metrics.frechet_distance(true[name][rows], own[name][rows]) for which, rows in subsets.items()
+            }
+            for name in own
+        }
+    return distances
+
+
+def summaries(
+    tables: dict[Entry, dict[str, np.ndarray]], distances: dict[Entry, dict[str, dict[str, float]]], about: dict
+) -> dict[Entry, dict]:
+    """For each entry its summary with intervals, in the form of metrics.json; `about` is what each begins with."""
+    results = {}
+    for entry in tqdm(tables, "summarize", leave=False):
+        results[entry] = summarize(tables[entry], **about)
+        for network, found in distances.get(entry, {}).items():
+            for which, distance in found.items():
+                results[entry][which].setdefault("frechet", {})[network] = number(distance)
+    return results

@@ -1,0 +1,65 @@
+"""Results as tables: which measures, how many decimals, Markdown."""
+
+from collections.abc import Sequence
+
+from train.evaluation.learned_measures import Inception
+
+COLUMNS = (  # of the table of results: title, measure, decimals
+    ("CIEDE2000", "ciede2000_mean", 2), ("95th pct.", "ciede2000_p95", 2), ("near edges", "ciede2000_near", 2),
+    ("elsewhere", "ciede2000_elsewhere", 2), ("CDR", "cdr", 3), ("SSIM", "ssim", 3), ("PSNR dB", "psnr_mean", 2),
+    ("median", "psnr_median", 2), ("colorfulness", "colorfulness", 1), ("of truth's", "colorfulness_ratio", 2),
+    ("top-1", "top1", 3), ("of ten", "top1_of_ten", 3), ("Fréchet", "frechet", 1),
+    ("LPIPS", "lpips", 3), ("FID", "FID", 1),
+)  # fmt: skip
+DECIMALS = {"parameters": 0} | dict.fromkeys(("cdr", "ssim", "lpips", "top1", "top1_of_ten"), 3)
+DECIMALS |= dict.fromkeys(("colorfulness", "peak_mib"), 1)  # of Table 1; two for the rest
+
+
+def measure_of(summary: dict, name: str):
+    """The measure `name` of a summary; None where it has none.
+
+    FID lies among the Fréchet distances: it is that of one of the networks.
+    """
+    distances = dict(summary.get("frechet") or {})
+    fid = distances.pop(Inception.name, None)
+    return {"FID": fid, "frechet": next(iter(distances.values()), None)}.get(name, summary.get(name))
+
+
+def single(measured) -> float | None:
+    """The number of a measure, whether it stands alone or with an interval."""
+    return measured["value"] if isinstance(measured, dict) else measured
+
+
+def shown(measured, decimals: int, interval: bool = False) -> str:
+    """A measure as text: its number, with `interval` also the ends of its 95 % interval; "–" where there is none."""
+    number = single(measured)
+    if number is None:
+        return "–"
+    text = f"{number:,.{decimals}f}"
+    if interval and isinstance(measured, dict) and measured.get("low") is not None:
+        text += f" ({measured['low']:,.{decimals}f}–{measured['high']:,.{decimals}f})"
+    return text
+
+
+def results_rows(results: list[dict], subset: str = "colored") -> tuple[list[str], list[list[str]]]:
+    """The header and a row for each result, over "colored" or "all" photos, of the measures that any of them has.
+
+    PSNR never stands without colorfulness.
+    """
+    used = [column for column in COLUMNS if any(single(measure_of(r[subset], column[1])) is not None for r in results)]
+    rows = [[r["decoder"] or "left gray", "" if r["epoch"] is None else str(r["epoch"])] for r in results]
+    for row, result in zip(rows, results):
+        row += [shown(measure_of(result[subset], name), decimals) for _, name, decimals in used]
+    return ["decoder", "epoch", *(title for title, _, _ in used)], rows
+
+
+def results_table(results: list[dict], subset: str = "colored") -> str:
+    """The results as a Markdown table; see `results_rows`."""
+    return markdown_table(*results_rows(results, subset))
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table whose first `left` columns are aligned to the left, the others to the right."""
+    rule = ["---" if i < left else "--:" for i in range(len(header))]
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))

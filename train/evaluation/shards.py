@@ -1,0 +1,169 @@
+"""Measuring shared out: photos in shards, a process to each core, every shard's measurements kept on disk.
+
+What was measured is found by what the photos and the networks hold: a run that was cut off goes on from it, and one
+with new checkpoints measures only those.
+"""
+
+import functools
+import hashlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import threading
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm import tqdm
+
+from chromagan.data import PhotoSet
+from train.evaluation.measuring import (
+    CLASSIFIER,
+    Classifier,
+    Entry,
+    Measurer,
+    load_networks,
+    measured_columns,
+    measured_features,
+)
+
+SHARD = 16  # photos; the unit that is shared out and that a run which was cut off goes on from
+MEASURES_VERSION = 1  # raise it when a measure changes: what was stored before no longer counts
+
+
+def share_cores(accelerator: Accelerator) -> int:
+    """The number of cores for this process: an equal share of those we may use.
+
+    On the CPU torch is given that many threads, which the launcher does not do.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    share = max(1, cores // accelerator.num_processes)
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(share)
+    return share
+
+
+class MeasurementStore:
+    """Measurements on disk: a small file for each shard of photos and each entry, found by contents.
+
+    Its files are told apart by all that decides a measure, and by what could run: with a classifier that was missing
+    before, everything is measured again.
+    """
+
+    def __init__(self, folder: Path, size: int, classify: bool):
+        """size: side in pixels at which is measured. classify: whether the classifier is there."""
+        self.folder, self.columns, self.features = folder, measured_columns(), measured_features(classify)
+        self.version = f"{MEASURES_VERSION} {CLASSIFIER} {size} {classify} {self.columns} {self.features}"
+
+    def shard_key(self, images: list[Tensor], labels: list[int | None]) -> str:
+        """The digest of a shard: of its photos, uint8 (3, S, S) each, and their ImageNet indices."""
+        digest = hashlib.blake2b(repr((self.version, labels)).encode(), digest_size=10)
+        for image in images:
+            digest.update(image.numpy().tobytes())
+        return digest.hexdigest()
+
+    def path(self, key: str, entry: Entry) -> Path:
+        return self.folder / f"{key}-{entry.digest}.npz"
+
+    def read(self, key: str, entry: Entry) -> dict[str, np.ndarray] | None:
+        """{"values": (n, columns), features (n, D) by name}; None where the file is not there, or damaged."""
+        try:
+            with np.load(self.path(key, entry)) as file:
+                found = dict(file)
+            return found if found["values"].shape[1] == len(self.columns) else None
+        except (OSError, ValueError, KeyError, EOFError, IndexError, BadZipFile):
+            return None
+
+    def write(self, key: str, entry: Entry, rows: list[dict[str, np.ndarray]]) -> None:
+        """Store a row for each photo of the shard, whole or not at all."""
+        path = self.path(key, entry)
+        beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+        with open(beside, "wb") as file:
+            np.savez(file, **{name: np.stack([row[name] for row in rows]) for name in rows[0]})
+        os.replace(beside, path)
+
+
+@dataclass(frozen=True)
+class MeasuringTask:
+    """Photos to measure and what to measure them with; a process that was sent one builds its own networks from it."""
+
+    photos: PhotoSet
+    labels: list[int | None]  # ImageNet's indices; empty where the data has none
+    entries: tuple[Entry, ...]
+    folder: Path  # of the measurements
+    classify: bool
+    device: torch.device
+
+    @functools.cached_property
+    def store(self) -> MeasurementStore:
+        return MeasurementStore(self.folder, self.photos.size, self.classify)
+
+    @functools.cached_property
+    def measurer(self) -> Measurer:
+        """The networks, loaded; CheckpointError where one cannot be."""
+        networks, _ = load_networks([entry for entry in self.entries if entry.checkpoint], self.device)
+        return Measurer(networks, Classifier(self.device) if self.classify else None, self.device)
+
+    def measure(self, indices: range) -> int:
+        """The number of photos in a shard, once all that was not stored of it is measured and stored."""
+        images, labels = self.shard(indices)
+        key = self.store.shard_key(images, labels)
+        missing = {entry for entry in self.entries if self.store.read(key, entry) is None}
+        if missing:
+            for entry, rows in self.measurer(images, labels, missing).items():
+                self.store.write(key, entry, rows)
+        return len(images)
+
+    def shard(self, indices: range) -> tuple[list[Tensor], list[int | None]]:
+        """The photos of a shard, uint8 (3, S, S) each, and their ImageNet indices."""
+        images = [self.photos[index] for index in indices]
+        return images, [self.labels[index] if self.labels else None for index in indices]
+
+
+def measure_shards(task: MeasuringTask, shards: list[range], cores: int, show: bool) -> None:
+    """Measure `shards`, on the CPU in a process to each core: threads would wait for each other between operations.
+
+    show: a progress bar. Raises what a process raised, and OSError where one died.
+    """
+    workers = min(cores, len(shards)) if task.device.type == "cpu" else 1
+    with tqdm(total=sum(map(len, shards)), desc="measure", unit=" photos", disable=not show) as bar:
+        if workers <= 1:
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)  # see train/evaluation/measuring.py
+            for shard in shards:
+                bar.update(task.measure(shard))
+            torch.set_num_threads(threads)
+            return
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, _start_worker, (task,)) as pool:
+            done = [pool.submit(_measure_shard, shard) for shard in shards]
+            try:
+                for future in as_completed(done):
+                    bar.update(future.result())
+            except BrokenProcessPool as error:
+                raise OSError("a measuring process ended unexpectedly: out of memory?") from error
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(task: MeasuringTask) -> None:
+    global _task
+    _task = task
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for its next shard for ever."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _measure_shard(shard: range) -> int:
+    return _task.measure(shard)
