@@ -34,10 +34,10 @@ def declared_range(image: Image.Image) -> tuple[float, float] | None:
     declared = most >= 255 and (most + 1) & most == 0 and (sample == FLOAT or most < 2**bits)
     if declared:
         white = most
-    elif image.mode.startswith("I;16") or (image.mode == "I" and (bits < 32 or image.format == "PNG")):
+    elif image.mode.startswith("I;16") or (image.mode == "I" and tags and bits < 32):
         white = 2**bits - 1 if sample != SIGNED else 2 ** (bits - 1) - 1
-    elif image.mode == "I" and image.format == "PPM":
-        white = FULL  # Pillow brings every greatest value to this one
+    elif image.mode == "I" and image.format in ("PNG", "PPM"):
+        white = FULL  # to which Pillow brings a PPM's greatest value
     elif zero_is_white:
         white = 1 if image.mode == "F" else 2**bits - 1
     else:

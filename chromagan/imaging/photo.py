@@ -222,8 +222,6 @@ def _load(image: Image.Image) -> Image.Image:
 def _lightness(image: Image.Image, profile: bytes | None) -> tuple[Tensor, bytes | None]:
     """L (H, W) of an image of 8 bits of any mode, and its profile, where that is one to write the result in."""
     space = profiles.color_space(profile)
-    if image.mode == "LAB":
-        return torch.from_numpy(np.asarray(image.getchannel("L")).astype(np.float32) * (100 / 255)), None
     table = profiles.gray_lightness(profile) if space == "GRAY" else None
     if table is not None and image.mode not in ("1", "L", "LA"):
         bands = image.convert("RGB").split()  # of 16-bit gray with alpha Pillow makes RGBA

@@ -58,7 +58,7 @@ def gray_lightness(profile: bytes) -> np.ndarray | None:
     Of 8 bits it is every 257th.
     """
     ramp = Image.fromarray(np.arange(1 << 16, dtype=np.uint16)[None])
-    converted = to_srgb(ramp, profile)
+    converted = _convert(ramp, profile, None, ImageCms.Flags.NOOPTIMIZE)  # else it is taken at 33 grays: 2 L off
     if converted is None:
         return None
     levels = np.asarray(converted)[0, :, 1].astype(np.float32) / 255
@@ -102,13 +102,15 @@ def _test_colors() -> Image.Image:
     return Image.fromarray(np.concatenate([cube, grays])[None].astype(np.uint8))
 
 
-def _convert(image: Image.Image, source: bytes | None, target: bytes | None) -> Image.Image | None:
+def _convert(
+    image: Image.Image, source: bytes | None, target: bytes | None, flags: ImageCms.Flags = ImageCms.Flags.NONE
+) -> Image.Image | None:
     """From one profile to another, None is sRGB; None where one is damaged or does not fit."""
     try:
         source, target = (
             ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("sRGB")
             for profile in (source, target)
         )
-        return ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+        return ImageCms.profileToProfile(image, source, target, outputMode="RGB", flags=flags)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
