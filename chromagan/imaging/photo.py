@@ -56,10 +56,11 @@ def open_image(path: str | os.PathLike | BinaryIO, max_pixels: int = MAX_PIXELS)
 
     Of several pages it is at the first. Raises ImageError, naming the file and what is wrong with it.
     """
+    file = path
     if not isinstance(path, str | os.PathLike):
+        if path.seekable():
+            path.seek(0)
         path, file = getattr(path, "name", "stream"), io.BytesIO(path.read())  # a pipe cannot be sought in
-    else:
-        file = path
     try:
         image = Image.open(file, formats=read_formats())
         if image.width * image.height > max_pixels:

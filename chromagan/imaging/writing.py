@@ -1,5 +1,6 @@
 """Results encoded and written, whole or not at all: with the metadata and the color space that the format holds."""
 
+import contextlib
 import io
 import os
 import secrets
@@ -38,7 +39,8 @@ def write_image(image: Image.Image | Sequence[Image.Image], path: str | os.PathL
     except OSError as error:
         raise ImageError(f"{path}: it cannot be written: {error.strerror or error}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # renamed, or never there
+            beside.unlink()
 
 
 def check_suffix(path: Path) -> None:
@@ -136,7 +138,7 @@ def _timing(pages: list[Image.Image], kind: str) -> dict:
     plays = pages[0].info.get("loop", 0)
     timing: dict = {"duration": [round(duration) for duration in durations]}
     if kind == "GIF":
-        timing |= {"loop": plays and plays - 1} if plays != 1 else {}  # a GIF counts what follows the first time
+        timing["loop"] = None if plays == 1 else plays and plays - 1  # a GIF counts what follows the first time
         timing |= {"disposal": 2} if any(page.mode == "RGBA" for page in pages) else {}
     elif kind in ("PNG", "WEBP"):
         timing["loop"] = plays
