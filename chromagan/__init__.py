@@ -1,11 +1,15 @@
 """ChromaGAN Studio: five decoders for automatic colorization, at every epoch of their training."""
 
-from chromagan.colorizer import Colorizer
-from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints
-from chromagan.hub.model import ChromaGAN
-from chromagan.imaging.photo import ImageError
-from chromagan.network.config import ModelConfig
-from chromagan.network.decoders import DECODERS
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chromagan.colorizer import Colorizer
+    from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints
+    from chromagan.hub.model import ChromaGAN
+    from chromagan.imaging.formats import ImageError
+    from chromagan.network.config import ModelConfig
+    from chromagan.network.decoders import DECODERS
 
 __version__ = "0.1.0"
 
@@ -19,3 +23,26 @@ __all__ = [
     "ModelConfig",
     "list_checkpoints",
 ]
+
+HOMES = {
+    "Colorizer": "colorizer",
+    "Checkpoint": "hub.checkpoints",
+    "CheckpointError": "hub.checkpoints",
+    "list_checkpoints": "hub.checkpoints",
+    "ChromaGAN": "hub.model",
+    "ImageError": "imaging.formats",
+    "ModelConfig": "network.config",
+    "DECODERS": "network.decoders",
+}
+
+
+def __getattr__(name: str):
+    """A public name, imported when it is first asked for: torch takes seconds, in which Ctrl-C is to be heard."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

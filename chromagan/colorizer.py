@@ -152,7 +152,7 @@ def render(photo: Photo, prediction: Prediction, *, saturation: float = 1.0, chr
         lab_to_srgb8(L[top:bottom], upsampler.rows(top, bottom)[0].numpy(), pixels[top:bottom])
 
     each_band(height, width, paint)
-    return photo.dress(Image.fromarray(pixels))
+    return photo.carry_over(Image.fromarray(pixels))
 
 
 def warm_up() -> None:

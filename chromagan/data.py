@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from chromagan.imaging.photo import IMAGE_SUFFIXES
+from chromagan.imaging.formats import IMAGE_SUFFIXES
 from chromagan.measures import metrics
 
 HUB_DATASET = re.compile(r"\w[\w.-]*/\w[\w.-]*")  # owner/name

@@ -15,7 +15,8 @@ from chromagan import Colorizer
 from chromagan import colorizer as colorizer_module
 from chromagan.colorizer import native_dtype, pick_device
 from chromagan.hub.model import ChromaGAN
-from chromagan.imaging.photo import ImageError, open_image, read_photo, write_image
+from chromagan.imaging.photo import ImageError, open_image, read_photo
+from chromagan.imaging.writing import write_image
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
 

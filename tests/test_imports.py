@@ -11,11 +11,24 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Each may import those before it: folders in this order, and inside each folder its modules.
 FOLDERS = {
-    "imaging": ["__init__", "compiled", "color", "chroma", "photo", "contact_sheet"],
+    "imaging": [
+        "__init__",
+        "compiled",
+        "color",
+        "chroma",
+        "formats",
+        "profiles",
+        "gray",
+        "metadata",
+        "photo",
+        "writing",
+        "folders",
+        "contact_sheet",
+    ],
     "measures": ["__init__", "segmentation", "metrics", "error_maps"],
     "network": ["__init__", "decoders", "config", "trunk", "folding", "critic", "losses", "generator"],
     "hub": ["__init__", "repositories", "trunks", "model", "checkpoints", "onnx_export", "model_card", "publish"],
-    "": ["data", "colorizer", "__init__", "__main__"],
+    "": ["data", "colorizer", "coloring", "__init__", "commands", "__main__"],
     "demo": ["__init__", "shelf", "studio", "downloads", "photo_report", "page", "desk", "tabs", "api"],
 }
 ORDER = [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]

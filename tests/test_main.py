@@ -4,8 +4,11 @@ import errno
 import io
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from conftest import made_photo
 from PIL import Image
 from skimage import color as reference
 
+from chromagan import Colorizer
 from chromagan.__main__ import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -194,12 +198,16 @@ def test_saturation_and_chroma_reach_the_picture(source, tmp_path):
         (["colorize", "{photo}", "-o", "{out}", "--device", "abacus"], 1, "device 'abacus' is not available"),
         (["colorize", "{folder}/text.jpg", "-o", "{out}"], 1, "text.jpg: it is not an image that can be read"),
         (["colorize", "{folder}/none.jpg", "-o", "{out}"], 1, "none.jpg: there is no such file"),
-        (["colorize", "{folder}/empty", "-o", "{out}"], 1, "no images in this folder"),
+        (["colorize", "{folder}/empty", "-o", "{out}"], 1, "empty: there are no images in this folder"),
+        (["colorize", "{folder}/*.gif", "-o", "{out}"], 1, "*.gif: no file has a name like this"),
+        (["colorize", "{folder}/lost.jpg", "-o", "{out}"], 1, "lost.jpg: it is a link to a file that is not there"),
+        (["colorize", "{folder}/pointer.jpg", "-o", "{out}"], 1, "git lfs pull brings it"),
+        (["colorize", "{photo}", "-o", "{folder}/text.jpg/out.png"], 1, "text.jpg"),
         (["colorize", "{photo}", "-o", "{folder}/out.xyz"], 1, "cannot write .xyz: use .jpg"),
         (["colorize", "{photo}"], 2, "required: -o/--output"),
-        (["colorize", "{photo}", "-o", "{out}", "--saturation", "-1"], 2, "must be 0 or more, got -1"),
-        (["colorize", "{photo}", "-o", "{out}", "--saturation", "much"], 2, "invalid _at_least_0 value: 'much'"),
-        (["colorize", "{photo}", "-o", "{out}", "--jobs", "0"], 2, "must be 1 or more, got 0"),
+        (["colorize", "{photo}", "-o", "{out}", "--saturation", "-1"], 2, "must be a number, 0 or more, got -1"),
+        (["colorize", "{photo}", "-o", "{out}", "--saturation", "much"], 2, "must be a number, 0 or more, got much"),
+        (["colorize", "{photo}", "-o", "{out}", "--jobs", "0"], 2, "must be a whole number, 1 or more, got 0"),
         (["colorize", "{photo}", "-o", "{out}", "--all", "--epoch", "3"], 2, "goes without --decoder and --epoch"),
         (["colorize", "{photo}", "-o", "{out}", "--overwrite", "--skip-existing"], 2, "not allowed with"),
         (["colorize", "{photo}", "{photo}", "-o", "{folder}/text.jpg"], 1, "is a file: for several pictures"),
@@ -214,6 +222,8 @@ def test_bad_input_is_one_line(source, tmp_path, capsys, arguments, status, mess
     made_photo(0).save(tmp_path / "photo.png")
     (tmp_path / "text.jpg").write_text("hello")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "lost.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "pointer.jpg").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     places = {"photo": tmp_path / "photo.png", "out": tmp_path / "out.png", "folder": tmp_path}
     arguments = [argument.format(**places) for argument in arguments]
     if arguments and arguments[0] == "colorize":
@@ -227,23 +237,20 @@ def test_bad_input_is_one_line(source, tmp_path, capsys, arguments, status, mess
     assert not (tmp_path / "out.png").exists() and not list(tmp_path.glob(".*"))
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(source, tmp_path, capsys, monkeypatch):
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(source, tmp_path, capsys):
+    """A limit on the size of files stands for the disk: writing fails in its middle, in the kernel."""
     (tmp_path / "in").mkdir()
-    for index in range(2):
-        made_photo(index).save(tmp_path / "in" / f"{index}.png")
-    save = Image.Image.save
-
-    def full(self, file, *rest, **options):
-        if "0-compact" in getattr(file, "name", ""):
-            file.write(b"half of it")
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        save(self, file, *rest, **options)
-
-    monkeypatch.setattr(Image.Image, "save", full)
-    assert colorize(source, tmp_path / "in", "-o", tmp_path / "out") == 1
+    Image.effect_noise((500, 400), 99).save(tmp_path / "in" / "0.png")
+    made_photo(1).save(tmp_path / "in" / "1.png")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        status = colorize(source, tmp_path / "in", "-o", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
     (problem,) = (line for line in lines if line.startswith("chromagan: "))
-    assert "0.png" in problem and "No space left on device" in problem
+    assert status == 1 and "0-compact-epoch-3.png: it cannot be written: File too large" in problem
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["1-compact-epoch-3.png"]
 
 
@@ -259,3 +266,129 @@ def test_a_folder_that_cannot_be_read_is_one_line(source, tmp_path, capsys, monk
     assert colorize(source, tmp_path / "closed", tmp_path / "photo.png", "-o", tmp_path / "out") == 1
     assert f"chromagan: {tmp_path / 'closed'}: Permission denied" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo-compact-epoch-3.png"]
+
+
+def test_every_page_is_colored_where_the_format_holds_pages(source, tmp_path, capsys):
+    pages = [made_photo(seed, 40, 50) for seed in range(3)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "film.gif", save_all=True, append_images=pages[1:], duration=[100, 200, 300], loop=4)
+    assert colorize(source, tmp_path, "-o", tmp_path / "out") == 0
+    written = Image.open(tmp_path / "out" / "scan-compact-epoch-3.tif")
+    assert written.n_frames == 3
+    for number, page in enumerate(pages):
+        written.seek(number)
+        L = [reference.rgb2lab(np.asarray(image.convert("RGB")) / 255)[..., 0] for image in (page, written)]
+        assert np.abs(L[0] - L[1]).mean() < 0.5
+    film = Image.open(tmp_path / "out" / "film-compact-epoch-3.gif")
+    durations = []
+    for number in range(film.n_frames):
+        film.seek(number)
+        durations.append(film.info["duration"])
+    assert durations == [100, 200, 300] and film.info["loop"] == 4
+    capsys.readouterr()
+    assert colorize(source, tmp_path / "scan.tif", "-o", tmp_path / "one.jpg") == 0
+    lines = capsys.readouterr().err.splitlines()
+    (line,) = lines
+    assert line.endswith("scan.tif: only the first of its 3 pages is colored: JPEG cannot hold them")
+
+
+def test_what_a_run_left_is_not_colored_by_the_next(source, tmp_path, capsys):
+    made_photo(0).save(tmp_path / "a.png")
+    (tmp_path / "b.txt").touch()
+    for output in (tmp_path / "colored", tmp_path, tmp_path / "again"):
+        for _ in range(2):
+            assert colorize(source, tmp_path, "-o", output, "--overwrite", "--all") == 0
+            assert "1 .txt" in capsys.readouterr().err
+    for folder in ("colored", ".", "again"):
+        assert len(list((tmp_path / folder).glob("*-*"))) == 4, folder  # three checkpoints and a sheet
+
+
+def test_a_phones_photo_beside_its_twin(source, tmp_path):
+    """Both would be named alike as JPEG: the one whose format changes keeps its old suffix in the name."""
+    made_photo(0).save(tmp_path / "IMG_1.jpg")
+    made_photo(1).convert("L").save(tmp_path / "IMG_1.pgm")
+    made_photo(1).convert("L").save(tmp_path / "IMG_1.png")
+    assert colorize(source, tmp_path, "-o", tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "IMG_1-compact-epoch-3.jpg",
+        "IMG_1-compact-epoch-3.png",
+        "IMG_1.pgm-compact-epoch-3.png",
+    ]
+
+
+def stream(photo, **options):
+    """The format and the bytes of what comes out for `photo` going in."""
+    data = io.BytesIO()
+    photo.save(data, **options)
+    return data.getvalue()
+
+
+def test_a_pipe_keeps_the_format_one_expects(source, monkeypatch, capfdbinary):
+    photo, mask = made_photo(0, 50, 70), Image.linear_gradient("L").resize((70, 50))
+    clear = photo.copy()
+    clear.putalpha(mask)
+    for image, options, expected in (
+        (photo, {"format": "MPO", "save_all": True, "append_images": [made_photo(1, 50, 70)]}, "JPEG"),
+        (photo, {"format": "TIFF"}, "TIFF"), (clear, {"format": "WEBP", "lossless": True}, "WEBP"),
+        (photo, {"format": "GIF"}, "PNG"), (photo.convert("L"), {"format": "PPM"}, "PNG"),
+        (photo, {"format": "GIF", "save_all": True, "append_images": [made_photo(1, 50, 70)]}, "GIF"),
+    ):  # fmt: skip
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stream(image, **options))))
+        assert colorize(source, "-", "-o", "-") == 0
+        result = Image.open(io.BytesIO(capfdbinary.readouterr().out))
+        assert result.format == expected and result.size == (70, 50), options
+        assert result.has_transparency_data == (image is clear)
+
+
+def test_a_reader_that_leaves_and_a_full_stdout_are_one_line(source, tmp_path):
+    Image.effect_noise((700, 600), 99).save(tmp_path / "in.tif")
+    command = [sys.executable, "-m", "chromagan", "colorize", str(tmp_path / "in.tif"), "-o", "-"]
+    command += ["--source", str(source)]
+    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run.stdout.read(10)
+    run.stdout.close()
+    lines = run.stderr.read().decode().splitlines()
+    assert run.wait(60) == 1 and lines == ["chromagan: stdout: the picture cannot be written: Broken pipe"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=120)
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 1 and lines == [
+        "chromagan: stdout: the picture cannot be written: No space left on device"
+    ]
+
+
+def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(source, tmp_path, capsys, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for index in range(6):
+        made_photo(index).save(tmp_path / "in" / f"{index}.png")
+    predict, calls = Colorizer.predict, []
+
+    def interrupted(self, photos):
+        calls.append(photos)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+        return predict(self, photos)
+
+    monkeypatch.setattr(Colorizer, "predict", interrupted)
+    assert colorize(source, tmp_path / "in", "-o", tmp_path / "out", "--jobs", "1") == 130
+    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    assert [line for line in lines if "chromagan" in line] == [
+        "chromagan: stopped: what was finished by then is there, and nothing is half-written"
+    ]
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["0-compact-epoch-3.png", "1-compact-epoch-3.png"]
+    for name in written:
+        Image.open(tmp_path / "out" / name).load()
+
+
+def test_ctrl_c_while_torch_is_loaded(source):
+    """A person presses it in the first seconds, too."""
+    run = subprocess.Popen([sys.executable, "-X", "importtime", "-m", "chromagan", "list"], cwd=ROOT,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    for line in run.stderr:
+        if "torch._C" in line or "torch.version" in line:
+            break
+    run.send_signal(signal.SIGINT)
+    rest = [line for line in run.stderr.read().splitlines() if not line.startswith("import time")]
+    assert run.wait(60) == 130 and len(rest) == 1 and rest[0].startswith("chromagan: stopped")

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 import chromagan
 from chromagan.hub.checkpoints import Checkpoint
 from chromagan.imaging.contact_sheet import contact_sheet
-from chromagan.imaging.photo import encode_image
+from chromagan.imaging.writing import encode_image
 from chromagan.network.decoders import DECODERS, LABELS
 
 FRAME_MS, LAST_FRAME_MS = 900, 1800  # the last epoch stays twice as long, so that one sees where it ends
@@ -35,9 +35,7 @@ def file_name(photo: str, checkpoint: Checkpoint, suffix: str) -> str:
 
 def encode(image: Image.Image, suffix: str) -> bytes:
     """`image` as a file of that suffix, at the quality that the command line writes."""
-    file = io.BytesIO()
-    encode_image(image, file, Image.registered_extensions()[suffix], **LIGHTLY.get(suffix, {}))
-    return file.getvalue()
+    return encode_image(image, Image.registered_extensions()[suffix], **LIGHTLY.get(suffix, {}))
 
 
 def encode_shown(image: Image.Image) -> tuple[bytes, str]:

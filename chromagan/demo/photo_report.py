@@ -91,7 +91,7 @@ class Judge:
         self.sitter, self.size = sitter, size
         self.truth = as_tensor(sitter.truth.resize(size[::-1], Image.Resampling.BOX))
         self.lab = color.srgb_to_lab(self.truth)
-        self.photo = Photo(self.lab[:, :1], None, None, b"")
+        self.photo = Photo(self.lab[:, :1], None, None)
         if sitter.colored:
             self.near = metrics.near_edges(metrics.chroma_edges(self.lab))
             self.discrepancy = metrics.ClusterDiscrepancy(self.lab[0])

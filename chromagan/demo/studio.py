@@ -28,7 +28,7 @@ from chromagan.hub.checkpoints import (
     nearest,
 )
 from chromagan.imaging import color
-from chromagan.imaging.photo import Photo, open_image, read_photo, to_color
+from chromagan.imaging.photo import Photo, averageable, open_image, read_photo, srgb_image
 from chromagan.measures import metrics
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS, FEATURE_CHANNELS, FEATURE_STRIDE, build_decoder
@@ -105,12 +105,10 @@ class Sitter:
 def read_sitter(path: str | os.PathLike, max_pixels: int) -> Sitter:
     """Open a photo for the page; ImageError for a file that is no image, a damaged one and one of too many pixels."""
     digest = file_digest(path)
-    image = open_image(path, max_pixels)
-    if image.mode in ("1", "P", "PA"):  # a palette cannot be averaged
-        image = image.convert("L" if image.mode == "1" else "RGBA" if image.has_transparency_data else "RGB")
+    image = averageable(open_image(path, max_pixels))
     image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     photo = read_photo(image)
-    return Sitter(digest, replace(photo, profile=None, exif=b""), to_color(image))
+    return Sitter(digest, replace(photo, profile=None, info={}), srgb_image(image))
 
 
 def file_digest(path: str | os.PathLike) -> str:

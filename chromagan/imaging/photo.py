@@ -1,251 +1,270 @@
-"""Photos as files and as tensors: opened, read down to their lightness, dressed again, written."""
+"""Photos opened and read: their lightness, their transparency, and what else there is to carry over to a result."""
 
-import functools
 import io
 import os
-import threading
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from chromagan.imaging import color
+from chromagan.imaging import color, gray, profiles
 from chromagan.imaging.compiled import each_band
+from chromagan.imaging.formats import PAGED, ImageError, read_formats, what_it_is
+from chromagan.imaging.metadata import upright
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-
-# The tags below 700 are TIFF's own. These describe the photo; the others say how its pixels lie in the file that was
-# read (bits, strips, compression, color model), which is not how they lie in the one that is written.
-TIFF_DESCRIPTIONS = {
-    ExifTags.Base.DocumentName,
-    ExifTags.Base.ImageDescription,
-    ExifTags.Base.Make,
-    ExifTags.Base.Model,
-    ExifTags.Base.XResolution,
-    ExifTags.Base.YResolution,
-    ExifTags.Base.ResolutionUnit,
-    ExifTags.Base.PageName,
-    ExifTags.Base.Software,
-    ExifTags.Base.DateTime,
-    ExifTags.Base.Artist,
-    ExifTags.Base.HostComputer,
-}
-MAX_JPEG_EXIF = 65_533  # bytes: JPEG keeps the data in one segment
 MAX_PIXELS = 178_956_970  # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS: a small file may claim any size
-
-
-class ImageError(ValueError):
-    """A file that is no image, or one that cannot be read."""
+STEPS = {"L;2": 85, "L;4": 17}  # of 8 bits, in one of a PNG's gray of 2 and 4
+REDUCED = 1  # of a TIFF page: it is another one's thumbnail
+NEW_SUBFILE_TYPE = 254
 
 
 @dataclass(frozen=True)
 class Photo:
-    """What is kept of a photo: everything but its colors."""
+    """A photo that was read: everything but its colors."""
 
     L: Tensor  # (1, 1, H, W), [0, 100], upright
     alpha: Image.Image | None  # mode L, H x W
-    profile: bytes | None  # ICC profile of an RGB space, in which the result is written
-    exif: bytes  # without the orientation, which has been applied
+    profile: bytes | None  # ICC profile of an RGB space, in which the result is written; None is sRGB
+    info: dict = field(default_factory=dict)  # by Pillow's names: exif, xmp, iptc, dpi, duration, loop
 
-    def dress(self, image: Image.Image) -> Image.Image:
-        """`image`, sRGB, H x W, with what the photo had: color space and profile, EXIF data, alpha channel."""
-        if self.profile is not None and not _is_srgb(self.profile):
-            image = _convert(image, ImageCms.createProfile("sRGB"), self.profile) or image
+    def carry_over(self, image: Image.Image) -> Image.Image:
+        """`image`, sRGB, H x W, with what the photo had: its color space, metadata (in `info`) and alpha channel."""
         if self.profile is not None:
-            image.info["icc_profile"] = self.profile
-        if self.exif:
-            image.info["exif"] = self.exif
+            converted = image if profiles.is_srgb(self.profile) else profiles.from_srgb(image, self.profile)
+            if converted is not None:
+                image = converted
+                image.info["icc_profile"] = self.profile
+        image.info |= self.info
+        if self.alpha is not None:
+            image.putalpha(self.alpha)
+        return image
+
+    def gray_image(self) -> Image.Image:
+        """The photo as the network sees it: 8-bit gray of the same lightness, with its alpha channel if any."""
+        image = Image.fromarray((255 * color.L_to_gray(self.L[0, 0])).round().byte().numpy())
         if self.alpha is not None:
             image.putalpha(self.alpha)
         return image
 
 
 def open_image(path: str | os.PathLike | BinaryIO, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Open and decode an image file of at most `max_pixels`, which is checked before anything is decoded.
+    """Open an image file of at most `max_pixels`, which is checked before anything is decoded, and decode it.
 
-    Raises ImageError, naming the file and what is wrong with it.
+    Of several pages it is at the first. Raises ImageError, naming the file and what is wrong with it.
     """
+    file = path
     if not isinstance(path, str | os.PathLike):
+        if path.seekable():
+            path.seek(0)
         path, file = getattr(path, "name", "stream"), io.BytesIO(path.read())  # a pipe cannot be sought in
-    else:
-        file = path
     try:
-        image = Image.open(file)
+        image = Image.open(file, formats=read_formats())
         if image.width * image.height > max_pixels:
             raise Image.DecompressionBombError
-        image.load()
+        image = _load(image)
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: more than {max_pixels / 1e6:.0f} megapixels: make it smaller first") from error
     except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{path}: it is not an image that can be read") from error
+        raise ImageError(f"{path}: {_what_it_is(file)}") from error
     except FileNotFoundError as error:
-        raise ImageError(f"{path}: there is no such file") from error
+        what = "it is a link to a file that is not there" if os.path.islink(path) else "there is no such file"
+        raise ImageError(f"{path}: {what}") from error
     except IsADirectoryError as error:
         raise ImageError(f"{path}: it is a folder") from error
     except MemoryError:
         raise
     except Exception as error:  # each format's reader has its own ways to fail on a damaged file
-        raise ImageError(f"{path}: {_reason(error)}") from error
+        raise ImageError(f"{path}: {reason(error)}") from error
     return image
 
 
-def _reason(error: Exception) -> str:
+def page_numbers(image: Image.Image) -> list[int]:
+    """The pages of an opened file: a TIFF's sheets without thumbnails, the frames of an animation; [0] of all others.
+
+    Raises ImageError where they cannot be counted, or have more pixels in all than one image may have.
+    """
+    if image.format not in PAGED:
+        return [0]
+    name = getattr(image, "filename", "") or "image"
+    try:
+        count = getattr(image, "n_frames", 1)
+        if count == 1:
+            return [0]
+        if count * image.width * image.height > MAX_PIXELS:
+            raise ImageError(f"{name}: more than {MAX_PIXELS / 1e6:.0f} megapixels in its {count} pages: split it")
+        numbers = list(range(count))
+        if image.format == "TIFF":
+            for number in range(1, count):
+                image.seek(number)
+                if image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & REDUCED:
+                    numbers.remove(number)
+        image.seek(0)
+        return numbers
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        raise ImageError(f"{name}: its pages cannot be counted: {reason(error)}") from error
+
+
+def read_pages(image: Image.Image, numbers: list[int]) -> Iterator[Photo]:
+    """Each of these pages of an opened file, read; in `info`, how long it is shown and how often all are.
+
+    Raises ImageError, which names the page.
+    """
+    name = getattr(image, "filename", "") or "image"
+    for number in numbers:
+        try:
+            image.seek(number)
+            photo = read_photo(image)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ImageError(f"{name}: page {number + 1}: {reason(error).removeprefix(f'{name}: ')}") from error
+        if len(numbers) > 1:
+            photo.info.update(_timing(image))
+        yield photo
+
+
+def _timing(image: Image.Image) -> dict:
+    """How long the page at hand is shown (milliseconds), and how often all of them are: 0 is for ever."""
+    timing = {key: image.info[key] for key in ("duration", "loop", "default_image") if key in image.info}
+    if image.format == "GIF":  # it counts what follows the first time
+        again = image.info.get("loop")
+        timing["loop"] = 1 if again is None else again and again + 1
+    return timing
+
+
+def reason(error: Exception) -> str:
     """One line for what a reader or writer of Pillow raised: OSError says it itself, a KeyError does not."""
     text = " ".join(str(error).split())
     return text if isinstance(error, OSError | SyntaxError | ValueError) and text else f"it is damaged ({error!r})"
 
 
 def read_photo(image: Image.Image) -> Photo:
-    """Lightness and the rest of an image of any mode, upright. ImageError where its pixels cannot be decoded."""
+    """Lightness and the rest of an image of any mode, upright. ImageError where its pixels cannot be decoded.
+
+    What the file says of its pixels is heeded: transparency, ICC profile, whether zero is white, how many bits it uses.
+    """
     try:
-        image, exif = _upright(image)
-        alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-        profile = _rgb_profile(image)
-        if image.mode.startswith(("I", "F")):
-            gray = np.asarray(image, dtype=np.float32)  # 16 bits, or floating point of unknown scale
-            gray = np.where(np.isfinite(gray), gray, 0)
-            peak = gray.max(initial=0)
-            white = next(limit for limit in (1, 255, 65535, max(peak, 65535)) if peak <= limit)
-            L = color.gray_to_L(torch.from_numpy(np.clip(gray / white, 0, 1))[None])
+        image = _load(image)
+        declared = gray.declared_range(image)  # a turned copy has no tags
+        image, info = upright(image)
+        if image.mode in ("La", "RGBa"):
+            image = image.convert(image.mode.upper())
+        profile = image.info.get("icc_profile")
+        if gray.is_deep(image):
+            alpha = gray.alpha_of_key(image)
+            L, carried = torch.from_numpy(gray.lightness(image, declared, profile)), None
         else:
-            gray = image.mode in ("1", "L", "LA") and "icc_profile" not in image.info
-            L = _lightness(image.convert("L") if gray else _to_srgb(image))
+            alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+            L, carried = _lightness(image, profile)
     except (OSError, SyntaxError, ValueError) as error:  # Pillow decodes when pixels are asked for
-        raise ImageError(f"{getattr(image, 'filename', '') or 'image'}: {_reason(error)}") from error
-    return Photo(L[None], alpha, profile, exif)
+        raise ImageError(f"{getattr(image, 'filename', '') or 'image'}: {reason(error)}") from error
+    return Photo(L[None, None], alpha, carried, info)
 
 
-def write_image(image: Image.Image, path: str | os.PathLike) -> None:
-    """Save in the format of the suffix, with the EXIF data and ICC profile in `info`; written beside and renamed.
-
-    Raises ImageError for a suffix that no format has.
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        raise ImageError(
-            f"{path}: cannot write {path.suffix or 'a file without a suffix'}: use {', '.join(IMAGE_SUFFIXES)}"
-        )
-    # The process and the thread are in the name: several may write copies of one file, and the last one stays.
-    beside = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}{suffix}")
-    try:
-        with beside.open("wb") as file:
-            encode_image(image, file, Image.registered_extensions()[suffix])
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def encode_image(image: Image.Image, file: BinaryIO, kind: str, **options) -> None:
-    """Write `image` to an open file as `kind`, a Pillow format name, with the EXIF data and ICC profile in `info`.
-
-    options: Pillow's, of that format.
-    """
-    options |= {name: image.info[name] for name in ("exif", "icc_profile") if name in image.info and kind != "BMP"}
-    if kind in ("JPEG", "WEBP"):
-        options["quality"] = 95
-    if kind == "JPEG" and len(options.get("exif", b"")) > MAX_JPEG_EXIF:
-        del options["exif"]  # else the photo could not be written at all
-    if kind == "JPEG" and image.mode == "RGBA":  # JPEG has no alpha: show what a white page would
-        page = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(page, image).convert("RGB")
-    image.save(file, kind, **options)
-
-
-def to_gray(image: Image.Image) -> Image.Image:
-    """The photo as the network sees it: upright, 8-bit gray of the same lightness, with its alpha channel if any."""
-    photo = read_photo(image)
-    gray = Image.fromarray((255 * color.L_to_gray(photo.L[0, 0])).round().byte().numpy())
-    if photo.alpha is not None:
-        gray.putalpha(photo.alpha)
-    return gray
-
-
-def to_color(image: Image.Image) -> Image.Image:
+def srgb_image(image: Image.Image) -> Image.Image:
     """The photo in its own colors: upright, 8-bit RGB in sRGB; gray where it is gray. What is transparent shows."""
-    image, _ = _upright(image)
-    return to_gray(image).convert("RGB") if image.mode.startswith(("I", "F")) else _to_srgb(image)
+    if gray.is_deep(image):
+        return read_photo(image).gray_image().convert("RGB")
+    image, _ = upright(_load(image))
+    return _to_srgb(image, image.info.get("icc_profile"))[0]
 
 
-def _upright(image: Image.Image) -> tuple[Image.Image, bytes]:
-    """`image` turned as its EXIF orientation says, and the rest of its EXIF data; damaged data are left out."""
-    image.load()  # what fails from here on is the EXIF data
-    try:
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-            image = ImageOps.exif_transpose(image)  # always a copy, which for a large photo costs as much as decoding
-        exif = Image.Exif()  # a copy: that of `image` is its owner's
-        exif.load(image.getexif().tobytes())
-        for tag in list(exif):
-            if not _describes_the_photo(tag):
-                del exif[tag]
-        return image, exif.tobytes() if len(exif) else b""
-    except Exception:
-        return image, b""
+def averageable(image: Image.Image) -> Image.Image:
+    """`image` in a mode whose pixels may be averaged, as scaling does: a palette's numbers and a transparent color,
+    which is one exact value, may not."""
+    if gray.is_deep(image):
+        return read_photo(image).gray_image() if "transparency" in image.info or _is_declared(image) else image
+    image = _load(image)
+    if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
+        return image.convert("LA" if image.mode in ("1", "L", "La") else "RGBA")
+    return image.convert({"1": "L", "P": "RGB"}[image.mode]) if image.mode in ("1", "P") else image
 
 
-def _describes_the_photo(tag: int) -> bool:
-    """Whether an EXIF tag holds as well of the colored photo, which is 8-bit RGB and carries its profile itself."""
-    layout = tag < ExifTags.Base.XMLPacket and tag not in TIFF_DESCRIPTIONS
-    return not layout and tag != ExifTags.Base.InterColorProfile
+def _what_it_is(file: str | os.PathLike | BinaryIO) -> str:
+    if isinstance(file, str | os.PathLike):
+        with open(file, "rb") as opened:
+            return what_it_is(opened)
+    return what_it_is(file)
 
 
-def _lightness(image: Image.Image) -> Tensor:
-    """Image of mode L or RGB -> L (1, H, W), in bands of rows, so that memory stays bounded."""
+def _load(image: Image.Image) -> Image.Image:
+    """`image` decoded. A PNG's transparent color, which Pillow leaves in the file's bits, becomes one of its own."""
+    key = image.info.get("transparency")
+    raw = image.tile[0].args if image.format == "PNG" and getattr(image, "tile", None) and key is not None else None
+    if raw in STEPS and isinstance(key, int):
+        image.info["transparency"] = key * STEPS[raw]
+    if raw != "RGB;16B":
+        image.load()
+        return image
+    # Pillow keeps the upper 8 of 16 bits. The lower ones, from the same file once more, tell two colors apart.
+    file = image.fp
+    start = file.tell()
+    file.seek(0)
+    lower = Image.open(file, formats=["PNG"])
+    lower.tile = [lower.tile[0]._replace(args="RGB;16L")]
+    lower.load()
+    file.seek(start)
+    image.load()
+    keyed = np.asarray(image).astype(np.uint16) << 8 | np.asarray(lower)
+    alpha = np.where((keyed == np.array(key, np.uint16)).all(axis=-1), 0, 255).astype(np.uint8)
+    clear = image.copy()
+    clear.putalpha(Image.fromarray(alpha))
+    clear.info.pop("transparency")
+    clear.format, clear.filename = image.format, getattr(image, "filename", "")
+    return clear
+
+
+def _lightness(image: Image.Image, profile: bytes | None) -> tuple[Tensor, bytes | None]:
+    """L (H, W) of an image of 8 bits of any mode, and its profile, where that is one to write the result in."""
+    space = profiles.color_space(profile)
+    table = profiles.gray_lightness(profile) if space == "GRAY" else None
+    if table is not None and image.mode not in ("1", "L", "LA"):
+        bands = image.convert("RGB").split()  # of 16-bit gray with alpha Pillow makes RGBA
+        table = table if bands[0].tobytes() == bands[1].tobytes() == bands[2].tobytes() else None
+    if image.mode in ("1", "L", "LA") or table is not None:
+        table = gray.srgb_lightness() if table is None else table
+        return _in_bands(image if image.mode == "L" else image.convert("L"), table[::257].copy()), None
+    srgb, carried = _to_srgb(image, profile)
+    return _in_bands(srgb, None), carried
+
+
+def _in_bands(image: Image.Image, table: np.ndarray | None) -> Tensor:
+    """Image of mode L, whose lightness `table` holds, or of mode RGB in sRGB -> L (H, W); memory stays bounded."""
     L = np.empty((image.height, image.width), np.float32)
-    table = color.gray_to_L(torch.arange(256, dtype=torch.float32) / 255).numpy()
 
     def read(top: int, bottom: int) -> None:
         pixels = np.array(image.crop((0, top, image.width, bottom)))
-        if image.mode == "L":
+        if table is not None:
             np.take(table, pixels, out=L[top:bottom])
         else:
             color.srgb8_to_L(pixels, L[top:bottom])
 
     each_band(image.height, image.width, read)
-    return torch.from_numpy(L)[None]
+    return torch.from_numpy(L)
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """`image` in RGB mode and sRGB, through its ICC profile where it has one that fits."""
-    profile = image.info.get("icc_profile")
-    plain = image.convert("RGB") if image.mode in ("P", "PA", "RGBA", "RGBX", "RGBa") else image
-    converted = None
-    if profile and not _is_srgb(profile):
-        converted = _convert(plain, profile, ImageCms.createProfile("sRGB"))
-    return converted or (plain if plain.mode == "RGB" else plain.convert("RGB"))
+def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bytes | None]:
+    """`image` in RGB mode and sRGB, through its profile where that fits; and the profile, where results can have it."""
+    if image.mode == "LAB":
+        return profiles.lab_to_srgb(image) or image.convert("RGB"), None
+    space = profiles.color_space(profile)
+    image = image if image.mode in ("RGB", "CMYK") else image.convert("RGB")
+    if space == "RGB" and image.mode == "RGB":
+        if profiles.is_srgb(profile):
+            return image, profile
+        converted = profiles.to_srgb(image, profile)
+        if converted is not None:
+            return converted, profile if profiles.holds_results(profile) else None
+    elif space == "CMYK" and image.mode == "CMYK":
+        image = profiles.to_srgb(image, profile) or image
+    return image if image.mode == "RGB" else image.convert("RGB"), None
 
 
-def _convert(image: Image.Image, source, target) -> Image.Image | None:
-    """From one ICC profile (bytes, or made by ImageCms) to another; None where one is damaged or does not fit."""
-    try:
-        source, target = (
-            ImageCms.ImageCmsProfile(io.BytesIO(p)) if isinstance(p, bytes) else p for p in (source, target)
-        )
-        return ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return None
-
-
-def _rgb_profile(image: Image.Image) -> bytes | None:
-    """The ICC profile, where it is one of an RGB space that the result can be written in."""
-    profile = image.info.get("icc_profile")
-    return profile if profile and _parse(profile)[0] == "RGB" else None
-
-
-def _is_srgb(profile: bytes) -> bool:
-    """Whether a profile calls itself sRGB, as those of most cameras do: converting would change nothing."""
-    return "srgb" in _parse(profile)[1].lower()
-
-
-@functools.lru_cache(maxsize=16)  # the photos of a folder share a profile or two
-def _parse(profile: bytes) -> tuple[str, str]:
-    """Color space and description of an ICC profile; of a damaged one, none and what is usual."""
-    try:
-        parsed = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return parsed.profile.xcolor_space.strip(), ImageCms.getProfileDescription(parsed)
-    except (ImageCms.PyCMSError, OSError):
-        return "", "sRGB"
+def _is_declared(image: Image.Image) -> bool:
+    return gray.declared_range(image) not in (None, (0, gray.FULL))

@@ -6,7 +6,8 @@ from conftest import made_photo
 from PIL import Image
 from skimage import color as reference
 
-from chromagan.imaging.photo import ImageError, open_image, read_photo, to_gray, write_image
+from chromagan.imaging.photo import ImageError, open_image, read_photo
+from chromagan.imaging.writing import write_image
 
 
 def lightness(image):
@@ -20,7 +21,7 @@ def test_files_that_are_no_images(tmp_path):
     (tmp_path / "torn.png").write_bytes((tmp_path / "whole.png").read_bytes()[:500])
     for name, reason in (
         ("text.jpg", "not an image"),
-        ("empty.png", "not an image"),
+        ("empty.png", "the file is empty"),
         ("torn.png", ""),
         ("none.png", "no such file"),
     ):
@@ -53,7 +54,7 @@ def test_floats_that_are_no_numbers_are_black():
 def test_damaged_exif_data_are_left_out():
     photo = made_photo(0)
     photo.info["exif"] = b"Exif\0\0II*\0\xff\xff\xff\xff damaged"
-    assert read_photo(photo).exif == b""
+    assert "exif" not in read_photo(photo).info
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_a_tiffs_layout_is_not_carried_over(tmp_path, mode, compression):
     photo.save(tmp_path / "in.tif", compression=compression, tiffinfo=tags)
     source = open_image(tmp_path / "in.tif")
     before = dict(source.getexif())
-    colored = read_photo(source).dress(made_photo(1))
+    colored = read_photo(source).carry_over(made_photo(1))
     assert dict(source.getexif()) == before  # the image is its owner's
     for suffix in (".tif", ".png", ".jpg", ".webp"):
         write_image(colored, tmp_path / f"out{suffix}")
@@ -95,7 +96,7 @@ def test_exif_data_that_no_jpeg_can_hold_are_left_out_there(tmp_path):
 def test_gray_has_the_photos_lightness():
     photo = made_photo(8)
     photo.putalpha(200)
-    gray = to_gray(photo)
+    gray = read_photo(photo).gray_image()
     assert gray.mode == "LA" and gray.getchannel("A").getextrema() == (200, 200)
     assert np.abs(lightness(gray) - lightness(photo)).max() < 0.5
 

@@ -15,7 +15,8 @@ from PIL import Image
 from chromagan.colorizer import Colorizer, render
 from chromagan.imaging.chroma import ChromaUpsampler
 from chromagan.imaging.compiled import each_band
-from chromagan.imaging.photo import open_image, read_photo, write_image
+from chromagan.imaging.photo import open_image, read_photo
+from chromagan.imaging.writing import write_image
 from train.benchmarks.timing import medians
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,7 +87,8 @@ PEAK = """
 import sys
 sys.path.insert(0, sys.argv[3])
 from chromagan.colorizer import Colorizer
-from chromagan.imaging.photo import open_image, write_image
+from chromagan.imaging.photo import open_image
+from chromagan.imaging.writing import write_image
 def peak():  # of this process; getrusage would count what its parent had when it forked
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
 colorizer = Colorizer.from_pretrained(sys.argv[4], device="cpu")

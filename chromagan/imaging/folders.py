@@ -1,0 +1,122 @@
+"""The photos that names on a command line stand for: files, patterns, and folders with what to leave out of them."""
+
+import glob
+import itertools
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chromagan.imaging.formats import HEIF_SUFFIXES, is_read, register_heif
+
+# Of other systems: copies, thumbnails and what was deleted. Those that begin with a dot are left out as hidden.
+SYSTEM_FOLDERS = {
+    "__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found",
+}  # fmt: skip
+SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
+
+
+@dataclass
+class Found:
+    """What was found. photos: each file with its folder below the one that was named."""
+
+    photos: list[tuple[Path, Path]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # a line for each name that stands for no photo
+    passed_over: Counter = field(default_factory=Counter)  # what for people -> how many
+
+    def summary(self) -> str:
+        """What was passed over, in one line: "12 .txt, 3 hidden"; "" for nothing."""
+        return ", ".join(f"{count} {what}" for what, count in sorted(self.passed_over.items()))
+
+
+def find_photos(names: list[str], output: Path, is_result: Callable[[Path], bool]) -> Found:
+    """The photos that `names` stand for: files, patterns, folders searched with all below them.
+
+    A file that is named is a photo, whatever its suffix. Of folders and patterns, what is no photo by its suffix is
+    passed over, and so are hidden files, other systems' folders, `output` and the results of earlier runs, for which
+    `is_result` is true. Links are followed, to a folder once.
+    """
+    found = Found()
+    output = output.resolve()
+    for name in names:
+        if os.path.lexists(name):  # a link to nothing too: opening it tells
+            path = Path(name)
+            if not path.is_dir():
+                found.photos.append((path, Path()))
+            elif len(names) > 1 and path.resolve() == output:
+                found.passed_over["output folder"] += 1
+            else:
+                _search(path, output, is_result, found)
+            continue
+        matches = sorted(map(Path, glob.glob(name, recursive=True)))
+        if not matches:
+            missing = "no file has a name like this" if glob.has_magic(name) else "there is no such file"
+            found.problems.append(f"{name}: {missing}")
+        top = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), Path(name).parts))
+        for path in matches:
+            folders = [path, *path.parents] if path.is_dir() else path.parents
+            if not all(_is_searched(folder, top, output, found) for folder in folders if folder not in top.parents):
+                continue
+            if path.is_dir():
+                _search(path, output, is_result, found)
+            elif _is_photo(path, is_result, found):
+                found.photos.append((path, Path()))
+    return found
+
+
+def _search(top: Path, output: Path, is_result: Callable[[Path], bool], found: Found) -> None:
+    """Add the photos in `top` and below it. Folders proper come first, then those that links lead to."""
+    seen: set[tuple[int, int]] = set()
+    here, closed = Found(), []
+    roots = [top]
+    for root in roots:  # the links met add to it
+        for name, folders, files in os.walk(root, onerror=closed.append):
+            folder = Path(name)
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in seen:  # a link led to it; or leads back, in a loop
+                folders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            folders[:] = sorted(each for each in folders if _is_searched(folder / each, top, output, here))
+            roots += [folder / each for each in folders if os.path.islink(folder / each)]
+            below = folder.relative_to(top)
+            here.photos += [
+                (folder / file, below) for file in sorted(files) if _is_photo(folder / file, is_result, here)
+            ]
+    found.photos += here.photos
+    found.passed_over += here.passed_over
+    found.problems += [f"{error.filename}: {error.strerror}" for error in closed]
+    if not here.photos and not closed:
+        only = f", only {here.summary()}" if here.passed_over else ""
+        found.problems.append(f"{top}: there are no images in this folder{only}")
+
+
+def _is_searched(folder: Path, top: Path, output: Path, found: Found) -> bool:
+    """Whether a folder below `top` is one to look in; what it is else is counted."""
+    if folder == top:
+        return True
+    if folder.name.startswith(".") or folder.name.lower() in SYSTEM_FOLDERS:
+        found.passed_over["hidden or system folders"] += 1
+        return False
+    in_output = folder.resolve().is_relative_to(output)
+    return not in_output or top.resolve().is_relative_to(output)  # the named folder may be in it, or be it
+
+
+def _is_photo(path: Path, is_result: Callable[[Path], bool], found: Found) -> bool:
+    """Whether a file that nobody named is one to color; what it is else is counted."""
+    suffix = path.suffix.lower()
+    if path.name.startswith(".") or path.name.lower() in SYSTEM_FILES:
+        what = "hidden"
+    elif suffix in HEIF_SUFFIXES and not register_heif():
+        what = f"{suffix} (pip install pillow-heif)"
+    elif not is_read(suffix):
+        what = suffix or "without a suffix"
+    elif is_result(path):
+        what = "results of earlier runs"
+    elif not path.is_file():
+        what = "broken links" if path.is_symlink() else "special files"
+    else:
+        return True
+    found.passed_over[what] += 1
+    return False

@@ -1,0 +1,172 @@
+"""Formats of image files: which are read, which a result is written in, and what a file is that cannot be read."""
+
+import functools
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, TiffImagePlugin
+
+
+class ImageError(ValueError):
+    """A file that is no image, or one that cannot be read or written."""
+
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")  # the usual ones
+
+# Pillow knows these by name, but they hold no photo: pages drawn by another program, data for which it has no reader.
+NO_PHOTOS = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC", "PDF"}
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a file format can hold of a result."""
+
+    holds: frozenset[str]  # of exif, icc_profile, dpi, xmp, iptc, alpha
+    longest_side: int  # pixels
+    animated: bool = False  # several pages, each with its time
+    quality: int | None = None
+
+
+def _format(holds: str, longest_side: int, **rest) -> Format:
+    return Format(frozenset(holds.split()), longest_side, **rest)
+
+
+# By Pillow's name, in which results are written.
+FORMATS = {
+    "JPEG": _format("exif icc_profile dpi xmp iptc", 65_500, quality=95),
+    "PNG": _format("exif icc_profile dpi xmp alpha", 2**31 - 1, animated=True),
+    "WEBP": _format("exif icc_profile xmp alpha", 16_383, animated=True, quality=95),
+    "TIFF": _format("exif icc_profile dpi xmp iptc alpha", 2**31 - 1),
+    "BMP": _format("dpi alpha", 2**31 - 1),
+    "GIF": _format("alpha", 65_535, animated=True),
+    "AVIF": _format("exif icc_profile xmp alpha", 65_535, animated=True, quality=95),
+    "JPEG2000": _format("alpha", 2**31 - 1),
+    "HEIF": _format("exif icc_profile xmp alpha", 16_384, quality=95),
+}
+SAME = {"JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF"}  # a photo in one of these is colored in it
+PAGED = {"TIFF", "GIF", "WEBP", "PNG", "AVIF", "FLI", "DCX"}  # others' further images are previews and layers
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+
+
+@functools.cache
+def register_heif() -> bool:
+    """Whether HEIC photos can be read: where the package pillow-heif is installed. Pillow learns of it here."""
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+        return True
+    except ImportError:
+        return False
+
+
+@functools.cache
+def format_of_suffix(suffix: str) -> str | None:
+    """Pillow's name of the format that files of `suffix` are in; None for a suffix of no photos."""
+    register_heif()
+    name = Image.registered_extensions().get(suffix.lower())
+    return None if name in NO_PHOTOS else name
+
+
+def is_read(suffix: str) -> bool:
+    """Whether files of this suffix are taken for photos, in a folder."""
+    name = format_of_suffix(suffix)
+    return name is not None and name in Image.OPEN
+
+
+def is_written(suffix: str) -> bool:
+    """Whether a result can be written in a file of this suffix."""
+    name = format_of_suffix(suffix)
+    return name in FORMATS and name in Image.SAVE
+
+
+def read_formats() -> list[str]:
+    """Pillow's names of the formats that are read."""
+    register_heif()
+    Image.init()
+    return [name for name in Image.ID if name not in NO_PHOTOS]
+
+
+def format_for(source: str | None, animated: bool, alpha: bool) -> str:
+    """The format that the result for a photo of format `source` is expected in.
+
+    Its own where that holds colors well. HEIC and a phone's MPO become JPEG; a GIF stays one only where it is animated,
+    since 256 colors are too few for a photo; all others become PNG, and so does what JPEG cannot hold.
+    """
+    if source in ("MPO", "HEIF", "JPEG"):
+        return "PNG" if alpha else "JPEG"
+    if source == "GIF" and animated:
+        return "GIF"
+    return source if source in SAME and source in Image.SAVE else "PNG"
+
+
+def suffix_for(path: Path) -> str:
+    """The suffix of the result for a photo in a file of this name: `format_for`, by the name."""
+    name = format_of_suffix(path.suffix)
+    animated = name == "GIF" and _is_animated(path)
+    result = format_for(name, animated, alpha=False)
+    return path.suffix if result == name else {"JPEG": ".jpg", "PNG": ".png"}[result]
+
+
+def _is_animated(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            return getattr(image, "is_animated", False)
+    except Exception:  # whoever opens it for its pixels says what is wrong
+        return False
+
+
+def holds_pages(source: str | None, target: str) -> bool:
+    """Whether the pages of a file of format `source` can stand in one of format `target`.
+
+    A TIFF's are sheets: an animation of them would not do.
+    """
+    return target == "TIFF" or (source != "TIFF" and FORMATS[target].animated)
+
+
+def what_it_is(file: BinaryIO) -> str:
+    """Why a file that Pillow takes for no image cannot be read, and what to do, as far as its beginning tells."""
+    file.seek(0)
+    head = file.read(1024)
+    start = head.lstrip().lower()
+    if not head:
+        return "the file is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS in place of the image: git lfs pull brings it"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return _tiff_layout(file)
+    if head[4:8] == b"ftyp":
+        brands = head[8:64]
+        if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim")):
+            return "it is a HEIC photo: pip install pillow-heif, which reads it, or save it as JPEG"
+        return "it is no image but a film, or a format that cannot be read: export a picture of it as PNG"
+    for mark, kind in ((b"%pdf", "a PDF"), (b"%!ps", "a PostScript page"), (b"<svg", "an SVG drawing")):
+        if start.startswith(mark):
+            return f"it is {kind}, not a photo: export it as PNG or JPEG"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "it is a web page, not an image: download the image itself"
+    return "it is not an image that can be read"
+
+
+SAMPLES = {1: "", 2: "signed ", 3: "floating-point ", 5: "complex ", 6: "complex "}
+COLORS = {0: "gray", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
+
+
+def _tiff_layout(file: BinaryIO) -> str:
+    """The line for a TIFF whose pixels lie as Pillow does not read them: it names the layout."""
+    try:
+        file.seek(0)
+        head = file.read(16)
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head if head[2] == 43 else head[:8])
+        file.seek(tags.next)
+        tags.load(file)
+        bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+        photometric = tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION]
+        color = COLORS.get(photometric, f"photometric {photometric}")
+        extra = "+alpha" if len(tags.get(TiffImagePlugin.EXTRASAMPLES, ())) else ""
+        zero = " (zero is white)" if photometric == 0 else ""
+        sample = SAMPLES.get(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0], "")
+        layout = f"{bits[0]}-bit {sample}{color}{extra} TIFF{zero}"
+    except Exception:  # damaged: there is no telling
+        return "it is a TIFF that is damaged, or of a kind that cannot be read: save it as PNG"
+    return f"a {layout} of this layout cannot be read: save it as PNG, or with 8 bits"

@@ -1,0 +1,106 @@
+"""Gray of more than 8 bits, integers and floats: which values are black and white, and the lightness of the rest."""
+
+import functools
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image
+
+from chromagan.imaging import color, profiles
+from chromagan.imaging.compiled import each_band
+
+FULL = 65_535  # of 16 bits
+INTEGER_SCALES = (1, 255, FULL, 2**31 - 1, 2**32 - 1)  # white, where a file of 32 bits does not say
+SIGNED, FLOAT = 2, 3  # TIFF's sample formats
+MAX_SAMPLE_VALUE, S_MAX_SAMPLE_VALUE = 281, 341  # TIFF tags
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image is gray of more than 8 bits: Pillow's modes I;16, I;16B, I, F and the like."""
+    return image.mode.startswith(("I", "F"))
+
+
+def declared_range(image: Image.Image) -> tuple[float, float] | None:
+    """The values of black and white that the file of a deep gray declares; None where it leaves them to be guessed.
+
+    Of 16 bits they are 0 and 65535, unless a TIFF says that zero is white, or that fewer bits are used: by the bits of
+    a sample, or by a greatest value of 2^n - 1 (another value only tells what there is in this picture).
+    """
+    tags = getattr(image, "tag_v2", None) or {}
+    bits = tags.get(ExifTags.Base.BitsPerSample, (16,))[0]
+    sample = tags.get(ExifTags.Base.SampleFormat, (1,))[0]
+    zero_is_white = tags.get(ExifTags.Base.PhotometricInterpretation) == 0
+    most = _first(tags.get(S_MAX_SAMPLE_VALUE)) or _first(tags.get(MAX_SAMPLE_VALUE)) or 0
+    declared = most >= 255 and (most + 1) & most == 0 and (sample == FLOAT or most < 2**bits)
+    if declared:
+        white = most
+    elif image.mode.startswith("I;16") or (image.mode == "I" and tags and bits < 32):
+        white = 2**bits - 1 if sample != SIGNED else 2 ** (bits - 1) - 1
+    elif image.mode == "I" and image.format in ("PNG", "PPM"):
+        white = FULL  # to which Pillow brings a PPM's greatest value
+    elif zero_is_white:
+        white = 1 if image.mode == "F" else 2**bits - 1
+    else:
+        return None
+    return (white, 0) if zero_is_white else (0, white)
+
+
+def lightness(image: Image.Image, declared: tuple[float, float] | None, profile: bytes | None) -> np.ndarray:
+    """L (H, W) float32 in [0, 100] of a deep gray.
+
+    declared: of black and white, from `declared_range`, else they are guessed. profile: ICC, heeded where it is gray.
+    What is beyond black and white is black and white; a float that is no number is black.
+    """
+    table = profiles.gray_lightness(profile) if profiles.color_space(profile) == "GRAY" else None
+    table = srgb_lightness() if table is None else table
+    pixels, L = np.asarray(image), np.empty((image.height, image.width), np.float32)
+    if pixels.dtype == np.int32 and pixels.min(initial=0) < 0 and (declared is None or max(declared) > 2**31 - 1):
+        pixels = pixels.view(np.uint32)  # as which the file had them
+    black, white = declared or (0, _guessed_white(pixels))
+    levels = table
+    if pixels.dtype.itemsize == 2:  # a table of every value
+        levels = table[_levels(np.arange(1 << 16), black, white)]
+
+    def read(top: int, bottom: int) -> None:
+        band = pixels[top:bottom]
+        np.take(levels, band if band.dtype.itemsize == 2 else _levels(band, black, white), out=L[top:bottom])
+
+    each_band(image.height, image.width, read)
+    return L
+
+
+def alpha_of_key(image: Image.Image) -> Image.Image | None:
+    """The alpha channel of a deep gray one of whose values is transparent; None where none is."""
+    key = image.info.get("transparency")
+    if not isinstance(key, int):
+        return None
+    return Image.fromarray(np.where(np.asarray(image) == key, 0, 255).astype(np.uint8))
+
+
+def _first(value):
+    return value[0] if isinstance(value, tuple) and value else value
+
+
+def _guessed_white(pixels: np.ndarray) -> float:
+    """White of an image that does not say: the least usual scale that its values fit.
+
+    Floats that are no integers are on a scale of 1 where most are: a highlight may exceed it.
+    """
+    pixels = pixels[np.isfinite(pixels)]
+    peak = pixels.max(initial=0)
+    if peak > 1 and pixels.dtype.kind == "f" and np.any(pixels != np.rint(pixels)):
+        above = np.count_nonzero(pixels > 1) / pixels.size
+        return 1 if above < 0.25 else next((scale for scale in (255, FULL) if peak <= scale), peak)
+    return next((scale for scale in INTEGER_SCALES if peak <= scale), peak)
+
+
+def _levels(values: np.ndarray, black: float, white: float) -> np.ndarray:
+    """Sample values -> 0 (black) to 65535 (white)."""
+    scaled = (values - np.float64(black)) * (FULL / (white - black))
+    return np.rint(np.nan_to_num(scaled, nan=0, posinf=0, neginf=0).clip(0, FULL)).astype(np.uint16)
+
+
+@functools.cache
+def srgb_lightness() -> np.ndarray:
+    """L of every 16-bit gray of sRGB: (65536,) float32; of 8 bits it is every 257th."""
+    return color.gray_to_L(torch.arange(1 << 16, dtype=torch.float32) / FULL).numpy()

@@ -1,0 +1,147 @@
+"""Results encoded and written, whole or not at all: with the metadata and the color space that the format holds."""
+
+import contextlib
+import io
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, PngImagePlugin
+
+from chromagan.imaging import profiles
+from chromagan.imaging.formats import FORMATS, IMAGE_SUFFIXES, ImageError, format_of_suffix, is_written
+from chromagan.imaging.metadata import photoshop_segment, tiff_tags, with_resolution
+from chromagan.imaging.photo import reason
+
+MAX_SEGMENT = {"exif": 65_533, "xmp": 65_504, "iptc": 65_500}  # bytes: JPEG keeps each in one segment
+NAMES = {"exif": "EXIF data", "xmp": "XMP data", "iptc": "IPTC data", "dpi": "resolution"}
+
+
+def write_image(image: Image.Image | Sequence[Image.Image], path: str | os.PathLike) -> None:
+    """Write a picture, or the pages of one, in the format of the suffix: encoded, written beside, renamed.
+
+    Raises ImageError, naming the file, for a suffix that no result is written in, for a picture that the format cannot
+    hold, and where the file cannot be written; nothing is left of it then.
+    """
+    path = Path(path)
+    check_suffix(path)
+    pages = [image] if isinstance(image, Image.Image) else list(image)
+    # Of a fixed length, since the name itself may have the longest there is; of this writer's own.
+    beside = path.with_name(f".chromagan-{secrets.token_hex(8)}.part")
+    try:
+        data = encode_image(pages[0], format_of_suffix(path.suffix), pages[1:])
+        with beside.open("xb") as file:
+            file.write(data)
+        os.replace(beside, path)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ImageError(f"{path}: it cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):  # renamed, or never there
+            beside.unlink()
+
+
+def check_suffix(path: Path) -> None:
+    """Raises ImageError where no result can be written in a file of this name."""
+    if not is_written(path.suffix):
+        what = path.suffix or "a file without a suffix"
+        raise ImageError(f"{path}: cannot write {what}: use {', '.join(IMAGE_SUFFIXES)}")
+
+
+def encode_image(image: Image.Image, kind: str, more: Sequence[Image.Image] = (), **options) -> bytes:
+    """The file of `image` as `kind`, a Pillow format name, with what `info` holds of its profile and metadata.
+
+    more: further pages. options: Pillow's, of that format.
+    Raises ImageError, without a name, for a picture that the format cannot hold.
+    """
+    pages, spec, info = [image, *more], FORMATS[kind], image.info
+    for page in pages:
+        if max(page.size) > spec.longest_side:
+            raise ImageError(f"{kind} holds at most {spec.longest_side} pixels a side, not {page.width}x{page.height}")
+    if info.get("default_image") and kind != "PNG" and more:  # what readers of PNG show that know of no animation
+        pages = pages[1:]
+    pages = [_prepared(page, kind) for page in pages]
+    kept = {name: info[name] for name in spec.holds if name in info and name not in losses(image, kind)}
+    if "dpi" in info and "exif" in spec.holds and "dpi" not in spec.holds:
+        kept["exif"] = with_resolution(kept.get("exif", b""), info["dpi"])
+    _add_metadata(options, kept, kind)
+    if spec.quality:
+        options["quality"] = spec.quality
+    if len(pages) > 1:
+        options |= {"save_all": True, "append_images": pages[1:]}
+        if spec.animated:
+            options |= _timing([image, *more][-len(pages) :], kind)
+    file = io.BytesIO()
+    try:
+        pages[0].save(file, kind, **options)
+    except MemoryError:
+        raise
+    except Exception as error:  # each format's writer has its own ways to fail
+        raise ImageError(f"{kind} cannot hold it: {reason(error)}") from error
+    return file.getvalue()
+
+
+def losses(image: Image.Image, kind: str) -> dict[str, str]:
+    """What of the metadata of `image` a format cannot hold: name in `info` -> its name for people."""
+    lost = {}
+    for name, words in NAMES.items():
+        value = image.info.get(name)
+        if not value or (name == "dpi" and "exif" in FORMATS[kind].holds):
+            continue
+        too_long = kind == "JPEG" and name in MAX_SEGMENT and len(value) > MAX_SEGMENT[name]
+        if name not in FORMATS[kind].holds or too_long:
+            lost[name] = words
+    return lost
+
+
+def _add_metadata(options: dict, kept: dict, kind: str) -> None:
+    """Put `kept` (exif, icc_profile, dpi, xmp, iptc) where Pillow's writer of `kind` takes it."""
+    if kind == "TIFF":
+        kept["exif"] = tiff_tags(kept)
+    xmp, iptc = kept.pop("xmp", None), kept.pop("iptc", None)
+    options |= kept
+    if kind == "TIFF":
+        return
+    if kind == "PNG" and xmp:
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
+        options["pnginfo"] = text
+    elif xmp:
+        options["xmp"] = xmp
+    if kind == "JPEG" and iptc:
+        options["extra"] = photoshop_segment(iptc)
+
+
+def _prepared(page: Image.Image, kind: str) -> Image.Image:
+    """`page` in colors and channels that the format has."""
+    profile = page.info.get("icc_profile")
+    if profile and "icc_profile" not in FORMATS[kind].holds and not profiles.is_srgb(profile):
+        alpha = page.getchannel("A") if page.mode == "RGBA" else None
+        page = profiles.to_srgb(page.convert("RGB"), profile) or page
+        if alpha:
+            page.putalpha(alpha)
+    if page.mode == "RGBA" and "alpha" not in FORMATS[kind].holds:  # show what a white page would
+        white = Image.new("RGBA", page.size, "white")
+        page = Image.alpha_composite(white, page).convert("RGB")
+    if kind == "GIF" and page.mode == "RGB":
+        palette = page.quantize(256, method=Image.Quantize.MEDIANCUT)
+        page = page.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    return page
+
+
+def _timing(pages: list[Image.Image], kind: str) -> dict:
+    """How long each frame stays (milliseconds) and how often all are shown, 0 is for ever, as a format says it."""
+    default = kind == "PNG" and bool(pages[0].info.get("default_image"))
+    durations = [page.info.get("duration") or 100 for page in pages[default:]]
+    plays = pages[0].info.get("loop", 0)
+    timing: dict = {"duration": [round(duration) for duration in durations]}
+    if kind == "GIF":
+        timing["loop"] = None if plays == 1 else plays and plays - 1  # a GIF counts what follows the first time
+        timing |= {"disposal": 2} if any(page.mode == "RGBA" for page in pages) else {}
+    elif kind in ("PNG", "WEBP"):
+        timing["loop"] = plays
+    if default:
+        timing["default_image"] = True
+    return timing

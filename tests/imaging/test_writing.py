@@ -1,0 +1,176 @@
+"""What is written is whole, in the color and with the metadata that the format holds."""
+
+import io
+import threading
+
+import numpy as np
+import pytest
+from conftest import made_photo
+from PIL import Image
+
+from chromagan.imaging.formats import FORMATS, ImageError
+from chromagan.imaging.metadata import photoshop_segment
+from chromagan.imaging.photo import open_image, page_numbers, read_pages, read_photo
+from chromagan.imaging.writing import encode_image, losses, write_image
+
+XMP = (
+    b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf='
+    b'"http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" '
+    b'dc:title="Caf\xc3\xa9"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+)
+IPTC = b"\x1c\x02\x78\x00\x05A cat"[:10]
+WRITTEN = [kind for kind in FORMATS if kind != "HEIF"]
+
+
+def inputs() -> dict[str, bytes]:
+    """A photo with a title, a caption and a resolution, as Pillow writes them, not this project."""
+    photo, exif, file = made_photo(0), Image.Exif(), {}
+    exif[0x013B] = "Somebody"
+    common = {"exif": exif, "xmp": XMP}
+    tags = Image.Exif()
+    tags[0x013B], tags[700], tags[33723] = "Somebody", XMP, IPTC
+    for kind, options in (
+        ("JPEG", common | {"dpi": (300, 150), "extra": photoshop_segment(IPTC)}), ("WEBP", common), ("AVIF", common),
+        ("TIFF", {"exif": tags, "dpi": (300, 150)}),
+    ):  # fmt: skip
+        stream = io.BytesIO()
+        photo.save(stream, kind, **options)
+        file[kind] = stream.getvalue()
+    return file
+
+
+@pytest.mark.parametrize("source", ["JPEG", "WEBP", "AVIF", "TIFF"])
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_metadata_is_carried_between_formats_that_hold_it(source, kind):
+    before = read_photo(open_image(io.BytesIO(inputs()[source])))
+    result = before.carry_over(made_photo(1))
+    written = open_image(io.BytesIO(encode_image(result, kind)))
+    after = read_photo(written).info
+    for name in ("xmp", "iptc"):
+        held = name in FORMATS[kind].holds and name in before.info
+        assert (after.get(name) == before.info.get(name)) if held else name not in after
+        assert (name in losses(result, kind)) == (name in before.info and not held)
+    assert before.info["xmp"] == XMP and (source not in ("JPEG", "TIFF") or before.info["iptc"] == IPTC)
+    assert written.getexif().get(0x013B) == ("Somebody" if "exif" in FORMATS[kind].holds else None)
+    if source in ("JPEG", "TIFF") and FORMATS[kind].holds & {"exif", "dpi"}:
+        assert after["dpi"] == pytest.approx((300, 150), abs=0.1)
+
+
+def test_a_turned_photos_resolution_is_turned():
+    exif, stream = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    made_photo(0, 40, 60).save(stream, "JPEG", exif=exif, dpi=(300, 150))
+    assert read_photo(open_image(stream)).info["dpi"] == (150, 300)
+
+
+def test_xmp_data_that_no_jpeg_can_hold_are_named():
+    photo = made_photo(0)
+    photo.info["xmp"] = b"x" * 70_000
+    assert losses(photo, "JPEG") == {"xmp": "XMP data"} and losses(photo, "PNG") == {}
+    assert "xmp" not in open_image(io.BytesIO(encode_image(photo, "JPEG"))).info
+
+
+def test_a_name_of_the_longest_length(tmp_path):
+    for suffix in (".jpg", ".png", ".tif"):
+        path = tmp_path / ("n" * (255 - len(suffix)) + suffix)
+        write_image(made_photo(0), path)
+        assert Image.open(path).size == (64, 64)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_many_writers_of_one_file_leave_a_whole_one(tmp_path):
+    photos = [Image.new("RGB", (300, 300), (40 * index, 0, 0)) for index in range(6)]
+    threads = [threading.Thread(target=write_image, args=(photo, tmp_path / "out.png")) for photo in photos]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
+    low, high = Image.open(tmp_path / "out.png").getchannel("R").getextrema()
+    assert low == high and low in range(0, 240, 40)
+
+
+@pytest.mark.parametrize("name, words", [("no/such/out.png", "No such file"), ("file.txt/out.png", "Not a directory")])
+def test_a_place_that_cannot_be_written_to(tmp_path, name, words):
+    (tmp_path / "file.txt").touch()
+    with pytest.raises(ImageError, match=f"out.png: it cannot be written: {words}"):
+        write_image(made_photo(0), tmp_path / name)
+
+
+@pytest.mark.parametrize("kind, side", [("JPEG", 65_501), ("WEBP", 16_384)])
+def test_a_format_that_is_too_small_says_so(tmp_path, kind, side):
+    with pytest.raises(ImageError, match=f"{kind} holds at most {side - 1} pixels a side, not {side}x1"):
+        encode_image(Image.new("RGB", (side, 1)), kind)
+
+
+FRAMES = [made_photo(seed, 40, 56) for seed in range(3)]
+DURATIONS = [80, 500, 1200]
+
+
+def animation(kind: str, **options) -> Image.Image:
+    stream = io.BytesIO()
+    FRAMES[0].save(stream, kind, save_all=True, append_images=FRAMES[1:], duration=DURATIONS, **options)
+    return open_image(stream)
+
+
+@pytest.mark.parametrize("source, loop, plays", [("GIF", {}, 1), ("GIF", {"loop": 0}, 0), ("GIF", {"loop": 4}, 5),
+                                                ("PNG", {"loop": 5}, 5), ("WEBP", {"loop": 0}, 0)])  # fmt: skip
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF", "TIFF"])
+def test_an_animation_keeps_its_frames_and_their_times(source, loop, plays, kind):
+    """A GIF counts how often it is shown again; PNG and WebP, how often in all."""
+    image = animation(source, **loop)
+    photos = list(read_pages(image, page_numbers(image)))
+    pages = [photo.carry_over(photo.gray_image().convert("RGB")) for photo in photos]
+    written = open_image(io.BytesIO(encode_image(pages[0], kind, pages[1:])))
+    assert written.n_frames == 3
+    if kind in ("GIF", "PNG", "WEBP"):
+        expected = {1: None, 0: 0, 5: 4}[plays] if kind == "GIF" else plays
+        assert written.info.get("loop") == expected
+    again = list(read_pages(written, page_numbers(written)))
+    for before, after, duration in zip(photos, again, DURATIONS, strict=True):
+        assert kind == "TIFF" or round(after.info["duration"]) == duration
+        assert (before.L - after.L).abs().mean() < 1
+
+
+def test_frames_with_holes(tmp_path):
+    """A GIF whose later frames are transparent in part: each is the whole picture that is shown then."""
+    mask = Image.new("L", (56, 40), 255)
+    mask.paste(0, (0, 0, 20, 20))
+    frames = [frame.copy() for frame in FRAMES]
+    for frame in frames:
+        frame.putalpha(mask)
+    frames[0].save(tmp_path / "in.gif", save_all=True, append_images=frames[1:], duration=100, disposal=2)
+    image = open_image(tmp_path / "in.gif")
+    photos = list(read_pages(image, page_numbers(image)))
+    pages = [photo.carry_over(photo.gray_image().convert("RGB")) for photo in photos]
+    for suffix in (".gif", ".webp", ".png"):
+        write_image(pages, tmp_path / f"out{suffix}")
+        written = open_image(tmp_path / f"out{suffix}")
+        for photo in read_pages(written, page_numbers(written)):
+            assert np.array_equal(np.asarray(photo.alpha), np.asarray(mask)), suffix
+
+
+def test_a_tiffs_thumbnail_is_no_page(tmp_path):
+    thumbnail = made_photo(0, 8, 8)
+    thumbnail.encoderinfo = {"tiffinfo": {254: 1}}
+    made_photo(0).save(tmp_path / "in.tif", save_all=True, append_images=[thumbnail, made_photo(1, 30, 20)])
+    image = open_image(tmp_path / "in.tif")
+    numbers = page_numbers(image)
+    assert numbers == [0, 2]
+    assert [tuple(photo.L.shape[-2:]) for photo in read_pages(image, numbers)] == [(64, 64), (30, 20)]
+
+
+def test_a_damaged_page_is_named(tmp_path):
+    made_photo(0).save(tmp_path / "in.tif", save_all=True, append_images=[made_photo(1)], compression="tiff_lzw")
+    whole = (tmp_path / "in.tif").read_bytes()
+    (tmp_path / "in.tif").write_bytes(whole[:-5000])
+    with pytest.raises(ImageError, match=r"in.tif: (page 2|its pages cannot be counted): "):
+        image = open_image(tmp_path / "in.tif")
+        list(read_pages(image, page_numbers(image)))
+
+
+def test_an_endless_animation_is_refused_before_it_is_read(monkeypatch):
+    image = animation("GIF")
+    monkeypatch.setattr("chromagan.imaging.photo.MAX_PIXELS", 3 * 40 * 56 - 1)
+    with pytest.raises(ImageError, match="megapixels in its 3 pages: split it"):
+        page_numbers(image)
