@@ -9,7 +9,7 @@ import sys
 
 def main(argv: list[str] | None = None) -> int:
     try:
-        from chromagan.commands import run  # here, since it takes seconds, in which Ctrl-C is to be heard too
+        from chromagan.cli.commands import run  # here, since it takes seconds, in which Ctrl-C is to be heard too
 
         status = run(argv)
         sys.stdout.flush()

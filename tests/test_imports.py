@@ -12,16 +12,28 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each may import those before it: folders in this order, and inside each folder its modules.
 FOLDERS = {
     "imaging": [
-        "__init__", "compiled", "color", "chroma", "formats", "profiles", "gray", "metadata", "photo", "writing",
-        "folders", "contact_sheet",
+        "__init__",
+        "compiled",
+        "color",
+        "chroma",
+        "formats",
+        "profiles",
+        "gray",
+        "metadata",
+        "photo",
+        "writing",
+        "folders",
+        "contact_sheet",
     ],
     "measures": ["__init__", "segmentation", "metrics", "color_groups", "transitions", "patches", "error_maps"],
     "network": ["__init__", "decoders", "config", "trunk", "folding", "critic", "losses", "generator"],
     "hub": ["__init__", "repositories", "trunks", "model", "checkpoints", "onnx_export", "model_card", "publish"],
-    "": ["data", "colorizer", "coloring", "__init__", "commands", "__main__"],
+    "": ["data", "colorizer", "__init__"],
+    "cli": ["__init__", "coloring", "commands"],
     "demo": ["__init__", "shelf", "studio", "downloads", "photo_report", "page", "desk", "tabs", "api"],
 }
 ORDER = [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]
+ORDER.append("__main__")
 PACKAGE = {
     ".".join(path.relative_to(ROOT / "chromagan").with_suffix("").parts): path
     for path in (ROOT / "chromagan").rglob("*.py")

@@ -22,6 +22,9 @@ from chromagan.hub.trunks import half, save_trunk, trunk_file_name
 from chromagan.network.decoders import DECODERS
 
 METRICS_FILE = "metrics.json"
+SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"  # with a clone
+# The sources that ship, by name; ./study is a folder of the same name.
+NAMED_SOURCES = {"study": SHIPPED, "general": SHIPPED / "general"}
 EPOCH_FOLDER = re.compile(r"epoch-(\d+)")
 
 
@@ -63,8 +66,11 @@ class Checkpoint:
 def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
     """Every checkpoint of `source`, decoders in the order of DECODERS, epochs ascending.
 
+    source: a folder, a Hub prefix owner/name, or the name of one that ships: "study" (Imagenette, every epoch) or
+    "general" (more kinds of photos, one epoch a decoder).
     Raises CheckpointError where the folder does not exist or holds none, or the Hub has none or is out of reach.
     """
+    source = NAMED_SOURCES.get(source, source)
     if repositories.is_prefix(source):
         try:
             epochs = repositories.list_epochs(source)

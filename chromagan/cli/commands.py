@@ -8,13 +8,11 @@ import sys
 import warnings
 from pathlib import Path
 
-from chromagan.coloring import colorize_command, one_line
-from chromagan.hub.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint
+from chromagan.cli.coloring import colorize_command, one_line
+from chromagan.hub.checkpoints import NAMED_SOURCES, SHIPPED, find_checkpoint, list_checkpoints, load_checkpoint
 from chromagan.hub.onnx_export import ExportError, export_onnx
 from chromagan.imaging.chroma import MODES
 from chromagan.network.decoders import DECODERS
-
-DEFAULT_SOURCE = Path(__file__).resolve().parent.parent / "checkpoints"  # shipped with a clone
 
 
 def run(argv: list[str] | None = None) -> int:
@@ -74,7 +72,7 @@ def publish_command(args: argparse.Namespace) -> int:
 def space_command(args: argparse.Namespace) -> int:
     from chromagan.hub.publish import publish_space
 
-    print(publish_space(DEFAULT_SOURCE.parent, args.to, source=args.source, private=args.private))
+    print(publish_space(SHIPPED.parent, args.to, source=args.source, private=args.private))
     return 0
 
 
@@ -112,7 +110,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
     for command in (coloring, exporting):
         command.add_argument("--decoder", choices=DECODERS, help="default: the first of the source")
-        command.add_argument("--epoch", type=int, help="default: the newest of the decoder")
+        command.add_argument("--epoch", type=int, help="default: the one nearest to the true colors")
     publishing = commands.add_parser("publish", help="push a study to the Hugging Face Hub")
     publishing.add_argument("--to", required=True, metavar="OWNER/NAME", help="repositories are <this>-<decoder>")
     publishing.add_argument("--private", action="store_true", help="make new repositories private")
@@ -130,10 +128,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     for command in (listing, coloring, exporting, publishing):
         command.add_argument(
             "--source",
-            default=str(DEFAULT_SOURCE),
-            help="folder of checkpoints, or a Hub prefix owner/name (default: those shipped)",
+            help="study, general, a folder of checkpoints, or a Hub prefix owner/name (default: study; for colorize "
+            "without --epoch and --all: general, trained on more kinds of photos)",
         )
     args = parser.parse_args(argv)
+    if args.run is not space_command and args.source is None:
+        any_photo = args.run is colorize_command and args.epoch is None and not args.all
+        args.source = "general" if any_photo and NAMED_SOURCES["general"].is_dir() else "study"
     if getattr(args, "all", False) and (args.decoder or args.epoch is not None):
         coloring.error("--all is every decoder and epoch: it goes without --decoder and --epoch")
     return args

@@ -1,0 +1,1 @@
+"""The command line: its commands, and coloring many files. Imports every other folder but demo."""
