@@ -15,7 +15,7 @@ FOLDERS = {
     "measures": ["__init__", "segmentation", "metrics", "error_maps"],
     "network": ["__init__", "decoders", "config", "trunk", "folding", "critic", "losses", "generator"],
     "hub": ["__init__", "repositories", "model", "checkpoints", "onnx_export", "model_card", "publish"],
-    "": ["data", "colorizer", "__init__", "__main__"],
+    "": ["data_folders", "data_sources", "data", "colorizer", "__init__", "__main__"],
     "demo": ["__init__", "shelf", "studio", "downloads", "photo_report", "page", "desk", "tabs", "api"],
 }
 ORDER = [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]

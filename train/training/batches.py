@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from chromagan.data import kept
 from chromagan.imaging import color
 from chromagan.network.decoders import FEATURE_STRIDE
 from chromagan.network.trunk import Teacher, Trunk, build_teacher
+from train.training.cache import cached
 from train.training.options import TrainConfig
 
 DEVICE_SHARE = 0.5  # of the device's free memory that the data set may take; else it stays in host memory
@@ -186,7 +186,7 @@ def teacher_targets(images: Tensor, config: TrainConfig, device: torch.device) -
         targets = [teacher(_lightness(batch, device)).half().cpu() for _, batch in _batches(images, "teacher")]
         return {"class_target": torch.cat(targets)}
 
-    return kept(Path(config.cache_dir), "teacher", images, config.teacher, make)["class_target"]
+    return cached(Path(config.cache_dir), "teacher", images, config.teacher, make)["class_target"]
 
 
 @torch.no_grad()
@@ -205,7 +205,7 @@ def true_targets(images: Tensor, config: TrainConfig, device: torch.device) -> T
         return {"true_target": torch.cat(found)}
 
     maker = f"{config.teacher} in color {config.precision}"
-    return kept(Path(config.cache_dir), "teacher-true", images, maker, make)["true_target"]
+    return cached(Path(config.cache_dir), "teacher-true", images, maker, make)["true_target"]
 
 
 @torch.no_grad()
@@ -240,7 +240,7 @@ def trunk_stages(images: Tensor, trunk: Trunk, config: TrainConfig, device: torc
         return stages
 
     maker = f"{config.model.trunk} {config.model.trunk_stages} ImageNet"
-    stages = kept(Path(config.cache_dir), "features", images, maker, make)
+    stages = cached(Path(config.cache_dir), "features", images, maker, make)
     return [stages[str(number)] for number in range(len(stages))]
 
 

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from chromagan.data import kept
 from chromagan.hub.model import ChromaGAN
 from chromagan.network import losses
 from chromagan.network.decoders import FEATURE_CHANNELS, FEATURE_STRIDE
 from chromagan.network.folding import fold_batch_norm
 from chromagan.network.trunk import Teacher, Trunk
 from train.training.batches import Batches, autocast, frozen_trunk
+from train.training.cache import cached
 from train.training.options import TrainConfig
 from train.training.step import adam, consistency, window_features
 
@@ -46,7 +46,7 @@ def pretrained(
         f"consistency {config.consistency_weight} {config.consistency_every} {config.precision}"
     )
     network = copy.deepcopy(generator).to(device)
-    return kept(
+    return cached(
         Path(config.cache_dir), "pretrained", images, maker,
         lambda _: _pretrain(network, batches, config, device, teacher),
     )  # fmt: skip
