@@ -1,85 +1,106 @@
-"""Photos as tensors, from the Hub, a folder of Parquet files or a folder of images, through one function."""
+"""Photos as tensors, from the Hub, a folder of Parquet files or a folder of images, through one function.
 
-import glob
-import hashlib
+What a data set is, and which of it is a split, stands in `data_sets`.
+"""
+
 import os
-import re
-from collections.abc import Callable
+import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import quote
+from functools import cached_property
 
 import numpy as np
 import torch
-from filelock import FileLock
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from chromagan.imaging.formats import IMAGE_SUFFIXES
+from chromagan.data_sets.folders import DataError
+from chromagan.data_sets.sources import open_split
+from chromagan.imaging.formats import ImageError
+from chromagan.imaging.photo import open_image, srgb_image
 from chromagan.measures import metrics
-
-HUB_DATASET = re.compile(r"\w[\w.-]*/\w[\w.-]*")  # owner/name
-IMAGENETTE = "frgfm/imagenette"
-# The repository's loading script no longer runs and its converted branch may vanish: read the Parquet files
-# themselves, at a pinned commit; --data frgfm/imagenette@<revision> reads another.
-IMAGENETTE_REVISION = "4b23ffb92a8029db9958bdfdbd6978427d09b1a0"
-IMAGENETTE_CONFIG = "320px"  # the smallest that covers 224 without enlarging
-
-
-class DataError(ValueError):
-    """Data that cannot be used: the message says what came, and what to do."""
 
 
 @dataclass(frozen=True)
 class Photos:
-    """One split, decoded: images uint8 (N, 3, S, S) in sRGB, and how many gray ones were left out."""
+    """One split, decoded.
+
+    images: uint8 (N, 3, S, S) in sRGB. gray_dropped: how many gray ones were left out of them.
+    sources: {"data": name, "photos": how many of `images` are its, "gray": how many were left out} of each data set,
+    in the order in which they were named and stand in `images`. summary: a line for each data set for people to read:
+    what was found in it, and what was passed over and why.
+    """
 
     images: Tensor
     gray_dropped: int
+    sources: tuple[dict, ...] = ()
+    summary: str = ""
 
     def __len__(self) -> int:
         return len(self.images)
 
 
 class PhotoSet:
-    """One split, decoded on demand: for work that must not hold all of it in memory.
+    """One split of one data set or of several, decoded on demand: for work that must not hold all of it in memory.
 
-    labels: int (N,) or None where the data has no classes; class_names: their names, or None where it has none.
+    labels: int (N,), or None where the data have no classes, or several data sets not the same ones; class_names: their
+    names, or None where there are none. sources, summary: as of `Photos`, with nothing known yet of gray ones.
     """
 
-    def __init__(self, data: str, split: str, size: int = 224, limit: int | None = None):
+    def __init__(self, data: str | Sequence[str], split: str, size: int = 224, limit: int | None = None):
         """As for `load_photos`; raises DataError where there is nothing to read."""
-        self.data, self.split, self.size = data, split, size
-        dataset = _open(data, split)
-        if limit is not None:
-            dataset = dataset.select(evenly(len(dataset), limit))
-        self.dataset = dataset
+        names = [data] if isinstance(data, str) else list(data)
+        if not names:
+            raise DataError("no data set is named: give a folder of images or Parquet files, or a Hub dataset id")
+        self.split, self.size = split, size
+        self.parts = [open_split(name, split) for name in names]
+        self.starts = np.cumsum([0] + [len(part) for part in self.parts])
+        total = int(self.starts[-1])
+        self.indices = np.arange(total) if limit is None else evenly(total, limit)  # in all of the data
         self.labels = self.class_names = None
-        if "label" in dataset.column_names:
-            self.labels = np.asarray(dataset["label"])
-            self.class_names = getattr(dataset.features["label"], "names", None)
+        classes = [part.class_names for part in self.parts]
+        same = len(classes) == 1 or (classes[0] is not None and classes.count(classes[0]) == len(classes))
+        if same and all(part.labels is not None for part in self.parts):
+            self.labels = np.concatenate([part.labels for part in self.parts])[self.indices]
+            self.class_names = classes[0]
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.indices)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Photo `index`: uint8 sRGB (3, S, S). Raises DataError where it cannot be read."""
+        """Photo `index`: uint8 sRGB (3, S, S). Raises DataError, naming its file, where it cannot be read."""
+        whole = int(self.indices[index])
+        number = int(np.searchsorted(self.starts, whole, side="right")) - 1
+        part, row = self.parts[number], whole - int(self.starts[number])
+        file = None
         try:
-            photo = self.dataset[int(index)]["image"].convert("RGB")
-        except Exception as error:  # PIL and datasets raise many kinds for a damaged file
-            name = self._file_name(int(index)) or f"image {index}"
-            raise DataError(f"{name} of {self.data!r} ({self.split}) cannot be read: {error}") from error
+            file = part.file(row)
+            photo = srgb_image(open_image(file))
+        except (DataError, ImageError, OSError, ValueError) as error:
+            cause = str(error).removeprefix(f"{file}: ").removeprefix("stream: ")
+            where = f"{self.split}, index {row}" + (f", {whole} of all data sets" if number else "")
+            raise DataError(f"{part.name(row)} of {part.data!r} ({where}) cannot be read: {cause}") from error
         return torch.from_numpy(np.array(_square(photo, self.size))).movedim(-1, 0)
 
-    def _file_name(self, index: int) -> str | None:
-        """The file that photo `index` came from, where the data tells."""
-        from datasets import Image as ImageFeature
+    @cached_property
+    def part_of(self) -> np.ndarray:
+        """Which data set each photo is of, (N,): its place in the order in which they were named."""
+        return np.searchsorted(self.starts, self.indices, side="right") - 1
 
-        return self.dataset.cast_column("image", ImageFeature(decode=False))[index]["image"]["path"]
+    @property
+    def sources(self) -> tuple[dict, ...]:
+        counts = np.bincount(self.part_of, minlength=len(self.parts))
+        return tuple({"data": part.data, "photos": int(n)} for part, n in zip(self.parts, counts, strict=True))
+
+    @property
+    def summary(self) -> str:
+        lines = [
+            part.found + (f"; {source['photos']:,} of them are taken" if source["photos"] < len(part) else "")
+            for part, source in zip(self.parts, self.sources, strict=True)
+        ]
+        return "\n".join(lines)
 
 
 def evenly(total: int, count: int) -> np.ndarray:
@@ -87,14 +108,23 @@ def evenly(total: int, count: int) -> np.ndarray:
     return np.linspace(0, total - 1, min(count, total)).round().astype(int)
 
 
-def load_photos(data: str, split: str, size: int = 224, limit: int | None = None, keep_gray: bool = False) -> Photos:
-    """Decode `split` ("train" or "validation") of `data` to size x size images.
+def load_photos(
+    data: str | Sequence[str],
+    split: str,
+    size: int = 224,
+    limit: int | None = None,
+    keep_gray: bool = False,
+    quiet: bool = False,
+) -> Photos:
+    """Decode `split` ("train" or "validation") of one data set, or of several in turn, to size x size images.
 
-    data: a Hub dataset id (owner/name, or owner/name@revision), a folder of Parquet files, or a folder of images with
-    or without splits and class subfolders. Photos are resized to `size` on their short side and cropped in the middle.
-    limit: N photos spread evenly over the split, which may be sorted by class; counted before gray ones
+    data: each a Hub dataset id (owner/name, or owner/name@revision), a folder of Parquet files, or a folder of images
+    with or without splits and class subfolders. Photos are taken upright and in sRGB, resized to `size` on their short
+    side and cropped in the middle.
+    limit: N photos spread evenly over all of the data, which may be sorted by class; counted before gray ones
     (mean chroma below 2) are dropped.
-    Raises DataError where there is nothing to read or no color in it.
+    quiet: do not write the summary of what was found, and passed over, to standard error.
+    Raises DataError where there is nothing to read, or no color in one of the data sets.
     """
     photos = PhotoSet(data, split, size, limit)
     images = torch.empty(len(photos), 3, size, size, dtype=torch.uint8)
@@ -105,91 +135,31 @@ def load_photos(data: str, split: str, size: int = 224, limit: int | None = None
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(tqdm(pool.map(decode, range(len(photos))), "decode", len(photos), unit=" images", leave=False))
 
-    if keep_gray:
-        return Photos(images, gray_dropped=0)
-    chroma = torch.cat([metrics.mean_chroma(batch.float() / 255) for batch in images.split(64)])
-    colored = chroma >= metrics.GRAY_CHROMA
-    if not colored.any():
-        raise DataError(f"all {len(images)} images of {data!r} ({split}) are gray: there is no color to learn from")
-    return Photos(images[colored], gray_dropped=int((~colored).sum()))
+    colored = torch.ones(len(images), dtype=torch.bool)
+    if not keep_gray:
+        chroma = torch.cat([metrics.mean_chroma(batch.float() / 255) for batch in images.split(64)])
+        colored = chroma >= metrics.GRAY_CHROMA
+    sources, lines = [], photos.summary.splitlines()
+    for number, source in enumerate(photos.sources):
+        of_this = torch.from_numpy(photos.part_of == number)
+        kept, taken = int(colored[of_this].sum()), source["photos"]
+        if taken and not kept:
+            raise DataError(
+                f"all {taken} images of {source['data']!r} ({split}) are gray: there is no color to learn from"
+            )
+        sources.append(source | {"photos": kept, "gray": taken - kept})
+        lines[number] += f"; {taken - kept:,} gray ones left out" if taken > kept else ""
+    summary = "\n".join(lines)
+    if not quiet:
+        tqdm.write(summary, file=sys.stderr)
+    if not colored.all():
+        images = images[colored]
+    return Photos(images, int((~colored).sum()), tuple(sources), summary)
 
 
-def count_photos(data: str, split: str, limit: int | None = None) -> int:
+def count_photos(data: str | Sequence[str], split: str, limit: int | None = None) -> int:
     """How many photos `load_photos` would decode, gray ones included; DataError where there is nothing to read."""
-    count = len(_open(data, split))
-    return count if limit is None else min(limit, count)
-
-
-def kept(folder: Path, name: str, images: Tensor, maker: str, make: Callable[[Tensor], dict[str, Tensor]]):
-    """The tensors `make(images)`, computed once: read from `folder` where they were kept before.
-
-    The file's name holds a hash of every byte of `images` and of `maker`, which names what computed them, so that
-    other data or another network never meets the wrong file. Written beside and renamed. Of several processes that
-    want the same, one computes it and the others wait: what differs in a last bit would be another start.
-    """
-    digest = hashlib.blake2b(images.contiguous().numpy(), digest_size=12, key=maker.encode()[:64])
-    digest.update(repr((maker, tuple(images.shape))).encode())
-    path = Path(folder, f"{name}-{digest.hexdigest()}.safetensors")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        try:
-            return load_file(path)
-        except (FileNotFoundError, SafetensorError):  # not there yet, or torn by a crash
-            tensors = make(images)
-        beside = path.with_suffix(".part")
-        try:
-            save_file(tensors, beside)
-            os.replace(beside, path)
-        except (SafetensorError, OSError) as error:
-            beside.unlink(missing_ok=True)
-            raise OSError(f"{path} cannot be written (is the disk full?): {error}") from error
-    return tensors
-
-
-def _open(data: str, split: str):
-    """The `datasets.Dataset` of a split. A data set with one split only is that split, whatever it is called."""
-    import datasets  # not a requirement of the demo
-
-    repo, at_sign, revision = data.partition("@")
-    if os.path.isdir(data):
-        if glob.glob(os.path.join(glob.escape(data), "*.parquet")):
-            builder, source = "parquet", {"data_files": _parquet_splits(data)}
-        elif any(path.suffix.lower() in IMAGE_SUFFIXES for path in Path(data).rglob("*")):
-            builder, source = "imagefolder", {"data_dir": data}
-        else:
-            raise DataError(f"no Parquet files and no images ({', '.join(IMAGE_SUFFIXES)}) in folder {data!r}")
-    elif os.path.exists(data):
-        raise DataError(f"{data!r} is a file: give a folder of images, a folder of Parquet files or a Hub dataset id")
-    elif at_sign and not revision:
-        raise DataError(f"{data!r} names no revision after the @: give a commit, a branch or a tag, or leave the @ out")
-    elif repo == IMAGENETTE:
-        commit = quote(revision or IMAGENETTE_REVISION, safe="")  # a branch such as refs/pr/1 has slashes
-        at = f"hf://datasets/{IMAGENETTE}@{commit}/{IMAGENETTE_CONFIG}"
-        builder, source = "parquet", {"data_files": {s: f"{at}/{s}-*.parquet" for s in ("train", "validation")}}
-    elif HUB_DATASET.fullmatch(repo):
-        builder, source = repo, {"revision": revision or None}
-    else:
-        raise DataError(f"no folder {data!r}: give a folder of images, a folder of Parquet files or a Hub dataset id")
-
-    try:
-        splits = datasets.load_dataset(builder, **source)
-    except Exception as error:  # a long list: connection, missing repository, damaged Parquet, ...
-        raise DataError(f"cannot load {data!r} ({type(error).__name__}): check --data and the connection") from error
-    if split not in splits and len(splits) > 1:
-        raise DataError(f"{data!r} has no split {split!r}, only {', '.join(splits)}")
-    dataset = splits[split] if split in splits else next(iter(splits.values()))
-    if "image" not in dataset.column_names:
-        raise DataError(f"{data!r} has no column 'image', only {', '.join(dataset.column_names)}")
-    return dataset
-
-
-def _parquet_splits(folder: str) -> dict[str, list[str]]:
-    """Files by split: by the part of the name before the first dash, as `datasets` writes them."""
-    splits: dict[str, list[str]] = {}
-    for path in sorted(Path(folder).glob("*.parquet")):
-        name = path.stem.split("-")[0]
-        splits.setdefault({"val": "validation"}.get(name, name), []).append(str(path))
-    return splits
+    return len(PhotoSet(data, split, limit=limit))
 
 
 def _square(photo: Image.Image, size: int) -> Image.Image:

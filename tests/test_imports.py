@@ -28,6 +28,7 @@ FOLDERS = {
     "measures": ["__init__", "segmentation", "metrics", "color_groups", "transitions", "patches", "error_maps"],
     "network": ["__init__", "decoders", "config", "trunk", "folding", "critic", "losses", "generator"],
     "hub": ["__init__", "repositories", "trunks", "model", "checkpoints", "onnx_export", "model_card", "publish"],
+    "data_sets": ["__init__", "folders", "sources"],
     "": ["data", "colorizer", "__init__"],
     "cli": ["__init__", "coloring", "commands"],
     "demo": ["__init__", "shelf", "studio", "downloads", "photo_report", "page", "desk", "tabs", "api"],

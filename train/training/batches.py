@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from chromagan.data import kept
 from chromagan.hub.trunks import digest_of, half
 from chromagan.imaging import color
 from chromagan.network.decoders import FEATURE_STRIDE
 from chromagan.network.folding import fold
 from chromagan.network.generator import cut
 from chromagan.network.trunk import Teacher, Trunk, build_teacher
+from train.training.cache import cached
 from train.training.options import TrainConfig
 
 BATCH = 4  # images that are converted, or go through a frozen network, together: more do not fit a core's cache
@@ -176,7 +176,7 @@ def teacher_targets(images: Tensor, config: TrainConfig, device: torch.device) -
         targets = [teacher(_lightness(batch, device)).half().cpu() for _, batch in _batches(images, "teacher")]
         return {"class_target": torch.cat(targets)}
 
-    return kept(Path(config.cache_dir), "teacher", images, config.teacher, make)["class_target"]
+    return cached(Path(config.cache_dir), "teacher", images, config.teacher, make)["class_target"]
 
 
 def autocast(device: torch.device, precision: str):
@@ -205,7 +205,7 @@ def trunk_stages(images: Tensor, trunk: Trunk, config: TrainConfig, device: torc
         return stages
 
     maker = f"{config.model.trunk} {config.model.trunk_stages} {digest_of(half(trunk.net.state_dict()))}"
-    stages = kept(Path(config.cache_dir), "features", images, maker, make)
+    stages = cached(Path(config.cache_dir), "features", images, maker, make)
     return [stages[str(number)] for number in range(len(stages))]
 
 

@@ -1,0 +1,179 @@
+"""What lies in the folder of a data set, and which of it is which split: the rules, which `data.py` reads by.
+
+In a folder of images a split is a folder directly in it, called exactly train, validation (or val) or test. In a folder
+of Parquet files a split is a part of the file's name between dashes and underscores (train-00000-of-00002.parquet), or
+a folder, of exactly such a name. What could be meant in two ways is refused, and what is passed over is counted.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chromagan.imaging.formats import IMAGE_SUFFIXES
+
+SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # as written: as asked for
+NEARLY_SPLITS = {*SPLITS, "training", "valid", "dev", "testing", "eval", "evaluation"}  # whatever their case
+SPLIT_NAMES = "train, validation (or val), test"
+SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")  # how `datasets` names the files of a split
+SYSTEM_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
+LFS_POINTER = b"version https://git-lfs"
+LFS_POINTER_BYTES = 1024  # at most
+
+
+class DataError(ValueError):
+    """Data that cannot be used: the message says what came, and what to do."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What lies in a folder, at any depth.
+
+    images, parquet: files, as paths below it, sorted. subfolders: those directly in it. passed_over: what, for people:
+    how many.
+    """
+
+    images: list[Path]
+    parquet: list[Path]
+    subfolders: set[str]
+    passed_over: Counter
+
+    @classmethod
+    def read(cls, data: str) -> "Folder":
+        """Links are followed, but not back to a folder that they lie in."""
+        found = cls([], [], set(), Counter())
+
+        def closed(error: OSError) -> None:
+            raise DataError(f"folder {error.filename!r} cannot be read: {error.strerror}") from error
+
+        above = {data: (os.path.realpath(data),)}  # the folders, without links, on the way to each
+        for folder, subfolders, files in os.walk(data, onerror=closed, followlinks=True):
+            chain = above.pop(folder)
+            for name in sorted(subfolders):
+                path = os.path.join(folder, name)
+                if name.startswith(".") or name.lower() in SYSTEM_NAMES:
+                    found.passed_over["hidden folders"] += 1
+                elif os.path.realpath(path) in chain:
+                    found.passed_over["links back to a folder above"] += 1
+                else:
+                    above[path] = (*chain, os.path.realpath(path))
+            subfolders[:] = [name for name in subfolders if os.path.join(folder, name) in above]
+            if folder == data:
+                found.subfolders.update(subfolders)
+            for name in files:
+                found._add(Path(folder, name), Path(folder, name).relative_to(data))
+        found.images.sort()
+        found.parquet.sort()
+        return found
+
+    def _add(self, path: Path, below: Path) -> None:
+        suffix = path.suffix.lower()
+        if path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES:
+            self.passed_over["hidden"] += 1
+        elif suffix != ".parquet" and suffix not in IMAGE_SUFFIXES:
+            self.passed_over[suffix or "without a suffix"] += 1
+        elif not path.exists():
+            self.passed_over["broken links"] += 1
+        elif suffix == ".parquet":
+            self.parquet.append(below)
+        elif path.stat().st_size == 0:
+            self.passed_over["empty"] += 1
+        else:
+            self.images.append(below)
+
+    def tell(self, data: str, which: str, what: str) -> str:
+        passed_over = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.passed_over.items()))
+        return f"{data!r} ({which}): {what}" + (f"; passed over: {passed_over}" if passed_over else "")
+
+
+def choose_split(data: str, split: str, splits: dict):
+    """The split that is asked for, of {name as written: split}, and how people are told of it.
+
+    The only one of a data set is every split. DataError where it is not there, or there under two names.
+    """
+    if {"val", "validation"} <= splits.keys():
+        raise DataError(f"{data!r} holds both a split 'val' and a split 'validation': rename or move away one of them")
+    named = [name for name in splits if SPLITS.get(name, name) == split]
+    if named:
+        return splits[named[0]], split
+    if len(splits) > 1:
+        raise DataError(f"{data!r} has no split {split!r}, only {', '.join(splits)}: splits are called {SPLIT_NAMES}")
+    name, only = next(iter(splits.items()))
+    return only, f"{split}: its only split, {name!r}" if name else f"{split}: all of it, there are no splits"
+
+
+def image_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
+    """Images by the split folder that they lie in; all of them by "" where there is none."""
+    tops = {path.parts[0] for path in folder.images if len(path.parts) > 1}
+    named = sorted(folder.subfolders & SPLITS.keys())
+    if named:
+        if beside := sorted(tops - SPLITS.keys()):
+            raise DataError(
+                f"{data!r} holds folders of splits ({', '.join(named)}) beside others with images "
+                f"({few(beside)}): put these into a split, or rename what is no split ({SPLIT_NAMES})"
+            )
+        loose = [path for path in folder.images if len(path.parts) == 1]
+        if loose:
+            folder.passed_over["beside the split folders"] += len(loose)
+        inside = [path for path in folder.images if len(path.parts) > 1]
+        return {name: [path for path in inside if path.parts[0] == name] for name in named}
+    if len(tops) > 1 and (like := sorted(top for top in tops if top.lower() in NEARLY_SPLITS)):
+        raise DataError(f"{data!r} holds folders that look like splits ({', '.join(like)}): call them {SPLIT_NAMES}")
+    deeper = {each for path in folder.images for each in path.parents if each.name in SPLITS}
+    if deeper:
+        homes = sorted({str(Path(data, each.parent)) for each in deeper})
+        raise DataError(
+            f"{data!r} holds folders of splits ({SPLIT_NAMES}) not at its top but in {few(homes)}: "
+            f"give that folder, or rename what is no split"
+        )
+    return {"": folder.images}
+
+
+def parquet_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
+    """Parquet files by the split that a part of their name, or a folder, is called; by "" where there is none.
+
+    A split may have any name where the files are named as `datasets` does: <split>-00000-of-00002.parquet.
+    """
+    splits: dict[str, list[Path]] = {}
+    homes = set()
+    for path in folder.parquet:
+        stem_parts = re.split("[-_]", path.stem)
+        names = {part for part in (*stem_parts, *path.parts[:-1]) if part in SPLITS}
+        if len(names) > 1:
+            raise DataError(f"{path} of {data!r} names several splits ({', '.join(sorted(names))}): name it by one")
+        shard = SHARD.fullmatch(path.stem)
+        name = names.pop() if names else shard[1] if shard else ""
+        if len(folder.parquet) > 1 and not name and any(part.lower() in NEARLY_SPLITS for part in stem_parts):
+            raise DataError(f"the name of {path} of {data!r} only looks like that of a split: call it {SPLIT_NAMES}")
+        splits.setdefault(name, []).append(path)
+        homes.add(tuple(part for part in path.parts[:-1] if part not in SPLITS))
+    if len(homes) > 1:
+        places = sorted(str(Path(data, *parts)) for parts in homes)
+        raise DataError(f"{data!r} holds Parquet files in several folders: give one of them ({few(places)})")
+    if "" in splits and len(splits) > 1:
+        named = next(name for name in splits if name)
+        raise DataError(
+            f"{data!r} holds Parquet files with a split in their name ({splits[named][0]}) and without "
+            f"({splits[''][0]}): name each by its split ({SPLIT_NAMES})"
+        )
+    return splits
+
+
+def require_no_pointers(data: str, split: str, paths: list[Path]) -> None:
+    """DataError where Git has left pointers in place of files."""
+    pointers = []
+    for path in paths:
+        file = Path(data, path)
+        if file.stat().st_size <= LFS_POINTER_BYTES and file.read_bytes().startswith(LFS_POINTER):
+            pointers.append(path)
+    if pointers:
+        raise DataError(
+            f"{len(pointers)} of {len(paths)} files of {data!r} ({split}) are pointers of Git LFS in place of the "
+            f"files ({pointers[0]}): run git lfs pull there"
+        )
+
+
+def few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
