@@ -36,8 +36,8 @@ from chromagan import DECODERS, CheckpointError
 from chromagan.colorizer import warm_up
 from chromagan.demo import page
 from chromagan.demo.api import Api
-from chromagan.demo.desk import CHROMA, GRAY, MAX_AGE, TRUTH, Desk, Options, Refusal
-from chromagan.demo.studio import label_of
+from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, TRUTH, DemoService, Options, RequestError
+from chromagan.demo.source import label_of
 from chromagan.demo.tabs import Tabs
 
 HERE = Path(__file__).resolve().parent
@@ -71,52 +71,52 @@ as_html = functools.partial(html.escape, quote=False)  # a toast is HTML, and na
 
 
 @contextmanager
-def refusals(escape: Callable[[str], str] = as_html) -> Iterator[None]:
-    """What cannot be done becomes a message."""
+def errors_as_messages(escape: Callable[[str], str] = as_html) -> Iterator[None]:
+    """A context in which what cannot be done becomes a message on the page."""
     try:
         yield
-    except (Refusal, CheckpointError) as error:
+    except (RequestError, CheckpointError) as error:
         raise gr.Error(escape(str(error)), print_exception=False) from error
 
 
-def plain(value):
-    """An upload as the path of its file, None for none; anything else as it is."""
+def from_gradio(value):
+    """A widget's value for the library: an upload as the path of its file, None for none; anything else as it is."""
     return (Path(value["path"]) if value.get("path") else None) if isinstance(value, dict) else value
 
 
-def sent(value):
-    """What the library gives, as Gradio takes it: None in a tuple leaves a widget as it is."""
+def to_gradio(value):
+    """A result of the library for widgets: a path as text; None in a tuple leaves a widget as it is."""
     if type(value) is tuple:
         return tuple(gr.skip() if each is None else each for each in value)
     return str(value) if isinstance(value, Path) else value
 
 
-def asked(function: Callable, **how) -> Callable:
-    """A function of the library as a handler of events. how: of `refusals`."""
+def as_handler(function: Callable, **how) -> Callable:
+    """A function of the library as a handler of events. how: of `errors_as_messages`."""
 
     @functools.wraps(function)
     def handler(*args):
-        with refusals(**how):
-            return sent(function(*map(plain, args)))
+        with errors_as_messages(**how):
+            return to_gradio(function(*map(from_gradio, args)))
 
     @functools.wraps(function)
     def generator(*args):
-        with refusals(**how):
-            yield from map(sent, function(*map(plain, args)))
+        with errors_as_messages(**how):
+            yield from map(to_gradio, function(*map(from_gradio, args)))
 
     return generator if inspect.isgeneratorfunction(function) else handler
 
 
-def pick(event: gr.EventData, left: str, right: str, shown) -> tuple:
+def choose_cell(event: gr.EventData, left: str, right: str, shown) -> tuple:
     """The cell that was clicked goes to the right; the one that was there goes to the left."""
     left, right = (left, right) if event.key == right else (right, event.key)
-    return left, right, *asked(tabs.compare)(left, right, shown)
+    return left, right, *as_handler(tabs.compare)(left, right, shown)
 
 
 def archive(photo: dict | None, source, chroma, saturation, progress=gr.Progress()) -> Iterator:  # noqa: B008
     """The ZIP of everything, with its progress."""
-    with refusals():
-        for done, count, path in tabs.archive(plain(photo), source, chroma, saturation):
+    with errors_as_messages():
+        for done, count, path in tabs.archive(from_gradio(photo), source, chroma, saturation):
             progress((done, count), unit="colorings")
             yield str(path) if path else gr.skip()
 
@@ -124,26 +124,26 @@ def archive(photo: dict | None, source, chroma, saturation, progress=gr.Progress
 # Choices
 
 
-def pills(choices: list, value: str, label: str, name: str) -> gr.Radio:
+def radio_buttons(choices: list, value: str, label: str, name: str) -> gr.Radio:
     return gr.Radio(choices, value=value, label=label, elem_id=name, elem_classes="pills", interactive=True)
 
 
 def decoder_choices(source: str = "") -> list[tuple[str, str]]:
-    return [(DECODERS[name].label, name) for name in desk.studio(source).decoders]
+    return [(DECODERS[name].label, name) for name in service.source(source).decoders]
 
 
 def epoch_choices(source: str = "", decoder: str | None = None) -> list[str]:
-    return [str(epoch) for epoch in desk.studio(source).epochs(decoder)]
+    return [str(epoch) for epoch in service.source(source).epochs(decoder)]
 
 
 def cell_choices(source: str = "") -> list[tuple[str, str]]:
-    cells = [(label_of(each), page.key_of(each)) for each in desk.studio(source).checkpoints]
+    cells = [(label_of(each), page.key_of(each)) for each in service.source(source).checkpoints]
     return [("Gray", GRAY), ("The photo itself", TRUTH), *cells]
 
 
-def offer_epochs(source: str, decoder: str, epoch: str) -> gr.Radio:
+def update_epochs(source: str, decoder: str, epoch: str) -> gr.Radio:
     """The epochs of a decoder just chosen: the same as before where it has it, else its newest."""
-    with refusals():
+    with errors_as_messages():
         offered = epoch_choices(source, decoder)
     return gr.Radio(choices=offered, value=epoch if epoch in offered else offered[-1])
 
@@ -151,12 +151,12 @@ def offer_epochs(source: str, decoder: str, epoch: str) -> gr.Radio:
 def use_source(source: str) -> tuple:
     """The choices of another source; what ships, and a word about it, where it cannot be reached."""
     try:
-        here = desk.studio(source)
+        here = service.source(source)
         words = f"Using {here.source}." if source.strip() else SOURCE_INFO
-    except Refusal as error:
+    except RequestError as error:
         words = f"{error} Using the shipped checkpoints."
         gr.Warning(as_html(words))
-        source, here = "", desk.studio("")
+        source, here = "", service.source("")
     first = here.nearest
     decoder = gr.Radio(choices=decoder_choices(source), value=first.decoder)
     return (
@@ -173,11 +173,11 @@ def restore(request: gr.Request) -> tuple:
     named = dict(request.query_params)
     if not named.keys() & {"tab", "example", *REMEMBERED}:
         return (gr.skip(),) * (5 + len(REMEMBERED))
-    first = desk.shipped.nearest
+    first = service.shipped.nearest
     example = {path.stem: path for path in EXAMPLES}.get(named.get("example", ""), EXAMPLES[0])
     try:
-        checkpoint = desk.choose("", named.get("decoder") or first.decoder, named.get("epoch"))
-    except Refusal as error:
+        checkpoint = service.find("", named.get("decoder") or first.decoder, named.get("epoch"))
+    except RequestError as error:
         gr.Warning(as_html(str(error)))
         checkpoint = first
     decoder, epoch = checkpoint.decoder, str(checkpoint.epoch)
@@ -190,14 +190,14 @@ def restore(request: gr.Request) -> tuple:
     tab = named.get("tab") if named.get("tab") in TABS else TABS[0]
     return (
         gr.Tabs(selected=tab), str(example), decoder, gr.Radio(choices=epoch_choices("", decoder), value=epoch),
-        *others, *asked(tabs.show)(example, decoder, epoch, *Options()),
+        *others, *as_handler(tabs.colorize)(example, decoder, epoch, *Options()),
     )  # fmt: skip
 
 
 # The page
 
 
-def controls() -> SimpleNamespace:
+def photo_controls() -> SimpleNamespace:
     """The column at the left: the photo and how it is colored."""
     photo = gr.Image(
         str(EXAMPLES[0]), type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"],
@@ -221,73 +221,75 @@ def controls() -> SimpleNamespace:
     )  # fmt: skip
 
 
-def save(event, file: gr.File) -> None:
+def download_result(event, file: gr.File) -> None:
     """Hand the file that an event made to the browser."""
     event.success(None, file, js=SAVE_FILE, **BROWSER)
 
 
-def colorize_tab(given: SimpleNamespace, file: gr.File) -> SimpleNamespace:
+def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     """One coloring, against the gray."""
-    first = desk.shipped.nearest
-    stage, words, arrival = tabs.show(EXAMPLES[0], first.decoder, str(first.epoch), *Options())
+    first = service.shipped.nearest
+    stage, words, arrival = tabs.colorize(EXAMPLES[0], first.decoder, str(first.epoch), *Options())
     result = gr.HTML(stage, elem_id="result", elem_classes="stage follow")
     with gr.Row(elem_classes="actions"):
         button = gr.Button("Colorize", variant="primary", elem_id="colorize", min_width=120)
         download = gr.Button("Download", elem_id="download", min_width=120)
-    decoder = pills(decoder_choices(), first.decoder, "Decoder", "decoder")
-    epoch = pills(epoch_choices("", first.decoder), str(first.epoch), "Epochs of training", "epoch")
+    decoder = radio_buttons(decoder_choices(), first.decoder, "Decoder", "decoder")
+    epoch = radio_buttons(epoch_choices("", first.decoder), str(first.epoch), "Epochs of training", "epoch")
     about = gr.HTML(words, elem_id="caption", elem_classes="caption")
     shown = gr.State(arrival)
 
     color = dict(
-        fn=asked(tabs.show), inputs=[given.photo, decoder, epoch, *given.options], outputs=[result, about, shown],
-        show_progress_on=result, **QUICK,
+        fn=as_handler(tabs.colorize), inputs=[controls.photo, decoder, epoch, *controls.options],
+        outputs=[result, about, shown], show_progress_on=result, **QUICK,
     )  # fmt: skip
     button.click(**color)
-    given.photo.upload(**color)
-    given.examples.load_input_event.then(**color)
-    for control in (epoch.input, given.chroma.input, given.saturation.release):
+    controls.photo.upload(**color)
+    controls.examples.load_input_event.then(**color)
+    for control in (epoch.input, controls.chroma.input, controls.saturation.release):
         control(**color, trigger_mode="always_last")
-    decoder.input(offer_epochs, [given.source, decoder, epoch], epoch, **AT_ONCE).then(**color)
+    decoder.input(update_epochs, [controls.source, decoder, epoch], epoch, **AT_ONCE).then(**color)
     # Made when it is asked for: a photo of 12 megapixels takes seconds, and most pictures are only looked at.
-    save(download.click(asked(tabs.full_size), shown, file, show_progress_on=result, **QUICK), file)
+    download_result(
+        download.click(as_handler(tabs.colorized_file), shown, file, show_progress_on=result, **QUICK), file
+    )
     return SimpleNamespace(color=color, choices=[decoder, epoch], outputs=[result, about, shown])
 
 
-def matrix_tab(given: SimpleNamespace, file: gr.File) -> SimpleNamespace:
+def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     """All colorings, and any two against each other."""
-    here = desk.shipped
+    here = service.shipped
     pair = gr.HTML(EMPTY["matrix"], elem_id="pair", elem_classes="stage follow")
     with gr.Row(elem_classes="actions"):
         button = gr.Button("Color with all of them", variant="primary", elem_id="fill", min_width=120)
         stop = gr.Button("Stop", elem_id="stop-fill", min_width=80)
         pack = gr.Button("Download all (ZIP)", elem_id="zip", min_width=120)
-    cells = gr.HTML(page.grid(here, 1.5, {}), elem_id="matrix", js_on_load=PICK, elem_classes="quiet")
+    cells = gr.HTML(page.matrix(here, 1.5, {}), elem_id="matrix", js_on_load=PICK, elem_classes="quiet")
     with gr.Row():
         left = gr.Dropdown(cell_choices(), value=GRAY, label="Left", elem_id="left")
         right = gr.Dropdown(cell_choices(), value=page.key_of(here.nearest), label="Right", elem_id="right")
     shown = gr.State()
 
     filling = button.click(
-        asked(tabs.fill), [given.photo, *given.options, left, right], [cells, pair, shown], show_progress="hidden",
-        trigger_mode="always_last", **LONG,
+        as_handler(tabs.fill_matrix), [controls.photo, *controls.options, left, right], [cells, pair, shown],
+        show_progress="hidden", trigger_mode="always_last", **LONG,
     )  # fmt: skip
     for side in (left, right):
-        side.input(asked(tabs.compare), [left, right, shown], [cells, pair], show_progress_on=pair, **QUICK)
+        side.input(as_handler(tabs.compare), [left, right, shown], [cells, pair], show_progress_on=pair, **QUICK)
     cells.pick(
-        pick, [left, right, shown], [left, right, cells, pair], trigger_mode="always_last", show_progress_on=pair,
-        **QUICK,
+        choose_cell, [left, right, shown], [left, right, cells, pair], trigger_mode="always_last",
+        show_progress_on=pair, **QUICK,
     )  # fmt: skip
-    packing = pack.click(archive, [given.photo, *given.options], file, show_progress_on=pair, **LONG)
+    packing = pack.click(archive, [controls.photo, *controls.options], file, show_progress_on=pair, **LONG)
     stop.click(None, cancels=[filling, packing], **BROWSER)
-    save(packing, file)
+    download_result(packing, file)
     return SimpleNamespace(choices=[left, right])
 
 
-def epochs_tab(given: SimpleNamespace, file: gr.File) -> SimpleNamespace:
+def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     """One decoder through its epochs."""
     film = gr.HTML(EMPTY["epochs"], elem_id="film", elem_classes="stage")
-    decoder = pills(decoder_choices(), desk.shipped.nearest.decoder, "Decoder", "film-decoder")
+    decoder = radio_buttons(decoder_choices(), service.shipped.nearest.decoder, "Decoder", "film-decoder")
     with gr.Row(elem_classes="actions"):
         button = gr.Button("Show its epochs", variant="primary", elem_id="scrub", min_width=120)
         webp = gr.Button("Download WebP", elem_id="webp", min_width=120)
@@ -295,44 +297,44 @@ def epochs_tab(given: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     shown = gr.State()
 
     scrub = dict(
-        fn=asked(tabs.scrub), inputs=[given.photo, decoder, *given.options], outputs=[film, shown],
+        fn=as_handler(tabs.show_epochs), inputs=[controls.photo, decoder, *controls.options], outputs=[film, shown],
         show_progress_on=film, trigger_mode="always_last", **QUICK,
     )  # fmt: skip
     button.click(**scrub)
     decoder.input(**scrub)
     for kind, wanted in (("webp", webp), ("gif", gif)):
-        animate = asked(functools.partial(tabs.animate, kind=kind))
-        save(wanted.click(animate, shown, file, show_progress_on=film, **QUICK), file)
+        animate = as_handler(functools.partial(tabs.animation_file, kind=kind))
+        download_result(wanted.click(animate, shown, file, show_progress_on=film, **QUICK), file)
     return SimpleNamespace(choices=[decoder])
 
 
-def measure_tab(given: SimpleNamespace, file: gr.File) -> SimpleNamespace:
+def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     """The photo measured."""
-    first = desk.shipped.nearest
-    at = pills(epoch_choices(), str(first.epoch), "Epoch", "at")
+    first = service.shipped.nearest
+    at = radio_buttons(epoch_choices(), str(first.epoch), "Epoch", "at")
     with gr.Row(elem_classes="actions"):
         button = gr.Button("Measure", variant="primary", elem_id="run-measure", min_width=120)
         save_table = gr.Button("Download CSV", elem_id="csv", min_width=120)
     table = gr.HTML(EMPTY["measure"], elem_id="table", elem_classes="measures quiet")
     errors = gr.HTML("", elem_id="errors", elem_classes="stage")
     with gr.Row():
-        of = pills(decoder_choices(), first.decoder, "Where it errs: decoder", "of")
-        view = pills([("Error heat map", "errors"), ("Boundaries", "boundaries")], "errors", "Shown as", "view")
+        of = radio_buttons(decoder_choices(), first.decoder, "Where it errs: decoder", "of")
+        view = radio_buttons([("Error heat map", "errors"), ("Boundaries", "boundaries")], "errors", "Shown as", "view")
     classes = gr.HTML("", elem_id="classes", elem_classes="measures quiet")
     shown = gr.State()
 
     locate = dict(
-        fn=asked(tabs.locate), inputs=[shown, of, view], outputs=errors, show_progress_on=errors,
+        fn=as_handler(tabs.show_errors), inputs=[shown, of, view], outputs=errors, show_progress_on=errors,
         trigger_mode="always_last", **QUICK,
     )  # fmt: skip
     for event in (button.click, at.input):
         event(
-            asked(tabs.tabulate), [given.photo, at, *given.options], [table, classes, shown], show_progress_on=table,
-            trigger_mode="always_last", **LONG,
+            as_handler(tabs.measure), [controls.photo, at, *controls.options], [table, classes, shown],
+            show_progress_on=table, trigger_mode="always_last", **LONG,
         ).success(**locate)  # fmt: skip
     of.input(**locate)
     view.input(**locate)
-    save(save_table.click(asked(tabs.table_file), shown, file, **QUICK), file)
+    download_result(save_table.click(as_handler(tabs.measures_file), shown, file, **QUICK), file)
     return SimpleNamespace(choices=[at, of])
 
 
@@ -361,38 +363,37 @@ def endpoints() -> None:
             (api.checkpoints, [source], answer, QUICK),
         ):
             how = lane | {"api_visibility": "public", "api_name": function.__name__}
-            gr.Button().click(asked(function, escape=str), inputs, output, **how)
+            gr.Button().click(as_handler(function, escape=str), inputs, output, **how)
 
 
 def build_demo() -> gr.Blocks:
     """The page and its API, with the first example colored already."""
-    # Uploads and results are deleted after six hours; looked for every hour. The shelf bounds their bytes.
+    # Uploads and results are deleted after six hours; looked for every hour. The file store bounds their bytes.
     with gr.Blocks(title="ChromaGAN Studio", analytics_enabled=False, delete_cache=(3600, MAX_AGE)) as demo:
-        notice = f"<p role='status'><b>{html.escape(desk.notice)}</b></p>" if desk.notice else ""
-        gr.HTML(page.HEADER + notice, elem_id="header")
+        gr.HTML(page.header(service.notice), elem_id="header")
         file = gr.File(visible="hidden", interactive=False)
         with gr.Row(elem_id="studio", equal_height=False):
             with gr.Column(scale=2, min_width=260, elem_id="controls"):
-                given = controls()
+                controls = photo_controls()
             with gr.Column(scale=7, min_width=320, elem_id="stage"), gr.Tabs(elem_id="tabs") as bar:
                 opened = [gr.Tab(name.capitalize(), id=name) for name in TABS]
                 with opened[0]:
-                    colorize = colorize_tab(given, file)
+                    colorize = colorize_tab(controls, file)
                 with opened[1]:
-                    matrix = matrix_tab(given, file)
+                    matrix = matrix_tab(controls, file)
                 with opened[2]:
-                    epochs = epochs_tab(given, file)
+                    epochs = epochs_tab(controls, file)
                 with opened[3]:
-                    measure = measure_tab(given, file)
+                    measure = measure_tab(controls, file)
                 with opened[4]:
-                    gr.HTML(page.about(desk.shipped, desk.costs), elem_id="about")
+                    gr.HTML(page.about(service.shipped, service.costs), elem_id="about")
 
         choices = [*colorize.choices, *matrix.choices, *epochs.choices, *measure.choices]
-        given.source.submit(
-            use_source, given.source, [given.source, *choices], show_progress="hidden", **QUICK
+        controls.source.submit(
+            use_source, controls.source, [controls.source, *choices], show_progress="hidden", **QUICK
         ).then(**colorize.color)  # fmt: skip
         demo.load(
-            restore, None, [bar, given.photo, *choices, *colorize.outputs], show_progress="hidden", **QUICK
+            restore, None, [bar, controls.photo, *choices, *colorize.outputs], show_progress="hidden", **QUICK
         ).then(None, js="() => viewRestored()", **BROWSER)  # fmt: skip
         gr.on(
             [choice.change for choice in choices], None, choices,
@@ -400,11 +401,11 @@ def build_demo() -> gr.Blocks:
         )  # fmt: skip
         for name, tab in zip(TABS, opened, strict=True):
             tab.select(None, js=f"() => {{ rememberView(['tab'], ['{name}']); showTab(); }}", **BROWSER)
-        given.examples.load_input_event.then(
-            None, given.photo, js=f"photo => {{ {REMEMBER_EXAMPLE} showTab(); }}", **BROWSER
+        controls.examples.load_input_event.then(
+            None, controls.photo, js=f"photo => {{ {REMEMBER_EXAMPLE} showTab(); }}", **BROWSER
         )
         gr.on(
-            [given.photo.upload, given.photo.clear], None,
+            [controls.photo.upload, controls.photo.clear], None,
             js="() => { rememberView(['example'], [null]); showTab(); }", **BROWSER,
         )  # fmt: skip
         endpoints()
@@ -413,7 +414,7 @@ def build_demo() -> gr.Blocks:
 
 def health() -> JSONResponse:
     """GET /health: 200 where the network colors, 503 where it does not."""
-    state = desk.health()
+    state = service.health()
     return JSONResponse(state, 200 if state["status"] == "ok" else 503)
 
 
@@ -430,17 +431,17 @@ THEME = gr.themes.Base(
 )
 
 try:
-    desk = Desk(os.environ.get("CHROMAGAN_SOURCE") or SHIPPED, SHIPPED, get_upload_folder())
-    tabs = Tabs(desk)
+    service = DemoService(os.environ.get("CHROMAGAN_SOURCE") or SHIPPED, SHIPPED, get_upload_folder())
+    tabs = Tabs(service)
     api = Api(tabs)
     demo = build_demo()
 except CheckpointError as error:
     sys.exit(f"app.py: {error}")
 
 if __name__ == "__main__":
-    desk.shelf.pin()
+    service.files.pin()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is registered with atexit is done
-    threading.Thread(target=desk.keep_house, daemon=True).start()
+    threading.Thread(target=service.maintain, daemon=True).start()
     threading.Thread(target=warm_up, daemon=True).start()  # before somebody's first photo waits for it
     demo.launch(
         theme=THEME, css=page.CSS, head=f"<script>{page.SCRIPT}</script>", max_file_size=MAX_FILE_SIZE, ssr_mode=False,

@@ -1,6 +1,7 @@
 """The order of the layers: what stands lower never imports what stands higher (DESIGN, section 3)."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,18 @@ FOLDERS = {
     "data_sets": ["__init__", "folders", "sources"],
     "": ["data", "colorizer", "__init__"],
     "cli": ["__init__", "coloring", "commands"],
-    "demo": ["__init__", "shelf", "studio", "downloads", "photo_report", "page", "desk", "tabs", "api"],
+    "demo": [
+        "__init__",
+        "file_store",
+        "loaded_photo",
+        "source",
+        "downloads",
+        "photo_report",
+        "page",
+        "service",
+        "tabs",
+        "api",
+    ],
 }
 ORDER = [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]
 ORDER.append("__main__")
@@ -80,6 +92,18 @@ def test_no_script_imports_another():
     for path in (ROOT / "train").glob("*.py"):
         used = {name.split(".")[1] for name in imports(path) if name.startswith("train.")}
         assert used <= set(TRAIN), f"{path} imports {used - set(TRAIN)}"
+
+
+def test_an_installed_copy_has_every_file_of_the_package():
+    """What is no module is named in pyproject.toml: styles, scripts and templates."""
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    named = {path for package, globs in patterns.items() for glob in globs for path in folder_of(package).glob(glob)}
+    files = {path for path in (ROOT / "chromagan").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {path for path in files if path.suffix != ".py"} == named and len(named) > 5
+
+
+def folder_of(package: str) -> Path:
+    return ROOT.joinpath(*package.split("."))
 
 
 def test_the_library_knows_neither_training_nor_demo():

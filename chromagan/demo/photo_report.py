@@ -15,7 +15,8 @@ from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
 from chromagan.colorizer import Prediction, render
-from chromagan.demo.studio import Sitter, Studio, as_tensor
+from chromagan.demo.loaded_photo import LoadedPhoto, as_tensor
+from chromagan.demo.source import CheckpointSource
 from chromagan.hub.checkpoints import Checkpoint
 from chromagan.imaging import color
 from chromagan.imaging.photo import Photo
@@ -52,7 +53,7 @@ NEAREST_TO_ZERO = {"colorfulness_difference"}
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured of a photo. rows: name, then a value for each of `columns`; NaN where there is nothing to."""
+    """The measures of a photo. rows: a name, and a value for each of `columns`, NaN where nothing can be measured."""
 
     columns: list[str]  # keys of MEASURES
     rows: list[tuple[str, dict[str, float]]]
@@ -71,6 +72,7 @@ class Report:
         return (max if better > 0 else min)(values) if better else None
 
     def csv(self) -> str:
+        """The report as CSV text; an empty cell where nothing can be measured."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["name", *self.columns])
@@ -83,16 +85,16 @@ GRAY, TRUTH = "left gray", "the photo itself"
 REFERENCES = (GRAY, TRUTH)
 
 
-class Judge:
-    """Measures of colorings of one photo; what only the truth decides is worked out once."""
+class PhotoEvaluator:
+    """Measures colorings of one photo; what only the truth decides is computed once."""
 
-    def __init__(self, sitter: Sitter, size: tuple[int, int]):
+    def __init__(self, loaded: LoadedPhoto, size: tuple[int, int]):
         """size: height and width at which to measure, the network's."""
-        self.sitter, self.size = sitter, size
-        self.truth = as_tensor(sitter.truth.resize(size[::-1], Image.Resampling.BOX))
+        self.colored, self.size = loaded.colored, size
+        self.truth = as_tensor(loaded.truth.resize(size[::-1], Image.Resampling.BOX))
         self.lab = color.srgb_to_lab(self.truth)
         self.photo = Photo(self.lab[:, :1], None, None)
-        if sitter.colored:
+        if loaded.colored:
             self.near = metrics.near_edges(metrics.chroma_edges(self.lab))
             self.discrepancy = metrics.ClusterDiscrepancy(self.lab[0])
 
@@ -104,7 +106,7 @@ class Judge:
         return render(self.photo, prediction)
 
     def measure(self, image: Image.Image, boundaries: bool = True) -> dict[str, float]:
-        """Of a coloring at that size. boundaries: the measures at edges too, which take most of the time."""
+        """The measures of a coloring of that size. boundaries: those at edges too, which take most of the time."""
         output = as_tensor(image)
         lab = color.srgb_to_lab(output)
         colorfulness = float(metrics.colorfulness(output))
@@ -112,7 +114,7 @@ class Judge:
             "colorfulness": colorfulness,
             "mean_chroma": float(lab[:, 1:].square().sum(dim=1).sqrt().mean()),
         }
-        if not self.sitter.colored:
+        if not self.colored:
             return values
         difference = metrics.ciede2000(lab, self.lab)
         values |= {
@@ -134,30 +136,32 @@ class Judge:
 
 
 @torch.inference_mode()
-def report(studio: Studio, sitter: Sitter, checkpoints: list[Checkpoint]) -> Report:
-    """Every measure that a photo allows: of leaving it gray and of each checkpoint; against its own colors if any."""
-    predictions = [studio.predict(sitter, checkpoint) for checkpoint in checkpoints]
-    judge = Judge(sitter, tuple(predictions[0].ab.shape[-2:]))
-    rows = [(GRAY, judge.measure(judge.color(None)))] if sitter.colored else []
+def measure_photo(source: CheckpointSource, loaded: LoadedPhoto, checkpoints: list[Checkpoint]) -> Report:
+    """Every measure that a photo allows, of leaving it gray and of each checkpoint; against its own colors if any."""
+    predictions = [source.predict(loaded, checkpoint) for checkpoint in checkpoints]
+    evaluator = PhotoEvaluator(loaded, tuple(predictions[0].ab.shape[-2:]))
+    rows = [(GRAY, evaluator.measure(evaluator.color(None)))] if loaded.colored else []
     for checkpoint, prediction in zip(checkpoints, predictions, strict=True):
-        rows.append((checkpoint.decoder, judge.measure(judge.color(prediction))))
-    columns = [name for name, measure in MEASURES.items() if measure.of != ("gray" if sitter.colored else "colored")]
-    return Report(columns, rows, judge.size[::-1], sitter.colored)
+        rows.append((checkpoint.decoder, evaluator.measure(evaluator.color(prediction))))
+    columns = [name for name, measure in MEASURES.items() if measure.of != ("gray" if loaded.colored else "colored")]
+    return Report(columns, rows, evaluator.size[::-1], loaded.colored)
 
 
 @torch.inference_mode()
-def curves(studio: Studio, sitter: Sitter, checkpoints: list[Checkpoint]) -> dict[str, list[float]]:
-    """Through the epochs of one decoder: colorfulness and, where the photo has colors, CIEDE2000 and PSNR."""
-    predictions = [studio.predict(sitter, checkpoint) for checkpoint in checkpoints]
-    judge = Judge(sitter, tuple(predictions[0].ab.shape[-2:]))
-    rows = [judge.measure(judge.color(prediction), boundaries=False) for prediction in predictions]
-    names = ["colorfulness", "ciede2000", "psnr"] if sitter.colored else ["colorfulness"]
+def epoch_curves(
+    source: CheckpointSource, loaded: LoadedPhoto, checkpoints: list[Checkpoint]
+) -> dict[str, list[float]]:
+    """By name a value for each epoch: colorfulness and, where the photo has colors, CIEDE2000 and PSNR."""
+    predictions = [source.predict(loaded, checkpoint) for checkpoint in checkpoints]
+    evaluator = PhotoEvaluator(loaded, tuple(predictions[0].ab.shape[-2:]))
+    rows = [evaluator.measure(evaluator.color(prediction), boundaries=False) for prediction in predictions]
+    names = ["colorfulness", "ciede2000", "psnr"] if loaded.colored else ["colorfulness"]
     return {name: [row[name] for row in rows] for name in names}
 
 
-def true_colorfulness(sitter: Sitter) -> float | None:
+def true_colorfulness(loaded: LoadedPhoto) -> float | None:
     """The photo's own colorfulness; None for a gray one."""
-    return float(metrics.colorfulness(as_tensor(sitter.truth))) if sitter.colored else None
+    return float(metrics.colorfulness(as_tensor(loaded.truth))) if loaded.colored else None
 
 
 def error_picture(image: Image.Image, truth: Image.Image) -> Image.Image:
@@ -171,8 +175,8 @@ def boundary_picture(image: Image.Image, truth: Image.Image, size: tuple[int, in
     return Image.fromarray(edge_overlay(*small)).resize(image.size, Image.Resampling.NEAREST)
 
 
-class Classes:
-    """What an ImageNet classifier, the teacher of the training, sees in a picture."""
+class ImageClassifier:
+    """An ImageNet classifier of pictures: the teacher of the training."""
 
     def __init__(self, classifier: nn.Module, timm_name: str):
         self.gray = GrayInput(timm_name)  # for its mean and standard deviation
@@ -181,7 +185,7 @@ class Classes:
 
     @torch.inference_mode()
     def top(self, image: Image.Image, count: int = 3) -> list[tuple[str, float]]:
-        """The likeliest classes and their probabilities."""
+        """The `count` likeliest classes of a picture with their probabilities, the likeliest first."""
         image = image.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
         probabilities: Tensor = self.classifier((as_tensor(image) - self.gray.mean) / self.gray.std).softmax(dim=1)[0]
         values, indices = probabilities.topk(count)

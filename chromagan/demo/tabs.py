@@ -1,7 +1,7 @@
 """What each tab of the demo shows and hands out: a photo and choices in, HTML and files out.
 
-Where nothing is to change, the value is None. What a tab shows is remembered by the page as a Shown: it is not made
-again, and what is downloaded is what was seen. All may raise Refusal and CheckpointError, whose words are for people.
+Where nothing is to change, the value is None. What a tab shows is kept by the page as a TabState: it is not made again,
+and what is downloaded is what was seen. All may raise RequestError and CheckpointError, whose words are for people.
 """
 
 import functools
@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from chromagan.colorizer import render
 from chromagan.demo import downloads, page, photo_report
-from chromagan.demo.desk import GRAY, TRUTH, Desk, Options, Refusal, options_of
-from chromagan.demo.studio import SHOWN_SIDE, SMALL_SIDE, gray_image, label_of
+from chromagan.demo.loaded_photo import SHOWN_SIDE, SMALL_SIDE, gray_image
+from chromagan.demo.service import GRAY, TRUTH, DemoService, Options, RequestError, options_of
+from chromagan.demo.source import CheckpointSource, label_of
 from chromagan.hub.checkpoints import Checkpoint
 from chromagan.network.decoders import DECODERS
 from chromagan.network.trunk import PYPI_WEIGHTS, PretrainedWeightsError, imagenet_classifier
@@ -24,64 +25,70 @@ ANIMATION_SIDE = 640  # pixels
 REDRAW_SECONDS = 0.15  # between two states of the grid: the page redraws all of it
 
 
-class Shown(NamedTuple):
-    """What a tab shows."""
+class TabState(NamedTuple):
+    """What a tab shows, and of which photo with which options."""
 
     photo: Path
     options: Options
-    what: object  # Colorize: the checkpoint; Matrix: pictures by key, and their ratio; Epochs: the decoder; Measure: ..
+    content: (
+        object  # Colorize: the checkpoint; Matrix: pictures by key, and their ratio; Epochs: the decoder; Measure: ..
+    )
 
 
 class Tabs:
-    """The tabs of a desk."""
+    """The tabs of the page, over one service."""
 
-    def __init__(self, desk: Desk):
-        self.desk = desk
+    def __init__(self, service: DemoService):
+        self.service = service
 
     # Colorize
 
-    def show(self, photo: Path | None, decoder: str, epoch: str, *options) -> tuple[str, str, Shown]:
-        """Gray and color to compare, and the caption."""
+    def colorize(self, photo: Path | None, decoder: str, epoch: str, *options) -> tuple[str, str, TabState]:
+        """HTML of gray and color to compare, HTML of the caption, and the state."""
         options = options_of(*options)
-        checkpoint, sitter = self.desk.choose(options.source, decoder, epoch), self.desk.read(photo)
-        both = (self.desk.drawn(sitter, what, options, SHOWN_SIDE) for what in (GRAY, checkpoint))
-        words = page.caption(checkpoint, self.desk.costs.get(checkpoint.decoder))
-        return page.comparison(*both), words, Shown(photo, options, checkpoint)
+        checkpoint, loaded = self.service.find(options.source, decoder, epoch), self.service.load(photo)
+        both = (self.service.picture_of(loaded, what, options, SHOWN_SIDE) for what in (GRAY, checkpoint))
+        words = page.caption(checkpoint, self.service.costs.get(checkpoint.decoder))
+        return page.comparison(*both), words, TabState(photo, options, checkpoint)
 
-    def full_size(self, shown: Shown) -> Path:
-        """What `show` showed, at the photo's own size, in its format, named after what made it."""
-        image, suffix = self.desk.color(*shown)
-        name = downloads.file_name(shown.photo.name, shown.what, suffix)
-        return self.desk.shelf.put(downloads.encode(image, suffix), name)
+    def colorized_file(self, state: TabState) -> Path:
+        """What `colorize` showed as a file of the photo's own size and format, named after what made it."""
+        image, suffix = self.service.color(*state)
+        name = downloads.file_name(state.photo.name, state.content, suffix)
+        return self.service.files.put(downloads.encode(image, suffix), name)
 
     # Matrix
 
-    def fill(self, photo: Path | None, source, chroma, saturation, left: str, right: str) -> Iterator[tuple]:
-        """The grid with every checkpoint, filled as they are ready; then the two that are compared; and a Shown."""
+    def fill_matrix(self, photo: Path | None, source, chroma, saturation, left: str, right: str) -> Iterator[tuple]:
+        """HTML of the grid, filled as the colorings are ready, HTML of the two that are compared, and the state."""
         options = options_of(source, chroma, saturation)
-        here, sitter = self.desk.studio(options.source), self.desk.read(photo)
-        height, width = sitter.small.L.shape[-2:]
+        here, loaded = self.service.source(options.source), self.service.load(photo)
+        height, width = loaded.small.L.shape[-2:]
         cells, drawn = {}, time.monotonic()
-        shown = Shown(photo, options, (cells, width / height))
-        yield page.grid(here, width / height, cells), None, shown
+        state = TabState(photo, options, (cells, width / height))
+        yield page.matrix(here, width / height, cells), None, state
         for checkpoint in here.checkpoints:
-            cells[page.key_of(checkpoint)] = self.desk.drawn(sitter, checkpoint, options, SMALL_SIDE)
+            cells[page.key_of(checkpoint)] = self.service.picture_of(loaded, checkpoint, options, SMALL_SIDE)
             if time.monotonic() - drawn > REDRAW_SECONDS:
-                yield page.grid(here, width / height, cells), None, None
+                yield page.matrix(here, width / height, cells), None, None
                 drawn = time.monotonic()
-        yield *self.compare(left, right, shown), shown
+        yield *self.compare(left, right, state), state
 
-    def compare(self, left: str, right: str, shown: Shown | None) -> tuple[str, str]:
-        """The grid with the two marked, and the two on the slider."""
-        if shown is None:
-            raise Refusal("Color the photo with all of them first.")
-        here, sitter, (cells, ratio) = self.desk.studio(shown.options.source), self.desk.read(shown.photo), shown.what
+    def compare(self, left: str, right: str, state: TabState | None) -> tuple[str, str]:
+        """HTML of the grid with two colorings marked, and of the two on the slider. left, right: their keys."""
+        if state is None:
+            raise RequestError("Color the photo with all of them first.")
+        here, loaded, (cells, ratio) = (
+            self.service.source(state.options.source),
+            self.service.load(state.photo),
+            state.content,
+        )
         whats = {page.key_of(checkpoint): checkpoint for checkpoint in here.checkpoints} | {GRAY: GRAY, TRUTH: TRUTH}
         try:
-            both = [self.desk.drawn(sitter, whats[key], shown.options, SHOWN_SIDE) for key in (left, right)]
+            both = [self.service.picture_of(loaded, whats[key], state.options, SHOWN_SIDE) for key in (left, right)]
         except KeyError as error:
-            raise Refusal(f"{error} is not among the checkpoints of this source.") from error
-        return page.grid(here, ratio, cells, (left, right)), page.comparison(*both)
+            raise RequestError(f"{error} is not among the checkpoints of this source.") from error
+        return page.matrix(here, ratio, cells, (left, right)), page.comparison(*both)
 
     def archive(self, photo: Path | None, *options) -> Iterator[tuple[int, int, Path | None]]:
         """A ZIP of the photo by every checkpoint at full size, with a contact sheet and a JSON record.
@@ -89,14 +96,14 @@ class Tabs:
         Yields how many are done, of how many, and at last the file.
         """
         options = options_of(*options)
-        here, sitter = self.desk.studio(options.source), self.desk.read(photo)
-        whole, kind = self.desk.whole(photo)
+        here, loaded = self.service.source(options.source), self.service.load(photo)
+        whole, kind = self.service.load_whole(photo)
         count = len(here.checkpoints)
 
         def color(checkpoint: Checkpoint):
-            return render(whole, here.predict(sitter, checkpoint), **options.rendering)
+            return render(whole, here.predict(loaded, checkpoint), **options.rendering)
 
-        suffix = downloads.suffix_for(render(sitter.small, here.predict(sitter, here.checkpoints[0])), kind)
+        suffix = downloads.suffix_for(render(loaded.small, here.predict(loaded, here.checkpoints[0])), kind)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "all.zip")
             with path.open("wb") as file:
@@ -104,99 +111,99 @@ class Tabs:
                     file, photo.name, options.source or "shipped", here.checkpoints, color, suffix, options.rendering
                 ):
                     yield done, count, None
-            yield count, count, self.desk.shelf.put(path, f"{photo.stem[:60]}-matrix.zip")
+            yield count, count, self.service.files.put(path, f"{photo.stem[:60]}-matrix.zip")
 
     # Epochs
 
-    def scrub(self, photo: Path | None, decoder: str, *options) -> tuple[str, Shown]:
-        """One decoder's epochs over the photo, and their curves."""
+    def show_epochs(self, photo: Path | None, decoder: str, *options) -> tuple[str, TabState]:
+        """HTML of one decoder's epochs over the photo with their curves, and the state."""
         options = options_of(*options)
-        sitter, here, checkpoints = self.desk.read(photo), *self._epochs(options, decoder)
-        frames = [(each, self.desk.drawn(sitter, each, options, SHOWN_SIDE)) for each in checkpoints]
-        truth = photo_report.true_colorfulness(sitter)
-        curves = photo_report.curves(here, sitter, checkpoints)
+        loaded, here, checkpoints = self.service.load(photo), *self._epochs(options, decoder)
+        frames = [(each, self.service.picture_of(loaded, each, options, SHOWN_SIDE)) for each in checkpoints]
+        truth = photo_report.true_colorfulness(loaded)
+        curves = photo_report.epoch_curves(here, loaded, checkpoints)
         lines = {"colorfulness": truth} if truth is not None else {}
-        return page.scrubber(frames, curves, lines), Shown(photo, options, decoder)
+        return page.epochs_view(frames, curves, lines), TabState(photo, options, decoder)
 
-    def animate(self, shown: Shown | None, kind: str) -> Path:
+    def animation_file(self, state: TabState | None, kind: str) -> Path:
         """The epochs as one file that moves; kind: a key of downloads.ANIMATIONS."""
-        if shown is None:
-            raise Refusal("Show the epochs first.")
-        sitter, here, checkpoints = self.desk.read(shown.photo), *self._epochs(shown.options, shown.what)
+        if state is None:
+            raise RequestError("Show the epochs first.")
+        loaded, here, checkpoints = self.service.load(state.photo), *self._epochs(state.options, state.content)
         frames = (
-            (label_of(each), here.color(sitter, each, ANIMATION_SIDE, **shown.options.rendering))
+            (label_of(each), here.color(loaded, each, ANIMATION_SIDE, **state.options.rendering))
             for each in checkpoints
         )
-        name = f"{shown.photo.stem[:60]}-{shown.what}-epochs.{kind}"
-        return self.desk.shelf.put(downloads.animation(frames, kind), name)
+        name = f"{state.photo.stem[:60]}-{state.content}-epochs.{kind}"
+        return self.service.files.put(downloads.animation(frames, kind), name)
 
-    def _epochs(self, options: Options, decoder: str):
-        here = self.desk.studio(options.source)
-        decoder = self.desk.choose(options.source, decoder, None).decoder
+    def _epochs(self, options: Options, decoder: str) -> tuple[CheckpointSource, list[Checkpoint]]:
+        here = self.service.source(options.source)
+        decoder = self.service.find(options.source, decoder, None).decoder
         return here, [each for each in here.checkpoints if each.decoder == decoder]
 
     # Measure
 
-    def tabulate(self, photo: Path | None, epoch: str, *options) -> tuple[str, str, Shown]:
-        """Every decoder at one epoch against the photo: the table, and what a classifier sees."""
+    def measure(self, photo: Path | None, epoch: str, *options) -> tuple[str, str, TabState]:
+        """HTML of every decoder's measures at one epoch and of what a classifier sees, and the state."""
         options = options_of(*options)
-        sitter, here, checkpoints = self.desk.read(photo), *self.at_epoch(options.source, epoch)
-        report = photo_report.report(here, sitter, checkpoints)
+        loaded, here, checkpoints = self.service.load(photo), *self.at_epoch(options.source, epoch)
+        report = photo_report.measure_photo(here, loaded, checkpoints)
         rows = None
         if (classes := classifier()) is not None:
-            versions = {"gray": gray_image(sitter.small)}
-            versions |= {"the photo": sitter.truth} if sitter.colored else {}
-            versions |= {DECODERS[each.decoder].label: here.color(sitter, each, SMALL_SIDE) for each in checkpoints}
+            versions = {"gray": gray_image(loaded.small)}
+            versions |= {"the photo": loaded.truth} if loaded.colored else {}
+            versions |= {DECODERS[each.decoder].label: here.color(loaded, each, SMALL_SIDE) for each in checkpoints}
             rows = [(name, classes.top(image)) for name, image in versions.items()]
         at = checkpoints[0].epoch
-        return page.report_table(report, at), page.classes_table(rows), Shown(photo, options, (report, at))
+        return page.report_table(report, at), page.classes_table(rows), TabState(photo, options, (report, at))
 
-    def at_epoch(self, source: str, epoch: str | int | None):
-        """A studio, and those of its checkpoints that have `epoch`, "" being the newest; Refusal where none has."""
-        here = self.desk.studio(source)
+    def at_epoch(self, source: str, epoch: str | int | None) -> tuple[CheckpointSource, list[Checkpoint]]:
+        """A source and its checkpoints of one epoch, "" being the newest; RequestError where there are none."""
+        here = self.service.source(source)
         epochs = here.epochs()
         wanted = str(epochs[-1] if epoch in ("", None) else epoch)
         checkpoints = [each for each in here.checkpoints if str(each.epoch) == wanted]
         if not checkpoints:
-            raise Refusal(f"no decoder has epoch {wanted}; choose from {', '.join(map(str, epochs))}")
+            raise RequestError(f"no decoder has epoch {wanted}; choose from {', '.join(map(str, epochs))}")
         return here, checkpoints
 
-    def locate(self, shown: Shown | None, decoder: str, view: str) -> str:
-        """A coloring against where it errs: the heat map, or the boundaries; a gray photo against its coloring."""
-        if shown is None:
-            raise Refusal("Measure the photo first.")
-        (report, epoch), options = shown.what, shown.options
-        here, sitter = self.desk.studio(options.source), self.desk.read(shown.photo)
-        checkpoint = self.desk.choose(options.source, decoder, epoch)
-        left = self.desk.drawn(sitter, checkpoint, options, SHOWN_SIDE)
-        if not sitter.colored:
-            return page.comparison(self.desk.drawn(sitter, GRAY, options, SHOWN_SIDE), left)
-        image = here.color(sitter, checkpoint, SHOWN_SIDE)
+    def show_errors(self, state: TabState | None, decoder: str, view: str) -> str:
+        """HTML of a coloring and of its errors, `view` "errors" or "boundaries"; of a gray photo and its coloring."""
+        if state is None:
+            raise RequestError("Measure the photo first.")
+        (report, epoch), options = state.content, state.options
+        here, loaded = self.service.source(options.source), self.service.load(state.photo)
+        checkpoint = self.service.find(options.source, decoder, epoch)
+        left = self.service.picture_of(loaded, checkpoint, options, SHOWN_SIDE)
+        if not loaded.colored:
+            return page.comparison(self.service.picture_of(loaded, GRAY, options, SHOWN_SIDE), left)
+        image = here.color(loaded, checkpoint, SHOWN_SIDE)
         if view == "boundaries":
-            right = photo_report.boundary_picture(image, sitter.truth, report.size)
+            right = photo_report.boundary_picture(image, loaded.truth, report.size)
             words = "Boundaries", "True color edges: white where kept, pink where color bled over them; blue: invented"
             legend = page.edges_legend()
         else:
-            right = photo_report.error_picture(image, sitter.truth)
+            right = photo_report.error_picture(image, loaded.truth)
             words = "CIEDE2000", "Color difference from the photo: black is none, yellow is 30 and more"
             legend = page.heat_legend()
-        return page.comparison(left, self.desk.picture(right, *words, exact=True)) + legend
+        return page.comparison(left, self.service.picture(right, *words, exact=True)) + legend
 
-    def table_file(self, shown: Shown | None) -> Path:
-        """The report as CSV."""
-        if shown is None:
-            raise Refusal("Measure the photo first.")
-        report, epoch = shown.what
-        return self.desk.shelf.put(report.csv().encode(), f"{shown.photo.stem[:60]}-epoch-{epoch}-measures.csv")
+    def measures_file(self, state: TabState | None) -> Path:
+        """The measures of `measure` as CSV."""
+        if state is None:
+            raise RequestError("Measure the photo first.")
+        report, epoch = state.content
+        return self.service.files.put(report.csv().encode(), f"{state.photo.stem[:60]}-epoch-{epoch}-measures.csv")
 
 
 @functools.cache
-def classifier() -> photo_report.Classes | None:
+def classifier() -> photo_report.ImageClassifier | None:
     """The teacher, where its weights are on this machine: a demo that asked the Hub for them would call home."""
     name, package = next(iter(PYPI_WEIGHTS.items()))
     if importlib.util.find_spec(package) is None:
         return None
     try:
-        return photo_report.Classes(imagenet_classifier(name), name)
+        return photo_report.ImageClassifier(imagenet_classifier(name), name)
     except PretrainedWeightsError:
         return None

@@ -1,16 +1,21 @@
-"""The card of a model repository: a template, filled with what was measured and with the data that was trained on."""
+"""The card of a model repository: templates/card.md with what was measured and the data that was trained on."""
 
 import os
 import re
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chromagan.hub.checkpoints import Checkpoint, read_json
 from chromagan.network.decoders import DECODERS
 
 OPTIONS_FILE = "train.json"  # beside the epochs of a run
-MEASURES = {  # of metrics.json: name on the card, how it reads
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=False,  # Markdown
+    undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+)  # fmt: skip
+MEASURES = {  # of metrics.json: title on the card, what it means
     "ciede2000_mean": ("CIEDE2000", "lower is nearer to the true colors"),
     "psnr_mean": ("PSNR", "dB; rewards gray, so never without the next"),
     "colorfulness_ratio": ("Colorfulness, of the truth's", "1 is as colorful as the photos"),
@@ -31,11 +36,10 @@ def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint
     if repo is None:
         source = Path(checkpoint.path).parents[1].name
         network = f'"{source}/{checkpoint.decoder}/epoch-{checkpoint.epoch}"'
-        name, where = f"chromagan-{checkpoint.decoder}", "Every epoch that was saved lies beside this card."
+        name = f"chromagan-{checkpoint.decoder}"
     else:
         source, network = repo.removesuffix(f"-{checkpoint.decoder}"), f'"{repo}", revision="epoch-{checkpoint.epoch}"'
         name = repo.split("/")[1]
-        where = "Every epoch that was\nsaved is a tag of this repository; `main` is the newest."
     spec, metrics = DECODERS[checkpoint.decoder], checkpoint.metrics
     trained_on, measured_on = _training_data(checkpoint), plain_name(metrics.get("data", "data not recorded"))
     results = [
@@ -61,10 +65,9 @@ def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint
         model_name=name if results else None,
         eval_results=results or None,
     )
-    text = CARD.format(
-        yaml=data.to_yaml(), label=spec.label, summary=spec.summary, decoder=checkpoint.decoder, where=where,
-        source=source, network=network, epoch=checkpoint.epoch, parameters=f"{spec.num_params:,}",
-        measured=_table(epochs), training=_training(trained_on),
+    text = TEMPLATES.get_template("card.md").render(
+        yaml=data.to_yaml(), spec=spec, checkpoint=checkpoint, repo=repo, source=source, network=network,
+        measured=_measured_epochs(epochs), trained_on=trained_on and _described(trained_on),
     )  # fmt: skip
     return ModelCard(text, ignore_metadata_errors=False)
 
@@ -76,11 +79,8 @@ def _training_data(checkpoint: Checkpoint) -> str | None:
     return recorded.get("data")
 
 
-def _training(data: str | None) -> str:
-    if data is None:
-        return "What it was trained on is not recorded. What was not in it is colored by guess."
-    name = IMAGENETTE if "imagenette" in data.lower() else plain_name(data)
-    return f"Trained on {name}: what is not like these it colors by guess."
+def _described(data: str) -> str:
+    return IMAGENETTE if "imagenette" in data.lower() else plain_name(data)
 
 
 def plain_name(data: str) -> str:
@@ -112,66 +112,18 @@ def _cell(metrics: dict, key: str) -> str:
     return f"{value:.2f} ({interval['low']:.2f} to {interval['high']:.2f})"
 
 
-def _table(epochs: list[Checkpoint]) -> str:
+def _measured_epochs(epochs: list[Checkpoint]) -> dict | None:
+    """The table of the card: what was measured on, the measures that there are, a row for each epoch; None for none."""
     measured = {c.epoch: m for c in epochs if _measured(m := c.metrics, "ciede2000_mean") is not None}
     if not measured:
-        return "Not measured yet: `train/evaluate.py` does it."
+        return None
     keys = [key for key in MEASURES if any(_measured(m, key) is not None for m in measured.values())]
-    lines = [f"| epoch | {' | '.join(MEASURES[key][0] for key in keys)} | photos |", "|--:" * (len(keys) + 2) + "|"]
-    for epoch, metrics in measured.items():
-        cells = [_cell(metrics, key) for key in keys]
-        lines.append(f"| {epoch} | {' | '.join(cells)} | {metrics['colored'].get('images', '–')} |")
-    lines += ["", *(f"- {MEASURES[key][0]}: {MEASURES[key][1]}" for key in keys)]
     first = next(iter(measured.values()))
-    preset = f", preset `{first['preset']}`" if "preset" in first else ""
-    return (
-        f"On the {first.get('split')} split of {plain_name(first.get('data', 'data not recorded'))}, gray photos left "
-        f"out, at {first.get('size')}×{first.get('size')} on 8-bit sRGB{preset}; in brackets the 95 % bootstrap "
-        "interval:\n\n" + "\n".join(lines)
-    )
-
-
-CARD = """---
-{yaml}
----
-
-# ChromaGAN, {label} decoder, epoch {epoch}
-
-Colors gray photos. This is the generator of ChromaGAN (Vitoria, Raad and Ballester, WACV 2020) with the `{decoder}`
-decoder ({summary}; {parameters} parameters), one of five that a study trains alike and compares. {where}
-
-## Use
-
-```python
-from PIL import Image
-from chromagan import Colorizer
-
-colorizer = Colorizer.from_pretrained("{source}", decoder="{decoder}", epoch={epoch})
-colorizer(Image.open("photo.jpg")).save("colored.jpg")
-```
-
-The photo keeps its size, and its lightness at full resolution. The network alone, lightness in [-1, 1] to ab in
-[-1, 1], is `ChromaGAN.from_pretrained({network})`. Weights are float16 safetensors.
-
-## Measured
-
-{measured}
-
-## Training data and limits
-
-{training} Colors are plausible at best, never the photo's own; do not take them for evidence of what something looked
-like. The run's options, where they are known, are in `train.json`.
-
-## Licence and citation
-
-Apache-2.0. The networks were written anew from the paper; the trunk starts from ImageNet weights.
-
-```bibtex
-@inproceedings{{vitoria2020chromagan,
-  title     = {{ChromaGAN: Adversarial Picture Colorization with Semantic Class Distribution}},
-  author    = {{Vitoria, Patricia and Raad, Lara and Ballester, Coloma}},
-  booktitle = {{IEEE Winter Conference on Applications of Computer Vision (WACV)}},
-  year      = {{2020}}
-}}
-```
-"""
+    return {name: first.get(name) for name in ("split", "size", "preset")} | {
+        "data": plain_name(first.get("data", "data not recorded")),
+        "measures": [MEASURES[key] for key in keys],
+        "rows": [
+            {"epoch": epoch, "cells": [_cell(m, key) for key in keys], "photos": m["colored"].get("images", "–")}
+            for epoch, m in measured.items()
+        ],
+    }

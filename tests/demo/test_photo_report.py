@@ -9,43 +9,44 @@ from conftest import made_photo
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 
+from chromagan.demo.loaded_photo import load_photo
 from chromagan.demo.page import chart, report_table
 from chromagan.demo.photo_report import (
     GRAY,
     MEASURES,
-    Classes,
-    Judge,
+    ImageClassifier,
+    PhotoEvaluator,
     Report,
     boundary_picture,
-    curves,
+    epoch_curves,
     error_picture,
-    report,
+    measure_photo,
     true_colorfulness,
 )  # fmt: skip
-from chromagan.demo.studio import Studio, read_sitter
+from chromagan.demo.source import CheckpointSource
 
 
 @pytest.fixture(scope="module")
-def studio(source):
-    return Studio(source)
+def network_source(source):
+    return CheckpointSource(source)
 
 
 @pytest.fixture(scope="module")
-def sitter(tmp_path_factory):
+def loaded(tmp_path_factory):
     path = tmp_path_factory.mktemp("photo") / "photo.png"
     made_photo(5, 224, 224).save(path)
-    return read_sitter(path, 10**6)
+    return load_photo(path, 10**6)
 
 
 @pytest.fixture(scope="module")
-def measured(studio, sitter):
-    return report(studio, sitter, [each for each in studio.checkpoints if each.epoch == 0])
+def measured(network_source, loaded):
+    return measure_photo(network_source, loaded, [each for each in network_source.checkpoints if each.epoch == 0])
 
 
-def test_measures_are_those_of_scikit_image(studio, sitter, measured):
-    judge = Judge(sitter, (224, 224))
-    truth = np.asarray(sitter.truth)
-    image = np.asarray(judge.color(studio.predict(sitter, studio.checkpoints[0])))
+def test_measures_are_those_of_scikit_image(network_source, loaded, measured):
+    evaluator = PhotoEvaluator(loaded, (224, 224))
+    truth = np.asarray(loaded.truth)
+    image = np.asarray(evaluator.color(network_source.predict(loaded, network_source.checkpoints[0])))
     difference = deltaE_ciede2000(rgb2lab(image), rgb2lab(truth))
     values = dict(measured.rows)["compact"]
     assert values["psnr"] == pytest.approx(peak_signal_noise_ratio(truth, image), abs=1e-3)
@@ -56,19 +57,21 @@ def test_measures_are_those_of_scikit_image(studio, sitter, measured):
     assert dict(measured.rows)[GRAY]["colorfulness"] < 0.5
 
 
-def test_the_photo_itself_is_perfect(sitter):
-    judge = Judge(sitter, (224, 224))
-    values = judge.measure(sitter.truth)
+def test_the_photo_itself_is_perfect(loaded):
+    evaluator = PhotoEvaluator(loaded, (224, 224))
+    values = evaluator.measure(loaded.truth)
     assert values["ciede2000"] == 0 and values["ssim"] == pytest.approx(1) and math.isinf(values["psnr"])
     assert values["cdr"] == pytest.approx(1) and values["colorfulness_difference"] == 0
 
 
-def test_gray_photo_has_no_errors_but_the_color_that_was_added(studio, tmp_path):
+def test_gray_photo_has_no_errors_but_the_color_that_was_added(network_source, tmp_path):
     made_photo(5).convert("L").save(tmp_path / "gray.png")
-    gray = read_sitter(tmp_path / "gray.png", 10**6)
-    result = report(studio, gray, studio.checkpoints[:1])
+    gray = load_photo(tmp_path / "gray.png", 10**6)
+    result = measure_photo(network_source, gray, network_source.checkpoints[:1])
     assert result.columns == ["colorfulness", "mean_chroma"] and not result.colored
-    assert true_colorfulness(gray) is None and list(curves(studio, gray, studio.checkpoints[:2])) == ["colorfulness"]
+    assert true_colorfulness(gray) is None and list(
+        epoch_curves(network_source, gray, network_source.checkpoints[:2])
+    ) == ["colorfulness"]
     assert "no true colors" in report_table(result, 0)
 
 
@@ -86,17 +89,17 @@ def test_best_of_each_column():
     assert float(lines[2]["ciede2000"]) == 8.0 and lines[0]["name"] == GRAY
 
 
-def test_pictures_of_errors(sitter):
-    gray = sitter.truth.convert("L").convert("RGB")
-    assert np.asarray(error_picture(sitter.truth, sitter.truth)).max() <= 4  # nothing is wrong: black
-    assert np.asarray(error_picture(gray, sitter.truth)).mean() > 20
-    missed = np.asarray(boundary_picture(gray, sitter.truth, (224, 224)))
+def test_pictures_of_errors(loaded):
+    gray = loaded.truth.convert("L").convert("RGB")
+    assert np.asarray(error_picture(loaded.truth, loaded.truth)).max() <= 4  # nothing is wrong: black
+    assert np.asarray(error_picture(gray, loaded.truth)).mean() > 20
+    missed = np.asarray(boundary_picture(gray, loaded.truth, (224, 224)))
     assert (missed == (255, 64, 160)).all(axis=-1).any() and missed.shape == (224, 224, 3)
 
 
-def test_curves_are_the_measures_of_each_epoch(studio, sitter, measured):
-    checkpoints = [each for each in studio.checkpoints if each.decoder == "compact"]
-    lines = curves(studio, sitter, checkpoints)
+def test_curves_are_the_measures_of_each_epoch(network_source, loaded, measured):
+    checkpoints = [each for each in network_source.checkpoints if each.decoder == "compact"]
+    lines = epoch_curves(network_source, loaded, checkpoints)
     assert lines["ciede2000"][0] == pytest.approx(dict(measured.rows)["compact"]["ciede2000"])
     assert all(len(line) == 2 for line in lines.values())
     drawn = chart(("CIEDE2000", "lower is nearer", 1), [0, 300], [9.25, 8.0], None)
@@ -110,5 +113,5 @@ def test_classes_are_those_of_the_classifier():
             assert x.shape == (1, 3, 224, 224) and x.abs().max() <= 1.001  # mean and std of tf_efficientnet_lite0
             return torch.zeros(1, 1000).index_fill(1, torch.tensor([217]), 20.0)
 
-    top = Classes(Fixed(), "tf_efficientnet_lite0").top(made_photo(1))
+    top = ImageClassifier(Fixed(), "tf_efficientnet_lite0").top(made_photo(1))
     assert top[0][0] == "English springer" and top[0][1] > 0.99 and len(top) == 3

@@ -1,4 +1,4 @@
-"""Files that a page shows and hands out: in a folder of bounded size, under names that nobody guesses."""
+"""The files that a page shows and hands out, in a folder of bounded size, under names that nobody guesses."""
 
 import hashlib
 import math
@@ -13,10 +13,10 @@ from pathlib import Path
 
 GRACE_SECONDS = 60  # a page that was just shown may still be loading its pictures
 SCAN_SECONDS = 5
-MADE = "made"  # where results lie, apart from the uploads
+RESULTS = "results"  # the subfolder of what is made, apart from the uploads
 
 
-class Shelf:
+class FileStore:
     """Files below one folder: uploads, which someone else puts there as `<any>/<name>`, and what is made of them.
 
     All are deleted `max_age` seconds after their last use. Where together they exceed `limit` bytes, results go
@@ -34,7 +34,7 @@ class Shelf:
         self._scanned = 0.0
 
     def put(self, data: bytes | Path, name: str) -> Path:
-        """Store `data`, or a file that is moved here, as a file called `name`; its path."""
+        """The path of a stored file called `name`. data: what is in it, or a file that is moved here."""
         digest = hashlib.blake2b(key=self._secret, digest_size=20)
         if isinstance(data, Path):
             with data.open("rb") as file:
@@ -43,7 +43,7 @@ class Shelf:
         else:
             digest.update(data)
         digest = digest.hexdigest()
-        path = self.folder / MADE / digest / name
+        path = self.folder / RESULTS / digest / name
         if path.exists():
             os.utime(path)
         else:
@@ -54,26 +54,26 @@ class Shelf:
             else:
                 beside.write_bytes(data)
             os.replace(beside, path)
-        self.tidy()
+        self.clean_up()
         return path
 
-    def touch(self, path: Path) -> None:
-        """Note that an upload is in use. Files of other folders are let alone."""
+    def mark_used(self, path: Path) -> None:
+        """Count the age of an upload from now. Files of other folders are let alone."""
         if path.is_relative_to(self.folder) and path.exists():
             os.utime(path)
 
     def pin(self) -> None:
-        """Keep what is there for good: the pictures of a page as it arrives."""
+        """Never delete what is there now: the pictures of a page as it arrives."""
         self._pinned = set(self._files())
 
     def _files(self) -> Iterator[Path]:
-        yield from self.folder.glob(f"{MADE}/*/*")
-        yield from (path for path in self.folder.glob("*/*") if path.parent.name != MADE)
+        yield from self.folder.glob(f"{RESULTS}/*/*")
+        yield from (path for path in self.folder.glob("*/*") if path.parent.name != RESULTS)
 
-    def tidy(self, now: bool = False) -> int:
-        """Delete what is too old or beyond the limit; the bytes that are left, -1 where it did not look.
+    def clean_up(self, now: bool = False) -> int:
+        """The bytes that are left when all that is too old or beyond the limit is deleted; -1 where nothing was done.
 
-        It looks at most every few seconds, but always if `now`, which gives no grace either.
+        It is done at most every SCAN_SECONDS, but always if `now`, which gives no grace either.
         """
         with self._lock:
             if not now and time.monotonic() - self._scanned < SCAN_SECONDS:
@@ -86,14 +86,14 @@ class Shelf:
                 except OSError:  # Gradio deletes old files of its own accord
                     continue
                 if path not in self._pinned:
-                    files = results if path.parent.parent.name == MADE else uploads
+                    files = results if path.parent.parent.name == RESULTS else uploads
                     files.append((status.st_mtime, status.st_size, path))
             grace = 0 if now else GRACE_SECONDS
-            left = self._shorten(uploads, self.limit / 2, grace)
-            return left + self._shorten(results, self.limit - left, grace)
+            left = self._delete(uploads, self.limit / 2, grace)
+            return left + self._delete(results, self.limit - left, grace)
 
-    def _shorten(self, files: list[tuple[float, int, Path]], limit: float, grace: float) -> int:
-        """Delete those of (modified, bytes, path) that are too old, or the oldest beyond `limit`; the bytes left."""
+    def _delete(self, files: list[tuple[float, int, Path]], limit: float, grace: float) -> int:
+        """The bytes left of files (modified, bytes, path) when those too old and the oldest beyond `limit` are gone."""
         total, present = sum(size for _, size, _ in files), time.time()
         for modified, size, path in sorted(files):
             age = present - modified

@@ -1,0 +1,90 @@
+"""An uploaded photo, opened: what the networks see of it, and what there is to compare a coloring with."""
+
+import functools
+import hashlib
+import os
+from dataclasses import dataclass, replace
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from chromagan.imaging import color
+from chromagan.imaging.photo import Photo, averageable, open_image, read_photo, srgb_image
+from chromagan.measures import metrics
+
+SHOWN_SIDE = 1600  # pixels; screens show at most this, downloads are full-size
+SMALL_SIDE = 400  # pixels; a photo among many
+
+
+@dataclass(frozen=True)
+class LoadedPhoto:
+    """A photo as the page works with it: what the networks see of it, and what there is to compare with."""
+
+    digest: str  # of the file
+    shown: Photo  # at most SHOWN_SIDE, without profile and EXIF data
+    truth: Image.Image  # RGB in sRGB, of the same size: the photo itself, in its own colors if it has any
+
+    @functools.cached_property
+    def colored(self) -> bool:
+        """Whether the photo has colors to compare with."""
+        small = self.truth.copy()
+        small.thumbnail((SMALL_SIDE, SMALL_SIDE))
+        return float(metrics.mean_chroma(as_tensor(small))) >= metrics.GRAY_CHROMA
+
+    @functools.cached_property
+    def small(self) -> Photo:
+        """The photo among many: its longer side at most SMALL_SIDE pixels."""
+        return resize_photo(self.shown, SMALL_SIDE)
+
+    def at(self, side: int) -> Photo:
+        """The photo with its longer side at most `side` pixels."""
+        return self.small if side == SMALL_SIDE else resize_photo(self.shown, side)
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in memory."""
+        pixels = self.shown.L.numel()
+        return pixels * (4 + 3 + (self.shown.alpha is not None))
+
+
+def load_photo(path: str | os.PathLike, max_pixels: int) -> LoadedPhoto:
+    """The photo in a file; ImageError for a file that is no image, a damaged one and one of too many pixels."""
+    digest = file_digest(path)
+    image = averageable(open_image(path, max_pixels))
+    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    photo = read_photo(image)
+    return LoadedPhoto(digest, replace(photo, profile=None, info={}), srgb_image(image))
+
+
+def file_digest(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's content, in hexadecimal; OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def resize_photo(photo: Photo, side: int) -> Photo:
+    """`photo` with its longer side at most `side` pixels, scaled down where it is longer."""
+    height, width = photo.L.shape[-2:]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return photo
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    L = F.interpolate(photo.L, size=(height, width), mode="bilinear", antialias=True).clamp_(0, 100)
+    alpha = photo.alpha and photo.alpha.resize((width, height), Image.Resampling.BILINEAR)
+    return replace(photo, L=L, alpha=alpha)
+
+
+def as_tensor(image: Image.Image) -> Tensor:
+    """An 8-bit RGB image as sRGB (1, 3, H, W) in [0, 1]."""
+    pixels = torch.frombuffer(bytearray(image.convert("RGB").tobytes()), dtype=torch.uint8)
+    return pixels.view(1, image.height, image.width, 3).movedim(-1, 1).float() / 255
+
+
+def gray_image(photo: Photo) -> Image.Image:
+    """The photo as the networks see it: 8-bit gray, with its alpha channel if any."""
+    gray = Image.fromarray((255 * color.L_to_gray(photo.L[0, 0])).round().byte().numpy())
+    if photo.alpha is not None:
+        gray.putalpha(photo.alpha)
+    return gray

@@ -1,0 +1,210 @@
+"""The service behind the demo: its checkpoints, uploaded photos, and the files made of them. It knows no widgets.
+
+A request that cannot be met is a RequestError: text for people, which whoever shows it escapes.
+"""
+
+import functools
+import inspect
+import os
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from cachetools import LRUCache, cachedmethod
+from PIL import Image
+
+from chromagan.colorizer import render
+from chromagan.demo import downloads, page
+from chromagan.demo.file_store import FileStore
+from chromagan.demo.loaded_photo import LoadedPhoto, file_digest, gray_image, load_photo, resize_photo
+from chromagan.demo.source import CheckpointSource, decoder_milliseconds, label_of
+from chromagan.hub import repositories
+from chromagan.hub.checkpoints import Checkpoint, CheckpointError
+from chromagan.imaging import chroma
+from chromagan.imaging.photo import ImageError, Photo, open_image, read_photo
+
+MAX_MEGAPIXELS = 64  # about 1.5 GB of memory while it is colored
+PHOTO_BYTES = 96 << 20  # of uploaded photos in memory
+DISK_BYTES = 256 << 20  # of uploads and results; beyond it the oldest go, results first
+MAX_AGE = 6 * 3600  # seconds, after which all go
+VISITED = 2  # sources that visitors named, kept beside the one that ships
+CHROMA = inspect.signature(render).parameters["chroma"].default  # what the command line does, too
+GRAY, TRUTH = "gray", "truth"  # beside the checkpoints, what can be compared
+
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # open_image has a limit of its own
+
+
+class RequestError(ValueError):
+    """A request that cannot be met: the message says why, in words for the visitor who made it."""
+
+
+class Options(NamedTuple):
+    """How a photo is colored: the checkpoints' source, "" for what ships, and how the color map is rendered."""
+
+    source: str = ""
+    chroma: str = CHROMA
+    saturation: float = 1.0
+
+    @property
+    def rendering(self) -> dict:
+        return {"chroma": self.chroma, "saturation": self.saturation}
+
+
+def options_of(source: str | None, mode: str, saturation: float) -> Options:
+    """The options of a request, checked; RequestError for one of no meaning."""
+    if mode not in chroma.MODES:
+        raise RequestError(f"chroma upsampling {mode!r} is none of {', '.join(chroma.MODES)}")
+    try:
+        saturation = float(saturation)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"saturation {saturation!r} is not a number") from error
+    if not 0 <= saturation <= 3:
+        raise RequestError(f"saturation must be between 0 and 3, got {saturation:g}")
+    return Options((source or "").strip(), mode, saturation)
+
+
+class DemoService:
+    """The checkpoints, the uploaded photos and the files made of them. Safe to use from several threads."""
+
+    def __init__(self, source: str, shipped: str, folder: str | os.PathLike):
+        """source: a folder, or a Hub prefix; where that is out of reach, `shipped` takes its place and `notice` says
+        so: no reason not to start. folder: for uploads and results.
+
+        Raises CheckpointError where the checkpoints cannot be used: one is tried.
+        """
+        self.started, self.notice = time.time(), ""
+        try:
+            self.shipped = CheckpointSource(source)
+        except CheckpointError as error:
+            if not repositories.is_prefix(source):
+                raise
+            print(f"{error}; using the shipped checkpoints", file=sys.stderr)
+            self.notice = f"{source} is out of reach: these are the shipped checkpoints."
+            self.shipped = CheckpointSource(shipped)
+        self.shipped.colorizer(self.shipped.nearest)
+        self._visited = functools.lru_cache(maxsize=VISITED)(CheckpointSource)
+        self._photos = LRUCache(PHOTO_BYTES, getsizeof=lambda photo: photo.bytes)
+        self._photos_lock = threading.Lock()
+        self.files = FileStore(folder, DISK_BYTES, MAX_AGE)
+        self.costs = {name: decoder_milliseconds(name) for name in self.shipped.decoders}  # of each decoder, here
+
+    # What there is
+
+    def source(self, name: str | None) -> CheckpointSource:
+        """The checkpoints of a Hub prefix, or what ships for "". RequestError for one that is not to be had."""
+        name = (name or "").strip()
+        if not name:
+            return self.shipped
+        if not repositories.is_prefix(name):  # no one else's folders
+            raise RequestError(f"{name!r} is no Hub prefix: it has the form owner/name")
+        try:
+            return self._visited(name)
+        except CheckpointError as error:
+            raise RequestError(str(error)) from error
+
+    def find(self, source: str, decoder: str | None, epoch: str | int | None) -> Checkpoint:
+        """The checkpoint that a request names; RequestError, listing what there is, where there is none."""
+        try:
+            number = None if epoch in ("", None) else int(epoch)
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"epoch {epoch!r} is not a whole number") from error
+        try:
+            return self.source(source).find(str(decoder or "") or None, number)
+        except CheckpointError as error:
+            raise RequestError(str(error)) from error
+
+    # A photo
+
+    def load(self, path: Path | None) -> LoadedPhoto:
+        """An uploaded photo as the page works with it; RequestError for what its sender can mend."""
+        return self._opened(path, lambda: self._load(path))
+
+    @cachedmethod(
+        lambda self: self._photos, key=lambda self, path: file_digest(path), lock=lambda self: self._photos_lock
+    )
+    def _load(self, path: Path) -> LoadedPhoto:
+        return load_photo(path, MAX_MEGAPIXELS * 1_000_000)
+
+    def load_whole(self, path: Path | None) -> tuple[Photo, str | None]:
+        """An uploaded photo at its own size, and the format of its file; RequestError for what its sender can mend."""
+
+        def read() -> tuple[Photo, str | None]:
+            image = open_image(path, MAX_MEGAPIXELS * 1_000_000)
+            return read_photo(image), image.format
+
+        return self._opened(path, read)
+
+    def _opened(self, path: Path | None, read: Callable):
+        """What `read` gives; RequestError where the file is gone or is no photo."""
+        if path is None:
+            raise RequestError("Upload a photo first.")
+        try:
+            self.files.mark_used(path)
+            return read()
+        except (ImageError, OSError) as error:
+            if not path.exists():
+                words = f"{path.name} was deleted from the server meanwhile: upload it again."
+            else:
+                words = str(error).replace(str(path), path.name)  # not where the server keeps it
+            raise RequestError(words) from error
+
+    def color(self, path: Path, options: Options, checkpoint: Checkpoint) -> tuple[Image.Image, str]:
+        """The photo colored at its own size, and the suffix of the file it is to be written in."""
+        loaded, (photo, kind) = self.load(path), self.load_whole(path)
+        result = render(photo, self.source(options.source).predict(loaded, checkpoint), **options.rendering)
+        return result, downloads.suffix_for(result, kind)
+
+    # Pictures for the page
+
+    def picture(self, image: Image.Image, label: str, alt: str, exact: bool = False) -> page.Picture:
+        """An image stored where the page can load it. exact: as PNG. label: drawn over it; alt: its description."""
+        data, suffix = (downloads.encode(image, ".png"), ".png") if exact else downloads.encode_shown(image)
+        return page.Picture(self.files.put(data, f"picture{suffix}"), label, alt, *image.size)
+
+    def picture_of(self, photo: LoadedPhoto, what: str | Checkpoint, options: Options, side: int) -> page.Picture:
+        """A picture for the page, at most `side` pixels a side. what: GRAY, TRUTH, or the checkpoint that colors."""
+        if what == GRAY:
+            gray = gray_image(resize_photo(photo.shown, side))
+            return self.picture(gray, "Gray", "The photo in gray, as the network sees it")
+        if what == TRUTH:
+            return self.picture(photo.truth, "The photo", "The photo in its own colors")
+        image = self.source(options.source).color(photo, what, side, **options.rendering)
+        return self.picture(image, label_of(what), f"The photo colored by {label_of(what)}")
+
+    # Staying up
+
+    def health(self) -> dict:
+        """The state of the service: "status" is "ok", or says why a small gray picture could not be colored."""
+        here = self.shipped
+        try:
+            model = here.colorizer(here.nearest).model
+            side = 32 if model.config.any_size else model.config.image_size
+            with torch.inference_mode():
+                gray = torch.zeros(1, 1, side, side, device=next(model.parameters()).device)
+                fine = bool(model(gray).isfinite().all())
+            status = "ok" if fine else "the network's output is not finite"
+        except Exception as error:  # whatever it is, it is what is asked for
+            status = f"{type(error).__name__}: {error}"
+        caches = {"photos": self._photos, "predictions": here.predictions, "networks": here.networks}
+        return {
+            "status": status,
+            "checkpoints": len(here.checkpoints),
+            "uptime_s": round(time.time() - self.started),
+            "cached_bytes": {name: cache.currsize for name, cache in caches.items()},
+        }
+
+    def maintain(self) -> None:
+        """Load the other networks while the first visitor looks at the example, then delete old files, for good."""
+        for checkpoint in self.shipped.checkpoints:
+            try:
+                self.shipped.colorizer(checkpoint)
+            except CheckpointError as error:
+                print(error, file=sys.stderr)
+        while True:
+            time.sleep(60)
+            self.files.clean_up()

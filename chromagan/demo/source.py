@@ -1,0 +1,172 @@
+"""A source's checkpoints over the photos of a demo: each network loaded once, each photo seen once by each network.
+
+What is cached is bounded in bytes and found by content alone: a prediction by the digest of the photo's file, a trunk's
+features by the digest of the lightness that it saw. Who asks for something cached has sent the same picture.
+"""
+
+import functools
+import hashlib
+import os
+import threading
+import time
+
+import torch
+from cachetools import LRUCache, cachedmethod
+from PIL import Image
+from torch import Tensor, nn
+
+from chromagan.colorizer import Colorizer, Prediction, render
+from chromagan.demo.loaded_photo import SHOWN_SIDE, LoadedPhoto
+from chromagan.hub.checkpoints import (
+    Checkpoint,
+    CheckpointError,
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    nearest,
+)
+from chromagan.network.config import ModelConfig
+from chromagan.network.decoders import DECODERS, FEATURE_CHANNELS, FEATURE_STRIDE, build_decoder
+from chromagan.network.trunk import Trunk
+
+# Bytes of the caches of one source: its networks, and what they say of about four photos.
+NETWORK_BYTES, PREDICTION_BYTES, FEATURE_BYTES = 1024 << 20, 48 << 20, 16 << 20
+
+
+def digest_of(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.contiguous().cpu().numpy().tobytes()).hexdigest()
+
+
+def tensor_bytes(*tensors: Tensor) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def network_bytes(colorizer: Colorizer) -> int:
+    return tensor_bytes(*colorizer.model.parameters())
+
+
+class CachedTrunk(nn.Module):
+    """A frozen trunk with a cache of its features: a study's checkpoints share it, and look at the same photos."""
+
+    def __init__(self, trunk: Trunk, cache: LRUCache, lock: threading.Lock):
+        super().__init__()
+        self.trunk = trunk
+        self.cache, self.lock = cache, lock
+
+    def forward(self, L_norm: Tensor) -> list[Tensor]:
+        """The trunk's stages of L_norm (1, 1, H, W) in [-1, 1]."""
+        return self.features(L_norm)
+
+    @cachedmethod(
+        lambda self: self.cache,
+        key=lambda self, L_norm: (id(self.trunk), tuple(L_norm.shape), digest_of(L_norm)),
+        lock=lambda self: self.lock,
+    )
+    def features(self, L_norm: Tensor) -> list[Tensor]:
+        return self.trunk(L_norm)
+
+    def __deepcopy__(self, memo: dict) -> "CachedTrunk":
+        return self  # a colorizer works on a copy of its network; this part stays the shared one
+
+
+class CheckpointSource:
+    """The checkpoints of one source, ready to color. Safe to use from several threads."""
+
+    def __init__(self, name: str | os.PathLike):
+        """name: a folder or a Hub prefix; CheckpointError where it holds no checkpoints or cannot be reached."""
+        self.name = str(name)
+        self.checkpoints = list_checkpoints(name)
+        self.networks = LRUCache(NETWORK_BYTES, getsizeof=network_bytes)
+        self.predictions = LRUCache(PREDICTION_BYTES, getsizeof=lambda each: tensor_bytes(each.ab, each.L))
+        self._features = LRUCache(FEATURE_BYTES, getsizeof=lambda stages: tensor_bytes(*stages))
+        self._trunks: dict[tuple, CachedTrunk] = {}  # by their weights as they were loaded
+        self._lock = threading.Lock()  # of the caches; held for a look-up, never while a network runs
+        self._loading = threading.Lock()
+
+    @property
+    def decoders(self) -> list[str]:
+        """In the order of the list of checkpoints."""
+        return list(dict.fromkeys(checkpoint.decoder for checkpoint in self.checkpoints))
+
+    def epochs(self, decoder: str | None = None) -> list[int]:
+        """The epochs, ascending; those of any decoder where none is named."""
+        return sorted({each.epoch for each in self.checkpoints if decoder in (None, each.decoder)})
+
+    @functools.cached_property
+    def nearest(self) -> Checkpoint:
+        """Of all checkpoints the one measured nearest to the true colors: the one to begin with."""
+        return nearest(self.checkpoints)
+
+    def find(self, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:
+        """The checkpoint of `find_checkpoint`, without asking the Hub again; CheckpointError where there is none."""
+        decoder = decoder or self.checkpoints[0].decoder
+        found = [each for each in self.checkpoints if each.decoder == decoder and epoch in (None, each.epoch)]
+        return nearest(found) if found else find_checkpoint(self.name, decoder, epoch)
+
+    def colorizer(self, checkpoint: Checkpoint) -> Colorizer:
+        """The loaded network of a checkpoint; CheckpointError where it cannot be used."""
+        with self._loading:
+            return self._load(checkpoint)
+
+    @cachedmethod(
+        lambda self: self.predictions,
+        key=lambda self, photo, checkpoint: (photo.digest, checkpoint),
+        lock=lambda self: self._lock,
+    )
+    def predict(self, photo: LoadedPhoto, checkpoint: Checkpoint) -> Prediction:
+        """What a checkpoint's network says of a photo; CheckpointError where the checkpoint cannot be used."""
+        return self.colorizer(checkpoint).predict([photo.shown])[0]
+
+    def color(self, photo: LoadedPhoto, checkpoint: Checkpoint, side: int = SHOWN_SIDE, **options) -> Image.Image:
+        """The photo in color, its longer side at most `side` pixels. options: those of `colorizer.render`."""
+        return render(photo.at(side), self.predict(photo, checkpoint), **options)
+
+    @cachedmethod(lambda self: self.networks, key=lambda self, checkpoint: checkpoint, lock=lambda self: self._lock)
+    def _load(self, checkpoint: Checkpoint) -> Colorizer:
+        model = load_checkpoint(checkpoint)
+        model.trunk = self._shared_trunk(model.config, model.trunk)
+        return Colorizer(model)
+
+    def _shared_trunk(self, config: ModelConfig, trunk: Trunk) -> nn.Module:
+        """The trunk that has these very weights, if one was loaded before: a study that froze it has but one."""
+        weights = [digest_of(tensor) for tensor in trunk.state_dict().values()]
+        key = config.trunk, config.trunk_stages, tuple(weights)
+        if key not in self._trunks and len(self._trunks) < 8:  # a trunk that was trained is another at each epoch
+            self._trunks[key] = CachedTrunk(trunk, self._features, self._lock)
+        return self._trunks.get(key, trunk)
+
+
+def decoder_milliseconds(decoder: str, repeats: int = 5) -> float:
+    """Milliseconds of processor time that a decoder takes on one core, on 28x28 features: a photo at 224x224.
+
+    Not elapsed time: others use the machine too. For the start of a program: it sets torch's threads for a moment.
+    """
+    network = build_decoder(decoder).eval()
+    cells = 224 // FEATURE_STRIDE
+    features = torch.rand(1, FEATURE_CHANNELS, cells, cells)
+    threads, times = torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            for _ in range(repeats):
+                start = time.thread_time()
+                network(features)
+                times.append(time.thread_time() - start)
+    finally:
+        torch.set_num_threads(threads)
+    return 1000 * min(times)
+
+
+def label_of(checkpoint: Checkpoint) -> str:
+    """The name of a checkpoint for people: "Compact, epoch 4"."""
+    moment = f"epoch {checkpoint.epoch}" if checkpoint.epoch else "before training"
+    return f"{DECODERS[checkpoint.decoder].label}, {moment}"
+
+
+def measured(checkpoint: Checkpoint) -> dict:
+    """The measures of a checkpoint over a data set's colored photos; {} where there are none in this form."""
+    try:
+        colored = checkpoint.metrics["colored"]
+        return colored if isinstance(colored, dict) else {}
+    except (CheckpointError, KeyError, TypeError):
+        return {}

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+import torch
+from conftest import made_photo
+from PIL import Image
+
+from chromagan.demo.loaded_photo import as_tensor, gray_image, load_photo
+from chromagan.imaging.photo import ImageError
+
+
+def test_photo_is_upright_and_knows_whether_it_has_color(tmp_path):
+    image = made_photo(1, 60, 100)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    loaded = load_photo(tmp_path / "turned.jpg", 10**6)
+    assert loaded.truth.size == (60, 100) and loaded.shown.L.shape[-2:] == (100, 60)
+    assert loaded.colored
+    image.convert("L").save(tmp_path / "gray.png")
+    assert not load_photo(tmp_path / "gray.png", 10**6).colored
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "L", "LA", "RGBA", "I;16", "CMYK"])
+def test_photo_of_any_mode(tmp_path, mode):
+    image = made_photo(2, 40, 60)
+    image = (
+        Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+        if mode == "I;16"
+        else image.convert(mode)
+    )
+    path = tmp_path / ("photo.tiff" if mode == "CMYK" else "photo.png")
+    image.save(path)
+    loaded = load_photo(path, 10**6)
+    assert loaded.truth.mode == "RGB" and loaded.truth.size == (60, 40) and gray_image(loaded.shown).size == (60, 40)
+    assert (loaded.shown.alpha is not None) == (mode in ("LA", "RGBA"))
+
+
+def test_photo_of_too_many_pixels_and_of_none(tmp_path):
+    Image.new("1", (2000, 1000)).save(tmp_path / "wall.png")
+    with pytest.raises(ImageError, match="more than 1 megapixels"):
+        load_photo(tmp_path / "wall.png", 10**6)
+    (tmp_path / "text.jpg").write_text("no picture")
+    with pytest.raises(ImageError, match="not an image"):
+        load_photo(tmp_path / "text.jpg", 10**6)
+
+
+def test_as_tensor():
+    assert torch.equal(as_tensor(Image.new("RGB", (3, 2), (255, 0, 51)))[0, :, 1, 2], torch.tensor([1, 0, 0.2]))
