@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> None:
     with accelerator.main_process_first():
         photos = PhotoSet(args.data, "validation", args.size, args.limit)
     if not len(photos):
-        raise DataError(f"{args.data!r} holds no photos to measure on")
+        raise DataError(f"{' '.join(args.data)} holds no photos to measure on")
     left_out = [reason for measure in LEARNED_MEASURES if (reason := measure.missing())]
     try:
         Classifier(device)
@@ -104,7 +104,7 @@ def main(args: argparse.Namespace) -> None:
     # Bring together, summarize, draw.
     tables, keys, fingerprint = merge(task, shards, [GRAY, TRUTH, *entries], output_dir / "per_image.parquet")
     colored = tables[TRUTH]["chroma_truth"] >= GRAY_CHROMA
-    about = {"data": args.data_name or args.data, "split": "validation", "size": args.size}
+    about = {"data": args.data_name or " + ".join(args.data), "split": "validation", "size": args.size}
     about |= {"fingerprint": fingerprint, "classifier": CLASSIFIER if classify else None}
     results = summaries(tables, frechet_distances(keys, [GRAY, *entries], task.store, colored), about)
     everything = about | {
@@ -148,7 +148,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
     parser.add_argument("--source", required=True, help="folder of checkpoints, or a Hub prefix owner/name")
-    parser.add_argument("--data", required=True, help="Hub dataset id, folder of Parquet files, or folder of images")
+    parser.add_argument(
+        "--data",
+        required=True,
+        nargs="+",
+        help="one or more: Hub dataset id, folder of Parquet files, folder of images",
+    )
     parser.add_argument("--data-name", help="what metrics.json calls the data; default: --data")
     parser.add_argument("--output-dir", required=True, help="folder for metrics.json, per_image.parquet and the report")
     parser.add_argument("--limit", type=count, help="measure N photos, spread evenly over the data, only")

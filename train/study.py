@@ -183,7 +183,7 @@ def _visible(worker: int) -> str:
 def main(args: argparse.Namespace, flags: list[str]) -> int:
     runs = plan(args.decoders, flags)
     config = runs[0].config
-    images = count_photos(config.data[0], "train", config.limit_train or None)
+    images = count_photos(config.data, "train", config.limit_train or None)
     gpus = torch.cuda.device_count()
     workers = max(1, min(gpus, len(runs)))
     if args.dry_run:
@@ -198,7 +198,7 @@ def main(args: argparse.Namespace, flags: list[str]) -> int:
         print(f"study.py: not finished: {', '.join(failed)}; mended, the same command goes on", file=sys.stderr)
         return 1
     evaluate = [sys.executable, str(ROOT / "train" / "evaluate.py"), "--source", config.output_dir, "--write-metrics"]
-    evaluate += ["--data", config.data[0], "--output-dir", str(Path(config.output_dir, "report"))]
+    evaluate += ["--data", *config.data, "--output-dir", str(Path(config.output_dir, "report"))]
     evaluate += ["--limit", str(args.limit)] if args.limit else []
     return processes.run(evaluate, {})
 

@@ -53,7 +53,6 @@ def main(config: TrainConfig) -> None:
     processes, rank = accelerator.num_processes, accelerator.process_index
     say = tqdm.write if main_process else lambda text, file: None
     config = replace(config, precision=resolve_precision(config.precision, device))
-    options = asdict(config)
 
     # Run directory, and the Hub's leave to push there. What is wrong is said before anything takes time.
     check_run_dir(config)
@@ -65,16 +64,16 @@ def main(config: TrainConfig) -> None:
     if state is None and config.resume and any(config.run_dir.glob("*.damaged")):
         raise TrainingError(f"no state in {config.run_dir} is whole: start anew with another --output-dir")
 
-    data = config.data if len(config.data) > 1 else config.data[0]
     # Data. On every machine one process computes what is kept; the others read it.
     size = config.model.image_size
     validation = None
     if main_process and max(config.limit_validation, config.samples):
-        validation = load_photos(data, "validation", size, max(config.limit_validation, config.samples))
+        several = max(config.limit_validation, config.samples)
+        validation = load_photos(config.data, "validation", size, several, quiet=True)
     generator, critic = build_networks(config)
     teacher = None if config.keep_teacher else build_teacher(config.teacher).to(device)
     with accelerator.local_main_process_first():
-        photos = load_photos(data, "train", size, config.limit_train or None)
+        photos = load_photos(config.data, "train", size, config.limit_train or None, quiet=not main_process)
         targets = teacher_targets(photos.images, config, device) if config.keep_teacher else None
         stages = None
         if config.keep_features and not config.train_trunk:
@@ -84,7 +83,7 @@ def main(config: TrainConfig) -> None:
     part = slice(rank * share, (rank + 1) * share)
     trunk = None if config.keep_features or config.train_trunk else frozen_trunk(generator.trunk, device)
     batches = Batches(normalized_lab(photos.images, device), targets, stages, config, device, teacher, trunk)
-    data_digest = fingerprint(photos.images)
+    data_digest, sources = fingerprint(photos.images), photos.sources
 
     # Networks and optimizers, and the average of the generator's weights, which is what is saved.
     average = copy.deepcopy(generator).to(device) if config.ema_share else generator
@@ -107,7 +106,7 @@ def main(config: TrainConfig) -> None:
     accelerator.wait_for_everyone()  # all have read before the first one writes
     if main_process:
         config.run_dir.mkdir(parents=True, exist_ok=True)
-        write_json(config.run_dir / "train.json", options)
+        write_json(config.run_dir / "train.json", asdict(config) | {"sources": sources})
     accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": step}})
     say(
         f"{config.decoder}: {len(photos)} images ({photos.gray_dropped} gray ones left out), "

@@ -55,7 +55,7 @@ def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint
         for key, (title, _) in MEASURES.items()
         if (value := _measured(metrics, key)) is not None
     ]
-    datasets = [name for name in [_hub_id(trained_on)] if name]
+    datasets = [name for data in trained_on if (name := _hub_id(data))]
     data = ModelCardData(
         license="apache-2.0",
         library_name="chromagan",
@@ -67,16 +67,16 @@ def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint
     )
     text = TEMPLATES.get_template("card.md").render(
         yaml=data.to_yaml(), spec=spec, checkpoint=checkpoint, repo=repo, source=source, network=network,
-        measured=_measured_epochs(epochs), trained_on=trained_on and _described(trained_on),
+        measured=_measured_epochs(epochs), trained_on=" and ".join(map(_described, trained_on)),
     )  # fmt: skip
     return ModelCard(text, ignore_metadata_errors=False)
 
 
-def _training_data(checkpoint: Checkpoint) -> str | None:
-    """What the run's options call its data; without them, what it was measured on, which is of the same data set."""
+def _training_data(checkpoint: Checkpoint) -> list[str]:
+    """What the run's options call its data sets; without them, what it was measured on, which is of the same data."""
     options = Path(checkpoint.path).parent / OPTIONS_FILE
-    recorded = read_json(options) if options.exists() else checkpoint.metrics
-    return recorded.get("data")
+    recorded = (read_json(options) if options.exists() else checkpoint.metrics).get("data", [])
+    return [recorded] if isinstance(recorded, str) else recorded
 
 
 def _described(data: str) -> str:

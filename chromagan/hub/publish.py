@@ -126,6 +126,10 @@ def _without_paths(values: dict) -> bytes:
     public = {name: value for name, value in values.items() if name not in ("output_dir", "cache_dir")}
     if isinstance(public.get("data"), str):
         public["data"] = plain_name(public["data"])
+    elif "data" in public:
+        public["data"] = [plain_name(name) for name in public["data"]]
+    if "sources" in public:
+        public["sources"] = [each | {"data": plain_name(each["data"])} for each in public["sources"]]
     return (json.dumps(public, indent=2) + "\n").encode()
 
 
