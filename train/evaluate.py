@@ -152,7 +152,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--data",
         required=True,
         nargs="+",
-        help="one or more: Hub dataset id, folder of Parquet files, folder of images",
+        help="one or more of: Hub dataset id, folder of Parquet files or of images",
     )
     parser.add_argument("--data-name", help="what metrics.json calls the data; default: --data")
     parser.add_argument("--output-dir", required=True, help="folder for metrics.json, per_image.parquet and the report")
