@@ -141,8 +141,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         return int(text)
 
     def side(text: str) -> int:
-        if count(text) % 16 or int(text) < 32:
-            raise argparse.ArgumentTypeError(f"must be a multiple of 16 and at least 32, got {text}")
+        if count(text) % 32 or int(text) < 32:
+            raise argparse.ArgumentTypeError(f"must be a multiple of 32, got {text}")
         return int(text)
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -43,9 +43,9 @@ class Copier(torch.nn.Module):
     def __init__(self, images):
         super().__init__()
         self.answers = iter(color.normalize_ab(color.srgb_to_lab(images.float() / 255)[:, 1:]).split(1))
-        self.trunk = self.global_map = self.flatten = torch.nn.Identity()
+        self.trunk = torch.nn.Identity()
 
-    def color(self, merged, flat):
+    def color(self, stages, L):
         return next(self.answers)
 
 
@@ -443,7 +443,7 @@ def test_bad_input_is_one_line(source, tmp_path, capsys):
     result = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "no folder" in result.stderr.strip().splitlines()[-1]
-    for wrong, message in ((["--size", "50"], "multiple of 16"), (["--limit", "0"], "at least 1")):
+    for wrong, message in ((["--size", "50"], "multiple of 32"), (["--limit", "0"], "at least 1")):
         with pytest.raises(SystemExit) as ended:
             script.parse_args(["--source", "s", "--data", "d", "--output-dir", "o", *wrong])
         assert ended.value.code == 2 and message in capsys.readouterr().err
