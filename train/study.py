@@ -70,7 +70,7 @@ def _epochs_done(log: Path) -> int:
 
 
 def describe(runs: list[Run], images: int, workers: int) -> str:
-    """The plan, a line for each decoder, with the time that a few steps on made images let expect."""
+    """The plan in words, a line for each decoder, with the time that a few steps on made images let expect."""
     from accelerate import Accelerator
 
     from train.benchmarks.timing import medians
@@ -121,7 +121,7 @@ class Processes:
             process.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
     def run(self, command: list[str], environment: dict[str, str], log: Path | None = None) -> int:
-        """Exit status; output goes to the terminal, or to `log` where several run at once."""
+        """The exit status of a command; its output goes to the terminal, or to `log` where several run at once."""
         with open(log, "ab") if log else _Terminal() as output:
             process = subprocess.Popen(
                 command, env=os.environ | environment, stdout=output, stderr=output, start_new_session=True
@@ -142,7 +142,7 @@ class _Terminal:
 
 
 def train(runs: list[Run], workers: int, gpus: int, processes: Processes) -> list[str]:
-    """Train what is not finished, `workers` decoders at a time; the names of those that failed."""
+    """The names of the decoders that failed, when all that are not finished were trained, `workers` at a time."""
     waiting: queue.SimpleQueue[Run] = queue.SimpleQueue()
     for run in runs:
         if not run.finished:
@@ -204,7 +204,7 @@ def main(args: argparse.Namespace, flags: list[str]) -> int:
 
 
 def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
-    """The study's own options, and the rest, which are train.py's."""
+    """The study's own options, and the flags that are train.py's."""
 
     def count(text: str) -> int:
         if not text.isdecimal() or int(text) < 1:

@@ -1,1 +1,1 @@
-"""What the demo does, knowing nothing of widgets; app.py has those."""
+"""The demo without its widgets, which are in app.py: photos, checkpoints, measures, files and the page's HTML."""

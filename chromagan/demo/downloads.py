@@ -1,4 +1,4 @@
-"""Colorings to take away: a photo in the format it came in, an animation through the epochs, all of them as a ZIP."""
+"""Files for download: a coloring in its photo's format, an animation through the epochs, all colorings as a ZIP."""
 
 import io
 import json
@@ -22,14 +22,17 @@ LABEL = 26  # pixels; height of the line that names an animation's frame
 
 
 def suffix_for(image: Image.Image, source_format: str | None) -> str:
-    """Of the file for a result: the photo's own format, but PNG where that cannot hold it."""
+    """The suffix of a result's file: that of the photo's own format, but .png where that cannot hold it.
+
+    source_format: as Pillow names it; None for a photo that came from no file.
+    """
     if source_format in ("JPEG", "MPO") and image.mode == "RGB":
         return ".jpg"  # written in a tenth of the time of a PNG
     return ".webp" if source_format == "WEBP" else ".tiff" if source_format == "TIFF" else ".png"
 
 
 def file_name(photo: str, checkpoint: Checkpoint, suffix: str) -> str:
-    """harbor-compact-epoch-4.jpg: which photo, decoder and epoch."""
+    """The name of a download, such as harbor-compact-epoch-4.jpg: which photo, decoder and epoch."""
     return f"{Path(photo).stem[:60]}-{checkpoint.decoder}-epoch-{checkpoint.epoch}{suffix}"
 
 
@@ -39,7 +42,7 @@ def encode(image: Image.Image, suffix: str) -> bytes:
 
 
 def encode_shown(image: Image.Image) -> tuple[bytes, str]:
-    """`image` for a page, and the suffix: JPEG with its chroma at full resolution, PNG where it has transparency."""
+    """`image` as a file for a page, and its suffix: JPEG with chroma at full size, PNG where it is transparent."""
     file = io.BytesIO()
     if image.mode in ("RGB", "L"):
         image.save(file, "JPEG", quality=95, subsampling=0)
@@ -76,12 +79,12 @@ def animation(frames: Iterable[tuple[str, Image.Image]], kind: str) -> bytes:
 
 
 def _labelled(image: Image.Image, label: str) -> Image.Image:
-    """`image` on a page that is one line higher, with `label` below it."""
-    page = Image.new("RGB", (image.width, image.height + LABEL), (24, 24, 24))
-    page.paste(image.convert("RGB"), (0, 0))
+    """`image` on a sheet that is one line higher, with `label` below it."""
+    sheet = Image.new("RGB", (image.width, image.height + LABEL), (24, 24, 24))
+    sheet.paste(image.convert("RGB"), (0, 0))
     font = ImageFont.load_default(14)
-    ImageDraw.Draw(page).text((10, image.height + LABEL // 2), label, (235, 235, 235), font, anchor="lm")
-    return page
+    ImageDraw.Draw(sheet).text((10, image.height + LABEL // 2), label, (235, 235, 235), font, anchor="lm")
+    return sheet
 
 
 def write_archive(
@@ -93,10 +96,11 @@ def write_archive(
     suffix: str | None,
     options: dict,
 ) -> Iterator[int]:
-    """Write a ZIP of `photo` in all `checkpoints`, a contact sheet and `record.json`, which says what each file is.
+    """Yield how many colorings are done, while a ZIP of all of them is written to `file`.
 
-    A generator, one picture in memory at a time; yields how many are done. color: the full-size result of a
-    checkpoint. suffix: of the pictures. options: what they were rendered with, for the record.
+    It also holds a contact sheet and `record.json`, which says what each file is. One picture is in memory at a time.
+    photo: the name of its file. color: gives the full-size result of a checkpoint. suffix: of the pictures' files.
+    options: what they were rendered with, for the record.
     """
     colorings, small = [], {}
     # Pictures are compressed already: deflating them again costs time and gains nothing.

@@ -1,6 +1,6 @@
-"""One photo measured: every decoder against the photo's own colors, where they err, and what is seen in the result.
+"""Measures of one photo: every decoder against the photo's own colors, where they err, and what a classifier sees.
 
-Everything at the size that the network sees, as in `train/evaluate.py`: a score of one photo stands beside a table's.
+Everything is measured at the size that the network sees, as by `train/evaluate.py`: the numbers may be compared.
 """
 
 import csv
@@ -61,7 +61,7 @@ class Report:
     colored: bool
 
     def best(self, column: str) -> float | None:
-        """The value to mark: the best of the colorings, not of the rows that stand for comparison."""
+        """The best value of a column among the colorings, REFERENCES left out; None where none can be best."""
         values = [values[column] for name, values in self.rows if name not in REFERENCES]
         values = [value for value in values if not math.isnan(value)]
         if not values or len(values) < 2:

@@ -1,4 +1,4 @@
-"""What coloring costs the network alone: every decoder's, at the network's own size."""
+"""The cost of coloring for the network alone, at the network's own size."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from train.benchmarks.timing import Flops, medians, peak_memory
 
 @torch.no_grad()  # not inference_mode, behind which nothing is counted
 def measure_inference(preset: str, decoder: str, device: torch.device, repeats: int) -> dict:
-    """The network alone at its own size, one image and sixteen at once."""
+    """Speed, arithmetic and memory of one network at its own size, one image and sixteen at once."""
     model = ChromaGAN(replace(ModelConfig.preset(preset, decoder), num_classes=0))
     model = model.eval().to(device, memory_format=torch.channels_last)
     size = model.config.image_size

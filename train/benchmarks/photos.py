@@ -1,4 +1,4 @@
-"""What coloring photos costs: time as a ratio to Pillow's decoding and encoding of the same file, and memory.
+"""The cost of coloring photos: time as a ratio to Pillow's decoding and encoding of the same file, and memory.
 
 The ways are run in turn in one process and medians reported, so that a busy machine touches all alike. Photos are made.
 """

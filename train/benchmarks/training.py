@@ -1,4 +1,5 @@
-"""What a training step costs: every decoder's, against the plain way of public ports, and by each way of being fast."""
+"""The cost of a training step: every decoder's, against the plain way of public ports, and without each way of being
+fast."""
 
 import copy
 import time
@@ -22,7 +23,7 @@ PLAIN = dict(
 
 
 class TrainingRun:
-    """Steps of one config on made images: `run()` takes one."""
+    """A training run of one config on made images; `run()` takes a step."""
 
     def __init__(self, config: TrainConfig, accelerator: Accelerator, images: int | None = None):
         device = accelerator.device
@@ -47,7 +48,7 @@ class TrainingRun:
             update_average(*trained, self.config.ema_share, self.done)
 
     def draw(self) -> None:
-        """The input pipeline alone."""
+        """Make one batch, and do nothing with it: the input pipeline alone."""
         self.batches(self.done, slice(0, self.config.batch_size))
         self.done += 1
 
@@ -81,7 +82,7 @@ def made_config(preset: str, decoder: str, **changes: int | bool | None) -> Trai
 
 
 def gflop_per_image(config: TrainConfig, accelerator: Accelerator) -> float:
-    """Counted in a step of its own, whose networks are gone before any other is timed."""
+    """GFLOP for an image of a training step, counted in one whose networks are gone before any other is timed."""
     run = TrainingRun(replace(config, compile="off"), accelerator)
     with Flops() as counted:
         run.run()
@@ -89,7 +90,10 @@ def gflop_per_image(config: TrainConfig, accelerator: Accelerator) -> float:
 
 
 def measure_training(config: TrainConfig, accelerator: Accelerator, peak: float, repeats: int) -> dict:
-    """One decoder's step, the fast and the plain way in turn."""
+    """Speed, arithmetic and memory of one decoder's step, the fast and the plain way in turn.
+
+    peak: the GFLOP/s that shares are given of.
+    """
     configs = {"fast": config, "plain": replace(config, **PLAIN)}
     gflop = {name: gflop_per_image(each, accelerator) for name, each in configs.items()}
     ways = {name: TrainingRun(each, accelerator) for name, each in configs.items()}

@@ -1,4 +1,4 @@
-"""What a decoder costs: parameters, arithmetic, time and memory, measured here, one photo at a time."""
+"""The cost of a decoder: parameters, arithmetic, time and memory, measured on this machine, one photo at a time."""
 
 import platform
 import time

@@ -1,4 +1,4 @@
-"""From one number per photo to numbers with 95 % intervals, by a paired bootstrap over the photos.
+"""Means and medians over photos with their 95 % intervals, by a paired bootstrap over the photos.
 
 Every entry is resampled with the same draws, so that differences between entries are differences on the same photos.
 """
@@ -41,7 +41,7 @@ def interval(value: float, samples: np.ndarray | None) -> dict | None:
 
 
 def number(value: float) -> float | None:
-    """For JSON: rounded to six decimals; None where it is not finite."""
+    """`value` for JSON: rounded to six decimals; None where it is not finite."""
     return round(float(value), 6) if np.isfinite(value) else None
 
 
@@ -89,10 +89,10 @@ MEANS = {  # name in metrics.json: column
 
 
 def summarize(per_image: dict[str, np.ndarray], **about) -> dict:
-    """metrics.json of per-photo measures (N,): with intervals, over all photos and over the colored ones.
+    """The content of a metrics.json: means with intervals, over all photos and over the colored ones.
 
-    `per_image` holds columns of MEANS, those that were measured, and of the truth `chroma_truth` and
-    `colorfulness_truth`.
+    per_image: (N,) each; columns of MEANS, those that were measured, and of the truth `chroma_truth` and
+    `colorfulness_truth`. about: what the content begins with.
     """
     colored = per_image["chroma_truth"] >= GRAY_CHROMA
     subsets = {"all": np.ones(len(colored), bool), "colored": colored}

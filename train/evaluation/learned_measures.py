@@ -1,4 +1,4 @@
-"""Measures whose weights their authors offer for download: they run where those are, else say what is missing.
+"""Measures whose weights their authors offer for download: they run where those are, or say what is missing.
 
 Nothing is downloaded here: an evaluation should not wait for a network, nor mean something else once it has one.
 """

@@ -1,4 +1,4 @@
-"""What is measured of a photo, for every checkpoint: one forward each, and the truth's side once for all.
+"""The measures of a photo for every checkpoint: one forward each, and the truth's side once for all.
 
 A photo goes through every network alone, on one thread, so that no number depends on how the work was shared out:
 kernels chosen for other batches or thread counts differ in the last bit, and 8-bit rounding makes that visible.
@@ -44,7 +44,7 @@ TEN = tuple(dict.fromkeys(IMAGENETTE_CLASSES.values()))
 
 @dataclass(frozen=True)
 class Entry:
-    """A column of the study: a checkpoint, or one of the two that need no network, GRAY and TRUTH."""
+    """What makes pictures that are measured: a checkpoint, or GRAY or TRUTH, which need no network."""
 
     decoder: str
     epoch: int | None
@@ -115,21 +115,21 @@ def load_networks(entries: list[Entry], device: torch.device) -> tuple[Networks,
 
 
 def to_srgb8(L: Tensor, ab: Tensor | None) -> Tensor:
-    """L (B, 1, H, W) and ab (B, 2, H, W), or None for gray -> sRGB (B, 3, H, W) in [0, 1], rounded to 8 bits."""
+    """sRGB (B, 3, H, W) in [0, 1], rounded to 8 bits, of L (B, 1, H, W) and ab (B, 2, H, W) or None for gray."""
     if ab is None:
         return (255 * color.L_to_gray(L)).round().div(255).expand(-1, 3, -1, -1)
     return (255 * fit_gamut(torch.cat([L, ab], dim=1))).round() / 255
 
 
 class Classifier:
-    """The pretrained network that names what is in a picture. Batches of one: see the module."""
+    """The pretrained network that names what is in a picture. One picture at a time: see the module."""
 
     def __init__(self, device: torch.device):
         self.net = fold_batch_norm(imagenet_classifier(CLASSIFIER)).to(device, memory_format=torch.channels_last)
         self.ten = torch.tensor(TEN, device=device)
 
     def __call__(self, image: Tensor, label: int | None) -> tuple[dict[str, float], np.ndarray]:
-        """sRGB (1, 3, S, S) in [0, 1] and its ImageNet index -> whether it is named so, and pooled features (D,)."""
+        """Whether sRGB (1, 3, S, S) in [0, 1] is named as its ImageNet index `label` says; its pooled features (D,)."""
         pictures = (2 * image - 1).contiguous(memory_format=torch.channels_last)  # their mean and std are 0.5
         pooled = self.net.forward_head(self.net.forward_features(pictures), pre_logits=True)
         logits = self.net.get_classifier()(pooled)[0]
@@ -141,7 +141,7 @@ class Classifier:
 
 
 def measured_columns() -> tuple[str, ...]:
-    """What there is one number of for each photo: COLUMNS, and those of the learned measures that can run here."""
+    """The measures with a number for each photo: COLUMNS, and those of the learned measures that can run here."""
     return (*COLUMNS, *(m.column for m in LEARNED_MEASURES if m.column and m.missing() is None))
 
 
@@ -168,7 +168,7 @@ def _pixel_array(name: str) -> str:
 
 
 class Measurer:
-    """Everything that is measured, for the entries it was given."""
+    """Measures photos for the entries whose networks it was given, and for GRAY and TRUTH."""
 
     def __init__(self, networks: Networks, classifier: Classifier | None, device: torch.device):
         self.networks, self.classifier, self.device = networks, classifier, device

@@ -1,4 +1,4 @@
-"""The figures that show photos, drawn from the user's own copy of the data: PNG files, pixels as they were measured."""
+"""The figures that show photos, from the user's own copy of the data: PNG files whose pixels are those measured."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ FIGURES = {  # pattern of the files' names: heading, caption
 
 
 def grid(rows: list[list[np.ndarray | None]], columns: list[str], names: list[str] | None = None) -> Image.Image:
-    """Pictures (S, S, 3) uint8 side by side under column titles, with a name in front of each row; None is blank."""
+    """A sheet of pictures (S, S, 3) uint8, side by side under column titles, a name before each row; None is blank."""
     font = ImageFont.load_default(15)
     side = next(cell.shape[0] for row in rows for cell in row if cell is not None)
     margin = max((int(font.getlength(name)) for name in names), default=0) + 2 * GAP if names else GAP
@@ -52,30 +52,30 @@ def grid(rows: list[list[np.ndarray | None]], columns: list[str], names: list[st
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    """As PNG, whole or not at all."""
+    """Write `picture` as PNG, whole or not at all."""
     beside = path.with_name(f".{path.name}.part")
     picture.save(beside, format="PNG")
     beside.replace(path)
 
 
 class Painter:
-    """Colorings of a few photos by every entry, each network loaded once."""
+    """Colorings of a few photos by every entry, each network loaded once; called with an entry and a photo's index."""
 
     def __init__(self, photos, entries: list[Entry], wanted: dict[Entry, set[int]], device: torch.device):
         self.pictures: dict[tuple[Entry, int], np.ndarray] = {}
         every = sorted(set().union(*wanted.values()))
         truths = {index: Truth(photos[index], device) for index in every}
         for index, truth in truths.items():
-            self._keep(TRUTH, index, truth.srgb)
-            self._keep(GRAY, index, to_srgb8(truth.L, None))
+            self._store(TRUTH, index, truth.srgb)
+            self._store(GRAY, index, to_srgb8(truth.L, None))
         for entry in entries:
             networks = Networks({entry: load_checkpoint(entry.checkpoint)}, device)
             with torch.inference_mode():
                 for index in sorted(wanted[entry]):
                     ((_, (ab,)),) = networks.colorize([truths[index].L])
-                    self._keep(entry, index, to_srgb8(truths[index].L, ab))
+                    self._store(entry, index, to_srgb8(truths[index].L, ab))
 
-    def _keep(self, entry: Entry, index: int, srgb: torch.Tensor) -> None:
+    def _store(self, entry: Entry, index: int, srgb: torch.Tensor) -> None:
         pixels = (255 * srgb[0]).round().to(torch.uint8).movedim(0, -1)
         self.pictures[entry, index] = pixels.cpu().numpy()
 
@@ -84,7 +84,7 @@ class Painter:
 
 
 def draw_pictures(photos, tables: dict, entries: list[Entry], folder: Path, device: torch.device) -> None:
-    """figure-2 ... figure-6 (a decoder each), figure-7 (epochs), boundaries, successes and failures, as PNG.
+    """Draw figure-2 ... figure-6 (a decoder each), figure-7 (epochs), boundaries, successes and failures, as PNG.
 
     Those of an earlier evaluation in the folder go: its decoders or photos may have been others.
     """

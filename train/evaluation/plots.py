@@ -36,7 +36,7 @@ def turning_point(series: list[dict], name: str, higher: bool) -> dict | None:
 
 
 def epochs_plot(results: list[dict], truth: dict):
-    """A panel for each of CURVES, a line for each decoder with its 95 % band, its best epoch ringed."""
+    """A figure with a panel for each of CURVES, a line for each decoder with its 95 % band, its best epoch ringed."""
     figure, axes = plt.subplots(2, 2, figsize=(9.5, 6.6), sharex=True)
     for axis, (name, title, higher) in zip(axes.flat, CURVES):
         for decoder in dict.fromkeys(result["decoder"] for result in results):
@@ -64,7 +64,7 @@ def epochs_plot(results: list[dict], truth: dict):
 
 
 def cost_plot(results: list[dict], cost: dict):
-    """Milliseconds against CIEDE2000, the size of a point its decoder's parameters; newest epochs."""
+    """A figure of milliseconds against CIEDE2000, the size of a point its decoder's parameters; newest epochs."""
     figure, axis = plt.subplots(figsize=(9.5, 4.2))
     for result in {result["decoder"]: result for result in results}.values():
         own = cost["decoders"].get(result["decoder"], {}).get("decoder")
@@ -86,7 +86,7 @@ def cost_plot(results: list[dict], cost: dict):
 
 
 def save(figure, path: Path) -> str:
-    """Write `path` (PNG, on white) and return the figure as SVG for a page."""
+    """The figure as SVG for a page; writes it as PNG, on white, to `path`."""
     for axis in figure.axes:
         axis.grid(alpha=0.2, color=INK)
         axis.tick_params(colors=INK, labelsize=9)

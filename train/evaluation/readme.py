@@ -12,7 +12,11 @@ README_MARKS = ("<!-- measured: start -->", "<!-- measured: end -->")
 
 
 def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> str:
-    """What stands between README_MARKS, from the checkpoints' own metrics.json: each decoder's newest epoch, or all."""
+    """The text between README_MARKS: a table of the checkpoints' metrics.json.
+
+    every: of all epochs, not of each decoder's newest alone. CheckpointError where nothing was measured, or not on the
+    same photos.
+    """
     checkpoints = list_checkpoints(source)
     if not every:
         checkpoints = {checkpoint.decoder: checkpoint for checkpoint in checkpoints}.values()
@@ -39,7 +43,7 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
 
 
 def update_readme(readme: Path, section: str) -> None:
-    """Put `section` between the README_MARKS of `readme`."""
+    """Put `section` between the README_MARKS of `readme`; ValueError where it has none."""
     text = readme.read_text(encoding="utf-8")
     start, end = (text.find(mark) for mark in README_MARKS)
     if not 0 <= start < end:
@@ -50,7 +54,7 @@ def update_readme(readme: Path, section: str) -> None:
 
 
 def write_cards(source: Path = ROOT / "checkpoints") -> None:
-    """The model card of each decoder of `source`, that of its newest epoch, as <decoder>/README.md."""
+    """Write the model card of each decoder's newest epoch in `source` as <decoder>/README.md."""
     epochs: dict[str, list[Checkpoint]] = {}
     for checkpoint in list_checkpoints(source):
         epochs.setdefault(checkpoint.decoder, []).append(checkpoint)
@@ -59,7 +63,7 @@ def write_cards(source: Path = ROOT / "checkpoints") -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Whole or not at all."""
+    """Write a text file, whole or not at all."""
     beside = path.with_name(f".{path.name}.part")
     beside.write_text(text, encoding="utf-8")
     os.replace(beside, path)
