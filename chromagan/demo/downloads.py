@@ -23,7 +23,7 @@ LABEL = 26  # pixels; height of the line that names an animation's frame
 
 def suffix_for(image: Image.Image, source_format: str | None) -> str:
     """Of the file for a result: the photo's own format, but PNG where that cannot hold it."""
-    if source_format in ("JPEG", "MPO") and image.mode == "RGB":
+    if source_format in ("JPEG", "MPO", "HEIF") and image.mode == "RGB":
         return ".jpg"  # written in a tenth of the time of a PNG
     return ".webp" if source_format == "WEBP" else ".tiff" if source_format == "TIFF" else ".png"
 

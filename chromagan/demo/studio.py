@@ -28,7 +28,7 @@ from chromagan.hub.checkpoints import (
     nearest_checkpoint,
 )
 from chromagan.imaging import color
-from chromagan.imaging.photo import Photo, averageable, open_image, read_photo, srgb_image
+from chromagan.imaging.photo import Photo, averageable, count_pages, open_image, read_photo, srgb_image
 from chromagan.measures import metrics
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS, FEATURE_CHANNELS, FEATURE_STRIDE, build_decoder
@@ -79,6 +79,7 @@ class Sitter:
     digest: str  # of the file
     shown: Photo  # at most SHOWN_SIDE, without profile and EXIF data
     truth: Image.Image  # RGB in sRGB, of the same size: the photo itself, in its own colors if it has any
+    pages: int = 1  # of the file; the first is shown
 
     @functools.cached_property
     def colored(self) -> bool:
@@ -105,10 +106,12 @@ class Sitter:
 def read_sitter(path: str | os.PathLike, max_pixels: int) -> Sitter:
     """Open a photo for the page; ImageError for a file that is no image, a damaged one and one of too many pixels."""
     digest = file_digest(path)
-    image = averageable(open_image(path, max_pixels))
+    image = open_image(path, max_pixels)
+    pages = count_pages(image)
+    image = averageable(image)
     image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     photo = read_photo(image)
-    return Sitter(digest, replace(photo, profile=None, info={}), srgb_image(image))
+    return Sitter(digest, replace(photo, profile=None, info={}), srgb_image(image), pages)
 
 
 def file_digest(path: str | os.PathLike) -> str:

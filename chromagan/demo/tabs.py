@@ -45,7 +45,7 @@ class Tabs:
         options = options_of(*options)
         checkpoint, sitter = self.desk.choose(options.source, decoder, epoch), self.desk.read(photo)
         both = (self.desk.drawn(sitter, what, options, SHOWN_SIDE) for what in (GRAY, checkpoint))
-        words = page.caption(checkpoint, self.desk.costs.get(checkpoint.decoder))
+        words = page.caption(checkpoint, self.desk.costs.get(checkpoint.decoder)) + page.first_page(sitter.pages)
         return page.comparison(*both), words, Shown(photo, options, checkpoint)
 
     def full_size(self, shown: Shown) -> Path:
