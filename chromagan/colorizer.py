@@ -82,7 +82,9 @@ class Colorizer:
 
         Takes PIL images of any mode, paths, and uint8 arrays (H, W), (H, W, 3) or (H, W, 4); gives RGB, or RGBA where
         there was an alpha channel, 8 bits. A photo that has colors already is taken by its lightness. Its EXIF
-        orientation is applied; other EXIF data and an RGB ICC profile are carried over in `info`.
+        orientation is applied; other EXIF data, XMP and IPTC data, the resolution and an RGB ICC profile that can hold
+        the result are carried over in `info`. Of a file of several pages the first is colored, of a PIL image the page
+        it is at.
 
         saturation: multiplies the chroma, at least 0. chroma: how it is brought to full size, "edge-aware" or
         "bilinear" (see ChromaUpsampler).

@@ -86,7 +86,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     listing.add_argument("--json", action="store_true", help="an array of objects, for machines")
     listing.set_defaults(run=list_command)
 
-    coloring = commands.add_parser("colorize", help="color photos")
+    coloring = commands.add_parser(
+        "colorize",
+        help="color photos",
+        description="Color photos: the result has the photo's lightness, its transparency, its metadata and, where it "
+        "can hold colors, its ICC profile. Of a TIFF of several pages, or an animation, every page is colored.",
+        epilog="A result keeps the format of its photo where that is JPEG, PNG, WebP, TIFF, BMP, AVIF or an animated "
+        "GIF; HEIC becomes JPEG, every other format PNG. Of folders and patterns hidden files, other systems' folders, "
+        "the output folder and the results of earlier runs are left out. HEIC needs: pip install pillow-heif.",
+    )
     coloring.add_argument("inputs", nargs="+", metavar="IN", help="image files, patterns, folders; - is stdin")
     coloring.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="a file for one photo, else a folder; - is stdout"

@@ -19,7 +19,7 @@ class Api:
         self.tabs, self.service = tabs, tabs.service
 
     def colorize(self, image, decoder: str = "", epoch: str = "", chroma=CHROMA, saturation=1.0, source="") -> Path:
-        """Colorize a photo. The result is a PNG that has its size and its lightness.
+        """Colorize a photo, of several pages the first. The result is a PNG that has its size and its lightness.
 
         decoder: a key of /checkpoints; "" is the first there is. epoch: a number; "" is that decoder's newest.
         chroma: "bilinear" or "edge-aware". saturation: 0 to 3. source: "" for what ships, or a Hub prefix owner/name.

@@ -26,7 +26,7 @@ def suffix_for(image: Image.Image, source_format: str | None) -> str:
 
     source_format: as Pillow names it; None for a photo that came from no file.
     """
-    if source_format in ("JPEG", "MPO") and image.mode == "RGB":
+    if source_format in ("JPEG", "MPO", "HEIF") and image.mode == "RGB":
         return ".jpg"  # written in a tenth of the time of a PNG
     return ".webp" if source_format == "WEBP" else ".tiff" if source_format == "TIFF" else ".png"
 

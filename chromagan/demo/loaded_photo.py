@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from chromagan.imaging import color
-from chromagan.imaging.photo import Photo, averageable, open_image, read_photo, srgb_image
+from chromagan.imaging.photo import Photo, averageable, count_pages, open_image, read_photo, srgb_image
 from chromagan.measures import metrics
 
 SHOWN_SIDE = 1600  # pixels; screens show at most this, downloads are full-size
@@ -25,6 +25,7 @@ class LoadedPhoto:
     digest: str  # of the file
     shown: Photo  # at most SHOWN_SIDE, without profile and EXIF data
     truth: Image.Image  # RGB in sRGB, of the same size: the photo itself, in its own colors if it has any
+    pages: int = 1  # of the file; the first is shown
 
     @functools.cached_property
     def colored(self) -> bool:
@@ -52,10 +53,12 @@ class LoadedPhoto:
 def load_photo(path: str | os.PathLike, max_pixels: int) -> LoadedPhoto:
     """The photo in a file; ImageError for a file that is no image, a damaged one and one of too many pixels."""
     digest = file_digest(path)
-    image = averageable(open_image(path, max_pixels))
+    image = open_image(path, max_pixels)
+    pages = count_pages(image)
+    image = averageable(image)
     image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     photo = read_photo(image)
-    return LoadedPhoto(digest, replace(photo, profile=None, info={}), srgb_image(image))
+    return LoadedPhoto(digest, replace(photo, profile=None, info={}), srgb_image(image), pages)
 
 
 def file_digest(path: str | os.PathLike) -> str:

@@ -59,6 +59,15 @@ def comparison(left: Picture, right: Picture) -> str:
     return rendered("comparison", left=left, right=right)
 
 
+def first_page(pages: int) -> str:
+    """That only the first of several pages is shown, and what colors all of them."""
+    if pages == 1:
+        return ""
+    return (
+        f"<p>The first of the file's {pages} pages. The command line, <code>chromagan colorize</code>, colors all.</p>"
+    )
+
+
 def caption(checkpoint: Checkpoint, milliseconds: float | None = None) -> str:
     """Which decoder and epoch this is, what it does and costs, and what was measured of it, if anything was."""
     spec, values, measures = DECODERS[checkpoint.decoder], measured(checkpoint), ""

@@ -48,7 +48,7 @@ class Tabs:
         options = options_of(*options)
         checkpoint, loaded = self.service.find(options.source, decoder, epoch), self.service.load(photo)
         both = (self.service.picture_of(loaded, what, options, SHOWN_SIDE) for what in (GRAY, checkpoint))
-        words = page.caption(checkpoint, self.service.costs.get(checkpoint.decoder))
+        words = page.caption(checkpoint, self.service.costs.get(checkpoint.decoder)) + page.first_page(loaded.pages)
         return page.comparison(*both), words, TabState(photo, options, checkpoint)
 
     def colorized_file(self, state: TabState) -> Path:

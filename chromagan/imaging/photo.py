@@ -82,32 +82,41 @@ def open_image(path: str | os.PathLike | BinaryIO, max_pixels: int = MAX_PIXELS)
     return image
 
 
+def count_pages(image: Image.Image) -> int:
+    """How many pages an opened file has: a TIFF's sheets, the frames of an animation; 1 of all others.
+
+    Raises ImageError where they cannot be counted.
+    """
+    try:
+        return getattr(image, "n_frames", 1) if image.format in PAGED else 1
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ImageError(f"{_name(image)}: its pages cannot be counted: {reason(error)}") from error
+
+
 def page_numbers(image: Image.Image) -> list[int]:
-    """The pages of an opened file: a TIFF's sheets without thumbnails, the frames of an animation; [0] of all others.
+    """The pages to color of an opened file: all but the thumbnails that a TIFF may have.
 
     Raises ImageError where they cannot be counted, or have more pixels in all than one image may have.
     """
-    if image.format not in PAGED:
-        return [0]
-    name = getattr(image, "filename", "") or "image"
+    count = count_pages(image)
+    if count > 1 and count * image.width * image.height > MAX_PIXELS:
+        most = f"more than {MAX_PIXELS / 1e6:.0f} megapixels"
+        raise ImageError(f"{_name(image)}: {most} in its {count} pages: split it")
+    if count == 1 or image.format != "TIFF":
+        return list(range(count))
     try:
-        count = getattr(image, "n_frames", 1)
-        if count == 1:
-            return [0]
-        if count * image.width * image.height > MAX_PIXELS:
-            raise ImageError(f"{name}: more than {MAX_PIXELS / 1e6:.0f} megapixels in its {count} pages: split it")
-        numbers = list(range(count))
-        if image.format == "TIFF":
-            for number in range(1, count):
-                image.seek(number)
-                if image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & REDUCED:
-                    numbers.remove(number)
+        numbers = [0]
+        for number in range(1, count):
+            image.seek(number)
+            numbers += [] if image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & REDUCED else [number]
         image.seek(0)
         return numbers
-    except (ImageError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:
-        raise ImageError(f"{name}: its pages cannot be counted: {reason(error)}") from error
+        raise ImageError(f"{_name(image)}: page {number + 1}: {reason(error)}") from error
 
 
 def read_pages(image: Image.Image, numbers: list[int]) -> Iterator[Photo]:
@@ -115,10 +124,11 @@ def read_pages(image: Image.Image, numbers: list[int]) -> Iterator[Photo]:
 
     Raises ImageError, which names the page.
     """
-    name = getattr(image, "filename", "") or "image"
+    name = _name(image)
     for number in numbers:
         try:
-            image.seek(number)
+            if len(numbers) > 1:
+                image.seek(number)
             photo = read_photo(image)
         except MemoryError:
             raise
@@ -163,7 +173,7 @@ def read_photo(image: Image.Image) -> Photo:
             alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
             L, carried = _lightness(image, profile)
     except (OSError, SyntaxError, ValueError) as error:  # Pillow decodes when pixels are asked for
-        raise ImageError(f"{getattr(image, 'filename', '') or 'image'}: {reason(error)}") from error
+        raise ImageError(f"{_name(image)}: {reason(error)}") from error
     return Photo(L[None, None], alpha, carried, info)
 
 
@@ -184,6 +194,10 @@ def averageable(image: Image.Image) -> Image.Image:
     if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
         return image.convert("LA" if image.mode in ("1", "L", "La") else "RGBA")
     return image.convert({"1": "L", "P": "RGB"}[image.mode]) if image.mode in ("1", "P") else image
+
+
+def _name(image: Image.Image) -> str:
+    return getattr(image, "filename", "") or "image"
 
 
 def _what_it_is(file: str | os.PathLike | BinaryIO) -> str:

@@ -5,7 +5,8 @@ from conftest import made_photo
 from PIL import Image
 
 from chromagan.demo.loaded_photo import as_tensor, gray_image, load_photo
-from chromagan.imaging.photo import ImageError
+from chromagan.demo.page import first_page
+from chromagan.imaging.photo import ImageError, read_photo
 
 
 def test_photo_is_upright_and_knows_whether_it_has_color(tmp_path):
@@ -46,3 +47,22 @@ def test_photo_of_too_many_pixels_and_of_none(tmp_path):
 
 def test_as_tensor():
     assert torch.equal(as_tensor(Image.new("RGB", (3, 2), (255, 0, 51)))[0, :, 1, 2], torch.tensor([1, 0, 0.2]))
+
+
+def test_of_several_pages_the_first_is_shown_and_it_is_said(tmp_path):
+    made_photo(0).save(tmp_path / "in.tif", save_all=True, append_images=[made_photo(1), made_photo(2)])
+    loaded = load_photo(tmp_path / "in.tif", 10**6)
+    assert loaded.pages == 3 and np.array_equal(np.asarray(loaded.truth), np.asarray(made_photo(0)))
+    assert "first of the file's 3 pages" in first_page(loaded.pages) and first_page(1) == ""
+
+
+def test_a_transparent_color_of_16_bits_stays_one_when_the_photo_is_scaled(tmp_path):
+    """Of two thousand pixels a side, so that the page scales it down: the square is a hole, all else is as it was."""
+    pixels = np.full((2000, 2000), 30_000, np.uint16)
+    pixels[:1000, :1000] = 65_535
+    Image.fromarray(pixels).save(tmp_path / "in.png", transparency=65_535)
+    loaded = load_photo(tmp_path / "in.png", 10**7)
+    alpha = np.asarray(loaded.shown.alpha)
+    assert alpha.shape == (1600, 1600) and not alpha[:790, :790].any() and (alpha[810:] == 255).all()
+    L = loaded.shown.L[0, 0, 810:, 810:]
+    assert (L - read_photo(Image.new("L", (1, 1), round(30_000 / 257))).L).abs().max() < 0.5

@@ -12,6 +12,7 @@ import warnings
 import pytest
 import torch
 from conftest import made_photo
+from made_profiles import gray_profile, rgb_profile
 from PIL import Image
 
 from chromagan.__main__ import main
@@ -29,6 +30,7 @@ def originals() -> list[tuple[str, bytes]]:
     clear = photo.copy()
     clear.putalpha(Image.linear_gradient("L").resize(photo.size))
     deep = Image.fromarray(torch.arange(40 * 56, dtype=torch.int32).to(torch.uint16).view(40, 56).numpy())
+    wide = rgb_profile("adobe", 2.2)
     variants = [
         (".jpg", photo, {}), (".jpg", photo, {"progressive": True, "exif": profile}), (".jpg", photo.convert("L"), {}),
         (".jpg", photo.convert("CMYK"), {}), (".png", photo, {}), (".png", clear, {}), (".png", deep, {}),
@@ -36,6 +38,9 @@ def originals() -> list[tuple[str, bytes]]:
         (".webp", clear, {"lossless": True}), (".tif", photo, {}), (".tif", photo, {"compression": "tiff_lzw"}),
         (".tif", photo, {"compression": "jpeg"}), (".tif", deep, {}), (".tif", photo.convert("F"), {}),
         (".tif", photo.convert("1"), {"compression": "group4"}), (".bmp", photo, {}), (".bmp", photo.convert("P"), {}),
+        (".tif", photo, {"save_all": True, "append_images": [photo.convert("L")]}), (".png", deep, {"transparency": 9}),
+        (".gif", photo, {"save_all": True, "append_images": [photo.rotate(90)]}), (".jpg", photo, {"icc_profile": wide}),
+        (".png", deep, {"icc_profile": gray_profile(1.0)}), (".webp", photo, {"xmp": b"<x/>", "icc_profile": wide}),
     ]  # fmt: skip
     files = []
     for suffix, image, options in variants:
