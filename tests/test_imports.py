@@ -16,7 +16,7 @@ FOLDERS = {
     "network": ["__init__", "decoders", "config", "trunk", "folding", "critic", "losses", "generator"],
     "hub": ["__init__", "repositories", "model", "checkpoints", "onnx_export", "model_card", "publish"],
     "": ["data_folders", "data_sources", "data", "colorizer", "__init__", "__main__"],
-    "demo": ["__init__", "shelf", "studio", "downloads", "photo_report", "page", "desk", "tabs", "api"],
+    "demo": ["__init__", "address", "shelf", "studio", "downloads", "photo_report", "page", "desk", "tabs", "api"],
 }
 ORDER = [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]
 PACKAGE = {
