@@ -3,7 +3,8 @@
     python app.py
 
 CHROMAGAN_SOURCE is the folder of checkpoints (default: checkpoints/ beside this file) or a Hub prefix owner/name;
-GRADIO_SERVER_PORT (default 7860) and GRADIO_SERVER_NAME (default 127.0.0.1) are where it listens;
+GRADIO_SERVER_PORT (default: 7860 or the next that is free) and GRADIO_SERVER_NAME (default 127.0.0.1) are where it
+listens;
 GRADIO_TEMP_DIR is a folder of its own for uploads and results (default: a new one, removed at the end).
 """
 
@@ -26,6 +27,15 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no call home
 if "GRADIO_TEMP_DIR" not in os.environ:  # before gradio is imported, which has one folder for all programs
     os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="chromagan-studio-")
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+
+from chromagan.demo.address import AddressError, listening_address, reach_without_proxy
+
+if __name__ == "__main__":  # before gradio is imported, which reads the environment
+    try:
+        HOST, PORT = listening_address()
+        reach_without_proxy(HOST)
+    except AddressError as error:
+        sys.exit(f"app.py: {error}")
 
 import gradio as gr
 from fastapi.responses import JSONResponse
@@ -443,8 +453,12 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is registered with atexit is done
     threading.Thread(target=service.maintain, daemon=True).start()
     threading.Thread(target=warm_up, daemon=True).start()  # before somebody's first photo waits for it
-    demo.launch(
-        theme=THEME, css=page.CSS, head=f"<script>{page.SCRIPT}</script>", max_file_size=MAX_FILE_SIZE, ssr_mode=False,
-        run_history=False, footer_links=["api", "settings"], allowed_paths=[str(EXAMPLES[0].parent)],
-        app_kwargs={"routes": [APIRoute("/health", health, methods=["GET"])]},
-    )  # fmt: skip
+    try:
+        demo.launch(
+            theme=THEME, css=page.CSS, head=f"<script>{page.SCRIPT}</script>", max_file_size=MAX_FILE_SIZE,
+            ssr_mode=False, run_history=False, footer_links=["api", "settings"],
+            allowed_paths=[str(EXAMPLES[0].parent)], server_name=HOST, server_port=PORT,
+            app_kwargs={"routes": [APIRoute("/health", health, methods=["GET"])]},
+        )  # fmt: skip
+    except OSError as error:  # taken since it was looked at
+        sys.exit(f"app.py: {error}")

@@ -34,6 +34,7 @@ FOLDERS = {
     "cli": ["__init__", "coloring", "commands"],
     "demo": [
         "__init__",
+        "address",
         "file_store",
         "loaded_photo",
         "source",

@@ -1,0 +1,68 @@
+"""Where the demo listens, from its environment, and how it reaches itself there."""
+
+import errno
+import os
+import socket
+from collections.abc import MutableMapping
+
+HOST, PORT = "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT"
+LOCAL = ("localhost", "127.0.0.1", "::1")
+PROXIES = ("http", "https", "socks5", "socks5h")  # what httpx, by which Gradio and the Hub are asked, goes through
+
+
+class AddressError(ValueError):
+    """An address that the demo cannot listen at: the message says why, and what to do."""
+
+
+def listening_address(environment: MutableMapping[str, str] = os.environ) -> tuple[str, int | None]:
+    """Host and port that the environment asks for; port None: the first free one from 7860 on.
+
+    The host is an IPv6 address in brackets, as in a URL, or any other name. Raises AddressError where the demo cannot
+    listen there. What Gradio could not make sense of is taken out of the environment: call it before Gradio is imported.
+    """
+    host, port = environment.get(HOST, "").strip(), environment.get(PORT, "").strip()
+    if not host or ":" in host:  # Gradio looks for a free port by IPv4 alone
+        environment.pop(HOST, None)
+    if not port:
+        environment.pop(PORT, None)
+    elif not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
+        raise AddressError(f"{PORT} is a port from 1 to 65535, got {port!r}")
+    bare = (host or "127.0.0.1").removeprefix("[").removesuffix("]")
+    _try(bare, int(port or 0))
+    return f"[{bare}]" if ":" in bare else bare, int(port) if port else None
+
+
+def _try(host: str, port: int) -> None:
+    """AddressError where nothing can listen at `port` of `host` now. Port 0: whether at any port."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        number = getattr(error, "errno", None)
+        if number == errno.EADDRINUSE:
+            reason = f"port {port} of {host} is taken: end what listens there, or give another {PORT}"
+        elif number == errno.EACCES:
+            reason = f"port {port} is not for everybody: give a {PORT} of 1024 or more"
+        else:
+            reason = f"{HOST} {host!r} is no address of this machine: 127.0.0.1 serves it alone, 0.0.0.0 all networks"
+        raise AddressError(reason) from error
+
+
+def reach_without_proxy(host: str, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Add this machine and `host` to what the environment says is asked without a proxy.
+
+    Gradio asks its own address when it starts, by a client that goes through http_proxy and the like. Raises
+    AddressError for a kind of proxy that this client does not know, with which Gradio could not even be imported.
+    """
+    for name in ("http", "https", "all"):
+        for variable in (f"{name}_proxy", f"{name}_proxy".upper()):
+            kind, separator, _ = environment.get(variable, "").partition("://")
+            if separator and kind.lower() not in PROXIES:
+                raise AddressError(f"{variable} is a proxy of the kind {kind}://; known are {', '.join(PROXIES)}")
+    bare = host.removeprefix("[").removesuffix("]")
+    given = environment.get("no_proxy") or environment.get("NO_PROXY", "")  # the first counts where both are there
+    hosts = [name for name in map(str.strip, given.split(",")) if name]
+    hosts += [name for name in dict.fromkeys((*LOCAL, bare)) if name not in hosts]
+    environment["no_proxy"] = environment["NO_PROXY"] = ",".join(hosts)
