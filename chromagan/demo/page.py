@@ -106,7 +106,7 @@ def matrix(source: CheckpointSource, ratio: float, pictures: dict[str, Picture],
     """
     epochs = source.epochs()
     by_key = {key_of(checkpoint): checkpoint for checkpoint in source.checkpoints}
-    sides = dict(zip(chosen, ("left", "right")))
+    sides = dict(zip(reversed(chosen), ("right", "left")))  # a cell against itself is at the left
 
     def cell(key: str) -> dict | None:
         if key not in by_key:

@@ -30,9 +30,8 @@ class TabState(NamedTuple):
 
     photo: Path
     options: Options
-    content: (
-        object  # Colorize: the checkpoint; Matrix: pictures by key, and their ratio; Epochs: the decoder; Measure: ..
-    )
+    # Colorize: the checkpoint. Matrix: pictures by key and their ratio. Epochs: the decoder. Measure: report and epoch.
+    content: object
 
 
 class Tabs:
@@ -78,11 +77,8 @@ class Tabs:
         """HTML of the grid with two colorings marked, and of the two on the slider. left, right: their keys."""
         if state is None:
             raise RequestError("Color the photo with all of them first.")
-        here, loaded, (cells, ratio) = (
-            self.service.source(state.options.source),
-            self.service.load(state.photo),
-            state.content,
-        )
+        here, loaded = self.service.source(state.options.source), self.service.load(state.photo)
+        cells, ratio = state.content
         whats = {page.key_of(checkpoint): checkpoint for checkpoint in here.checkpoints} | {GRAY: GRAY, TRUTH: TRUTH}
         try:
             both = [self.service.picture_of(loaded, whats[key], state.options, SHOWN_SIDE) for key in (left, right)]

@@ -10,7 +10,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 
 from chromagan.demo.loaded_photo import load_photo
-from chromagan.demo.page import chart, report_table
+from chromagan.demo.page import chart, rendered, report_table
 from chromagan.demo.photo_report import (
     GRAY,
     MEASURES,
@@ -84,7 +84,7 @@ def test_best_of_each_column():
     made = Report(list(rows[0][1]), rows, (224, 224), True)
     assert [made.best(column) for column in made.columns] == [22.0, 8.0, -3.0, None]  # gray is not in the running
     table = report_table(made, 3)
-    assert table.count("class='best'") == 3 and "224×224" in table
+    assert table.count('class="best"') == 3 and "224×224" in table
     lines = list(csv.DictReader(io.StringIO(made.csv())))
     assert float(lines[2]["ciede2000"]) == 8.0 and lines[0]["name"] == GRAY
 
@@ -102,7 +102,7 @@ def test_curves_are_the_measures_of_each_epoch(network_source, loaded, measured)
     lines = epoch_curves(network_source, loaded, checkpoints)
     assert lines["ciede2000"][0] == pytest.approx(dict(measured.rows)["compact"]["ciede2000"])
     assert all(len(line) == 2 for line in lines.values())
-    drawn = chart(("CIEDE2000", "lower is nearer", 1), [0, 300], [9.25, 8.0], None)
+    drawn = rendered("chart", chart=chart(("CIEDE2000", "lower is nearer", 1), [0, 300], [9.25, 8.0], None))
     assert "epoch 0: 9.2" in drawn and drawn.count("<circle") == 2
     assert set(MEASURES) >= set(lines)
 

@@ -108,3 +108,14 @@ def test_health_says_what_fails(source, tmp_path):
     with torch.no_grad():
         next(network.decoder.parameters()).fill_(torch.nan)
     assert "not finite" in service.health()["status"]
+
+
+def test_the_two_that_are_compared_are_marked(service, photo):
+    tabs = Tabs(service)
+    *_, (grid, pair, state) = tabs.fill_matrix(photo, *Options(), "compact/3", "depthwise/6")
+    assert grid.count('class="ready"') == 5 and "all 5" in grid and pair.count("<img") == 2
+    assert grid.index(">left</b>") < grid.index(">right</b>") and grid.count('aria-pressed="true"') == 2
+    grid, pair = tabs.compare("depthwise/0", "depthwise/0", state)
+    assert ">left</b>" in grid and ">right</b>" not in grid and grid.count('aria-pressed="true"') == 1
+    with pytest.raises(RequestError, match="'depthwise/9' is not among the checkpoints"):
+        tabs.compare("gray", "depthwise/9", state)
