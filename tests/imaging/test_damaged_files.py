@@ -40,8 +40,8 @@ def originals() -> list[tuple[str, bytes]]:
         (".tif", photo.convert("1"), {"compression": "group4"}), (".bmp", photo, {}), (".bmp", photo.convert("P"), {}),
         (".tif", photo, {"save_all": True, "append_images": [photo.convert("L")]}), (".png", deep, {"transparency": 9}),
         (".gif", photo, {"save_all": True, "append_images": [photo.rotate(90)]}),
-        (".jpg", photo, {"icc_profile": wide}),
-        (".png", deep, {"icc_profile": gray_profile(1.0)}), (".webp", photo, {"xmp": b"<x/>", "icc_profile": wide}),
+        (".jpg", photo, {"icc_profile": wide}), (".png", deep, {"icc_profile": gray_profile(1.0)}),
+        (".webp", photo, {"xmp": b"<x/>", "icc_profile": wide}),
     ]  # fmt: skip
     files = []
     for suffix, image, options in variants:
