@@ -287,7 +287,9 @@ def main(args: argparse.Namespace) -> None:
     with accelerator.main_process_first():
         photos = PhotoSet(args.data, "validation", args.size, args.limit)
     if not len(photos):
-        raise DataError(f"{args.data!r} holds no photos to measure on")
+        raise DataError(f"{' '.join(args.data)!r} holds no photos to measure on")
+    if main_process:
+        tqdm.write(photos.summary, file=sys.stderr)
     left_out = [reason for measure in LEARNED_MEASURES if (reason := measure.missing())]
     try:
         Classifier(device)
@@ -329,7 +331,8 @@ def main(args: argparse.Namespace) -> None:
     tables, keys, fingerprint = merge(work, shards, [GRAY, TRUTH, *entries], kept, output_dir / "per_image.parquet")
     colored = tables[TRUTH]["chroma_truth"] >= metrics.GRAY_CHROMA
     distances = frechet_distances(keys, [GRAY, *entries], kept, colored)
-    about = {"data": args.data_name or args.data, "split": "validation", "size": args.size}
+    data = args.data_name or (args.data if len(args.data) > 1 else args.data[0])
+    about = {"data": data, "split": "validation", "size": args.size}
     about |= {"fingerprint": fingerprint, "classifier": CLASSIFIER if classify else None}
     results = {}
     for entry in tqdm([GRAY, TRUTH, *entries], "summarize", leave=False):
@@ -377,7 +380,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
     parser.add_argument("--source", required=True, help="folder of checkpoints, or a Hub prefix owner/name")
-    parser.add_argument("--data", required=True, help="Hub dataset id, folder of Parquet files, or folder of images")
+    parser.add_argument(
+        "--data", required=True, nargs="+", help="data sets: a Hub id, a folder of Parquet files or of images, each"
+    )
     parser.add_argument("--data-name", help="what metrics.json calls the data; default: --data")
     parser.add_argument("--output-dir", required=True, help="folder for metrics.json, per_image.parquet and the report")
     parser.add_argument("--limit", type=count, help="measure N photos, spread evenly over the data, only")

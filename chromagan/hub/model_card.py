@@ -42,7 +42,7 @@ def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint
         EvalResult(
             task_type="image-to-image",
             task_name="Image colorization",
-            dataset_type=_hub_id(metrics.get("data")) or measured_on,
+            dataset_type=next(filter(None, map(_hub_id, _each(metrics.get("data")))), measured_on),
             dataset_name=f"{measured_on}, {metrics.get('split')}, {metrics['colored']['images']} colored photos",
             metric_type=key,
             metric_name=f"{title}, epoch {checkpoint.epoch}",
@@ -51,7 +51,7 @@ def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint
         for key, (title, _) in MEASURES.items()
         if (value := _measured(metrics, key)) is not None
     ]
-    datasets = [name for name in [_hub_id(trained_on)] if name]
+    datasets = [name for each in _each(trained_on) if (name := _hub_id(each))]
     data = ModelCardData(
         license="apache-2.0",
         library_name="chromagan",
@@ -69,28 +69,35 @@ def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint
     return ModelCard(text, ignore_metadata_errors=False)
 
 
-def _training_data(checkpoint: Checkpoint) -> str | None:
+def _training_data(checkpoint: Checkpoint) -> str | list[str] | None:
     """What the run's options call its data; without them, what it was measured on, which is of the same data set."""
     options = Path(checkpoint.path).parent / OPTIONS_FILE
     recorded = read_json(options) if options.exists() else checkpoint.metrics
     return recorded.get("data")
 
 
-def _training(data: str | None) -> str:
+def _training(data: str | list[str] | None) -> str:
     if data is None:
         return "What it was trained on is not recorded. What was not in it is colored by guess."
-    name = IMAGENETTE if "imagenette" in data.lower() else plain_name(data)
-    return f"Trained on {name}: what is not like these it colors by guess."
+    names = [IMAGENETTE if "imagenette" in each.lower() else plain_name(each) for each in _each(data)]
+    return f"Trained on {' and '.join(names)}: what is not like these it colors by guess."
 
 
-def plain_name(data: str) -> str:
+def _each(data: str | list[str] | None) -> list[str]:
+    """The data sets of a run: one, several, or none that is recorded."""
+    return [data] if isinstance(data, str) else list(data or ())
+
+
+def plain_name(data: str | list[str]) -> str:
     """A data set's name for others to read: of a folder its last part, not where it lies on somebody's machine."""
+    if not isinstance(data, str):
+        return " and ".join(map(plain_name, data))
     return Path(data).name if os.path.isabs(data) or os.path.isdir(data) or data.startswith((".", "~")) else data
 
 
-def _hub_id(data: str | None) -> str | None:
+def _hub_id(data: str) -> str | None:
     """The Hub id that `data` begins with, such as "owner/name (resized)" or "owner/name@revision"."""
-    match = HUB_DATASET.match(data or "")
+    match = HUB_DATASET.match(data)
     if match and data[match.end() : match.end() + 1] in ("", " ", "@") and plain_name(data) == data:
         return match[0]
     return None
