@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs 
 from chromagan.data import DataError, PhotoSet
 from chromagan.hub.checkpoints import METRICS_FILE, CheckpointError, list_checkpoints, load_checkpoint, write_json
 from chromagan.hub.model import ChromaGAN
+from chromagan.hub.model_card import plain_name
 from chromagan.measures import metrics
 from chromagan.network.trunk import PretrainedWeightsError
 from train import report
@@ -331,7 +332,7 @@ def main(args: argparse.Namespace) -> None:
     tables, keys, fingerprint = merge(work, shards, [GRAY, TRUTH, *entries], kept, output_dir / "per_image.parquet")
     colored = tables[TRUTH]["chroma_truth"] >= metrics.GRAY_CHROMA
     distances = frechet_distances(keys, [GRAY, *entries], kept, colored)
-    data = args.data_name or (args.data if len(args.data) > 1 else args.data[0])
+    data = args.data_name or (plain_name(args.data) if len(args.data) > 1 else args.data[0])
     about = {"data": data, "split": "validation", "size": args.size}
     about |= {"fingerprint": fingerprint, "classifier": CLASSIFIER if classify else None}
     results = {}
