@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs 
 
 from chromagan.data import DataError, PhotoSet
 from chromagan.hub.checkpoints import METRICS_FILE, CheckpointError, list_checkpoints, load_checkpoint, write_json
+from chromagan.hub.model_card import plain_name
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.trunk import PretrainedWeightsError
 from train.evaluation.claims_pictures import draw_claims
@@ -64,7 +65,9 @@ def main(args: argparse.Namespace) -> None:
     with accelerator.main_process_first():
         photos = PhotoSet(args.data, "validation", args.size, args.limit)
     if not len(photos):
-        raise DataError(f"{' '.join(args.data)} holds no photos to measure on")
+        raise DataError(f"{' '.join(args.data)!r} holds no photos to measure on")
+    if main_process:
+        print(photos.summary, file=sys.stderr)
     left_out = [reason for measure in LEARNED_MEASURES if (reason := measure.missing())]
     try:
         Classifier(device)
@@ -104,7 +107,8 @@ def main(args: argparse.Namespace) -> None:
     # Bring together, summarize, draw.
     tables, keys, fingerprint = merge(task, shards, [GRAY, TRUTH, *entries], output_dir / "per_image.parquet")
     colored = tables[TRUTH]["chroma_truth"] >= GRAY_CHROMA
-    about = {"data": args.data_name or " + ".join(args.data), "split": "validation", "size": args.size}
+    data = args.data_name or (plain_name(args.data) if len(args.data) > 1 else args.data[0])
+    about = {"data": data, "split": "validation", "size": args.size}
     about |= {"fingerprint": fingerprint, "classifier": CLASSIFIER if classify else None}
     results = summaries(tables, frechet_distances(keys, [GRAY, *entries], task.store, colored), about)
     everything = about | {
@@ -149,10 +153,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
     parser.add_argument("--source", required=True, help="folder of checkpoints, or a Hub prefix owner/name")
     parser.add_argument(
-        "--data",
-        required=True,
-        nargs="+",
-        help="one or more of: Hub dataset id, folder of Parquet files or of images",
+        "--data", required=True, nargs="+", help="data sets: a Hub id, a folder of Parquet files or of images, each"
     )
     parser.add_argument("--data-name", help="what metrics.json calls the data; default: --data")
     parser.add_argument("--output-dir", required=True, help="folder for metrics.json, per_image.parquet and the report")

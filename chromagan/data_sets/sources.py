@@ -94,10 +94,10 @@ class Rows:
             raise DataError("the row is empty")
         if content is not None:
             return io.BytesIO(content)
-        found = [place for place in (Path(path), Path(self.data, path)) if place.is_file()]
-        if not found:
+        file = Path(self.data, path)
+        if not file.is_file():
             raise DataError(f"the row holds only a path, {path!r}, and there is no such file")
-        return found[0]
+        return file
 
     def name(self, index: int) -> str:
         path = self._value(index)[1]

@@ -18,8 +18,7 @@ def listening_address(environment: MutableMapping[str, str] = os.environ) -> tup
     """Host and port that the environment asks for; port None: the first free one from 7860 on.
 
     The host is an IPv6 address in brackets, as in a URL, or any other name. Raises AddressError where the demo cannot
-    listen there. What Gradio could not make sense of is taken out of the environment: call it before Gradio is
-    imported.
+    listen there. What Gradio could not make sense of is taken out of the environment: call this before importing it.
     """
     host, port = environment.get(HOST, "").strip(), environment.get(PORT, "").strip()
     if not host or ":" in host:  # Gradio looks for a free port by IPv4 alone

@@ -46,7 +46,7 @@ def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint
         EvalResult(
             task_type="image-to-image",
             task_name="Image colorization",
-            dataset_type=_hub_id(metrics.get("data")) or measured_on,
+            dataset_type=next(filter(None, map(_hub_id, _each(metrics.get("data")))), measured_on),
             dataset_name=f"{measured_on}, {metrics.get('split')}, {metrics['colored']['images']} colored photos",
             metric_type=key,
             metric_name=f"{title}, epoch {checkpoint.epoch}",
@@ -75,22 +75,28 @@ def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint
 def _training_data(checkpoint: Checkpoint) -> list[str]:
     """What the run's options call its data sets; without them, what it was measured on, which is of the same data."""
     options = Path(checkpoint.path).parent / OPTIONS_FILE
-    recorded = (read_json(options) if options.exists() else checkpoint.metrics).get("data", [])
-    return [recorded] if isinstance(recorded, str) else recorded
+    return _each((read_json(options) if options.exists() else checkpoint.metrics).get("data"))
+
+
+def _each(data: str | list[str] | None) -> list[str]:
+    """The data sets of a run: one, several, or none that is recorded."""
+    return [data] if isinstance(data, str) else list(data or ())
 
 
 def _described(data: str) -> str:
     return IMAGENETTE if "imagenette" in data.lower() else plain_name(data)
 
 
-def plain_name(data: str) -> str:
+def plain_name(data: str | list[str]) -> str:
     """A data set's name for others to read: of a folder its last part, not where it lies on somebody's machine."""
+    if not isinstance(data, str):
+        return " and ".join(map(plain_name, data))
     return Path(data).name if os.path.isabs(data) or os.path.isdir(data) or data.startswith((".", "~")) else data
 
 
-def _hub_id(data: str | None) -> str | None:
+def _hub_id(data: str) -> str | None:
     """The Hub id that `data` begins with, such as "owner/name (resized)" or "owner/name@revision"."""
-    match = HUB_DATASET.match(data or "")
+    match = HUB_DATASET.match(data)
     if match and data[match.end() : match.end() + 1] in ("", " ", "@") and plain_name(data) == data:
         return match[0]
     return None

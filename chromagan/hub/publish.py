@@ -124,12 +124,11 @@ def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
 def _without_paths(values: dict) -> bytes:
     """JSON of what a run wrote, without the paths of the machine that it ran on."""
     public = {name: value for name, value in values.items() if name not in ("output_dir", "cache_dir")}
-    if isinstance(public.get("data"), str):
-        public["data"] = plain_name(public["data"])
-    elif "data" in public:
-        public["data"] = [plain_name(name) for name in public["data"]]
-    if "sources" in public:
-        public["sources"] = [each | {"data": plain_name(each["data"])} for each in public["sources"]]
+    data = public.get("data")
+    if data is not None:
+        public["data"] = plain_name(data) if isinstance(data, str) else [plain_name(each) for each in data]
+    if "sources" in public:  # of several data sets, how many photos each had
+        public["sources"] = [source | {"data": plain_name(source["data"])} for source in public["sources"]]
     return (json.dumps(public, indent=2) + "\n").encode()
 
 

@@ -53,6 +53,23 @@ def test_the_card_names_other_data_and_no_path_of_the_machine(server, source, tm
     assert "magenette" not in card and "/home/ann" not in card
 
 
+def test_the_card_names_several_data_sets(server, source, tmp_path):
+    study = shutil.copytree(source, tmp_path / "study")
+    measured(study, 3, data="someone/birds")
+    sources = [{"data": "someone/birds", "photos": 5, "gray": 1}, {"data": "/home/ann/photos", "photos": 3, "gray": 0}]
+    options = {"data": ["someone/birds", "/home/ann/photos"], "sources": sources}
+    (study / "compact" / "train.json").write_text(json.dumps(options))
+    publish(study, "someone/both", say=lambda line: None)
+    files = server.files("someone/both-compact")
+    assert json.loads(files["train.json"]) == {
+        "data": ["someone/birds", "photos"],
+        "sources": [sources[0], sources[1] | {"data": "photos"}],
+    }
+    assert not [name for name, content in files.items() if b"/home/ann" in content]
+    card = files["README.md"].decode()
+    assert "Trained on someone/birds and photos:" in card and "datasets:\n- someone/birds\n" in card
+
+
 def test_metrics_that_name_no_data_are_published(server, source, tmp_path):
     study = shutil.copytree(source, tmp_path / "study")
     measured(study, 3)
