@@ -13,7 +13,15 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each may import those before it: folders in this order, and inside each folder its modules.
 FOLDERS = {
     "imaging": ["__init__", "compiled", "color", "chroma", "photo", "contact_sheet"],
-    "measures": ["__init__", "segmentation", "metrics", "error_maps"],
+    "measures": [
+        "__init__",
+        "segmentation",
+        "metrics",
+        "color_groups",
+        "transitions",
+        "patches",
+        "error_maps",
+    ],
     "network": ["__init__", "decoders", "config", "trunk", "folding", "critic", "losses", "generator"],
     "hub": ["__init__", "repositories", "model", "checkpoints", "onnx_export", "model_card", "publish"],
     "": ["data", "colorizer", "__init__", "__main__"],

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import scipy.ndimage
+import torch
+
+from chromagan.measures.patches import Spots, false_red, label_patches
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.41, 0.6, 1.0])
+def test_labels_equal_scipys(share):
+    for seed, shape in enumerate([(40, 57), (1, 30), (30, 1), (64, 64)]):
+        mask = np.random.default_rng(seed).random(shape) < share
+        labels, sizes = label_patches(mask)
+        expected, count = scipy.ndimage.label(mask, np.ones((3, 3)))
+        assert len(sizes) == count + 1
+        np.testing.assert_array_equal(sizes[1:], np.bincount(labels.ravel(), minlength=count + 1)[1:])
+        pairs = np.unique(np.stack([labels.ravel(), expected.ravel()]), axis=1)
+        assert len(pairs[0]) == len(set(pairs[0])) == len(set(pairs[1])) == len(np.unique(labels))  # one to one
+
+
+def test_labels_of_nested_spirals_and_of_nothing():
+    mask = np.zeros((9, 9), bool)
+    mask[0], mask[8], mask[:, 0], mask[2:, 8], mask[2, 2:], mask[2:7, 2], mask[6, 2:7] = [True] * 7
+    sizes = label_patches(mask)[1]
+    assert len(sizes) == 2 and sizes[1] == mask.sum()
+    assert label_patches(np.zeros((4, 4), bool))[1].tolist() == [0]
+
+
+def plain(size=100, a=0.0, b=0.0):
+    return torch.tensor([50.0, a, b])[:, None, None].repeat(1, size, size)
+
+
+def test_false_red_counts_patches_where_the_truth_is_not_red():
+    truth, coloring = plain(), plain()
+    coloring[1, 10:20, 10:30] = 40  # 200 pixels of red
+    coloring[1, 50:57, 50:57] = 40  # 49: a spot, no patch
+    coloring[1, 70:90, 70:90] = 40
+    truth[1, 70:90, 70:90] = 30  # rightly red
+    coloring[1, 40:60, :20] = 20  # not red enough
+    found = false_red(coloring[None], truth[None])
+    assert found.sum() == 200 and found[0, 10:20, 10:30].all()
+    truth[1, 12:18] = 10  # neither red nor certainly not: what is left are two strips, too small each
+    assert false_red(coloring[None], truth[None]).sum() == 0
+    both = false_red(torch.stack([coloring, plain()]), plain()[None])
+    assert both.flatten(1).sum(dim=1).tolist() == [600, 0]
+
+
+def test_spots_are_small_apart_and_not_the_truths():
+    truth, coloring = plain(b=10), plain(b=10)
+    coloring[1, 20:25, 20:25] = 30  # a spot
+    coloring[2, 60:63, 70:75] = -20  # another, of another color
+    coloring[1, 80:90, 10:20] = 40  # 100 pixels: too large
+    coloring[1, 5:8, 90:95] = 12  # too near to its surroundings
+    coloring[1, 95, 95] = 60  # one pixel: a trace
+    coloring[1, 40:44, 80:84] = 40
+    truth[1, 40:44, 80:84] = 40  # a thing of the photo's
+    count, pixels = Spots(truth)(coloring)
+    assert count == 2 and pixels.sum() == 25 + 15 and pixels[20:25, 20:25].all() and pixels[60:63, 70:75].all()
+    assert Spots(truth)(truth)[0] == 0 and Spots(truth)(plain())[0] == 0
+    assert Spots(plain(20))(plain(20))[0] == 0  # smaller than the window
+
+
+def test_the_edge_of_a_thing_is_no_spot():
+    coloring = plain()
+    coloring[1, :, 50:] = 50
+    assert Spots(plain())(coloring)[0] == 0
+
+
+def test_spots_of_the_surroundings_equal_a_plain_box_filter():
+    generator = np.random.default_rng(0)
+    lab = plain(70)
+    lab[1:] = torch.from_numpy(generator.normal(0, 14, (2, 70, 70)).astype(np.float32))
+    ab = lab[1:].double().numpy()
+    window = np.ones((33, 33))
+    count = scipy.ndimage.convolve(np.ones((70, 70)), window, mode="constant")
+    means = [scipy.ndimage.convolve(plane, window, mode="constant") / count for plane in ab]
+    expected = np.hypot(ab[0] - means[0], ab[1] - means[1]) > 15
+    np.testing.assert_array_equal(Spots(lab).true_details, expected)
