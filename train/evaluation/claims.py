@@ -1,212 +1,244 @@
-"""What the study says in words, and what the numbers say of it.
+"""What the paper says in words: its Table 1, and every claim about decoders and epochs with the measures it is put as.
 
-PAPER_WORDS and `judge` hold what is taken from the paper. Cells of its Table 1 that are not known here are None: they
-are shown as such and take no part in anything.
+Source: Luo and Li, "Analysis and comparison for image colorization with machine learning based on PyTorch and
+ChromaGAN", AIMS Press 2025 (CC BY 4.0). The claims stand in our own words; Table 1 is the paper's. What it says of
+decoders it says of epoch 900; here they are judged at the newest epoch that all decoders share, which is named.
 """
 
 from dataclasses import dataclass
-from itertools import combinations
 
-import numpy as np
+from train.evaluation.questions import (
+    AcrossQuartiles,
+    AgainstEpochs,
+    AgainstMeasure,
+    AgainstOthers,
+    AgainstTruth,
+    Beyond,
+    ChangePerEpoch,
+    Cost,
+    ModerateCost,
+    Question,
+    SpreadOverQuartiles,
+    Unmeasured,
+)
 
-from chromagan.network.decoders import DECODERS
-from train.evaluation.intervals import draws, mean_samples, number
+WORDS = ("Very Poor", "Poor", "Fair", "Good", "Excellent")  # of the paper's Table 1, worst to best
 
-WORDS = ("Poor", "Fair", "Good", "Excellent")  # of the paper's Table 1, worst to best
-
-# row of Table 1: {decoder: word}. A cell that is filled in here is shown, ranked and compared.
-PAPER_WORDS: dict[str, dict[str, str | None]] = {
-    row: dict.fromkeys(DECODERS)
-    for row in ("fidelity and saturation", "boundary clarity", "semantic discrimination", "cost")
-}
-
-# row of Table 1: (measure, its name in metrics.json, whether higher is better). The first of a row ranks it.
-ROWS = {
-    "fidelity and saturation": [
-        ("CIEDE2000", "ciede2000_mean", False), ("PSNR dB", "psnr_mean", True), ("SSIM", "ssim", True),
-        ("colorfulness", "colorfulness", True), ("LPIPS", "lpips", False),
-    ],
-    "boundary clarity": [
-        ("CDR", "cdr", True), ("CIEDE2000 near edges", "ciede2000_near", False),
-        ("elsewhere", "ciede2000_elsewhere", False),
-    ],
-    "semantic discrimination": [
-        ("top-1 of 1,000", "top1", True), ("of ten", "top1_of_ten", True), ("Fréchet distance", "frechet", False),
-        ("FID", "FID", False),
-    ],
-    "cost": [("ms", "ms", False), ("GFLOPs", "gflops", False), ("parameters", "parameters", False),
-             ("peak MiB", "peak_mib", False)],
+PAPER_WORDS = {  # row of Table 1: {decoder: word}
+    "Color fidelity and saturation": {
+        "original": "Poor", "compact": "Very Poor", "transposed": "Good", "depthwise": "Very Poor",
+        "pixelshuffle": "Poor",
+    },
+    "Boundary clarity": {
+        "original": "Poor", "compact": "Poor", "transposed": "Good", "depthwise": "Very Poor", "pixelshuffle": "Poor",
+    },
+    "Semantic differentiation capability": {
+        "original": "Poor", "compact": "Poor", "transposed": "Good", "depthwise": "Fair", "pixelshuffle": "Poor",
+    },
+    "Computational efficiency": {
+        "original": "Fair", "compact": "Excellent", "transposed": "Poor", "depthwise": "Excellent",
+        "pixelshuffle": "Very Poor",
+    },
 }  # fmt: skip
-
-# Pairs that the paper's claims put in order, (measure, better or higher, all others): the partial order for tau.
-ORDER = [("ciede2000", "transposed", -1), ("colorfulness", "depthwise", -1)]
-
-TITLES = {"ciede2000": "CIEDE2000", "cdr": "CDR"}  # of columns whose name is not what a reader says
-SLIGHTLY_COLORFUL = 15.0  # Hasler and Süsstrunk 2003, table 2: 15 slightly, 33 moderately, 45 averagely colorful
 
 
 @dataclass(frozen=True)
-class Verdict:
-    claim: str
-    verdict: str  # "stands", "contradicted", "undecided" or "cannot be told"
-    evidence: str
+class Measure:
+    """What a column is called in a sentence, its unit ("" for ratios and shares), decimals, and what a photo lacks
+    that has no number."""
+
+    title: str
+    unit: str = ""
+    decimals: int = 2
+    needs: str = "colors"
 
 
-class Comparison:
-    """Paired differences between entries (decoder, epoch) on the same photos.
-
-    columns: {(decoder, epoch): {column: (N,)}} of the colored photos. left_gray: the same of leaving them gray.
-    """
-
-    def __init__(
-        self,
-        columns: dict[tuple[str, int], dict[str, np.ndarray]],
-        left_gray: dict[str, np.ndarray] | None = None,
-    ):
-        self.columns, self.left_gray = columns, left_gray
-        first = next(iter(columns.values()))
-        self.counts = draws(len(next(iter(first.values()))))
-        self.samples: dict[tuple, np.ndarray | None] = {}
-
-    def mean(self, entry: tuple[str, int], column: str) -> tuple[float, np.ndarray | None]:
-        values = self.columns[entry][column]
-        if (entry, column) not in self.samples:
-            self.samples[entry, column] = mean_samples(values, self.counts)
-        finite = values[np.isfinite(values)]
-        return (finite.mean() if len(finite) else np.nan), self.samples[entry, column]
-
-    def difference(self, one: tuple[str, int], other: tuple[str, int], column: str) -> tuple[float, float, float]:
-        """Mean of `one` minus mean of `other`, and the ends of its 95 % interval (NaN where there is none)."""
-        return self._difference(self.mean(one, column), self.mean(other, column))
-
-    def above_gray(self, entry: tuple[str, int], column: str) -> tuple[float, float, float]:
-        """Mean of `entry` minus that of leaving the photos gray, and the ends of its 95 % interval."""
-        gray = self.left_gray[column]
-        return self._difference(
-            self.mean(entry, column), (gray[np.isfinite(gray)].mean(), mean_samples(gray, self.counts))
-        )
-
-    @staticmethod
-    def _difference(one: tuple, other: tuple) -> tuple[float, float, float]:
-        (mean_1, samples_1), (mean_2, samples_2) = one, other
-        if samples_1 is None or samples_2 is None:
-            return mean_1 - mean_2, np.nan, np.nan
-        return mean_1 - mean_2, *np.nanquantile(samples_1 - samples_2, [0.025, 0.975])
+MEASURES = {
+    "ciede2000": Measure("CIEDE2000"),
+    "ciede2000_near": Measure("CIEDE2000 near edges", needs="chroma edges"),
+    "ciede2000_elsewhere": Measure("CIEDE2000 away from edges"),
+    "cdr": Measure("CDR", decimals=4),
+    "colorfulness": Measure("colorfulness", decimals=1),
+    "chroma_kept": Measure("chroma kept"),
+    "chroma_kept_vivid": Measure("chroma kept on vivid pixels", needs="vivid pixels"),
+    "chroma_kept_dark": Measure("chroma kept in shadow", needs="colored pixels in shadow"),
+    "weak_to_gray": Measure("share of weak colors come out gray", needs="weakly colored pixels"),
+    "light_a": Measure("a* of light neutral pixels", "Lab units", needs="light neutral pixels"),
+    "light_b": Measure("b* of light neutral pixels", "Lab units", needs="light neutral pixels"),
+    "ground_to_green": Measure("share of brown to yellow ground come out green", decimals=3, needs="ground and grass"),
+    "ground_kept": Measure("share of brown to yellow ground kept so", decimals=3, needs="ground and grass"),
+    "mean_a": Measure("mean a*", "Lab units"),
+    "mean_b": Measure("mean b*", "Lab units"),
+    "wrong_blue": Measure("area share of wrong blue", decimals=4),
+    "shadow_variation": Measure("variation of color in shadow", "Lab units", needs="shadow"),
+    "edge_gradient_kept": Measure("color gradient kept at edges", decimals=3, needs="chroma edges"),
+    "edge_width": Measure("width of transitions", "pixels", needs="chroma edges and colors at them"),
+    "border_excess": Measure("CIEDE2000 in the border band less inside"),
+    "border_stripes": Measure("stripes along the border", "Lab units"),
+    "false_red": Measure("area share of false red patches", decimals=4),
+    "spots": Measure("small spots in a photo"),
+    "parameters": Measure("parameters", decimals=0),
+    "gflops": Measure("GFLOPs", decimals=3),
+}
 
 
-def side(low: float, high: float) -> int:
-    """-1 or 1 where an interval lies wholly below or above 0, else 0."""
-    return -1 if high < 0 else 1 if low > 0 else 0
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of the paper. subject: a decoder. It stands where every one of `questions` bears it out."""
+
+    id: str
+    subject: str
+    section: str
+    words: str
+    questions: tuple[Question, ...]
 
 
-def newest(columns) -> dict[str, tuple[str, int]]:
-    """Each decoder's entry at the newest epoch that all have; its own newest where they share none."""
-    epochs = {decoder: {e for d, e in columns if d == decoder} for decoder, _ in columns}
-    shared = set.intersection(*epochs.values())
-    return {d: (d, max(shared) if shared else max(own)) for d, own in epochs.items()}
+def about(subject: str, section: str, **claims: tuple) -> tuple[Claim, ...]:
+    """Claims about one decoder: id=(words, question, ...)."""
+    return tuple(Claim(name, subject, section, words, questions) for name, (words, *questions) in claims.items())
 
 
-def extreme(comparison: Comparison, subject: str, column: str, sign: int, claim: str) -> Verdict:
-    """`subject` lies below (sign -1) or above (1) every other decoder in the mean of `column`."""
-    entries = newest(comparison.columns)
-    if subject not in entries or len(entries) < 2:
-        return Verdict(claim, "cannot be told", f"needs {subject} and another decoder")
-    found = {
-        other: comparison.difference(entries[subject], entry, column)
-        for other, entry in entries.items()
-        if other != subject
-    }
-    if np.isnan([low for _, low, _ in found.values()]).any():
-        return Verdict(claim, "cannot be told", "needs two photos and more")
-    sides = [sign * side(low, high) for _, low, high in found.values()]
-    verdict = "stands" if min(sides) == 1 else "contradicted" if min(sides) == -1 else "undecided"
-    evidence = "; ".join(f"to {o} {d:+.3f} ({lo:+.3f} to {hi:+.3f})" for o, (d, lo, hi) in found.items())
-    if column == "cdr" and comparison.left_gray is not None:
-        d, low, high = comparison.above_gray(entries[subject], column)
-        if side(low, high) != 1:  # superpixels of no color at all keep about half of the separations, by chance
-            verdict = "cannot be told"
-            evidence = f"not above leaving photos gray, {d:+.3f} ({low:+.3f} to {high:+.3f}); {evidence}"
-    return Verdict(
-        claim, verdict, f"{TITLES.get(column, column)}, {subject} at epoch {entries[subject][1]}: {evidence}"
-    )
+# What several claims are put as.
+HALF_VIVID = Beyond(
+    measure="chroma_kept_vivid",
+    direction="lower",
+    level=0.5,
+    reading="vivid pixels keep less than half their chroma",
+)
+GROUND_AS_LAWN = Beyond(
+    measure="ground_to_green",
+    direction="higher",
+    level=0.5,
+    reading="more than half of brown to yellow ground is green",
+)
+WEAK_TO_GRAY = Beyond(
+    measure="weak_to_gray", direction="higher", level=0.5, reading="more than half of weak colors come out gray"
+)
+YELLOW_WHITES = AgainstTruth(
+    measure="light_b", direction="higher", least=1.0, reading="light neutral pixels are more yellow by a Lab unit"
+)
+WIDER = AgainstTruth(
+    measure="edge_width", direction="higher", least=1.0, reading="transitions are wider than the true ones by a pixel"
+)
+PLAIN = ("original", "compact", "transposed", "pixelshuffle")  # whose convolutions are not separated by depth
 
-
-def is_gray(comparison: Comparison, subject: str, claim: str) -> Verdict:
-    """The mean colorfulness of `subject` is below the first step of Hasler and Süsstrunk's scale."""
-    entry = newest(comparison.columns).get(subject)
-    if entry is None:
-        return Verdict(claim, "cannot be told", f"needs {subject}")
-    mean, samples = comparison.mean(entry, "colorfulness")
-    if samples is None:
-        return Verdict(claim, "cannot be told", "needs two photos and more")
-    low, high = np.quantile(samples, [0.025, 0.975])
-    place = side(low - SLIGHTLY_COLORFUL, high - SLIGHTLY_COLORFUL)
-    verdict = {-1: "stands", 1: "contradicted", 0: "undecided"}[place]
-    text = f"colorfulness {mean:.1f} ({low:.1f} to {high:.1f}); {SLIGHTLY_COLORFUL:.0f} is “slightly colorful”"
-    return Verdict(claim, verdict, f"{subject} at epoch {entry[1]}: {text}")
-
-
-def epochs_compared(comparison: Comparison, early: int, late: int, late_is_better: bool, claim: str) -> Verdict:
-    """CIEDE2000 falls (or rises) from epoch `early` to `late`, for every decoder that has both."""
-    decoders = [d for d in newest(comparison.columns) if {(d, early), (d, late)} <= comparison.columns.keys()]
-    if not decoders:
-        have = ", ".join(map(str, sorted({epoch for _, epoch in comparison.columns})))
-        return Verdict(claim, "cannot be told", f"needs epochs {early} and {late}; this source has {have}")
-    found = {d: comparison.difference((d, late), (d, early), "ciede2000") for d in decoders}
-    if np.isnan([low for _, low, _ in found.values()]).any():
-        return Verdict(claim, "cannot be told", "needs two photos and more")
-    wanted = -1 if late_is_better else 1
-    sides = [wanted * side(low, high) for _, low, high in found.values()]
-    verdict = "stands" if min(sides) == 1 else "contradicted" if max(sides) == -1 else "undecided"
-    evidence = "; ".join(f"{d} {x:+.2f} ({lo:+.2f} to {hi:+.2f})" for d, (x, lo, hi) in found.items())
-    return Verdict(claim, verdict, f"CIEDE2000 at epoch {late} minus at epoch {early}: {evidence}")
-
-
-def minimum(comparison: Comparison, epoch: int, claim: str) -> Verdict:
-    """CIEDE2000 still falls from the last saved epoch below `epoch` to it. Epoch 0, not trained yet, is no evidence."""
-    trained = {e for _, e in comparison.columns if 0 < e < epoch}
-    if not trained:
-        return Verdict(claim, "cannot be told", f"needs epoch {epoch} and one between 0 and {epoch}")
-    return epochs_compared(comparison, max(trained), epoch, True, claim)
-
-
-def judge(comparison: Comparison) -> list[Verdict]:
-    """The verdict on each of the paper's claims, over the colored photos."""
-    return [
-        extreme(comparison, "transposed", "ciede2000", -1, "Transposed convolutions are best (nearest to the truth)"),
-        extreme(comparison, "transposed", "cdr", 1, "Transposed convolutions are best (cleanest at boundaries)"),
-        extreme(comparison, "depthwise", "colorfulness", -1, "Depthwise convolutions are the least saturated"),
-        is_gray(comparison, "compact", "Compact is gray"),
-        minimum(comparison, 300, "300 epochs are the minimum"),
-        epochs_compared(comparison, 600, 900, False, "900 epochs overfit"),
-    ]
-
-
-def rank_agreement(comparison: Comparison) -> dict:
-    """Kendall's tau between the order that the paper gives and the one measured, over the pairs it orders.
-
-    The claims order some pairs only: tau = (agreeing - disagreeing) / pairs, a partial order. Filled cells of
-    PAPER_WORDS add the pairs whose words differ.
-    """
-    entries = newest(comparison.columns)
-    pairs = [
-        (column, sign, subject, other)
-        for column, subject, sign in ORDER
-        for other in entries
-        if subject in entries and other != subject
-    ]
-    firsts = {"fidelity and saturation": ("ciede2000", -1), "boundary clarity": ("cdr", 1),
-              "semantic discrimination": ("top1", 1)}  # fmt: skip
-    for row, (column, sign) in firsts.items():
-        known = {d: WORDS.index(word) for d, word in PAPER_WORDS[row].items() if word and d in entries}
-        for one, other in combinations(known, 2):
-            if known[one] != known[other]:
-                better, worse = (one, other) if known[one] > known[other] else (other, one)
-                pairs.append((column, sign, better, worse))
-    agreeing = disagreeing = 0
-    for column, sign, subject, other in pairs:
-        difference = comparison.difference(entries[subject], entries[other], column)[0]
-        agreeing += sign * difference > 0
-        disagreeing += sign * difference < 0
-    tau = number((agreeing - disagreeing) / len(pairs)) if pairs else None
-    return {"tau": tau, "pairs": len(pairs), "agreeing": agreeing, "disagreeing": disagreeing}
+CLAIMS = (
+    *about(
+        "original", "4.2",
+        O1=("vivid colors come out grayish or as darker shades of themselves", HALF_VIVID),
+        O2=("light areas get a reddish cast", AgainstTruth(
+            measure="light_a", direction="higher", least=1.0, reading="light neutral pixels are redder by a Lab unit")),
+        O3=("soil and dry grass are painted as lawn", GROUND_AS_LAWN),
+        O4=("blurred color boundaries, bleeding",
+            Beyond(measure="edge_gradient_kept", direction="lower", level=0.5,
+                   reading="color changes less than half as steeply at true edges"),
+            AgainstMeasure(measure="ciede2000_near", other="ciede2000_elsewhere", direction="higher",
+                           reading="the error is larger near edges than elsewhere")),
+    ),
+    *about(
+        "compact", "4.2",
+        C1=("weakly saturated things become gray", WEAK_TO_GRAY),
+        C2=("white and bright areas get a yellowish tint", YELLOW_WHITES),
+        C3=("gradients at boundaries", WIDER),
+        C4=("soil, dry grass and grass are not told apart", GROUND_AS_LAWN),
+        C5=("fewest parameters among the convolutional ones, high efficiency",
+            Cost(measure="parameters", direction="lower", among=PLAIN,
+                 reading="fewer parameters than each decoder of plain convolutions"),
+            Cost(measure="gflops", direction="lower", among=PLAIN, reading="less arithmetic than each of those")),
+    ),
+    *about(
+        "transposed", "4.2",
+        T1=("overall cast toward gray-yellow",
+            AgainstTruth(measure="mean_b", direction="higher", least=1.0,
+                         reading="b* lies above the truth's by a Lab unit"),
+            AgainstTruth(measure="chroma_kept", direction="lower", least=0.1,
+                         reading="a tenth of the chroma and more is lost")),
+        T2=("unnatural red patches in places", AgainstOthers(
+            measure="false_red", direction="higher", reading="more false red than any other decoder")),
+        T3=("tells dry grass and soil from grass better than the others", AgainstOthers(
+            measure="ground_to_green", direction="lower", reading="less ground painted green than by any other")),
+        T4=("smooth transitions, also in shadows; gradients there",
+            AgainstOthers(measure="edge_gradient_kept", direction="higher",
+                          reading="keeps more of the color gradient at edges than any other"),
+            AgainstOthers(measure="shadow_variation", direction="higher",
+                          reading="colors vary more in shadow than with any other, not flat")),
+        T5=("best of the five: transitions, boundaries, overall; moderate cost",
+            AgainstOthers(measure="ciede2000", direction="lower", reading="nearest to the truth"),
+            AgainstOthers(measure="ciede2000_near", direction="lower", reading="nearest to the truth at edges"),
+            AgainstOthers(measure="cdr", direction="higher", above_gray=True, reading="cleanest at boundaries"),
+            ModerateCost(measure="gflops", direction="higher", reading="neither the most nor the least arithmetic")),
+    ),
+    *about(
+        "depthwise", "4.2",
+        D1=("lowest saturation of all; vivid things become gray or blue",
+            AgainstOthers(measure="colorfulness", direction="lower", reading="less colorful than any other"),
+            HALF_VIVID,
+            AgainstOthers(measure="wrong_blue", direction="higher", reading="more wrong blue than any other")),
+        D2=("linear stripes along the image's edges",
+            AgainstOthers(measure="border_stripes", direction="higher",
+                          reading="colors change more from line to line along the border than with any other"),
+            AgainstOthers(measure="border_excess", direction="higher",
+                          reading="the border errs more, against the inside, than with any other")),
+        D3=("small scattered spots of color", AgainstOthers(
+            measure="spots", direction="higher", reading="more small spots than with any other")),
+        D4=("dry grass is recognized and painted brownish yellow", AgainstOthers(
+            measure="ground_kept", direction="higher", reading="more ground kept brown to yellow than by any other")),
+        D5=("boundaries between objects blurred", AgainstOthers(
+            measure="edge_gradient_kept", direction="lower",
+            reading="keeps less of the color gradient at edges than any other")),
+    ),
+    *about(
+        "pixelshuffle", "4.2",
+        P1=("soil and lawn both green", AgainstOthers(
+            measure="ground_to_green", direction="higher", reading="more ground painted green than by any other")),
+        P2=("what is near gray or in shadow becomes gray", WEAK_TO_GRAY,
+            Beyond(measure="chroma_kept_dark", direction="lower", level=0.5,
+                   reading="less than half of the chroma is kept in shadow")),
+        P3=("slight gradations at boundaries", WIDER),
+        P4=("vivid colors become weak shades of themselves", HALF_VIVID),
+        P5=("distant parts become gray", Unmeasured(
+            reading="needs the depth of each pixel, which the photos do not come with")),
+        P6=("white becomes pale yellow", YELLOW_WHITES),
+    ),
+    *about(
+        "original", "4.3",
+        E0=("at epoch 0 nearly gray, with a yellow tint over all",
+            Beyond(measure="colorfulness", direction="lower", level=15.0, epochs=(0,),  # Hasler and Süsstrunk 2003
+                   reading="less than “slightly colorful”, 15"),
+            Beyond(measure="mean_b", direction="higher", level=0.0, least=1.0, epochs=(0,),
+                   reading="b* lies above 0 by a Lab unit")),
+        E300=("epoch 300: basic colors; still too gray, saturation too low, bleeding at edges",
+              AgainstEpochs(measure="chroma_kept", direction="lower", epochs=(300, 600, 900),
+                            reading="less chroma kept than at 600 and 900"),
+              AgainstEpochs(measure="ciede2000_near", direction="higher", epochs=(300, 600, 900),
+                            reading="a larger error near edges than at 600 and 900")),
+        E300m=("300 epochs are the least for stable performance", *(
+            ChangePerEpoch(measure=measure, direction="higher", epochs=(300,),
+                           reading="changes more in an epoch before 300 than after it")
+            for measure in ("ciede2000", "ciede2000_near", "colorfulness", "chroma_kept", "edge_gradient_kept"))),
+        E600=("epoch 600: much better, finer, livelier colors; minor bleeding; steadier over contrasts",
+              AgainstEpochs(measure="ciede2000", direction="lower", epochs=(600, 300),
+                            reading="nearer to the truth than at 300"),
+              AgainstEpochs(measure="colorfulness", direction="higher", epochs=(600, 300),
+                            reading="more colorful than at 300"),
+              AgainstEpochs(measure="ciede2000_near", direction="lower", epochs=(600, 300),
+                            reading="a smaller error near edges than at 300"),
+              SpreadOverQuartiles(measure="ciede2000", trait="photo_contrast", direction="lower", epochs=(600, 300),
+                                  reading="errors differ less over quarters of contrast than at 300")),
+        E900=("epoch 900: highest saturation and brightness of color",
+              AgainstEpochs(measure="colorfulness", direction="higher", epochs=(900, 300, 600),
+                            reading="more colorful than at 300 and 600")),
+        E900b=("epoch 900: blotches spread in detailed places: overfitting, unbalanced adversarial training",
+               AgainstEpochs(measure="false_red", direction="higher", epochs=(900, 300, 600),
+                             within=("photo_texture", 3), reading="more false red in the quarter of most texture"),
+               AgainstEpochs(measure="spots", direction="higher", epochs=(900, 300, 600),
+                             within=("photo_texture", 3), reading="more spots in the quarter of most texture"),
+               AgainstEpochs(measure="ciede2000", direction="higher", epochs=(900, 600),
+                             reading="farther from validation photos than at 600, as after overfitting")),
+        E900c=("epoch 900: bright, simple photos excellent; dark, detailed ones unreasonable",
+               AcrossQuartiles(measure="ciede2000", trait="photo_lightness", direction="lower", epochs=(900,),
+                               reading="the lightest quarter errs less than the darkest"),
+               AcrossQuartiles(measure="ciede2000", trait="photo_texture", direction="higher", epochs=(900,),
+                               reading="the quarter of most texture errs more than that of least")),
+    ),
+)  # fmt: skip

@@ -23,9 +23,9 @@ def mean_samples(values: np.ndarray, counts: np.ndarray | None) -> np.ndarray | 
     finite = np.isfinite(values)
     if counts is None or finite.sum() < 2:
         return None
-    weights = counts[:, finite]
+    counts = np.asarray(counts, np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return weights @ values[finite] / weights.sum(axis=1)
+        return (counts @ np.where(finite, values, 0)) / (counts @ finite.astype(np.float64))
 
 
 def interval(value: float, samples: np.ndarray | None) -> dict | None:

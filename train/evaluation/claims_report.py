@@ -1,0 +1,78 @@
+"""What the report, the READMEs and the demo say of the claims, as plain data that JSON holds."""
+
+import numpy as np
+
+from train.evaluation.claims import CLAIMS
+from train.evaluation.comparison import Comparison, newest
+from train.evaluation.intervals import number
+from train.evaluation.judging import CANNOT_TELL, Verdict, judge, label
+from train.evaluation.paper_table import measured_table
+
+TRAITS = ("photo_lightness", "photo_texture", "photo_contrast")
+
+
+def claims_report(study: Comparison) -> dict:
+    """{"claims": [a line for each claim], "counts": {verdict: claims}, "table_1": ..., "quartiles": [...]}.
+
+    A line is what `claim_line` gives; table_1 what `paper_table.measured_table` gives.
+    """
+    lines = [claim_line(verdict) for verdict in judge(study, CLAIMS)]
+    counts = {}
+    for line in lines:
+        counts[line["verdict"]] = counts.get(line["verdict"], 0) + 1
+    return {"claims": lines, "counts": counts, "table_1": measured_table(study), "quartiles": quartile_table(study)}
+
+
+def claim_line(verdict: Verdict) -> dict:
+    """{"id", "subject", "label", "section", "words", "verdict", "epoch", "photos", "evidence", "needs", "shows",
+    "contradicts", "beside", "parts"}.
+
+    evidence: a sentence for each question. shows, contradicts: indices in the data of the photos that bear the claim
+    out and speak against it most, None where there is none. parts: the numbers behind the sentences. beside: the same
+    comparison at epochs in place of the paper's, {"stand_ins": {paper's epoch: source's}, and a line's other keys};
+    None where there is none. It is no verdict on the claim.
+    """
+    claim = verdict.claim
+    line = {
+        "id": claim.id, "subject": claim.subject, "label": label(claim.subject), "section": claim.section,
+        "words": claim.words, "verdict": verdict.verdict, "epoch": verdict.epoch, "photos": verdict.photos,
+        "evidence": [part.evidence() for part in verdict.parts], "needs": verdict.needs,
+        "shows": verdict.shows, "contradicts": verdict.contradicts,
+        "parts": [
+            {
+                "measure": part.question.measure, "direction": part.question.direction, "least": part.question.least,
+                "verdict": part.verdict,
+                "differences": [
+                    {"to": d.to, "value": number(d.value), "low": number(d.low), "high": number(d.high),
+                     "photos": d.photos}
+                    for d in part.differences
+                ],
+            }
+            for part in verdict.parts
+        ],
+        "beside": None,
+    }  # fmt: skip
+    if verdict.verdict == CANNOT_TELL and verdict.instead:
+        line["beside"] = {"stand_ins": {str(e): own for e, own in verdict.stand_ins}} | claim_line(verdict.instead)
+    return line
+
+
+def quartile_table(study: Comparison, column: str = "ciede2000") -> list[dict]:
+    """Means of `column` over the quarters of each trait of the photos, lowest first, at each decoder's newest epoch.
+
+    [{"trait", "decoder", "epoch", "means": [4], "photos": [4], "spread": highest less lowest mean}]
+    """
+    rows = []
+    for trait in TRAITS:
+        for decoder, entry in newest(study.columns).items():
+            own = study.columns[entry]
+            if trait not in own or column not in own:
+                continue
+            quarters = [own[column][mask] for mask in study.quartiles(trait)]
+            quarters = [values[np.isfinite(values)] for values in quarters]
+            means = [float(values.mean()) if len(values) else np.nan for values in quarters]
+            rows.append({
+                "trait": trait, "decoder": decoder, "epoch": entry[1], "means": [number(mean) for mean in means],
+                "photos": [len(values) for values in quarters], "spread": number(np.ptp(means)),
+            })  # fmt: skip
+    return rows

@@ -1,0 +1,87 @@
+"""Paired comparisons of checkpoints on the same photos, with 95 % bootstrap intervals."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from train.evaluation.intervals import draws, mean_samples
+
+Entry = tuple[str, int]  # decoder, epoch
+Columns = dict[str, np.ndarray]  # {column: (N,)}, a number for each colored photo
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number less another, the ends of its 95 % interval (NaN without one), and the photos that it rests on.
+
+    photos is None where nothing is sampled: a count of parameters has no interval, its ends are the number itself.
+    """
+
+    to: str
+    value: float
+    low: float
+    high: float
+    photos: int | None
+
+
+class Comparison:
+    """What was measured, compared.
+
+    columns: {(decoder, epoch): {column: (N,)}} of the colored photos. left_gray, truth: the same of leaving the photos
+    gray and of the true photos. cost: {decoder: {"parameters": ..., "gflops": ...}}. images: (N,), the photos' indices
+    in the data.
+    """
+
+    def __init__(
+        self,
+        columns: dict[Entry, Columns],
+        left_gray: Columns | None = None,
+        truth: Columns | None = None,
+        cost: dict[str, dict[str, float]] | None = None,
+        images: np.ndarray | None = None,
+    ):
+        self.columns, self.left_gray, self.truth, self.cost = columns, left_gray, truth, cost or {}
+        self.photos = len(next(iter(next(iter(columns.values())).values())))
+        self.images = np.arange(self.photos) if images is None else images
+        counts = draws(self.photos)
+        self.counts = None if counts is None else counts.astype(np.float64)
+
+    def epochs(self, decoder: str) -> list[int]:
+        """Those that were measured of a decoder, ascending."""
+        return sorted(epoch for name, epoch in self.columns if name == decoder)
+
+    def samples(self, values: np.ndarray) -> np.ndarray | None:
+        """The bootstrap distribution of the mean of finite `values` (N,); None for fewer than two."""
+        return mean_samples(values, self.counts)
+
+    def paired(self, one: np.ndarray, other: np.ndarray | float, to: str) -> Difference:
+        """Mean of `one` less that of `other`, (N,) each, over the photos of which both have a number."""
+        change = one - other
+        finite = change[np.isfinite(change)]
+        value = float(finite.mean()) if len(finite) else np.nan
+        samples = self.samples(change)
+        low, high = (np.nan, np.nan) if samples is None else np.nanquantile(samples, [0.025, 0.975])
+        return Difference(to, value, float(low), float(high), len(finite))
+
+    def difference(self, one: Entry, other: Entry, column: str) -> tuple[float, float, float]:
+        """Mean of `one` minus mean of `other`, and the ends of its 95 % interval (NaN where there is none)."""
+        found = self.paired(self.columns[one][column], self.columns[other][column], other[0])
+        return found.value, found.low, found.high
+
+    def quartiles(self, trait: str) -> list[np.ndarray]:
+        """Masks (N,) of the photos in each quarter of a trait, lowest first; equally many as far as N allows."""
+        values = next(iter(self.columns.values()))[trait]
+        ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+        return [ranks * 4 // max(len(values), 1) == quarter for quarter in range(4)]
+
+
+def side(low: float, high: float) -> int:
+    """-1 or 1 where an interval lies wholly below or above 0, else 0."""
+    return -1 if high < 0 else 1 if low > 0 else 0
+
+
+def newest(columns: dict[Entry, Columns]) -> dict[str, Entry]:
+    """Each decoder's entry at the newest epoch that all have; its own newest where they share none."""
+    epochs = {decoder: {e for d, e in columns if d == decoder} for decoder, _ in columns}
+    shared = set.intersection(*epochs.values())
+    return {d: (d, max(shared) if shared else max(own)) for d, own in epochs.items()}

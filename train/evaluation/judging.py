@@ -1,0 +1,168 @@
+"""Verdicts on the paper's claims, all by one rule."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from chromagan.network.decoders import DECODERS
+from train.evaluation.claims import CLAIMS, MEASURES, Claim, Measure
+from train.evaluation.comparison import Comparison, Difference
+from train.evaluation.questions import CannotTellError, Question
+
+STANDS, CONTRADICTED, UNDECIDED, CANNOT_TELL = "stands", "contradicted", "undecided", "cannot be told"
+LEAST_PHOTOS = 30  # that a difference must rest on
+LAST_EPOCH, FIRST_EPOCH = 900, 300  # of the trained epochs that the paper shows
+
+
+@dataclass(frozen=True)
+class Part:
+    """The answer to one question of a claim."""
+
+    question: Question
+    verdict: str
+    differences: tuple[Difference, ...] = ()
+    needs: str = ""  # what is missing where it cannot be told
+
+    def evidence(self) -> str:
+        """One line: the reading, the measure, and each difference with its interval, or what is missing."""
+        measure = MEASURES.get(self.question.measure, Measure(self.question.measure))
+        if self.needs:
+            return self.needs
+        least = f", by {self.question.least:g} at least" if self.question.least else ""
+        unit = f" in {measure.unit}" if measure.unit else ""
+        found = "; ".join(f"less {d.to}: {shown(d, measure.decimals)}" for d in self.differences)
+        return f"{self.question.reading}: {measure.title}{unit}{least}, {found}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the numbers say of a claim. epoch: at which the subject was judged; None where only costs were."""
+
+    claim: Claim
+    verdict: str
+    parts: tuple[Part, ...]
+    epoch: int | None = None
+    photos: int | None = None  # the fewest that a difference rests on
+    shows: int | None = None  # index in the data of the photo that bears the claim out most
+    contradicts: int | None = None  # and of the one that speaks against it most
+    instead: "Verdict | None" = None  # of epochs that stand in for the paper's: a comparison like it, no verdict on it
+    stand_ins: tuple[tuple[int, int], ...] = ()  # (the paper's epoch, the one in its place)
+
+    @property
+    def needs(self) -> str:
+        """What is missing where the claim cannot be told; "" elsewhere."""
+        return "; ".join(dict.fromkeys(part.needs for part in self.parts if part.needs))
+
+
+def shown(difference: Difference, decimals: int) -> str:
+    text = f"{difference.value:+,.{decimals}f}"
+    if difference.photos is None or np.isnan(difference.low):
+        return text
+    return f"{text} ({difference.low:+,.{decimals}f} to {difference.high:+,.{decimals}f})"
+
+
+def judge(study: Comparison, claims: tuple[Claim, ...] = CLAIMS) -> list[Verdict]:
+    """The verdict on each of `claims`, in their order, over the colored photos.
+
+    stands           every difference that the claim is put as lies on the claim's side, with its whole interval
+    contradicted     one lies on the other side with its whole interval
+    undecided        neither: the intervals reach to both sides
+    cannot be told   a measure, a decoder or an epoch is missing, or fewer than LEAST_PHOTOS photos have the measure
+
+    What the paper says of its epoch 300 is not told from another epoch. Where those that it names are missing, the
+    same comparison of epochs that are there is shown beside the verdict, in `instead`.
+    """
+    return [_judge_with_stand_ins(study, claim) for claim in claims]
+
+
+def conjunction(verdicts: list[str]) -> str:
+    """Of claims joined by "and": one that is contradicted contradicts them all."""
+    return next((word for word in (CONTRADICTED, CANNOT_TELL, UNDECIDED) if word in verdicts), STANDS)
+
+
+def verdict_on(question: Question, differences: list[Difference]) -> str:
+    """Whether differences lie beyond `question.least` in its direction."""
+    sign = {"higher": 1, "lower": -1}[question.direction]
+    verdicts = []
+    for difference in differences:
+        low, high = sorted((sign * difference.low - question.least, sign * difference.high - question.least))
+        exact = difference.photos is None
+        verdicts.append(STANDS if low > 0 else CONTRADICTED if high < 0 or (exact and high == 0) else UNDECIDED)
+    return conjunction(verdicts)
+
+
+def _judge_with_stand_ins(study: Comparison, claim: Claim) -> Verdict:
+    def as_named(epoch: int) -> int:
+        if epoch not in study.epochs(claim.subject):
+            named = sorted({e for question in claim.questions for e in question.epochs})
+            have = ", ".join(map(str, study.epochs(claim.subject))) or "none"
+            raise CannotTellError(f"needs epoch {_list(named)} of {claim.subject}; this source has {have}")
+        return epoch
+
+    verdict = _judge(study, claim, as_named)
+    named = {epoch for question in claim.questions for epoch in question.epochs}
+    all_epochs = study.epochs(claim.subject)
+    trained = [epoch for epoch in all_epochs if epoch > 0]
+    needed = {epoch for epoch in named if epoch}
+    if verdict.verdict != CANNOT_TELL or needed <= {*trained} or not trained or named - needed - {*all_epochs}:
+        return verdict
+    place = {e: round((e - FIRST_EPOCH) / (LAST_EPOCH - FIRST_EPOCH) * (len(trained) - 1)) for e in needed}
+    stand_in = {epoch: trained[index] for epoch, index in place.items()}
+    if len(set(stand_in.values())) < len(needed):
+        return verdict  # too few epochs to tell the named ones apart
+    instead = _judge(study, claim, lambda epoch: stand_in.get(epoch, epoch))
+    pairs = tuple(sorted(stand_in.items()))
+    return replace(verdict, instead=instead, stand_ins=pairs)
+
+
+def _judge(study: Comparison, claim: Claim, epoch_of) -> Verdict:
+    parts, answers = [], []
+    for question in claim.questions:
+        try:
+            answer = question.ask(study, claim.subject, epoch_of)
+            for difference in answer.differences:
+                _require_photos(question, difference)
+        except CannotTellError as missing:
+            parts.append(Part(question, CANNOT_TELL, needs=str(missing)))
+        else:
+            parts.append(Part(question, verdict_on(question, answer.differences), tuple(answer.differences)))
+            answers.append((question, answer))
+    epochs = [answer.entry[1] for _, answer in answers if answer.entry]
+    photos = [d.photos for _, answer in answers for d in answer.differences if d.photos is not None]
+    return Verdict(
+        claim, conjunction([part.verdict for part in parts]), tuple(parts), epochs[0] if epochs else None,
+        min(photos, default=None), *_extreme_photos(study, answers),
+    )  # fmt: skip
+
+
+def _require_photos(question: Question, difference: Difference) -> None:
+    if difference.photos is not None and (difference.photos < LEAST_PHOTOS or np.isnan(difference.low)):
+        needs = MEASURES.get(question.measure, Measure(question.measure)).needs
+        raise CannotTellError(f"needs {LEAST_PHOTOS} photos with {needs}; {difference.photos} have them")
+
+
+def _extreme_photos(study: Comparison, answers: list) -> tuple[int | None, int | None]:
+    """The photos that bear the claim's first question out most and least, each if it lies on that side at all."""
+    for question, answer in answers:
+        if answer.per_photo is None:
+            continue
+        sign = {"higher": 1, "lower": -1}[question.direction]
+        score = sign * answer.per_photo - question.least
+        if not np.isfinite(score).any():
+            continue
+        best, worst = np.nanargmax(score), np.nanargmin(score)
+        return (
+            int(study.images[best]) if score[best] > 0 else None,
+            int(study.images[worst]) if score[worst] < 0 else None,
+        )
+    return None, None
+
+
+def _list(numbers: list[int]) -> str:
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def label(decoder: str) -> str:
+    """A decoder's name in a sentence."""
+    return DECODERS[decoder].label if decoder in DECODERS else decoder

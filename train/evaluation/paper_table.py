@@ -1,0 +1,94 @@
+"""The paper's Table 1 beside what was measured: ranks, Kendall's tau, and a sentence on each disagreement."""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from train.evaluation.claims import MEASURES, PAPER_WORDS, WORDS, Measure
+from train.evaluation.comparison import Comparison, Difference, newest, side
+from train.evaluation.intervals import number
+from train.evaluation.judging import label, shown
+
+
+@dataclass(frozen=True)
+class Row:
+    """What ranks a row of Table 1: a column of per_image.parquet, or a cost; whether higher is better."""
+
+    measure: str
+    higher: bool
+    cost: bool = False
+
+
+ROWS = {
+    "Color fidelity and saturation": Row("ciede2000", False),
+    "Boundary clarity": Row("edge_gradient_kept", True),
+    "Semantic differentiation capability": Row("top1", True),
+    "Computational efficiency": Row("ms", False, cost=True),
+}
+TITLES = MEASURES | {"top1": Measure("top-1", decimals=3), "ms": Measure("ms", decimals=1)}
+
+
+def measured_table(study: Comparison) -> dict:
+    """Table 1, measured, as plain data.
+
+    {"rows": [{"row", "measure", "higher_is_better", "cells": [{"decoder", "epoch", "word", "value", "rank"}],
+    "tau", "pairs", "agreeing", "disagreeing", "sentences"}], and the last five over all rows}. tau is Kendall's over
+    the pairs of decoders that the paper's words tell apart: (agreeing - disagreeing) / pairs; equal words are no pair,
+    and it is None without one. A sentence tells each pair that came out the other way round.
+    """
+    rows = [_row(study, name, PAPER_WORDS[name], row) for name, row in ROWS.items()]
+    total = {key: sum(row[key] for row in rows) for key in ("pairs", "agreeing", "disagreeing")}
+    sentences = [sentence for row in rows for sentence in row["sentences"]]
+    return {"rows": rows, **total, "tau": _tau(**total), "sentences": sentences}
+
+
+def _tau(pairs: int, agreeing: int, disagreeing: int) -> float | None:
+    return number((agreeing - disagreeing) / pairs) if pairs else None
+
+
+def _row(study: Comparison, name: str, words: dict[str, str], row: Row) -> dict:
+    entries, title = newest(study.columns), TITLES[row.measure]
+    values = {}
+    for decoder, entry in entries.items():
+        own = study.cost.get(decoder, {}).get(row.measure) if row.cost else study.columns[entry].get(row.measure)
+        finite = np.atleast_1d(np.nan if own is None else own)
+        values[decoder] = float(finite[np.isfinite(finite)].mean()) if np.isfinite(finite).any() else np.nan
+    best_first = sorted((v for v in values.values() if np.isfinite(v)), reverse=row.higher)
+    cells = [
+        {
+            "decoder": decoder, "epoch": None if row.cost else entries[decoder][1], "word": words.get(decoder),
+            "value": number(value), "rank": best_first.index(value) + 1 if np.isfinite(value) else None,
+        }
+        for decoder, value in values.items()
+    ]  # fmt: skip
+    counts, sentences = {"pairs": 0, "agreeing": 0, "disagreeing": 0}, []
+    for one, other in combinations([d for d, value in values.items() if d in words and np.isfinite(value)], 2):
+        if words[one] == words[other]:
+            continue
+        better, worse = sorted((one, other), key=lambda decoder: WORDS.index(words[decoder]), reverse=True)
+        change = values[better] - values[worse]
+        good = (1 if row.higher else -1) * change
+        counts["pairs"] += 1
+        counts["agreeing"] += good > 0
+        counts["disagreeing"] += good < 0
+        if good < 0:
+            if row.cost:
+                difference = Difference(worse, change, change, change, None)
+            else:
+                columns = (study.columns[entries[decoder]][row.measure] for decoder in (better, worse))
+                difference = study.paired(*columns, worse)
+            sentences.append(_sentence(name, words, better, worse, title, difference))
+    return {
+        "row": name, "measure": row.measure, "title": title.title, "higher_is_better": row.higher, "cells": cells,
+        **counts, "tau": _tau(**counts), "sentences": sentences,
+    }  # fmt: skip
+
+
+def _sentence(name: str, words: dict, better: str, worse: str, title: Measure, difference: Difference) -> str:
+    certain = difference.photos is None or side(difference.low, difference.high) != 0
+    found = "it is the other way round" if certain else "it is the other way round, but not beyond chance"
+    return (
+        f"{name}: the paper has {label(better)} ({words[better]}) before {label(worse)} ({words[worse]}); measured, "
+        f"{found}: {title.title} of the first less the second {shown(difference, title.decimals)}."
+    )

@@ -1,0 +1,253 @@
+"""The kinds of comparison that a claim is put as: each gives differences that ought to lie on one side of zero.
+
+A fault that the paper sees in one decoder only is put as a comparison with the others; one that it sees in several, as
+a comparison with the truth or with a level, since they cannot all be worst. Every question has a `direction`, "higher"
+or "lower", and `least`: by how much at least, so that a difference which nobody sees does not bear a claim out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from train.evaluation.comparison import Comparison, Difference, newest, side
+
+
+class CannotTellError(Exception):
+    """What is missing for an answer, in a phrase that begins with "needs"."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    differences: list[Difference]
+    entry: tuple[str, int] | None = None  # whose colorings are judged
+    per_photo: np.ndarray | None = None  # (N,), the subject less what it is compared with
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """measure: a column of per_image.parquet. reading: how the claim's words are put as this comparison."""
+
+    measure: str
+    direction: str  # "higher" or "lower"
+    reading: str
+    least: float = 0.0
+    epochs: tuple[int, ...] = ()  # of the paper; () is the newest that all decoders share
+
+    def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
+        """The differences; CannotTellError where something is missing.
+
+        epoch_of: the source's epoch for one of the paper's; CannotTellError where it has none.
+        """
+        raise NotImplementedError
+
+    def entry(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> tuple[str, int]:
+        """The first of the epochs that the question is about, or the newest shared one, of the subject."""
+        entries = newest(study.columns)
+        if subject not in entries:
+            raise CannotTellError(f"needs the decoder {subject}, which this source does not have")
+        return (subject, epoch_of(self.epochs[0])) if self.epochs else entries[subject]
+
+    def values(self, columns: dict[str, np.ndarray] | None, of: str, measure: str | None = None) -> np.ndarray:
+        measure = measure or self.measure
+        if columns is None or measure not in columns:
+            raise CannotTellError(f"needs the measure {measure} of {of}, which was not taken")
+        return columns[measure]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beyond(Question):
+    """The subject's mean lies beyond a number."""
+
+    level: float
+
+    def ask(self, study, subject, epoch_of):
+        entry = self.entry(study, subject, epoch_of)
+        own = self.values(study.columns[entry], subject)
+        return Answer([study.paired(own, self.level, f"{self.level:g}")], entry, own - self.level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstTruth(Question):
+    """The subject's mean lies beyond that of the true photos."""
+
+    def ask(self, study, subject, epoch_of):
+        entry = self.entry(study, subject, epoch_of)
+        own, true = self.values(study.columns[entry], subject), self.values(study.truth, "the true photos")
+        return Answer([study.paired(own, true, "the truth")], entry, own - true)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstOthers(Question):
+    """The subject's mean lies beyond that of every other decoder.
+
+    above_gray: the measure tells nothing unless the subject's lies above that of photos left gray.
+    """
+
+    above_gray: bool = False
+
+    def ask(self, study, subject, epoch_of):
+        entry = self.entry(study, subject, epoch_of)
+        others = {d: e for d, e in newest(study.columns).items() if d != subject}
+        if not others:
+            raise CannotTellError("needs another decoder to compare with")
+        own = self.values(study.columns[entry], subject)
+        theirs = {name: self.values(study.columns[other], name) for name, other in others.items()}
+        if self.above_gray and study.left_gray is not None:
+            found = study.paired(own, self.values(study.left_gray, "photos left gray"), "gray")
+            if side(found.low, found.high) != 1:
+                raise CannotTellError(
+                    f"needs colorings above leaving the photos gray in {self.measure}: {found.value:+.3f} "
+                    f"({found.low:+.3f} to {found.high:+.3f})"
+                )
+        differences = [study.paired(own, values, name) for name, values in theirs.items()]
+        return Answer(differences, entry, own - np.mean(list(theirs.values()), axis=0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstMeasure(Question):
+    """One measure's mean lies beyond that of another measure of the same colorings."""
+
+    other: str
+
+    def ask(self, study, subject, epoch_of):
+        entry = self.entry(study, subject, epoch_of)
+        own = self.values(study.columns[entry], subject)
+        other = self.values(study.columns[entry], subject, self.other)
+        return Answer([study.paired(own, other, self.other)], entry, own - other)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstEpochs(Question):
+    """The subject's mean at the first of `epochs` lies beyond that at each of the rest.
+
+    within: (trait, quarter), the photos that count: 0 is the lowest quartile of a trait of photos, 3 the highest.
+    """
+
+    within: tuple[str, int] | None = None
+
+    def ask(self, study, subject, epoch_of):
+        entry, *others = [(subject, epoch_of(epoch)) for epoch in self.epochs]
+        own = self.values(study.columns[entry], subject)
+        if self.within:
+            trait, quarter = self.within
+            self.values(study.columns[entry], "the photos", trait)
+            own = np.where(study.quartiles(trait)[quarter], own, np.nan)
+        theirs = {other: self.values(study.columns[other], subject) for other in others}
+        differences = [study.paired(own, values, f"epoch {epoch}") for (_, epoch), values in theirs.items()]
+        return Answer(differences, entry, own - np.mean(list(theirs.values()), axis=0))
+
+
+def _quartile_means(study: Comparison, values: np.ndarray, trait: str):
+    """Mean, its bootstrap distribution and the number of photos in each quartile of a trait."""
+    found = []
+    for mask in study.quartiles(trait):
+        own = np.where(mask & np.isfinite(values), values, np.nan)
+        photos = int(np.isfinite(own).sum())
+        samples = study.samples(own)
+        if samples is None:
+            raise CannotTellError(f"needs photos in each quartile of {trait}")
+        found.append((np.nanmean(own), samples, photos))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcrossQuartiles(Question):
+    """The mean over the photos highest in a trait lies beyond that over those lowest in it."""
+
+    trait: str
+
+    def ask(self, study, subject, epoch_of):
+        entry = self.entry(study, subject, epoch_of)
+        values = self.values(study.columns[entry], subject)
+        self.values(study.columns[entry], "the photos", self.trait)
+        (low, low_samples, few), *_, (high, high_samples, many) = _quartile_means(study, values, self.trait)
+        ends = np.nanquantile(high_samples - low_samples, [0.025, 0.975])
+        to = f"the quarter lowest in {self.trait.removeprefix('photo_')}"
+        return Answer([Difference(to, high - low, *ends, min(few, many))], entry)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpreadOverQuartiles(Question):
+    """The range of the means over the quartiles of a trait lies, at the first epoch, beyond that at the second."""
+
+    trait: str
+
+    def ask(self, study, subject, epoch_of):
+        spreads, photos = [], []
+        entries = [(subject, epoch_of(epoch)) for epoch in self.epochs]
+        for entry in entries:
+            self.values(study.columns[entry], "the photos", self.trait)
+            found = _quartile_means(study, self.values(study.columns[entry], subject), self.trait)
+            spreads.append([np.ptp([mean for mean, _, _ in found]), np.ptp([s for _, s, _ in found], axis=0)])
+            photos.append(min(count for _, _, count in found))
+        (one, samples), (other, other_samples) = spreads
+        ends = np.nanquantile(samples - other_samples, [0.025, 0.975])
+        return Answer([Difference(f"epoch {entries[1][1]}", one - other, *ends, min(photos))], entries[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangePerEpoch(Question):
+    """The measure changes more in an epoch before the given one than after it: from the trained epochs beside it.
+
+    Epoch 0, not trained yet, is no evidence: anything changes faster from there.
+    """
+
+    def ask(self, study, subject, epoch_of):
+        at = epoch_of(self.epochs[0])
+        before = [epoch for epoch in study.epochs(subject) if 0 < epoch < at]
+        after = [epoch for epoch in study.epochs(subject) if epoch > at]
+        if not before or not after:
+            raise CannotTellError(f"needs a trained epoch before and one after epoch {at} of {subject}")
+        rates = []
+        values = [self.values(study.columns[subject, e], subject) for e in (before[-1], at, after[0])]
+        for (one, other), epochs in zip(((0, 1), (1, 2)), (at - before[-1], after[0] - at)):
+            change = values[other] - values[one]
+            samples = study.samples(change)
+            if samples is None:
+                raise CannotTellError("needs two photos and more")
+            rates.append((abs(np.nanmean(change)) / epochs, abs(samples) / epochs, int(np.isfinite(change).sum())))
+        (early, early_samples, few), (late, late_samples, many) = rates
+        ends = np.nanquantile(early_samples - late_samples, [0.025, 0.975])
+        to = f"an epoch from {at} to {after[0]}"
+        return Answer([Difference(to, early - late, *ends, min(few, many))], (subject, at))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost(Question):
+    """What the decoder costs lies beyond that of each of `among`, () for all others; exact, of no photos."""
+
+    among: tuple[str, ...] = ()
+
+    def ask(self, study, subject, epoch_of):
+        own = study.cost.get(subject, {}).get(self.measure)
+        others = {d: c[self.measure] for d, c in study.cost.items() if d != subject and self.measure in c}
+        others = {d: c for d, c in others.items() if not self.among or d in self.among}
+        if own is None or not others:
+            raise CannotTellError(f"needs {self.measure} of {subject} and of another decoder")
+        return Answer([Difference(d, *[own - cost] * 3, None) for d, cost in others.items()])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModerateCost(Question):
+    """The decoder's cost is neither the highest nor the lowest: its distance to the nearer end is above 0."""
+
+    def ask(self, study, subject, epoch_of):
+        costs = {d: c[self.measure] for d, c in study.cost.items() if self.measure in c}
+        if subject not in costs or len(costs) < 3:
+            raise CannotTellError(f"needs {self.measure} of {subject} and of two other decoders")
+        own = costs[subject]
+        ends = {"the least": own - min(costs.values()), "the most": max(costs.values()) - own}
+        to = min(ends, key=ends.get)
+        return Answer([Difference(to, *[ends[to]] * 3, None)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unmeasured(Question):
+    """Nothing here measures it; `reading` says what it would need."""
+
+    measure: str = ""
+    direction: str = "higher"
+
+    def ask(self, study, subject, epoch_of):
+        raise CannotTellError(self.reading)
