@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from chromagan.measures.color_groups import TRAITS
 from train.evaluation.claims import CLAIMS
 from train.evaluation.comparison import Comparison, newest
 from train.evaluation.intervals import number
 from train.evaluation.judging import CANNOT_TELL, Verdict, judge, label
 from train.evaluation.paper_table import measured_table
 
-TRAITS = ("photo_lightness", "photo_texture", "photo_contrast")
+CLAIMS_FILE = "claims.json"  # claims_report as JSON: in the output folder of evaluate.py, and in a source
 
 
 def claims_report(study: Comparison) -> dict:
