@@ -128,11 +128,12 @@ def main(args: argparse.Namespace) -> None:
     draw_pictures(photos, tables, entries, output_dir / "figures", device)
     comparison = read_comparison(output_dir)
     if comparison:
-        claims = claims_report(comparison)
+        verdicts = judge(comparison)
+        claims = claims_report(comparison, verdicts)
         write_json(output_dir / CLAIMS_FILE, claims)
         if args.write_metrics:
             write_json(Path(args.source, CLAIMS_FILE), claims)
-        draw_claims(photos, judge(comparison), entries, output_dir / "figures", device)
+        draw_claims(photos, verdicts, entries, output_dir / "figures", device)
     write_report(output_dir)
     print(results_table([everything["left_gray"], *everything["checkpoints"]]))
     print(f"\n{output_dir / 'report.html'}", file=sys.stderr)

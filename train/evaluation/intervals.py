@@ -105,10 +105,11 @@ def summarize(per_image: dict[str, np.ndarray], **about) -> dict:
 
 def _summary(columns: dict[str, np.ndarray]) -> dict:
     photos = len(columns["psnr"])
-    counts = draws(photos)
+    drawn = draws(photos)
+    counts = None if drawn is None else drawn.astype(np.float64)  # of whole numbers, products take ten times as long
     result = {"images": photos}
     result |= {name: mean_interval(columns[c], counts) for name, c in MEANS.items() if c in columns}
-    result["psnr_median"] = median_interval(columns["psnr"], counts)
+    result["psnr_median"] = median_interval(columns["psnr"], drawn)
     # A gray photo left gray is perfect: infinite, and no part of a mean.
     result["psnr_infinite"] = int(np.isinf(columns["psnr"]).sum())
     truth, change = columns["colorfulness_truth"], columns["colorfulness"] - columns["colorfulness_truth"]

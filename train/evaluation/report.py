@@ -21,7 +21,7 @@ from chromagan.network.decoders import DECODERS
 from train.evaluation import plots
 from train.evaluation.claims_report import claims_report, quartile_table
 from train.evaluation.comparison import Comparison, newest, side
-from train.evaluation.judging import LEAST_PHOTOS
+from train.evaluation.judging import LEAST_PHOTOS, judge
 from train.evaluation.paper_table import ROWS, measured_table
 from train.evaluation.pictures import FIGURES
 from train.evaluation.results import read_comparison
@@ -176,7 +176,7 @@ def agreement(found: dict) -> str:
 
 
 def claims(comparison: Comparison, folder: Path) -> Blocks:
-    found = claims_report(comparison)
+    found = claims_report(comparison, judge(comparison))
     yield heading("The paper, claim by claim")
     counts = ", ".join(f"{number} {verdict}" for verdict, number in found["counts"].items())
     yield paragraph(

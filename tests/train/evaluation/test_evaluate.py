@@ -333,7 +333,7 @@ def test_a_measure_that_is_new_is_taken_and_the_others_stay(evaluated, source, d
 def test_quantile_is_numpys(count):
     values = np.random.default_rng(count).random((count, 1), dtype=np.float32)
     for share in (0.0, 0.5, 0.95, 1.0):
-        assert measure.quantile(values, share) == pytest.approx(
+        assert pixel_measures.quantile(values, share) == pytest.approx(
             np.quantile(values.astype(np.float64), share), abs=1e-12
         )
 
