@@ -737,3 +737,14 @@ def test_damaged_source_is_one_line(source, tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as caught:  # Python prints its text, with status 1
         runpy.run_path(str(APP))
     assert "cannot be used" in caught.value.code and "\n" not in caught.value.code
+
+
+def test_source_within_reach_is_used_and_named(source, tmp_path, monkeypatch):
+    """Without a Hub: the source that ships stands for one that a visitor named."""
+    for name, value in environment(source, tmp_path / "tmp").items():
+        monkeypatch.setenv(name, value)
+    app = runpy.run_path(str(APP))
+    monkeypatch.setattr(app["service"], "source", lambda name: app["service"].shipped)
+    box, decoder, epoch, *_ = app["use_source"]("owner/name")
+    assert (box.value, box.info) == ("owner/name", f"Using {source}.")
+    assert [value for _, value in decoder.choices] == list(EPOCHS) and epoch.value == "3"
