@@ -2,6 +2,8 @@
 
 from PIL import Image, ImageDraw, ImageFont
 
+from chromagan.imaging.photo import srgb_image
+
 CELL = 256  # longest side of one coloring, in pixels
 GAP = 8
 LABEL = 26  # height of a line of labels
@@ -9,15 +11,13 @@ PAPER, INK = (250, 250, 250), (40, 40, 40)
 
 
 def contact_sheet(colorings: dict[tuple[str, int], Image.Image], labels: dict[str, str]) -> Image.Image:
-    """Labelled RGB grid of `colorings`: (decoder, epoch) -> image, all of one shape. A missing pair is left blank.
+    """Labelled sRGB grid of `colorings`: (decoder, epoch) -> image, all of one shape. A missing pair is left blank.
 
     labels: the display name of every decoder, in the order of the rows.
     """
     decoders = [name for name in labels if any(name == decoder for decoder, _ in colorings)]
     epochs = sorted({epoch for _, epoch in colorings})
-    cells = {key: image.convert("RGB") for key, image in colorings.items()}
-    for image in cells.values():
-        image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+    cells = {key: _cell(image) for key, image in colorings.items()}
     width, height = (max(sizes) for sizes in zip(*(image.size for image in cells.values()), strict=True))
 
     font = ImageFont.load_default(15)
@@ -35,3 +35,10 @@ def contact_sheet(colorings: dict[tuple[str, int], Image.Image], labels: dict[st
             if (decoder, epoch) in cells:
                 sheet.paste(cells[decoder, epoch], (margin + column * (width + GAP), top))
     return sheet
+
+
+def _cell(image: Image.Image) -> Image.Image:
+    """A coloring at the size of a cell, in sRGB: the sheet carries no profile."""
+    image = image.copy()
+    image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+    return srgb_image(image)

@@ -19,7 +19,7 @@ from chromagan.imaging.metadata import upright
 MAX_PIXELS = 178_956_970  # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS: a small file may claim any size
 STEPS = {"L;2": 85, "L;4": 17}  # of 8 bits, in one of a PNG's gray of 2 and 4
 REDUCED = 1  # of a TIFF page: it is another one's thumbnail
-NEW_SUBFILE_TYPE = 254
+NEW_SUBFILE_TYPE, ICC_PROFILE = 254, 34675  # TIFF tags
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,8 @@ def read_pages(image: Image.Image, numbers: list[int]) -> Iterator[Photo]:
         try:
             if len(numbers) > 1:
                 image.seek(number)
+            if image.format == "TIFF" and ICC_PROFILE not in image.tag_v2:
+                image.info.pop("icc_profile", None)  # Pillow leaves that of the page before
             photo = read_photo(image)
         except MemoryError:
             raise
@@ -187,13 +189,16 @@ def srgb_image(image: Image.Image) -> Image.Image:
 
 def averageable(image: Image.Image) -> Image.Image:
     """`image` in a mode whose pixels may be averaged, as scaling does: a palette's numbers and a transparent color,
-    which is one exact value, may not."""
+    which is one exact value, may not. Upright where it had to be converted."""
     if gray.is_deep(image):
-        return read_photo(image).gray_image() if "transparency" in image.info or _is_declared(image) else image
+        exact = "transparency" in image.info or gray.declared_range(image) not in (None, (0, gray.FULL))
+        return read_photo(image).gray_image() if exact else image
     image = _load(image)
     if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
-        return image.convert("LA" if image.mode in ("1", "L", "La") else "RGBA")
-    return image.convert({"1": "L", "P": "RGB"}[image.mode]) if image.mode in ("1", "P") else image
+        mode = "LA" if image.mode in ("1", "L", "La") else "RGBA"
+    else:
+        mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
+    return image if mode == image.mode else upright(image)[0].convert(mode)  # a TIFF's converted has no tags
 
 
 def _name(image: Image.Image) -> str:
@@ -278,7 +283,3 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, by
     elif space == "CMYK" and image.mode == "CMYK":
         image = profiles.to_srgb(image, profile) or image
     return image if image.mode == "RGB" else image.convert("RGB"), None
-
-
-def _is_declared(image: Image.Image) -> bool:
-    return gray.declared_range(image) not in (None, (0, gray.FULL))

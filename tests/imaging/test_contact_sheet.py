@@ -1,8 +1,10 @@
 import numpy as np
 from conftest import made_photo
+from made_profiles import rgb_profile
 from PIL import Image
 
 from chromagan.imaging.contact_sheet import GAP, PAPER, contact_sheet
+from chromagan.imaging.photo import srgb_image
 from chromagan.network.decoders import LABELS
 
 
@@ -26,3 +28,13 @@ def test_large_colorings_are_shrunk_in_their_own_shape():
     sheet = contact_sheet(colorings, LABELS)
     assert sheet.height < 256 and sheet.width < 2 * 256 + 200
     assert colorings["original", 0].size == (900, 600)  # the caller's are left as they are
+
+
+def test_a_coloring_under_a_profile_is_shown_in_its_colors():
+    """ProPhoto's (140, 90, 60) are stronger colors than sRGB's: the sheet, which has no profile, shows those."""
+    image = Image.new("RGB", (60, 40), (140, 90, 60))
+    image.info["icc_profile"] = rgb_profile("prophoto", 1.8)
+    shown = tuple(np.asarray(srgb_image(image))[0, 0])
+    assert shown[0] > 165 and shown[2] < 70
+    sheet = np.asarray(contact_sheet({("compact", 0): image}, LABELS))
+    assert (sheet == shown).all(axis=2).sum() == 60 * 40

@@ -198,8 +198,12 @@ def turned_exif() -> bytes:
 def test_what_the_page_scales_is_the_photo():
     """A transparent color, a palette's numbers and values of which zero is white are resolved before pixels mix."""
     key = {b"tRNS": struct.pack(">H", KEY * 257)}
+    turned = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(GRAY[::-1, ::-1]).convert("P").save(turned, "TIFF", exif=exif)
     for data in (
-        png(GRAY.astype(np.uint16) * 257, 16, key), png(GRAY, 8, {b"tRNS": struct.pack(">H", KEY)}),
+        turned.getvalue(), png(GRAY.astype(np.uint16) * 257, 16, key), png(GRAY, 8, {b"tRNS": struct.pack(">H", KEY)}),
         tiff((255 - GRAY).astype(np.uint16) * 257, photometric="miniswhite"), tiff(GRAY.astype(np.uint16) * 257),
     ):  # fmt: skip
         L, alpha = read(data)

@@ -5,7 +5,9 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from conftest import made_photo
+from made_profiles import gray_profile
 from PIL import Image
 
 from chromagan.imaging.formats import FORMATS, ImageError
@@ -174,3 +176,12 @@ def test_an_endless_animation_is_refused_before_it_is_read(monkeypatch):
     monkeypatch.setattr("chromagan.imaging.photo.MAX_PIXELS", 3 * 40 * 56 - 1)
     with pytest.raises(ImageError, match="megapixels in its 3 pages: split it"):
         page_numbers(image)
+
+
+def test_each_page_has_its_own_profile(tmp_path):
+    pages = [made_photo(0).convert("L") for _ in range(3)]
+    pages[1].encoderinfo = {"icc_profile": gray_profile(1.0)}
+    pages[0].save(tmp_path / "in.tif", save_all=True, append_images=pages[1:])
+    image = open_image(tmp_path / "in.tif")
+    first, linear, last = (photo.L for photo in read_pages(image, page_numbers(image)))
+    assert torch.equal(first, last) and (linear - first).mean() > 5
