@@ -51,7 +51,7 @@ def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint
         for key, (title, _) in MEASURES.items()
         if (value := _measured(metrics, key)) is not None
     ]
-    datasets = [name for each in _each(trained_on) if (name := _hub_id(each))]
+    datasets = [hub_id for each in _each(trained_on) if (hub_id := _hub_id(each))]
     data = ModelCardData(
         license="apache-2.0",
         library_name="chromagan",
