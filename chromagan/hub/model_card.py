@@ -55,7 +55,7 @@ def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint
         for key, (title, _) in MEASURES.items()
         if (value := _measured(metrics, key)) is not None
     ]
-    datasets = [name for data in trained_on if (name := _hub_id(data))]
+    datasets = [hub_id for data in trained_on if (hub_id := _hub_id(data))]
     data = ModelCardData(
         license="apache-2.0",
         library_name="chromagan",

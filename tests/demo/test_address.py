@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from chromagan.demo.address import AddressError, listening_address, reach_without_proxy
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
-START_SECONDS = 240  # importing torch and gradio takes nearly all of it, on a busy machine
+START_SECONDS = 300  # importing torch and gradio takes nearly all of it, on a busy machine
 PROXIES = {name for word in ("http", "https", "all", "no") for name in (f"{word}_proxy", f"{word}_proxy".upper())}
 
 
@@ -121,6 +122,9 @@ def test_demo_starts_under_a_dead_proxy_and_a_port_nobody_asked_for_moves(source
         demo = start(source, tmp_path, **dead)
         stack.callback(demo.communicate)
         stack.callback(demo.terminate)
+        late = threading.Timer(START_SECONDS, demo.kill)  # reading its output below waits for it
+        stack.callback(late.cancel)
+        late.start()
         url = next((found[1] for line in demo.stdout if (found := re.search(r"(http://127\.0\.0\.1:\d+)", line))), None)
         assert url is not None, demo.stderr.read()
         assert url != "http://127.0.0.1:7860"
@@ -130,17 +134,9 @@ def test_demo_starts_under_a_dead_proxy_and_a_port_nobody_asked_for_moves(source
             demo.wait(2)
 
 
-@pytest.mark.parametrize(
-    "environment, line",
-    [
-        ({"GRADIO_SERVER_PORT": "{port}"}, "app.py: port {port} of 127.0.0.1 is taken: "),
-        ({"GRADIO_SERVER_PORT": "http"}, "app.py: GRADIO_SERVER_PORT is a port from 1 to 65535, got 'http'"),
-    ],
-)
-def test_an_address_that_cannot_be_had_is_one_line_and_status_1(source, tmp_path, environment, line):
+def test_a_port_that_is_asked_for_and_taken_is_one_line_and_status_1(source, tmp_path):
     with listening() as port:
-        environment = {name: value.format(port=port) for name, value in environment.items()}
-        demo = start(source, tmp_path, **environment)
+        demo = start(source, tmp_path, GRADIO_SERVER_PORT=str(port))
         out, problem = demo.communicate(timeout=START_SECONDS)
     assert (demo.returncode, out) == (1, "")
-    assert problem.startswith(line.format(port=port)) and len(problem.splitlines()) == 1
+    assert problem.startswith(f"app.py: port {port} of 127.0.0.1 is taken: ") and len(problem.splitlines()) == 1
