@@ -29,6 +29,7 @@ from skimage.color import rgb2lab
 from chromagan.hub.checkpoints import save_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.network.config import ModelConfig
+from docs import make_picture
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 EPOCHS = {"compact": (0, 3), "transposed": (0, 8)}  # so that (transposed, 3) is a pair that is not there
@@ -702,6 +703,17 @@ def test_page_asks_nobody_else(page):
     wait_for_another(page, sources(page))
     hosts = {urlsplit(url).hostname for url in page.requests if url.startswith("http")}
     assert hosts == {"127.0.0.1"}
+
+
+def test_picture_of_the_readme_shows_the_example_and_the_tab_that_are_asked_for(browser, server):
+    pictures = [
+        make_picture.take(browser, server.url, example, tab)
+        for example, tab in (("cat", "colorize"), ("coffee", "colorize"), ("cat", "matrix"))
+    ]
+    assert [picture.size for picture in pictures] == [(1280, 860), (1280, 860), (1280, 1180)]
+    cat, coffee, matrix = (np.asarray(picture.crop((0, 0, 1280, 860)), int) for picture in pictures)
+    assert min((np.abs(cat - other).max(axis=2) > 8).mean() for other in (coffee, matrix)) > 0.1
+    assert all(len(make_picture.encoded(picture)) <= 300_000 for picture in pictures)
 
 
 def test_server_is_clean_afterwards(server):

@@ -46,14 +46,14 @@ def test_the_file_says_what_it_is(exported):
     assert [path.name for path in exported.parent.iterdir()] == [exported.name]  # nothing left beside it
 
 
-def test_the_readmes_numpy_program_runs(exported, tmp_path, monkeypatch):
-    """The usage that README.md shows, word for word, colors a photo like the package does."""
-    text = (ROOT / "README.md").read_text()
+def test_the_documented_numpy_program_runs(exported, tmp_path, monkeypatch):
+    """The usage that docs/coloring.md shows, word for word, colors a photo like the package does."""
+    text = (ROOT / "docs" / "coloring.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"```python\n(import numpy as np\nimport onnxruntime.*?)```", text, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     made_photo(0, 224, 224).save("photo.jpg", quality=95)
     (tmp_path / "compact.onnx").write_bytes(exported.read_bytes())
-    exec(program, {})  # our own README
+    exec(program, {})  # our own page
     before, after = (np.asarray(Image.open(name).convert("RGB")) / 255 for name in ("photo.jpg", "colored.png"))
     L = [color.srgb_to_L(torch.from_numpy(image).movedim(-1, 0)) for image in (before, after)]
     assert (L[0] - L[1]).abs().median() < 0.5  # no gamut compression there
