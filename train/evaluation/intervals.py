@@ -5,7 +5,9 @@ Every entry is resampled with the same draws, so that differences between entrie
 
 import numpy as np
 
+from chromagan.measures.color_groups import ColorGroups
 from chromagan.measures.metrics import GRAY_CHROMA
+from chromagan.measures.transitions import Transitions
 
 RESAMPLES = 1000
 
@@ -44,9 +46,11 @@ def number(value: float) -> float | None:
 
 
 def mean_interval(values: np.ndarray, counts: np.ndarray | None) -> dict | None:
-    """Mean over the finite values with its interval; None where there are none."""
+    """Mean over the finite values with its interval, and their number as `photos`; None where there are none."""
     finite = values[np.isfinite(values)]
-    return interval(finite.mean(), mean_samples(values, counts)) if len(finite) else None
+    if not len(finite):
+        return None
+    return interval(finite.mean(), mean_samples(values, counts)) | {"photos": len(finite)}
 
 
 def median_interval(values: np.ndarray, counts: np.ndarray | None) -> dict | None:
@@ -76,6 +80,11 @@ MEANS = {  # name in metrics.json: column
     "top1": "top1",
     "top1_of_ten": "top1_of_ten",
     "lpips": "lpips",
+    # What the paper's claims are about. A photo without the thing that one is about counts for none.
+    **{
+        name: name
+        for name in (*ColorGroups.NAMES, *Transitions.NAMES, "border_excess", "border_stripes", "false_red", "spots")
+    },
 }
 
 
@@ -96,10 +105,11 @@ def summarize(per_image: dict[str, np.ndarray], **about) -> dict:
 
 def _summary(columns: dict[str, np.ndarray]) -> dict:
     photos = len(columns["psnr"])
-    counts = draws(photos)
+    drawn = draws(photos)
+    counts = None if drawn is None else drawn.astype(np.float64)  # of whole numbers, products take ten times as long
     result = {"images": photos}
     result |= {name: mean_interval(columns[c], counts) for name, c in MEANS.items() if c in columns}
-    result["psnr_median"] = median_interval(columns["psnr"], counts)
+    result["psnr_median"] = median_interval(columns["psnr"], drawn)
     # A gray photo left gray is perfect: infinite, and no part of a mean.
     result["psnr_infinite"] = int(np.isinf(columns["psnr"]).sum())
     truth, change = columns["colorfulness_truth"], columns["colorfulness"] - columns["colorfulness_truth"]

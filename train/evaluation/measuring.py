@@ -7,7 +7,7 @@ The photos of a shard follow each other through one network, which keeps one tru
 
 import hashlib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,15 +23,14 @@ from chromagan.measures import metrics
 from chromagan.network.folding import fold_batch_norm
 from chromagan.network.trunk import imagenet_classifier
 from train.evaluation.learned_measures import LEARNED_MEASURES
+from train.evaluation.pixel_measures import PIXEL_PARTS, Truth
 
 # Names the classes, and gives the features of the Frechet distance. Not the teacher: what was trained to please that
 # one is judged by another.
 CLASSIFIER = "tf_efficientnet_lite2"
 
-COLUMNS = (
-    "psnr", "ssim", "ciede2000", "ciede2000_p95", "ciede2000_near", "ciede2000_elsewhere", "cdr", "colorfulness",
-    "top1", "top1_of_ten",
-)  # fmt: skip
+TOP1 = ("top1", "top1_of_ten")
+COLUMNS = (*(column for part in PIXEL_PARTS.values() for column in part.columns), *TOP1)
 
 # ImageNet's index of each class of Imagenette, by the names and the WordNet ids that its releases use.
 IMAGENETTE_CLASSES = {
@@ -121,46 +120,6 @@ def to_srgb8(L: Tensor, ab: Tensor | None) -> Tensor:
     return (255 * fit_gamut(torch.cat([L, ab], dim=1))).round() / 255
 
 
-class Truth:
-    """A true photo and all that its colorings are measured against."""
-
-    def __init__(self, image: Tensor, device: torch.device, boundaries: bool = True):
-        """image: uint8 sRGB (3, S, S)."""
-        self.srgb = _to_float(image[None].to(device))
-        self.lab = color.srgb_to_lab(self.srgb)
-        self.L = self.lab[:, :1]
-        self.chroma = metrics.mean_chroma(self.srgb).item()
-        self.similarity = metrics.StructuralSimilarity(self.srgb)
-        self.near = metrics.near_edges(metrics.chroma_edges(self.lab)) if boundaries else None
-        self.clusters = metrics.ClusterDiscrepancy(self.lab[0]) if boundaries else None
-
-    def measure(self, output: Tensor) -> dict[str, float]:
-        """The pixel measures of a coloring, sRGB (1, 3, S, S) in [0, 1], by name."""
-        lab = self.lab if torch.equal(output, self.srgb) else color.srgb_to_lab(output)
-        difference = metrics.ciede2000(lab, self.lab)
-        row = {
-            "psnr": metrics.psnr(output, self.srgb).item(),
-            "ssim": self.similarity(output).item(),
-            "ciede2000": difference.mean(dtype=torch.float64).item(),
-            "ciede2000_p95": quantile(difference.cpu().numpy(), 0.95),
-            "colorfulness": metrics.colorfulness(output).item(),
-        }
-        if self.near is not None:
-            near, elsewhere = metrics.boundary_means(difference, self.near)
-            row |= {"ciede2000_near": near.item(), "ciede2000_elsewhere": elsewhere.item()}
-            row["cdr"] = self.clusters(lab[0]) if lab is not self.lab else 1.0 if self.clusters.channels else math.nan
-        return row
-
-
-def quantile(values: np.ndarray, share: float) -> float:
-    """np.quantile's, by partition in the values' own type: a third of the time of a sort."""
-    at = share * (values.size - 1)
-    below = int(at)
-    above = min(below + 1, values.size - 1)
-    low, high = np.partition(values.ravel(), (below, above))[[below, above]].astype(np.float64)
-    return float(low + (high - low) * (at - below))
-
-
 class Classifier:
     """The pretrained network that names what is in a picture. One picture at a time: see the module."""
 
@@ -185,10 +144,26 @@ def measured_columns() -> tuple[str, ...]:
     return (*COLUMNS, *(m.column for m in LEARNED_MEASURES if m.column and m.missing() is None))
 
 
-def measured_features(classify: bool) -> tuple[str, ...]:
-    """The networks that give features for a Frechet distance here."""
-    learned = (m.name for m in LEARNED_MEASURES if not m.column and m.missing() is None)
-    return (CLASSIFIER, *learned) if classify else tuple(learned)
+def measured_arrays(classify: bool) -> dict[str, tuple[str, ...]]:
+    """What is measured here, {array: its columns}: an array of numbers (n, columns), or of features (n, D), no columns.
+
+    An array's name holds what decides its numbers: measures that changed are arrays of another name.
+    """
+    arrays = {_pixel_array(name): part.columns for name, part in PIXEL_PARTS.items()}
+    if classify:
+        arrays |= {f"top-1 by {CLASSIFIER}": TOP1, FEATURES + CLASSIFIER: ()}
+    for measure in LEARNED_MEASURES:
+        if measure.missing() is None:
+            arrays |= {measure.column: (measure.column,)} if measure.column else {FEATURES + measure.name: ()}
+    return arrays
+
+
+FEATURES = "features of "
+
+
+def _pixel_array(name: str) -> str:
+    part = PIXEL_PARTS[name]
+    return f"{name} {part.version}: {' '.join(part.columns)}"
 
 
 class Measurer:
@@ -197,62 +172,64 @@ class Measurer:
     def __init__(self, networks: Networks, classifier: Classifier | None, device: torch.device):
         self.networks, self.classifier, self.device = networks, classifier, device
         self.learned = [measure(device) for measure in LEARNED_MEASURES if measure.missing() is None]
-        self.columns = measured_columns()
+        self.arrays = measured_arrays(classifier is not None)
 
     @torch.inference_mode()
     def __call__(
-        self, images: list[Tensor], labels: list[int | None], entries: Collection[Entry]
-    ) -> dict[Entry, list[dict]]:
-        """For each of `entries` a row for each photo: {"values": (columns,), features by name}.
+        self, images: list[Tensor], labels: list[int | None], missing: Mapping[Entry, Collection[str]]
+    ) -> dict[Entry, dict[str, np.ndarray]]:
+        """For each entry of `missing` those of `measured_arrays` that it names.
 
         images: uint8 sRGB (3, S, S). labels: their ImageNet indices, None for a photo of another class.
         """
         lightness = [color.srgb_to_lab(_to_float(image[None].to(self.device)))[:, :1] for image in images]
         outputs = {  # uint8: all photos are there at once
             entry: [_to_uint8(to_srgb8(L, ab)) for L, ab in zip(lightness, colors, strict=True)]
-            for entry, colors in self.networks.colorize(lightness, entries)
+            for entry, colors in self.networks.colorize(lightness, missing)
         }
-        if GRAY in entries:
+        if GRAY in missing:
             outputs[GRAY] = [_to_uint8(to_srgb8(L, None)) for L in lightness]
-        if TRUTH in entries:
+        if TRUTH in missing:
             outputs[TRUTH] = [image[None].to(self.device) for image in images]
-        rows = {entry: [] for entry in outputs}
+        found = {entry: {name: [] for name in missing[entry]} for entry in outputs}
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
             truth = Truth(image, self.device)
-            pictures = {entry: _to_float(colorings[index]) for entry, colorings in outputs.items()}
-            found = {entry: truth.measure(picture) for entry, picture in pictures.items()}
-            for entry, picture in pictures.items():
-                rows[entry].append(self._with_networks(found[entry], picture, truth, label))
-        return rows
+            for entry, colorings in outputs.items():
+                for name, value in self._measure(_to_float(colorings[index]), truth, label, missing[entry]).items():
+                    found[entry][name].append(value)
+        return {entry: {name: np.stack(rows) for name, rows in arrays.items()} for entry, arrays in found.items()}
 
-    def _with_networks(self, row: dict[str, float], output: Tensor, truth: Truth, label: int | None) -> dict:
+    def _measure(self, output: Tensor, truth: Truth, label: int | None, arrays: Collection[str]) -> dict:
+        """One photo's row of each of `arrays`."""
+        row = truth.measure(output, [part for part in PIXEL_PARTS if _pixel_array(part) in arrays])
         features = {}
-        row |= {"top1": math.nan, "top1_of_ten": math.nan}
-        if self.classifier is not None:
-            named, features[CLASSIFIER] = self.classifier(output, label)
+        if self.classifier is not None and any(CLASSIFIER in name for name in arrays):
+            named, features[FEATURES + CLASSIFIER] = self.classifier(output, label)
             row |= named
         for measure in self.learned:
-            value = measure(output, truth.srgb)
-            if measure.column:
-                row[measure.column] = float(value)
-            else:
-                features[measure.name] = value
-        return {"values": np.array([row[name] for name in self.columns]), **features}
+            if (measure.column or FEATURES + measure.name) in arrays:
+                value = measure(output, truth.srgb)
+                if measure.column:
+                    row[measure.column] = float(value)
+                else:
+                    features[FEATURES + measure.name] = value
+        rows = {name: np.array([row[c] for c in self.arrays[name]]) for name in arrays if self.arrays[name]}
+        return rows | {name: value for name, value in features.items() if name in arrays}
 
 
 @torch.inference_mode()
 def evaluate(model: ChromaGAN, images: Tensor, device: torch.device) -> dict[str, np.ndarray]:
     """The pixel measures (N,) of `model` by name, on uint8 sRGB images (N, 3, S, S); {} for no images.
 
-    What training writes beside an epoch: without the measures at boundaries, which take most of the time.
+    What training writes beside an epoch: fidelity alone, since the other parts take most of the time.
     """
     entry = Entry("model", None, "")
     networks = Networks({entry: model}, device)
     rows = []
     for image in images:
-        truth = Truth(image, device, boundaries=False)
+        truth = Truth(image, device)
         ((_, (ab,)),) = networks.colorize([truth.L])
-        row = truth.measure(to_srgb8(truth.L, ab))
+        row = truth.measure(to_srgb8(truth.L, ab), ["fidelity"])
         rows.append(row | {"chroma_truth": truth.chroma, "colorfulness_truth": metrics.colorfulness(truth.srgb).item()})
     return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
 

@@ -5,7 +5,6 @@ with new checkpoints measures only those.
 """
 
 import functools
-import hashlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -14,27 +13,17 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
 from chromagan.data import PhotoSet
-from train.evaluation.measuring import (
-    CLASSIFIER,
-    Classifier,
-    Entry,
-    Measurer,
-    load_networks,
-    measured_columns,
-    measured_features,
-)
+from train.evaluation.measuring import Classifier, Entry, Measurer, load_networks
+from train.evaluation.store import MeasurementStore
 
 SHARD = 16  # photos; the unit that is shared out and that a run which was cut off goes on from
-MEASURES_VERSION = 1  # raise it when a measure changes: what was stored before no longer counts
 
 
 def share_cores(accelerator: Accelerator) -> int:
@@ -47,46 +36,6 @@ def share_cores(accelerator: Accelerator) -> int:
     if accelerator.device.type == "cpu":
         torch.set_num_threads(share)
     return share
-
-
-class MeasurementStore:
-    """Measurements on disk: a small file for each shard of photos and each entry, found by contents.
-
-    Its files are told apart by all that decides a measure, and by what could run: with a classifier that was missing
-    before, everything is measured again.
-    """
-
-    def __init__(self, folder: Path, size: int, classify: bool):
-        """size: side in pixels at which is measured. classify: whether the classifier is there."""
-        self.folder, self.columns, self.features = folder, measured_columns(), measured_features(classify)
-        self.version = f"{MEASURES_VERSION} {CLASSIFIER} {size} {classify} {self.columns} {self.features}"
-
-    def shard_key(self, images: list[Tensor], labels: list[int | None]) -> str:
-        """The digest of a shard: of its photos, uint8 (3, S, S) each, and their ImageNet indices."""
-        digest = hashlib.blake2b(repr((self.version, labels)).encode(), digest_size=10)
-        for image in images:
-            digest.update(image.numpy().tobytes())
-        return digest.hexdigest()
-
-    def path(self, key: str, entry: Entry) -> Path:
-        return self.folder / f"{key}-{entry.digest}.npz"
-
-    def read(self, key: str, entry: Entry) -> dict[str, np.ndarray] | None:
-        """{"values": (n, columns), features (n, D) by name}; None where the file is not there, or damaged."""
-        try:
-            with np.load(self.path(key, entry)) as file:
-                found = dict(file)
-            return found if found["values"].shape[1] == len(self.columns) else None
-        except (OSError, ValueError, KeyError, EOFError, IndexError, BadZipFile):
-            return None
-
-    def write(self, key: str, entry: Entry, rows: list[dict[str, np.ndarray]]) -> None:
-        """Store a row for each photo of the shard, whole or not at all."""
-        path = self.path(key, entry)
-        beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with open(beside, "wb") as file:
-            np.savez(file, **{name: np.stack([row[name] for row in rows]) for name in rows[0]})
-        os.replace(beside, path)
 
 
 @dataclass(frozen=True)
@@ -102,7 +51,7 @@ class MeasuringTask:
 
     @functools.cached_property
     def store(self) -> MeasurementStore:
-        return MeasurementStore(self.folder, self.photos.size, self.classify)
+        return MeasurementStore(self.folder, self.classify)
 
     @functools.cached_property
     def measurer(self) -> Measurer:
@@ -114,10 +63,10 @@ class MeasuringTask:
         """The number of photos in a shard, once all that was not stored of it is measured and stored."""
         images, labels = self.shard(indices)
         key = self.store.shard_key(images, labels)
-        missing = {entry for entry in self.entries if self.store.read(key, entry) is None}
+        missing = {entry: arrays for entry in self.entries if (arrays := self.store.missing(key, entry))}
         if missing:
-            for entry, rows in self.measurer(images, labels, missing).items():
-                self.store.write(key, entry, rows)
+            for entry, arrays in self.measurer(images, labels, missing).items():
+                self.store.write(key, entry, arrays)
         return len(images)
 
     def shard(self, indices: range) -> tuple[list[Tensor], list[int | None]]:

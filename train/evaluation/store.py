@@ -1,0 +1,69 @@
+"""What was measured, kept on disk: found by what the photos and the networks hold, and by what each measure is."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from torch import Tensor
+
+from train.evaluation.measuring import FEATURES, Entry, measured_arrays, measured_columns
+
+
+class MeasurementStore:
+    """Measurements of shards of photos: a small file for each shard and entry, with an array for each part of them.
+
+    A part that is not there yet, since its measures are new or were changed, is measured and put beside the others:
+    those count on.
+    """
+
+    def __init__(self, folder: Path, classify: bool):
+        """classify: whether the classifier is there."""
+        self.folder, self.columns, self.arrays = folder, measured_columns(), measured_arrays(classify)
+        self.features = {name: name.removeprefix(FEATURES) for name, columns in self.arrays.items() if not columns}
+
+    def shard_key(self, images: list[Tensor], labels: list[int | None]) -> str:
+        """The digest of a shard: of its photos, uint8 (3, S, S) each, and their ImageNet indices."""
+        digest = hashlib.blake2b(repr((labels, [tuple(image.shape) for image in images])).encode(), digest_size=10)
+        for image in images:
+            digest.update(image.numpy().tobytes())
+        return digest.hexdigest()
+
+    def path(self, key: str, entry: Entry) -> Path:
+        return self.folder / f"{key}-{entry.digest}.npz"
+
+    def _all(self, key: str, entry: Entry) -> dict[str, np.ndarray]:
+        """Every array of the file; {} where it is not there, or damaged."""
+        try:
+            with np.load(self.path(key, entry)) as file:
+                return dict(file)
+        except (OSError, ValueError, KeyError, EOFError, IndexError, BadZipFile):
+            return {}
+
+    def read(self, key: str, entry: Entry) -> dict[str, np.ndarray]:
+        """Those of `measured_arrays` that are there."""
+        return {name: array for name, array in self._all(key, entry).items() if name in self.arrays}
+
+    def missing(self, key: str, entry: Entry) -> set[str]:
+        """Those of `measured_arrays` that are not there."""
+        return set(self.arrays) - self.read(key, entry).keys()
+
+    def table(self, key: str, entry: Entry) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """(n, columns), NaN for a column that cannot be measured here; and the features (n, D) of each network."""
+        found = self.read(key, entry)
+        at = {name: index for index, name in enumerate(self.columns)}
+        table = np.full((len(next(iter(found.values()))), len(self.columns)), np.nan)
+        for name, columns in self.arrays.items():
+            if columns:
+                table[:, [at[column] for column in columns]] = found[name]
+        return table, {network: found[name] for name, network in self.features.items()}
+
+    def write(self, key: str, entry: Entry, arrays: Mapping[str, np.ndarray]) -> None:
+        """Put arrays beside those that are there, whole or not at all."""
+        path = self.path(key, entry)
+        beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+        with open(beside, "wb") as file:
+            np.savez(file, **(self._all(key, entry) | dict(arrays)))
+        os.replace(beside, path)
