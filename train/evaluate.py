@@ -3,9 +3,10 @@
     accelerate launch train/evaluate.py --source checkpoints --data frgfm/imagenette --output-dir report
 
 Leaves in <output-dir>: metrics.json (every measure with its 95 % interval), per_image.parquet (one row for each photo
-and checkpoint), figures/*.png, report.md and report.html; with --write-metrics also each checkpoint's own metrics.json.
-What was measured is kept in <output-dir>/measured, by what the photos and the networks hold: a run that was cut off
-goes on there, and one with new checkpoints measures only those. It may be deleted.
+and checkpoint), claims.json (the verdict on every claim of the paper), figures/*.png, report.md and report.html; with
+--write-metrics also each checkpoint's own metrics.json and the source's claims.json. What was measured is kept in
+<output-dir>/measured, by what the photos and the networks hold: a run that was cut off goes on there, and one with new
+checkpoints or new measures takes only those. It may be deleted.
 
 Everything is measured at --size on 8-bit sRGB output. Gray photos, whose colors nobody can miss, are counted in "all"
 and left out of "colored". Photos are worked on one by one: neither the number of processes nor of cores changes a
@@ -25,12 +26,15 @@ from chromagan.data import DataError, PhotoSet
 from chromagan.hub.checkpoints import METRICS_FILE, CheckpointError, list_checkpoints, load_checkpoint, write_json
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.trunk import PretrainedWeightsError
+from train.evaluation.claims_pictures import draw_claims
+from train.evaluation.claims_report import CLAIMS_FILE, claims_report
 from train.evaluation.cost import decoder_costs
+from train.evaluation.judging import judge
 from train.evaluation.learned_measures import LEARNED_MEASURES
 from train.evaluation.measuring import CLASSIFIER, GRAY, TRUTH, Classifier, Entry, checkpoint_entry, imagenet_labels
 from train.evaluation.pictures import draw_pictures
 from train.evaluation.report import write_report
-from train.evaluation.results import frechet_distances, merge, summaries
+from train.evaluation.results import frechet_distances, merge, read_comparison, summaries
 from train.evaluation.results_table import results_table
 from train.evaluation.shards import SHARD, MeasuringTask, measure_shards, share_cores
 
@@ -118,6 +122,14 @@ def main(args: argparse.Namespace) -> None:
             frame = {"left_gray": results[GRAY]["colored"], "truth": results[TRUTH]["colored"]}
             write_json(Path(entry.checkpoint.path, METRICS_FILE), result | frame)
     draw_pictures(photos, tables, entries, output_dir / "figures", device)
+    comparison = read_comparison(output_dir)
+    if comparison:
+        verdicts = judge(comparison)
+        claims = claims_report(comparison, verdicts)
+        write_json(output_dir / CLAIMS_FILE, claims)
+        if args.write_metrics:
+            write_json(Path(args.source, CLAIMS_FILE), claims)
+        draw_claims(photos, verdicts, entries, output_dir / "figures", device)
     write_report(output_dir)
     print(results_table([everything["left_gray"], *everything["checkpoints"]]))
     print(f"\n{output_dir / 'report.html'}", file=sys.stderr)

@@ -39,3 +39,14 @@ def test_edge_overlay_tells_missed_true_and_invented_edges():
     assert not has(same, error_maps.TRUE_EDGE).any() and not has(same, error_maps.FOUND_EDGE).any()
     other = error_maps.edge_overlay(image, truth)
     assert has(other, error_maps.TRUE_EDGE)[:, 22:26].sum() > 35 and has(other, error_maps.FOUND_EDGE)[22:26].sum() > 35
+
+
+def test_a_place_is_outlined_and_the_rest_dimmed():
+    image = np.full((20, 30, 3), 100, np.uint8)
+    mask = np.zeros((20, 30), bool)
+    mask[5:10, 5:10] = True
+    marked = error_maps.outlined(image, mask)
+    assert (marked[mask] == 100).all() and (marked[4, 4:11] == 255).all() and (marked[3, 3:12] == 0).all()
+    assert (marked[15:, 15:] == 50).all() and (image == 100).all()
+    for whole in (np.zeros_like(mask), np.ones_like(mask)):
+        assert (error_maps.outlined(image, whole) == image).all()

@@ -2,21 +2,22 @@
 
 import numpy as np
 
-from train.evaluation.claims import CLAIMS
+from chromagan.measures.color_groups import TRAITS
 from train.evaluation.comparison import Comparison, newest
 from train.evaluation.intervals import number
-from train.evaluation.judging import CANNOT_TELL, Verdict, judge, label
+from train.evaluation.judging import CANNOT_TELL, Verdict, label
 from train.evaluation.paper_table import measured_table
 
-TRAITS = ("photo_lightness", "photo_texture", "photo_contrast")
+CLAIMS_FILE = "claims.json"  # claims_report as JSON: in the output folder of evaluate.py, and in a source
 
 
-def claims_report(study: Comparison) -> dict:
+def claims_report(study: Comparison, verdicts: list[Verdict]) -> dict:
     """{"claims": [a line for each claim], "counts": {verdict: claims}, "table_1": ..., "quartiles": [...]}.
 
-    A line is what `claim_line` gives; table_1 what `paper_table.measured_table` gives.
+    A line is what `claim_line` gives of one of `verdicts`, those of `judging.judge`; table_1 what
+    `paper_table.measured_table` gives.
     """
-    lines = [claim_line(verdict) for verdict in judge(study, CLAIMS)]
+    lines = [claim_line(verdict) for verdict in verdicts]
     counts = {}
     for line in lines:
         counts[line["verdict"]] = counts.get(line["verdict"], 0) + 1

@@ -45,6 +45,7 @@ class Verdict:
     photos: int | None = None  # the fewest that a difference rests on
     shows: int | None = None  # index in the data of the photo that bears the claim out most
     contradicts: int | None = None  # and of the one that speaks against it most
+    pictured: str = ""  # the measure by which those two were found
     instead: "Verdict | None" = None  # of epochs that stand in for the paper's: a comparison like it, no verdict on it
     stand_ins: tuple[tuple[int, int], ...] = ()  # (the paper's epoch, the one in its place)
 
@@ -141,8 +142,8 @@ def _require_photos(question: Question, difference: Difference) -> None:
         raise CannotTellError(f"needs {LEAST_PHOTOS} photos with {needs}; {difference.photos} have them")
 
 
-def _extreme_photos(study: Comparison, answers: list) -> tuple[int | None, int | None]:
-    """The photos that bear the claim's first question out most and least, each if it lies on that side at all."""
+def _extreme_photos(study: Comparison, answers: list) -> tuple[int | None, int | None, str]:
+    """The photos that bear a claim's first question out most and least, if on that side at all, and its measure."""
     for question, answer in answers:
         if answer.per_photo is None:
             continue
@@ -154,8 +155,9 @@ def _extreme_photos(study: Comparison, answers: list) -> tuple[int | None, int |
         return (
             int(study.images[best]) if score[best] > 0 else None,
             int(study.images[worst]) if score[worst] < 0 else None,
+            question.measure,
         )
-    return None, None
+    return None, None, ""
 
 
 def _list(numbers: list[int]) -> str:

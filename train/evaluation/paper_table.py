@@ -13,19 +13,35 @@ from train.evaluation.judging import label, shown
 
 @dataclass(frozen=True)
 class Row:
-    """What ranks a row of Table 1: a column of per_image.parquet, or a cost; whether higher is better."""
+    """A row of Table 1 in numbers.
+
+    measure: what ranks it, a column of per_image.parquet or a cost; higher: whether that is better. shown: titles and
+    names in metrics.json, or in costs, of it and of what stands beside it.
+    """
 
     measure: str
     higher: bool
+    shown: tuple[tuple[str, str], ...]
     cost: bool = False
 
 
 ROWS = {
-    "Color fidelity and saturation": Row("ciede2000", False),
-    "Boundary clarity": Row("edge_gradient_kept", True),
-    "Semantic differentiation capability": Row("top1", True),
-    "Computational efficiency": Row("ms", False, cost=True),
-}
+    "Color fidelity and saturation": Row("ciede2000", False, (
+        ("CIEDE2000", "ciede2000_mean"), ("PSNR dB", "psnr_mean"), ("SSIM", "ssim"), ("colorfulness", "colorfulness"),
+        ("chroma kept", "chroma_kept"), ("on vivid pixels", "chroma_kept_vivid"), ("LPIPS", "lpips"),
+    )),
+    "Boundary clarity": Row("edge_gradient_kept", True, (
+        ("color gradient kept", "edge_gradient_kept"), ("width, pixels", "edge_width"), ("CDR", "cdr"),
+        ("CIEDE2000 near edges", "ciede2000_near"), ("elsewhere", "ciede2000_elsewhere"),
+    )),
+    "Semantic differentiation capability": Row("top1", True, (
+        ("top-1 of 1,000", "top1"), ("of ten", "top1_of_ten"), ("ground to green", "ground_to_green"),
+        ("ground kept", "ground_kept"), ("Fréchet distance", "frechet"), ("FID", "FID"),
+    )),
+    "Computational efficiency": Row("ms", False, (
+        ("ms", "ms"), ("GFLOPs", "gflops"), ("parameters", "parameters"), ("peak MiB", "peak_mib"),
+    ), cost=True),
+}  # fmt: skip
 TITLES = MEASURES | {"top1": Measure("top-1", decimals=3), "ms": Measure("ms", decimals=1)}
 
 

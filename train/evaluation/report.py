@@ -19,10 +19,13 @@ from pyarrow import parquet
 from chromagan.hub.checkpoints import METRICS_FILE, read_json
 from chromagan.network.decoders import DECODERS
 from train.evaluation import plots
-from train.evaluation.claims import PAPER_WORDS, ROWS, Comparison, judge, newest, rank_agreement, side
-from train.evaluation.measuring import GRAY
+from train.evaluation.claims_report import claims_report, quartile_table
+from train.evaluation.comparison import Comparison, newest, side
+from train.evaluation.judging import LEAST_PHOTOS, judge
+from train.evaluation.paper_table import ROWS, measured_table
 from train.evaluation.pictures import FIGURES
-from train.evaluation.results_table import DECIMALS, markdown_table, measure_of, results_rows, shown, single
+from train.evaluation.results import read_comparison
+from train.evaluation.results_table import DECIMALS, markdown_table, measure_of, results_rows, shown
 
 TITLE = "Five decoders, measured"
 TEMPLATES = Environment(
@@ -80,13 +83,11 @@ def write_report(folder: Path) -> None:
 def report_blocks(folder: Path) -> Blocks:
     """All that the report says, in order."""
     about = read_json(folder / METRICS_FILE)
-    columns = colored_columns(folder)
-    left_gray = columns.pop((GRAY.decoder, None), None)
-    comparison = Comparison(columns, left_gray) if columns else None
+    comparison = read_comparison(folder)
     yield from introduce(about)
     if comparison:
         yield from measured_table_1(about, comparison)
-        yield from claims(comparison)
+        yield from claims(comparison, folder)
         yield from pairwise(comparison)
     yield heading("Every checkpoint")
     yield paragraph("Over the colored photos. PSNR rewards gray: read it beside colorfulness.")
@@ -121,65 +122,84 @@ def introduce(about: dict) -> Blocks:
         yield paragraph(f"Left out: {entry['decoder']}, epoch {entry['epoch']}: {entry['reason']}")
 
 
-def colored_columns(folder: Path) -> dict:
-    """{(decoder, epoch): {column: (N,)}} of left gray and the checkpoints over colored photos, read in streams."""
-    parts: dict[tuple, dict[str, list]] = {}
-    for batch in parquet.ParquetFile(folder / "per_image.parquet").iter_batches(1 << 14):
-        names = [n for n in batch.schema.names if n not in ("label", "decoder", "epoch", "colored", "image")]
-        entries = list(zip(batch["decoder"].to_pylist(), batch["epoch"].to_pylist()))
-        keep = batch["colored"].to_numpy(zero_copy_only=False)
-        values = np.stack([batch[name].to_numpy(zero_copy_only=False).astype(float) for name in names], axis=1)
-        for entry in dict.fromkeys(entries):
-            if entry[0] in DECODERS or entry[0] == GRAY.decoder:
-                rows = values[[other == entry for other in entries] & keep]
-                for column, name in enumerate(names):
-                    parts.setdefault(entry, {}).setdefault(name, []).append(rows[:, column])
-    columns = {k: {name: np.concatenate(v) for name, v in own.items()} for k, own in parts.items()}
-    return columns if columns and len(next(iter(columns.values()))["psnr"]) else {}
-
-
 def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
     yield heading("Table 1, measured")
-    entries = newest(comparison.columns)
-    results = {(r["decoder"], r["epoch"]): r["colored"] for r in about["checkpoints"]}
     yield paragraph(
-        "Each row of the paper's table as numbers with their 95 % intervals; the rank is by the row's first measure. "
-        "“not known” marks words of the paper's Table 1 that are not available here: PAPER_WORDS in "
-        "train/evaluation/claims.py is where they go, and then they are ranked and compared too."
+        "The paper's words, and beside them numbers with their 95 % intervals; the rank is by the row's first measure. "
+        "Kendall's tau is over the pairs of decoders that the paper's words tell apart."
     )
-    for row, measures in ROWS.items():
-        costs = {d: about["cost"]["decoders"].get(d, {}).get("decoder", {}) for d in entries}
-        of = {d: costs[d] if row == "cost" else results[key] for d, key in entries.items()}
-        missing = {name for _, name, _ in measures[1:] if all(measure_of(own, name) is None for own in of.values())}
-        measures = [measure for measure in measures if measure[1] not in missing]
-        firsts = {d: single(measure_of(own, measures[0][1])) for d, own in of.items()}
-        known = sorted((v for v in firsts.values() if v is not None), reverse=measures[0][2])
+    results = {(r["decoder"], r["epoch"]): r["colored"] for r in about["checkpoints"]}
+    entries = newest(comparison.columns)
+    found = measured_table(comparison)
+    for measured in found["rows"]:
+        row = ROWS[measured["row"]]
+        of = {d: comparison.cost.get(d, {}) if row.cost else results[entry] for d, entry in entries.items()}
+        floor = {} if row.cost else about["left_gray"]["colored"]
+        used = [
+            (title, name) for title, name in row.shown if any(measure_of(own, name) is not None for own in of.values())
+        ]
+
+        def cells(own: dict, used=used) -> list[str]:
+            return [shown(measure_of(own, name), DECIMALS.get(name, 2), interval=True) for _, name in used]
+
         rows = []
-        for decoder, own in of.items():
-            rank = str(known.index(firsts[decoder]) + 1) if firsts[decoder] is not None else "–"
-            cells = [shown(measure_of(own, name), DECIMALS.get(name, 2), interval=True) for _, name, _ in measures]
-            epoch = "" if row == "cost" else f" (epoch {entries[decoder][1]})"
-            word = PAPER_WORDS[row].get(decoder) or "not known"
-            rows.append([DECODERS[decoder].label + epoch, rank, word, *cells])
-        if row != "cost":
-            floor = about["left_gray"]["colored"]
-            cells = [shown(measure_of(floor, name), DECIMALS.get(name, 2), interval=True) for _, name, _ in measures]
-            rows.append(["Left gray", "", "", *cells])
-        yield table([row.capitalize(), "rank", "paper", *(title for title, _, _ in measures)], rows)
-    yield paragraph(f"Cost: {about['cost']['machine']}; the decoder alone. Activations held at once, without weights.")
-    found = rank_agreement(comparison)
+        for cell in measured["cells"]:
+            epoch = "" if cell["epoch"] is None else f" (epoch {cell['epoch']})"
+            rank = "–" if cell["rank"] is None else str(cell["rank"])
+            own = cells(of[cell["decoder"]])
+            rows.append([DECODERS[cell["decoder"]].label + epoch, cell["word"] or "–", rank, *own])
+        if floor:
+            rows.append(["Left gray", "", "", *cells(floor)])
+        yield table([measured["row"], "the paper", "rank", *(title for title, _ in used)], rows, left=2)
+        if measured["pairs"]:
+            yield paragraph(f"{measured['row']}: {agreement(measured)}")
+        for sentence in measured["sentences"]:
+            yield paragraph(sentence)
     if found["pairs"]:
-        yield paragraph(
-            f"Rank agreement with the paper: Kendall's tau {found['tau']:+.2f} over the {found['pairs']} pairs that "
-            f"its known claims order ({found['agreeing']} agree, {found['disagreeing']} do not): a partial order, "
-            "since the claims compare one decoder with the others and not those among themselves."
-        )
+        yield paragraph(f"In all: {agreement(found)}")
+    yield paragraph(f"Cost: {about['cost']['machine']}; the decoder alone. Activations held at once, without weights.")
+    yield paragraph("CIEDE2000 over quarters of the photos, from the lowest to the highest in a trait:")
+    rows = []
+    for row in quartile_table(comparison):
+        means = ["–" if mean is None else f"{mean:.2f}" for mean in row["means"]]
+        spread = "–" if row["spread"] is None else f"{row['spread']:.2f}"
+        trait = row["trait"].removeprefix("photo_")
+        rows.append([trait, f"{DECODERS[row['decoder']].label} (epoch {row['epoch']})", *means, spread])
+    yield table(["trait", "decoder", "lowest", "second", "third", "highest", "spread"], rows, left=2)
 
 
-def claims(comparison: Comparison) -> Blocks:
-    yield heading("What stands of the paper's claims")
-    rows = [[v.claim, v.verdict, v.evidence] for v in judge(comparison)]
-    yield table(["claim", "verdict", "differences on the same photos (95 %)"], rows, left=3)
+def agreement(found: dict) -> str:
+    return (
+        f"Kendall's tau {found['tau']:+.2f} over {found['pairs']} pairs ({found['agreeing']} in the paper's order, "
+        f"{found['disagreeing']} in the other)."
+    )
+
+
+def claims(comparison: Comparison, folder: Path) -> Blocks:
+    found = claims_report(comparison, judge(comparison))
+    yield heading("The paper, claim by claim")
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in found["counts"].items())
+    yield paragraph(
+        f"{len(found['claims'])} claims: {counts}. A claim stands where every difference that it is put as lies on its "
+        "side with its whole 95 % interval, on the same photos, at the newest epoch that all decoders share; the "
+        f"paper shows epoch 900. A difference that fewer than {LEAST_PHOTOS} photos bear tells nothing."
+    )
+    rows = []
+    for line in found["claims"]:
+        evidence = "; ".join(line["evidence"])
+        if line["beside"]:
+            places = ", ".join(f"{own} for {epoch}" for epoch, own in line["beside"]["stand_ins"].items())
+            beside = "; ".join(line["beside"]["evidence"])
+            evidence += f". No verdict, but the like of it at epochs of this source ({places}): "
+            evidence += f"{line['beside']['verdict']}: {beside}"
+        epoch = "–" if line["epoch"] is None else str(line["epoch"])
+        photos = "–" if line["photos"] is None else f"{line['photos']:,}"
+        rows.append([line["id"], f"{line['label']}: {line['words']}", line["verdict"], evidence, epoch, photos])
+    yield table(["", "the paper says", "verdict", "what was measured (95 %)", "epoch", "photos"], rows, left=4)
+    for line in found["claims"]:
+        path = folder / "figures" / f"claim-{line['id']}.png"
+        if path.is_file():
+            yield picture(path, f"{line['id']}, {line['verdict']}. {line['label']}: {line['words']}.", folder)
 
 
 def pairwise(comparison: Comparison) -> Blocks:

@@ -12,10 +12,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from chromagan.data import PhotoSet
+from chromagan.hub.checkpoints import METRICS_FILE, read_json
 from chromagan.measures import metrics
+from chromagan.network.decoders import DECODERS
+from train.evaluation.comparison import Comparison
 from train.evaluation.intervals import number, summarize
-from train.evaluation.measuring import TRUTH, Entry
-from train.evaluation.shards import MeasurementStore, MeasuringTask
+from train.evaluation.measuring import GRAY, TRUTH, Entry
+from train.evaluation.shards import MeasuringTask
+from train.evaluation.store import MeasurementStore
 
 
 def merge(task: MeasuringTask, shards: list[range], entries: list[Entry], path: Path):
@@ -42,7 +46,7 @@ def merge(task: MeasuringTask, shards: list[range], entries: list[Entry], path: 
             }
             parts = []
             for entry in entries:
-                values = store.read(key, entry)["values"]
+                values, _ = store.table(key, entry)
                 columns[entry].append(values)
                 rows = photos | {"decoder": [entry.decoder] * len(indices), "epoch": [entry.epoch] * len(indices)}
                 rows |= {name: pa.array(values[:, c], from_pandas=True) for c, name in enumerate(store.columns)}
@@ -75,8 +79,8 @@ def frechet_distances(
     """
 
     def features(entry: Entry) -> dict[str, Tensor]:
-        parts = [store.read(key, entry) for key in keys]
-        return {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in store.features}
+        parts = [store.table(key, entry)[1] for key in keys]
+        return {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
 
     true = features(TRUTH) if keys else {}
     subsets = {"all": torch.ones(len(colored), dtype=torch.bool), "colored": torch.from_numpy(colored)}
@@ -103,3 +107,29 @@ def summaries(
             for which, distance in found.items():
                 results[entry][which].setdefault("frechet", {})[network] = number(distance)
     return results
+
+
+def read_comparison(folder: Path) -> Comparison | None:
+    """What evaluate.py left in `folder`, to be compared: of its colored photos; None where there are none.
+
+    KeyError, ValueError or OSError where its metrics.json or per_image.parquet are damaged.
+    """
+    parts: dict[tuple, dict[str, list]] = {}
+    for batch in parquet.ParquetFile(folder / "per_image.parquet").iter_batches(1 << 14):
+        names = [name for name in batch.schema.names if name not in ("label", "decoder", "epoch", "colored")]
+        entries = list(zip(batch["decoder"].to_pylist(), batch["epoch"].to_pylist()))
+        keep = batch["colored"].to_numpy(zero_copy_only=False)
+        values = np.stack([batch[name].to_numpy(zero_copy_only=False).astype(float) for name in names], axis=1)
+        for entry in dict.fromkeys(entries):
+            rows = values[[other == entry for other in entries] & keep]
+            for column, name in enumerate(names):
+                parts.setdefault(entry, {}).setdefault(name, []).append(rows[:, column])
+    columns = {entry: {name: np.concatenate(v) for name, v in own.items()} for entry, own in parts.items()}
+    left_gray, truth = (columns.pop((entry.decoder, None), None) for entry in (GRAY, TRUTH))
+    columns = {entry: own for entry, own in columns.items() if entry[0] in DECODERS}
+    if not columns or not len(next(iter(columns.values()))["image"]):
+        return None
+    costs = read_json(folder / METRICS_FILE)["cost"]["decoders"]
+    cost = {decoder: parts["decoder"] for decoder, parts in costs.items() if "decoder" in parts}
+    images = next(iter(columns.values()))["image"].astype(int)
+    return Comparison(columns, left_gray, truth, cost, images)

@@ -11,7 +11,7 @@ COLUMNS = (  # of the table of results: title, measure, decimals
     ("top-1", "top1", 3), ("of ten", "top1_of_ten", 3), ("Fréchet", "frechet", 1),
     ("LPIPS", "lpips", 3), ("FID", "FID", 1),
 )  # fmt: skip
-DECIMALS = {"parameters": 0} | dict.fromkeys(("cdr", "ssim", "lpips", "top1", "top1_of_ten"), 3)
+DECIMALS = {"parameters": 0} | dict.fromkeys(("cdr", "ssim", "lpips", "top1", "top1_of_ten", "edge_gradient_kept"), 3)
 DECIMALS |= dict.fromkeys(("colorfulness", "peak_mib"), 1)  # of Table 1; two for the rest
 
 

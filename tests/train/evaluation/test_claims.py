@@ -312,8 +312,9 @@ def test_one_decoder_and_one_photo_rank_nothing():
     assert {v.claim.id for v in judge(alone, CLAIMS) if v.verdict == STANDS} == {"C5"}  # of costs alone
 
 
-def test_the_report_is_plain_data(of_the_paper):
-    found = claims_report(study(epochs=(0, 2, 4, 8), over={}))
+def test_the_report_is_plain_data():
+    short = study(epochs=(0, 2, 4, 8), over={})
+    found = claims_report(short, judge(short))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert sum(found["counts"].values()) == len(found["claims"]) == len(CLAIMS)
     lines = {line["id"]: line for line in found["claims"]}

@@ -1,0 +1,78 @@
+"""The photos that bear a claim out and that speak against it, with the place marked: figures/claim-*.png."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from chromagan.measures.error_maps import outlined, to_tensor
+from chromagan.measures.metrics import near_edges
+from chromagan.measures.patches import false_red
+from chromagan.measures.transitions import border_mask
+from train.evaluation.judging import Verdict
+from train.evaluation.measuring import TRUTH, Entry
+from train.evaluation.pictures import Painter, grid, save_picture
+from train.evaluation.pixel_measures import Coloring, Truth
+
+WORST = 0.9  # the quantile of CIEDE2000 beyond which a place is marked for measures of the difference from the truth
+SPOT_MARGIN = 3  # pixels around a spot: the line would cover it
+
+
+def draw_claims(photos, verdicts: list[Verdict], entries: list[Entry], folder: Path, device: torch.device) -> dict:
+    """Draw claim-<id>.png for each verdict that rests on photos; {id: file name}.
+
+    A row for the photo that bears the claim out most, and one for the photo that speaks against it most: the truth,
+    the coloring, and the coloring with the place that was measured. For claims about epochs that are not there, those
+    that stand in for them are shown. photos[index]: uint8 sRGB (3, S, S). What an earlier evaluation left there goes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for earlier in folder.glob("claim-*.png"):
+        earlier.unlink()
+    by_name = {(entry.decoder, entry.epoch): entry for entry in entries}
+    shown = {}  # claim's id -> (verdict, entry, rows)
+    wanted = {entry: set() for entry in entries}
+    for verdict in verdicts:
+        found = verdict.instead or verdict
+        rows = {"bears it out": found.shows, "speaks against it": found.contradicts}
+        rows = {name: index for name, index in rows.items() if index is not None}
+        entry = by_name.get((found.claim.subject, found.epoch))
+        if rows and entry:
+            shown[verdict.claim.id] = found, entry, rows
+            wanted[entry] |= set(rows.values())
+    if not shown:
+        return {}
+    used = [entry for entry in entries if wanted[entry]]
+    paint = Painter(photos, used, wanted, device)
+    files = {}
+    for name, (found, entry, rows) in shown.items():
+        cells = []
+        for index in rows.values():
+            picture = paint(entry, index)
+            place = place_of(found.pictured, Truth(photos[index], torch.device("cpu")), picture)
+            cells.append([paint(TRUTH, index), picture, outlined(picture, place)])
+        sheet = grid(cells, ["truth", f"{entry.decoder}, epoch {entry.epoch}", "measured here"], list(rows))
+        files[name] = f"claim-{name}.png"
+        save_picture(sheet, folder / files[name])
+    return files
+
+
+def place_of(measure: str, truth: Truth, picture: np.ndarray) -> np.ndarray:
+    """Where on a coloring, 8-bit sRGB (H, W, 3), a measure looks or found something: bool (H, W); all for the whole."""
+    coloring = Coloring(to_tensor(picture), truth)
+    height, width = picture.shape[:2]
+    groups = truth.groups.places(coloring.lab)
+    if measure in groups:
+        return groups[measure][0].numpy()
+    if measure == "false_red":
+        return false_red(coloring.lab, truth.lab)[0].numpy()
+    if measure == "spots":
+        pixels = torch.from_numpy(truth.spots(coloring.lab[0])[1])
+        return near_edges(pixels[None], SPOT_MARGIN)[0].numpy()
+    if measure.startswith("border_"):
+        return border_mask(height, width).numpy()
+    if measure.startswith("edge_") or measure in ("ciede2000_near", "cdr"):
+        return truth.near[0].numpy()
+    if measure.startswith("ciede2000"):
+        difference = coloring.difference[0].numpy()
+        return difference > np.quantile(difference, WORST)
+    return np.ones((height, width), bool)
