@@ -1,5 +1,6 @@
 """Made images and networks for all tests: no network, no GPU, no data set."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: a test
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from chromagan.hub.checkpoints import save_checkpoint
@@ -16,6 +18,41 @@ from chromagan.network.config import ModelConfig
 from chromagan.network.trunk import Trunk
 
 torch.set_num_threads(1)  # small tensors: a second thread waits more than it works
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+# Files whose tests take long, in the order in which they begin: else one worker is left alone with them at the end.
+FIRST = ("test_train", "test_app", "test_repositories", "test_study", "test_evaluate", "test_colorizer", "test_step")
+
+
+def pytest_collection_modifyitems(items):
+    """The tests of a file run in one worker, which so makes the file's server or run once; long files begin first."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+    def place(item) -> int:
+        return FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST)
+
+    items.sort(key=place)
+
+
+@pytest.fixture(autouse=True)
+def side_by_side(request, tmp_path_factory):
+    """Workers run side by side; a test that is marked `alone` waits until the others' tests end, and lets none begin."""
+    if WORKER is None:
+        yield
+        return
+    workers = [f"gw{number}" for number in range(int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))]
+    folder = tmp_path_factory.getbasetemp().parent  # common to all workers
+    entrance, *busy = (FileLock(folder / f"{name}.lock") for name in ("entrance", *workers))
+    with contextlib.ExitStack() as held:
+        with entrance:
+            alone = request.node.get_closest_marker("alone")
+            for lock in busy if alone else [busy[workers.index(WORKER)]]:
+                held.enter_context(lock)
+            if alone:
+                yield
+        if not alone:
+            yield
 
 
 def made_photo(seed: int, height: int = 64, width: int = 64) -> Image.Image:

@@ -143,10 +143,10 @@ def damaged(files: dict[str, bytes], kind: str) -> dict[str, bytes]:
     return (
         files
         | {
-            "newer": {"config.json": config.replace(b'"version": 1', b'"version": 99')},
+            "newer": {"config.json": config.replace(b'"version": 2', b'"version": 99')},
             "unknown key": {"config.json": config.replace(b"{", b'{"attention": true,', 1)},
             "other decoder": {"config.json": config.replace(b'"compact"', b'"original"')},
-            "other shape": {"config.json": config.replace(b'"fusion_channels": 192', b'"fusion_channels": 160')},
+            "other shape": {"config.json": config.replace(b'"fusion_channels": 128', b'"fusion_channels": 160')},
             "not json": {"config.json": config[:40]},
             "truncated": {"model.safetensors": weights[: len(weights) // 2]},
         }[kind]
