@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def side_by_side(request, tmp_path_factory):
-    """Workers run side by side; a test that is marked `alone` waits until the others' tests end, and lets none begin."""
+    """Workers run side by side; a test marked `alone` waits until the tests of the others end, and lets none begin."""
     if WORKER is None:
         yield
         return
