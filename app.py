@@ -114,7 +114,10 @@ def as_handler(function: Callable, **how) -> Callable:
         with errors_as_messages(**how):
             yield from map(to_gradio, function(*map(from_gradio, args)))
 
-    return generator if inspect.isgeneratorfunction(function) else handler
+    made = generator if inspect.isgeneratorfunction(function) else handler
+    # Gradio names endpoints after their functions, and a second one of a name is numbered: /colorize is the API's.
+    made.__name__ = f"on_{getattr(made, '__name__', 'event')}"
+    return made
 
 
 def choose_cell(event: gr.EventData, left: str, right: str, shown) -> tuple:
