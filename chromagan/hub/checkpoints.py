@@ -102,7 +102,7 @@ def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
 
 def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:
     """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and the epoch of that decoder
-    that was measured nearest to the true colors (the newest where none was measured).
+    that was measured nearest to the true colors (the newest where not all were measured).
 
     Raises CheckpointError, listing what there is, where there is no such one.
     """
@@ -124,17 +124,12 @@ def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch
 
 
 def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
-    """The one measured nearest to the true colors, by mean CIEDE2000 over the photos that have colors; the last of the
-    first decoder where none was measured."""
-    measured = {}
-    for checkpoint in checkpoints:
-        try:
-            measured[checkpoint] = checkpoint.metrics["colored"]["ciede2000_mean"]["value"]
-        except (CheckpointError, KeyError, TypeError):
-            continue
-    if measured:
-        return min(measured, key=measured.get)
-    return [checkpoint for checkpoint in checkpoints if checkpoint.decoder == checkpoints[0].decoder][-1]
+    """The one measured nearest to the true colors, by mean CIEDE2000 over the photos that have colors. Where not all
+    were measured nobody can tell: the last of the first decoder."""
+    try:
+        return min(checkpoints, key=lambda each: each.metrics["colored"]["ciede2000_mean"]["value"])
+    except (CheckpointError, KeyError, TypeError):
+        return [each for each in checkpoints if each.decoder == checkpoints[0].decoder][-1]
 
 
 def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:
