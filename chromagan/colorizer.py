@@ -68,7 +68,8 @@ class Colorizer:
         device: str | torch.device = "auto",
         dtype: torch.dtype | None = None,
     ) -> "Colorizer":
-        """Load `decoder` at `epoch` from a source; None is the source's first decoder and that one's newest epoch.
+        """Load `decoder` at `epoch` from a source. None is the source's first decoder, and the epoch of it that was
+        measured nearest to the true colors (the newest where none was measured).
 
         device, dtype: as for the constructor.
         Raises CheckpointError where the source has no such checkpoint or it cannot be used.

@@ -21,7 +21,8 @@ class Api:
     def colorize(self, image, decoder: str = "", epoch: str = "", chroma=CHROMA, saturation=1.0, source="") -> Path:
         """Colorize a photo, of several pages the first. The result is a PNG that has its size and its lightness.
 
-        decoder: a key of /checkpoints; "" is the first there is. epoch: a number; "" is that decoder's newest.
+        decoder: a key of /checkpoints; "" is the first there is. epoch: a number; "" is that
+        decoder's epoch measured nearest to the true colors, or its newest where none was measured.
         chroma: "bilinear" or "edge-aware". saturation: 0 to 3. source: "" for what ships, or a Hub prefix owner/name.
         """
         options, checkpoint = options_of(source, chroma, saturation), self.service.find(source, decoder, epoch)

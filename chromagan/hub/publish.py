@@ -21,7 +21,9 @@ from chromagan.hub.model_card import OPTIONS_FILE, model_card, plain_name
 from chromagan.hub.trunks import find_trunk
 
 CARD_FILE = "README.md"
-SPACE_FILES = ["app.py", "README.md", "requirements.txt", "LICENSE", "chromagan/**", "examples/**", "checkpoints/**"]
+SPACE_FILES = [
+    "app.py", "README.md", "docs/**", "requirements.txt", "LICENSE", "chromagan/**", "examples/**", "checkpoints/**",
+]  # fmt: skip
 
 
 class PublishError(CheckpointError):

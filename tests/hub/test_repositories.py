@@ -236,7 +236,9 @@ def test_collection_and_space(server, source, capsys):
     assert main(["space", "--to", "someone/demo", "--source", "someone/study"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{server.url}/spaces/someone/demo"
     files = server.files("spaces/someone/demo")
-    assert {"app.py", "README.md", "requirements.txt", "chromagan/network/generator.py"} <= set(files)
+    assert {"app.py", "README.md", "docs/coloring.md", "requirements.txt", "chromagan/network/generator.py"} <= set(
+        files
+    )
     assert not [name for name in files if "__pycache__" in name or name.startswith((".venv", "tests", "runs"))]
     assert server.variables == {"someone/demo": {"CHROMAGAN_SOURCE": "someone/study"}}
     assert server.repos["spaces/someone/demo"]["sdk"] == "gradio"
