@@ -27,8 +27,9 @@ LEAST_BOTH = 0.01  # the same for ground and for grass, of which a photo must ho
 class ColorGroups:
     """Measures of colorings on the groups of true photos: each (B,), float64, NaN where a photo lacks the group.
 
-    chroma_kept         mean chroma over the true photo's, all pixels; 0 is gray, 1 the truth (T1, E300, E900)
-    chroma_kept_vivid   the same on pixels of true chroma above 40 (O1, D1, P4)
+    mean_chroma         mean chroma of all pixels, Lab units (T1, E300)
+    chroma_kept_vivid   mean chroma over the true photo's, on pixels of true chroma above 40; 0 is gray, 1 the truth
+                        (O1, D1, P4)
     chroma_kept_dark    the same on pixels with L below 30 and true chroma above 8 (P2)
     weak_to_gray        of pixels of true chroma 6 to 15, the share [0, 1] whose chroma comes out below 4 (C1, P2)
     light_a, light_b    mean a*, b* in Lab units on pixels with true L above 80 and true chroma below 8 (O2; C2, P6)
@@ -46,7 +47,7 @@ class ColorGroups:
     """
 
     NAMES = (
-        "chroma_kept", "chroma_kept_vivid", "chroma_kept_dark", "weak_to_gray", "light_a", "light_b",
+        "mean_chroma", "chroma_kept_vivid", "chroma_kept_dark", "weak_to_gray", "light_a", "light_b",
         "ground_to_green", "ground_kept", "mean_a", "mean_b", "wrong_blue", "shadow_variation",
     )  # fmt: skip
 
@@ -56,7 +57,6 @@ class ColorGroups:
         chroma, hue = chroma_and_hue(lab_truth)
         seen = chroma > HUE_CHROMA
         brown, green = seen & _between(hue, BROWN), seen & _between(hue, GREEN)
-        self.chroma = chroma
         self.groups = {  # bool (B, H, W)
             "vivid": chroma > VIVID,
             "weak": (chroma >= WEAK[0]) & (chroma <= WEAK[1]),
@@ -84,13 +84,11 @@ class ColorGroups:
         _, a, b = lab.unbind(dim=1)
         chroma, hue = chroma_and_hue(lab)
         colored = chroma >= GRAY
-        total = self.chroma.flatten(1).sum(dim=1, dtype=torch.float64)
         blue = (chroma > HUE_CHROMA) & _between(hue, BLUE)
         mean_a, mean_b = self._mean(a, "shadow"), self._mean(b, "shadow")
         spread = (a - mean_a[:, None, None].float()).square() + (b - mean_b[:, None, None].float()).square()
         return {
-            # A photo without any chroma has none to keep.
-            "chroma_kept": chroma.flatten(1).sum(dim=1, dtype=torch.float64) / total.where(total > 0, torch.nan),
+            "mean_chroma": chroma.flatten(1).mean(dim=1, dtype=torch.float64),
             "chroma_kept_vivid": self._kept(chroma, "vivid"),
             "chroma_kept_dark": self._kept(chroma, "dark"),
             "weak_to_gray": self._mean(~colored, "weak"),

@@ -28,16 +28,16 @@ def claim_line(verdict: Verdict) -> dict:
     """{"id", "subject", "label", "section", "words", "verdict", "epoch", "photos", "evidence", "needs", "shows",
     "contradicts", "beside", "parts"}.
 
-    evidence: a sentence for each question. shows, contradicts: indices in the data of the photos that bear the claim
-    out and speak against it most, None where there is none. parts: the numbers behind the sentences. beside: the same
-    comparison at epochs in place of the paper's, {"stand_ins": {paper's epoch: source's}, and a line's other keys};
-    None where there is none. It is no verdict on the claim.
+    evidence: a sentence for each question; those that lack the same share one. shows, contradicts: indices in the data
+    of the photos that bear the claim out and speak against it most, None where there is none. parts: the numbers behind
+    the sentences. beside: the same comparison at epochs in place of the paper's, {"stand_ins": {paper's epoch:
+    source's}, and a line's other keys}; None where there is none. It is no verdict on the claim.
     """
     claim = verdict.claim
     line = {
         "id": claim.id, "subject": claim.subject, "label": label(claim.subject), "section": claim.section,
         "words": claim.words, "verdict": verdict.verdict, "epoch": verdict.epoch, "photos": verdict.photos,
-        "evidence": [part.evidence() for part in verdict.parts], "needs": verdict.needs,
+        "evidence": list(dict.fromkeys(part.evidence() for part in verdict.parts)), "needs": verdict.needs,
         "shows": verdict.shows, "contradicts": verdict.contradicts,
         "parts": [
             {

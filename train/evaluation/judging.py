@@ -30,7 +30,7 @@ class Part:
             return self.needs
         least = f", by {self.question.least:g} at least" if self.question.least else ""
         unit = f" in {measure.unit}" if measure.unit else ""
-        found = "; ".join(f"less {d.to}: {shown(d, measure.decimals)}" for d in self.differences)
+        found = "; ".join(f"{shown(d, measure.decimals)} against {d.to}" for d in self.differences)
         return f"{self.question.reading}: {measure.title}{unit}{least}, {found}"
 
 
@@ -97,7 +97,7 @@ def _judge_with_stand_ins(study: Comparison, claim: Claim) -> Verdict:
         if epoch not in study.epochs(claim.subject):
             named = sorted({e for question in claim.questions for e in question.epochs})
             have = ", ".join(map(str, study.epochs(claim.subject))) or "none"
-            raise CannotTellError(f"needs epoch {_list(named)} of {claim.subject}; this source has {have}")
+            raise CannotTellError(f"needs {_epochs(named)} of {claim.subject}; this source has {have}")
         return epoch
 
     verdict = _judge(study, claim, as_named)
@@ -139,7 +139,9 @@ def _judge(study: Comparison, claim: Claim, epoch_of) -> Verdict:
 def _require_photos(question: Question, difference: Difference) -> None:
     if difference.photos is not None and (difference.photos < LEAST_PHOTOS or np.isnan(difference.low)):
         needs = MEASURES.get(question.measure, Measure(question.measure)).needs
-        raise CannotTellError(f"needs {LEAST_PHOTOS} photos with {needs}; {difference.photos} have them")
+        raise CannotTellError(
+            f"needs {LEAST_PHOTOS} photos with {needs}{question.where}; {difference.photos} have them"
+        )
 
 
 def _extreme_photos(study: Comparison, answers: list) -> tuple[int | None, int | None, str]:
@@ -160,9 +162,9 @@ def _extreme_photos(study: Comparison, answers: list) -> tuple[int | None, int |
     return None, None, ""
 
 
-def _list(numbers: list[int]) -> str:
+def _epochs(numbers: list[int]) -> str:
     *most, last = map(str, numbers)
-    return f"{', '.join(most)} and {last}" if most else last
+    return f"epochs {', '.join(most)} and {last}" if most else f"epoch {last}"
 
 
 def label(decoder: str) -> str:

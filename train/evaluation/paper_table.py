@@ -28,7 +28,7 @@ class Row:
 ROWS = {
     "Color fidelity and saturation": Row("ciede2000", False, (
         ("CIEDE2000", "ciede2000_mean"), ("PSNR dB", "psnr_mean"), ("SSIM", "ssim"), ("colorfulness", "colorfulness"),
-        ("chroma kept", "chroma_kept"), ("on vivid pixels", "chroma_kept_vivid"), ("LPIPS", "lpips"),
+        ("mean chroma", "mean_chroma"), ("chroma kept on vivid pixels", "chroma_kept_vivid"), ("LPIPS", "lpips"),
     )),
     "Boundary clarity": Row("edge_gradient_kept", True, (
         ("color gradient kept", "edge_gradient_kept"), ("width, pixels", "edge_width"), ("CDR", "cdr"),

@@ -12,6 +12,8 @@ import numpy as np
 
 from train.evaluation.comparison import Comparison, Difference, newest, side
 
+IN_A_QUARTER = " in a quarter of all"
+
 
 class CannotTellError(Exception):
     """What is missing for an answer, in a phrase that begins with "needs"."""
@@ -33,6 +35,8 @@ class Question:
     reading: str
     least: float = 0.0
     epochs: tuple[int, ...] = ()  # of the paper; () is the newest that all decoders share
+
+    where = ""  # of which part of the photos it needs enough, in words; "" for all
 
     def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         """The differences; CannotTellError where something is missing.
@@ -126,6 +130,10 @@ class AgainstEpochs(Question):
 
     within: tuple[str, int] | None = None
 
+    @property
+    def where(self) -> str:
+        return IN_A_QUARTER if self.within else ""
+
     def ask(self, study, subject, epoch_of):
         entry, *others = [(subject, epoch_of(epoch)) for epoch in self.epochs]
         own = self.values(study.columns[entry], subject)
@@ -156,6 +164,7 @@ class AcrossQuartiles(Question):
     """The mean over the photos highest in a trait lies beyond that over those lowest in it."""
 
     trait: str
+    where = IN_A_QUARTER
 
     def ask(self, study, subject, epoch_of):
         entry = self.entry(study, subject, epoch_of)
@@ -172,6 +181,7 @@ class SpreadOverQuartiles(Question):
     """The range of the means over the quartiles of a trait lies, at the first epoch, beyond that at the second."""
 
     trait: str
+    where = IN_A_QUARTER
 
     def ask(self, study, subject, epoch_of):
         spreads, photos = [], []
