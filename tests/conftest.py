@@ -24,6 +24,7 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 FIRST = ("test_train", "test_app", "test_repositories", "test_study", "test_evaluate", "test_colorizer", "test_step")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which puts the group into the name
 def pytest_collection_modifyitems(items):
     """The tests of a file run in one worker, which so makes the file's server or run once; long files begin first."""
     for item in items:
