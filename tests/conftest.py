@@ -24,16 +24,14 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 FIRST = ("test_train", "test_app", "test_repositories", "test_study", "test_evaluate", "test_colorizer", "test_step")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist, which puts the group into the name
+def pytest_itemcollected(item):
+    """The tests of a file run in one worker, which so makes the file's server or run once."""
+    item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 def pytest_collection_modifyitems(items):
-    """The tests of a file run in one worker, which so makes the file's server or run once; long files begin first."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-    def place(item) -> int:
-        return FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST)
-
-    items.sort(key=place)
+    """Long files begin first."""
+    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
 
 
 @pytest.fixture(autouse=True)
