@@ -24,13 +24,8 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 FIRST = ("test_train", "test_app", "test_repositories", "test_study", "test_evaluate", "test_colorizer", "test_step")
 
 
-def pytest_itemcollected(item):
-    """The tests of a file run in one worker, which so makes the file's server or run once."""
-    item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 def pytest_collection_modifyitems(items):
-    """Long files begin first."""
+    """Long files begin first; xdist runs the tests of a file in one worker."""
     items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
 
 
