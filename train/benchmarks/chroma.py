@@ -1,7 +1,7 @@
 """The gain of edge-aware upsampling of chroma at the boundaries of colors, on photos and on what networks paint.
 
 Photos: their true chroma, reduced 4 and 8 times and brought back. Networks: what each decoder's newest epoch paints of
-the photo at half of its size, brought to the whole. CIEDE2000 from the true photo, on 8-bit sRGB, within 4 pixels of
+the photo at about half of its size, brought to the whole. CIEDE2000 from the true photo, on 8-bit sRGB, within 4 pixels of
 true chroma edges and elsewhere; the ratio of means is that of edge-aware to bilinear. Gray photos are left out.
 """
 
@@ -26,6 +26,7 @@ from train.evaluation.measuring import to_srgb8
 
 SOURCE = Path(__file__).resolve().parents[2] / "checkpoints"
 FACTORS = 4, 8  # by which the true chroma is reduced
+STRIDE = 32
 
 
 def small_maps(L: Tensor, ab: Tensor, networks: dict[str, ChromaGAN]) -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -36,7 +37,8 @@ def small_maps(L: Tensor, ab: Tensor, networks: dict[str, ChromaGAN]) -> Iterato
     for factor in FACTORS:
         size = L.shape[-1] // factor
         yield f"true chroma, {size}×{size}", F.avg_pool2d(ab, factor), F.avg_pool2d(L, factor)
-    half = F.avg_pool2d(L, 2)
+    size = -(-L.shape[-1] // 2 // STRIDE) * STRIDE  # 128 of 224: networks take multiples of their deepest stride
+    half = F.interpolate(L, (size, size), mode="bilinear", antialias=True)
     for decoder, network in networks.items():
         yield DECODERS[decoder].label, color.denormalize_ab(network(color.normalize_L(half))), half
 

@@ -76,7 +76,7 @@ def test_the_plain_way_is_a_valid_config_of_the_same_run():
 def test_nonsense_is_refused(capsys):
     with pytest.raises(SystemExit) as stop:
         parse_args(["--crop", "100"])
-    assert stop.value.code == 2 and "--crop must be a multiple of 16" in capsys.readouterr().err
+    assert stop.value.code == 2 and "--crop must be a multiple of 8" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
