@@ -1,8 +1,8 @@
 """The gain of edge-aware upsampling of chroma at the boundaries of colors, on photos and on what networks paint.
 
 Photos: their true chroma, reduced 4 and 8 times and brought back. Networks: what each decoder's newest epoch paints of
-the photo at about half of its size, brought to the whole. CIEDE2000 from the true photo, on 8-bit sRGB, within 4 pixels of
-true chroma edges and elsewhere; the ratio of means is that of edge-aware to bilinear. Gray photos are left out.
+the photo at about half of its size, brought to the whole. CIEDE2000 from the true photo, on 8-bit sRGB, within 4 pixels
+of true chroma edges and elsewhere; the ratio of means is that of edge-aware to bilinear. Gray photos are left out.
 """
 
 from collections.abc import Iterator
