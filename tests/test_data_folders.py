@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 from pyarrow import parquet
 
 from chromagan.data import DataError, PhotoSet, count_photos, load_photos
+from chromagan.imaging import folders
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
 
@@ -123,12 +124,31 @@ def test_what_is_passed_over_is_said(tmp_path, capsys):
     photos = load_photos(str(tmp_path), "train", size=16)
     assert photos.summary == (
         f"'{tmp_path}' (train: all of it, there are no splits): 4 photos in 2 folders; passed over: 1 .cr2, 2 .txt, "
-        "1 broken links, 1 empty, 2 hidden, 2 hidden folders, 1 without a suffix; 1 gray ones left out"
+        "1 broken links, 1 empty, 2 hidden, 2 hidden or system folders, 1 without a suffix; 1 gray ones left out"
     )
     assert photos.summary in capsys.readouterr().err
     load_photos(str(tmp_path), "train", size=16, quiet=True)
     assert photos.summary not in capsys.readouterr().err
     assert photos.sources == ({"data": str(tmp_path), "photos": 3, "gray": 1},)
+
+
+def test_every_format_is_read_and_other_systems_folders_are_not(tmp_path):
+    """What `colorize` reads of a folder is what training reads of it."""
+    photo = made_photo(7, 16, 16)
+    for name in ("a.jfif", "b.gif", "c.ppm", "d.avif", "e.jp2", "f.tga"):
+        photo.save(tmp_path / name)
+    write(tmp_path, "@eaDir/a.png", "#recycle/b.png", "lost+found/c.png", "$RECYCLE.BIN/d.png")
+    (tmp_path / "page.pdf").write_bytes(b"%PDF")
+    photos = load_photos(str(tmp_path), "train", size=16)
+    assert len(photos) == 6
+    assert photos.summary.endswith("6 photos in 1 folder; passed over: 1 .pdf, 4 hidden or system folders")
+
+
+def test_heic_is_named_where_its_package_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "register_heif", lambda: False)
+    write(tmp_path, "a.png")
+    (tmp_path / "b.HEIC").write_bytes(b"x")
+    assert "passed over: 1 .heic (pip install pillow-heif)" in load_photos(str(tmp_path), "train", size=16).summary
 
 
 def test_photos_beside_the_split_folders_are_said(tmp_path):

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chromagan.imaging.formats import IMAGE_SUFFIXES
+from chromagan.imaging.folders import is_hidden_folder, no_photo
 
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # as written: as asked for
 NEARLY_SPLITS = {*SPLITS, "training", "valid", "dev", "testing", "eval", "evaluation"}  # whatever their case
 SPLIT_NAMES = "train, validation (or val), test"
 SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")  # how `datasets` names the files of a split
-SYSTEM_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
 LFS_POINTER = b"version https://git-lfs"
 LFS_POINTER_BYTES = 1024  # at most
 
@@ -53,8 +52,8 @@ class Folder:
             chain = above.pop(folder)
             for name in sorted(subfolders):
                 path = os.path.join(folder, name)
-                if name.startswith(".") or name.lower() in SYSTEM_NAMES:
-                    found.passed_over["hidden folders"] += 1
+                if is_hidden_folder(name):
+                    found.passed_over["hidden or system folders"] += 1
                 elif os.path.realpath(path) in chain:
                     found.passed_over["links back to a folder above"] += 1
                 else:
@@ -69,14 +68,12 @@ class Folder:
         return found
 
     def _add(self, path: Path, below: Path) -> None:
-        suffix = path.suffix.lower()
-        if path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES:
-            self.passed_over["hidden"] += 1
-        elif suffix != ".parquet" and suffix not in IMAGE_SUFFIXES:
-            self.passed_over[suffix or "without a suffix"] += 1
-        elif not path.exists():
-            self.passed_over["broken links"] += 1
-        elif suffix == ".parquet":
+        is_parquet = path.suffix.lower() == ".parquet" and not path.name.startswith(".")
+        if not is_parquet and (what := no_photo(path)):
+            self.passed_over[what] += 1
+        elif not path.is_file():
+            self.passed_over["broken links" if path.is_symlink() else "special files"] += 1
+        elif is_parquet:
             self.parquet.append(below)
         elif path.stat().st_size == 0:
             self.passed_over["empty"] += 1

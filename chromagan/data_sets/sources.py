@@ -18,7 +18,6 @@ from chromagan.data_sets.folders import (
     parquet_splits,
     require_no_pointers,
 )
-from chromagan.imaging.formats import IMAGE_SUFFIXES
 
 HUB_DATASET = re.compile(r"\w[\w.-]*/\w[\w.-]*")  # owner/name
 IMAGENETTE = "frgfm/imagenette"
@@ -175,7 +174,7 @@ def _open_folder(data: str, split: str) -> ImageFiles | Rows:
         return _open_parquet(data, split, folder)
     if folder.images:
         return _open_images(data, split, folder)
-    nothing = f"no Parquet files and no images ({', '.join(IMAGE_SUFFIXES)}) in folder {data!r}"
+    nothing = f"no Parquet files and no images in folder {data!r}"
     raise DataError(folder.tell(data, split, nothing) if folder.passed_over else nothing)
 
 

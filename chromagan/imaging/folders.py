@@ -65,6 +65,21 @@ def find_photos(names: list[str], output: Path, is_result: Callable[[Path], bool
     return found
 
 
+def is_hidden_folder(name: str) -> bool:
+    """Whether a folder of this name is hidden, or another system's: of copies, thumbnails, or what was deleted."""
+    return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
+
+
+def no_photo(path: Path) -> str | None:
+    """What a file is that by its name is no photo to read, in people's words; None where it may be one."""
+    suffix = path.suffix.lower()
+    if path.name.startswith(".") or path.name.lower() in SYSTEM_FILES:
+        return "hidden"
+    if suffix in HEIF_SUFFIXES and not register_heif():
+        return f"{suffix} (pip install pillow-heif)"
+    return None if is_read(suffix) else suffix or "without a suffix"
+
+
 def _search(top: Path, output: Path, is_result: Callable[[Path], bool], found: Found) -> None:
     """Add the photos in `top` and below it. Folders proper come first, then those that links lead to."""
     seen: set[tuple[int, int]] = set()
@@ -96,7 +111,7 @@ def _is_searched(folder: Path, top: Path, output: Path, found: Found) -> bool:
     """Whether a folder below `top` is one to look in; what it is else is counted."""
     if folder == top:
         return True
-    if folder.name.startswith(".") or folder.name.lower() in SYSTEM_FOLDERS:
+    if is_hidden_folder(folder.name):
         found.passed_over["hidden or system folders"] += 1
         return False
     in_output = folder.resolve().is_relative_to(output)
@@ -105,13 +120,8 @@ def _is_searched(folder: Path, top: Path, output: Path, found: Found) -> bool:
 
 def _is_photo(path: Path, is_result: Callable[[Path], bool], found: Found) -> bool:
     """Whether a file that nobody named is one to color; what it is else is counted."""
-    suffix = path.suffix.lower()
-    if path.name.startswith(".") or path.name.lower() in SYSTEM_FILES:
-        what = "hidden"
-    elif suffix in HEIF_SUFFIXES and not register_heif():
-        what = f"{suffix} (pip install pillow-heif)"
-    elif not is_read(suffix):
-        what = suffix or "without a suffix"
+    if what := no_photo(path):
+        pass
     elif is_result(path):
         what = "results of earlier runs"
     elif not path.is_file():
