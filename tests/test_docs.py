@@ -21,7 +21,6 @@ PAGES = sorted({
     ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "checkpoints" / "README.md", ROOT / "train" / "LOG.md",
     *(ROOT / "docs").glob("*.md"),
 })  # fmt: skip
-MADE_LATER = {"docs/demo.png"}  # by docs/make_picture.py
 OF_OTHERS = {  # flags of accelerate
     "--multi_gpu", "--num_processes", "--num_machines", "--mixed_precision", "--dynamo_backend", "--machine_rank",
     "--main_process_ip", "--main_process_port", "--quiet",
@@ -52,7 +51,7 @@ def test_links_lead_somewhere(page):
             continue
         file, _, anchor = target.partition("#")
         path = (page.parent / file).resolve() if file else page
-        assert path.exists() or name_of(path) in MADE_LATER, f"{name_of(page)}: {target}"
+        assert path.exists(), f"{name_of(page)}: {target}"
         assert not anchor or anchor in anchors(path), f"{name_of(page)}: {target}"
 
 
