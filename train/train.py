@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import is_tensorboard_available
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -37,21 +36,25 @@ from train.training.batches import Batches, frozen_trunk, normalized_lab, teache
 from train.training.options import TrainConfig, parse_config
 from train.training.state import load_state, save_state
 from train.training.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
+from train.training.tracking import Tracker, check_tracker
 from train.training.watching import Log, Meter, StopSignal, TrainingError
 
 
 def main(config: TrainConfig) -> None:
-    if config.tensorboard and not is_tensorboard_available():
-        raise TrainingError("--tensorboard needs a package that is not installed: pip install tensorboard")
+    unreachable = check_tracker(config.tracker)
+    if unreachable and not config.resume:
+        raise TrainingError(unreachable)
     accelerator = Accelerator(
         mixed_precision="no",  # train/training/step.py places autocast itself: the penalty's norm needs float32
-        log_with="tensorboard" if config.tensorboard else None,
+        log_with=None if unreachable or config.tracker == "none" else config.tracker,
         project_dir=config.run_dir,
     )
     share_cores(accelerator)
     device, main_process = accelerator.device, accelerator.is_main_process
     processes, rank = accelerator.num_processes, accelerator.process_index
     say = tqdm.write if main_process else lambda text, file: None
+    if unreachable:
+        say(f"{unreachable}; going on without it", file=sys.stderr)
     config = replace(config, precision=resolve_precision(config.precision, device))
 
     # Run directory, and the Hub's leave to push there. What is wrong is said before anything takes time.
@@ -104,10 +107,10 @@ def main(config: TrainConfig) -> None:
         for name, part_state in state.items():
             resumable[name].load_state_dict(part_state)
     accelerator.wait_for_everyone()  # all have read before the first one writes
+    tracker = Tracker(accelerator, config, step, lambda text: say(text, file=sys.stderr))
     if main_process:
         config.run_dir.mkdir(parents=True, exist_ok=True)
         write_json(config.run_dir / "train.json", asdict(config) | {"sources": sources})
-    accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": step}})
     say(
         f"{config.decoder}: {len(photos)} images ({photos.gray_dropped} gray ones left out), "
         f"{batches.steps_per_epoch} steps of {config.batch_size} an epoch, {parameters(generator):,} parameters "
@@ -131,8 +134,11 @@ def main(config: TrainConfig) -> None:
                 data=" + ".join(config.data), split="validation", size=size,
             )  # fmt: skip
             measured |= {"decoder": config.decoder, "epoch": epoch, "preset": config.preset}
+        samples = None
         if validation is not None and config.samples:
-            draw_samples(finished, validation.images, config, epoch)
+            samples = draw_samples(finished, validation.images, config, epoch)
+        if epoch not in saved:  # then the tracker has it
+            tracker.log_epoch(epoch, epoch * batches.steps_per_epoch, measured, samples)
         save_checkpoint(finished, config.run_dir / f"epoch-{epoch}", measured)
         if publisher is not None:
             publisher.epoch_saved(epoch)
@@ -172,7 +178,7 @@ def main(config: TrainConfig) -> None:
                 values = meter.read(step, config.batch_size)
                 if main_process:
                     log.write({"step": step, "epoch": step / batches.steps_per_epoch, **values})
-                    accelerator.log(values, step=step)
+                    tracker.log(values, step)
                     bar.set_postfix({name: f"{values[name]:.2g}" for name in ("color", "adversarial", "semantic")})
             elif saves_epoch or keeping:
                 meter.require_finite()
@@ -183,6 +189,7 @@ def main(config: TrainConfig) -> None:
                     keep_state()
             if stopping:
                 break
+    tracker.close()
     accelerator.end_training()
     for failure in publisher.close() if publisher is not None else ():
         say(failure, file=sys.stderr)  # no reason to fail: the run itself is complete
@@ -248,8 +255,8 @@ def parameters(module: nn.Module) -> int:
 
 
 @torch.inference_mode()
-def draw_samples(model: ChromaGAN, images: Tensor, config: TrainConfig, epoch: int) -> None:
-    """The same few validation photos at every saved epoch, as PNG: gray, colored, true."""
+def draw_samples(model: ChromaGAN, images: Tensor, config: TrainConfig, epoch: int) -> Path:
+    """The same few validation photos at every saved epoch, as PNG: gray, colored, true. The file's path."""
     truth = images[evenly(len(images), config.samples)].to(next(model.parameters()).device, torch.float32) / 255
     L = color.srgb_to_L(truth)
     ab = color.denormalize_ab(model(color.normalize_L(L)))
@@ -258,6 +265,7 @@ def draw_samples(model: ChromaGAN, images: Tensor, config: TrainConfig, epoch: i
     path = config.run_dir / "samples" / f"epoch-{epoch}.png"
     path.parent.mkdir(exist_ok=True)
     save_picture(grid([list(row) for row in zip(*pixels)], list(columns)), path)
+    return path
 
 
 def explain(error: Exception, config: TrainConfig) -> str | None:

@@ -11,6 +11,7 @@ from chromagan.hub.checkpoints import Checkpoint, read_json
 from chromagan.network.decoders import DECODERS
 
 OPTIONS_FILE = "train.json"  # beside the epochs of a run
+TRACKER_FILE = "tracker.json"  # there, too: what the run is called in its tracker, and its address where it has one
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=False,  # Markdown
     undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,

@@ -119,19 +119,19 @@ def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
         files[path.name] = path.read_bytes()
     for name, path in ((METRICS_FILE, folder / METRICS_FILE), (OPTIONS_FILE, folder.parent / OPTIONS_FILE)):
         if path.exists():
-            files[name] = _without_paths(read_json(path))
+            files[name] = (json.dumps(without_paths(read_json(path)), indent=2) + "\n").encode()
     return files
 
 
-def _without_paths(values: dict) -> bytes:
-    """JSON of what a run wrote, without the paths of the machine that it ran on."""
+def without_paths(values: dict) -> dict:
+    """What a run wrote of itself, without the paths of the machine that it ran on."""
     public = {name: value for name, value in values.items() if name not in ("output_dir", "cache_dir")}
     data = public.get("data")
     if data is not None:
         public["data"] = plain_name(data) if isinstance(data, str) else [plain_name(each) for each in data]
     if "sources" in public:  # of several data sets, how many photos each had
         public["sources"] = [source | {"data": plain_name(source["data"])} for source in public["sources"]]
-    return (json.dumps(public, indent=2) + "\n").encode()
+    return public
 
 
 def _same_as_tagged(repo: str, name: str, checkpoint: Checkpoint) -> bool | None:

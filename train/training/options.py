@@ -17,6 +17,7 @@ CHOICES = {
     "preset": tuple(MODEL_PRESETS),
     "precision": ("auto", "bf16", "fp32"),
     "compile": ("auto", "on", "off"),
+    "tracker": ("none", "trackio", "tensorboard"),
 }
 NOT_NEGATIVE = (
     "epochs", "limit_train", "limit_validation", "samples", "ema_share", "lr_hold", "weight_decay",
@@ -29,7 +30,7 @@ LOG_AXIS = (0, 1, 3, 10, 30, 100, 300, 900)  # epochs that are saved where none 
 # May differ between a run and its resumption: they say how far, where, what is watched; not what is computed.
 FREE_ON_RESUME = frozenset({
     "resume", "data", "output_dir", "epochs", "save_epochs", "limit_validation", "samples", "log_every", "state_every",
-    "tensorboard", "cache_dir", "push_to_hub",
+    "tracker", "cache_dir", "push_to_hub",
 })  # fmt: skip
 
 
@@ -104,7 +105,10 @@ class TrainConfig:
     state_every: int = option(
         500, "steps between two states to --resume from; one is also kept at the end and on SIGTERM"
     )
-    tensorboard: bool = option(False, "also log to TensorBoard, under <output-dir>/<decoder>/tensorboard")
+    tracker: str = option(
+        "none", "trackio (on this machine, or where TRACKIO_SPACE_ID or TRACKIO_SERVER_URL say), tensorboard (under "
+        "<output-dir>/<decoder>/tensorboard) or none: curves of the log and the validation, and the samples"
+    )  # fmt: skip
     samples: int = option(
         6, "validation photos colored at every saved epoch, in <output-dir>/<decoder>/samples; 0: none"
     )

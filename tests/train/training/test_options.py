@@ -43,6 +43,7 @@ NONSENSE = {
     "penalty_weight": 0.0, "critic_width": 0, "ema_share": 1.0, "lr_hold": -1, "color_pivot": -1.0,
     "log_every": 0, "limit_train": -1, "limit_validation": -1, "samples": -1, "state_every": 0,
     "precision": "fp16", "compile": "yes", "push_to_hub": "no-owner",
+    "tracker": "paper",
 }  # fmt: skip
 
 

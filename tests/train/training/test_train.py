@@ -60,7 +60,7 @@ def train_flags(image_folder, tmp_path, **changes):
 
 
 def test_two_steps_for_real_and_what_they_leave(image_folder, tmp_path):
-    result = launch(*train_flags(image_folder, tmp_path), "--tensorboard")
+    result = launch(*train_flags(image_folder, tmp_path), "--tracker", "tensorboard")
     assert result.returncode == 0, result.stderr[-2000:]
     run = tmp_path / "run"
     assert [(c.decoder, c.epoch) for c in list_checkpoints(run)] == [("compact", 0), ("compact", 1)]
@@ -189,12 +189,6 @@ def test_a_batch_must_be_shared_evenly():
 def test_a_batch_that_does_not_fit_names_the_flag(error):
     assert "lower --batch-size or --crop" in explain(error, config())
     assert explain(RuntimeError("another"), config()) is None
-
-
-def test_tensorboard_that_is_not_installed_is_one_line(monkeypatch):
-    monkeypatch.setattr("train.train.is_tensorboard_available", lambda: False)
-    with pytest.raises(TrainingError, match="--tensorboard needs a package that is not installed: pip install"):
-        main(config(tensorboard=True))
 
 
 def test_a_term_that_is_not_finite_is_named_with_its_step():

@@ -1,0 +1,168 @@
+"""A run's curves and pictures in a tracker, through accelerate: Trackio, which keeps them here or on a Space, or
+TensorBoard. The run does not depend on it: a tracker that fails in the middle is said once and left alone."""
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import is_tensorboard_available
+from huggingface_hub import constants
+from PIL import Image
+
+from chromagan.hub.checkpoints import read_json, write_json
+from chromagan.hub.model_card import TRACKER_FILE
+from chromagan.hub.publish import PublishError, check_access, without_paths
+from train.training.options import TrainConfig
+from train.training.watching import TrainingError
+
+INSTALLED: dict[str, Callable[[], bool]] = {
+    "none": lambda: True,
+    "trackio": lambda: importlib.util.find_spec("trackio") is not None,
+    "tensorboard": is_tensorboard_available,
+}
+PROBE_SECONDS = 3.0
+
+
+def check_tracker(tracker: str) -> str | None:
+    """Why the tracker cannot be reached, in a line; None where it can. TrainingError where it is not installed.
+
+    Trackio is on this machine, unless TRACKIO_SPACE_ID or TRACKIO_SERVER_URL name another place.
+    """
+    if not INSTALLED[tracker]():
+        raise TrainingError(f"--tracker {tracker} needs a package that is not installed: pip install {tracker}")
+    if tracker != "trackio":
+        return None
+    space, server = os.environ.get("TRACKIO_SPACE_ID"), os.environ.get("TRACKIO_SERVER_URL")
+    try:
+        if space:
+            check_access(space)
+        elif server:
+            urllib.request.urlopen(server, timeout=PROBE_SECONDS).close()
+    except urllib.error.HTTPError:  # it answers
+        pass
+    except PublishError as error:
+        return f"--tracker trackio, with TRACKIO_SPACE_ID={space}: {error}"
+    except (OSError, ValueError) as error:
+        place = server.partition("?")[0]  # what may follow is a token
+        return f"--tracker trackio: no answer from TRACKIO_SERVER_URL={place} ({getattr(error, 'reason', error)})"
+    return None
+
+
+class Tracker:
+    """The run in the tracker that the accelerator was made with, or in none.
+
+    tracker.json beside the run's epochs keeps its name there, so that a resumed run goes on in the same curves.
+    """
+
+    def __init__(self, accelerator: Accelerator, config: TrainConfig, step: int, say: Callable[[str], None]):
+        """step: the one that the run goes on behind. On every process; TrainingError where a new run's does not start.
+
+        Nothing is written before the tracker has started.
+        """
+        self.accelerator, self.say = accelerator, say
+        self.name = str(accelerator.log_with[0]) if accelerator.log_with else "none"
+        self.last = -1  # the newest step that the tracker has: what is taken again is not shown twice
+        try:
+            with quiet():
+                if self.name == "trackio":
+                    self._start_trackio(config)
+                elif self.name == "tensorboard":
+                    accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": step}})
+        except Exception as error:
+            if not config.resume:
+                raise TrainingError(f"--tracker {self.name} does not start: {one_line(error)}") from error
+            self._give_up(error)
+
+    def _start_trackio(self, config: TrainConfig) -> None:
+        """A study is a project there, each of its decoders a run, whose name is kept."""
+        path = config.run_dir / TRACKER_FILE
+        known = read_json(path) if path.exists() else {}
+        project = known.get("project") or Path(config.output_dir).resolve().name or "chromagan"
+        run = known.get("run") or f"{config.decoder}-{time.strftime('%Y%m%d-%H%M%S')}"
+        options = {"name": run, "resume": "allow", "config": without_paths(asdict(config)), "embed": False}
+        self.accelerator.init_trackers(project, init_kwargs={"trackio": options})
+        if not self.accelerator.is_main_process:
+            return
+        self.last = getattr(self.accelerator.get_tracker("trackio", unwrap=True), "_next_step", 0) - 1
+        space = os.environ.get("TRACKIO_SPACE_ID")
+        url = f"{constants.ENDPOINT}/spaces/{space}?project={quote(project)}" if space else known.get("url")
+        config.run_dir.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"project": project, "run": run, "url": url})
+        self.say(f"{run} is in Trackio: {url or f'trackio show --project {json.dumps(project)}'}")
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        """Loss terms, gradient norms and images/s of the steps up to `step`."""
+        if step > self.last:
+            self._try(lambda: self.accelerator.log(values, step=step))
+
+    def log_epoch(self, epoch: int, step: int, measured: dict | None, samples: Path | None) -> None:
+        """The measures of a saved epoch over the colored validation photos, and the sheet of its colorings."""
+        self._try(lambda: self._log_epoch(epoch, step, measured, samples))
+
+    def _log_epoch(self, epoch: int, step: int, measured: dict | None, samples: Path | None) -> None:
+        values = {f"validation/{name}": value for name, value in plain(measured).items()}
+        if self.name == "trackio" and samples is not None:
+            import trackio
+
+            values["samples"] = trackio.Image(str(samples), caption=f"epoch {epoch}")
+        if values:
+            self.accelerator.log(values, step=step)
+        if self.name == "tensorboard" and samples is not None:
+            sheet = np.asarray(Image.open(samples).convert("RGB"))[None]
+            self.accelerator.get_tracker("tensorboard").log_images({"samples": sheet}, step=step, dataformats="NHWC")
+
+    def close(self) -> None:
+        """Wait until the tracker has everything; it gives up by itself after half a minute."""
+
+        with quiet():
+            self._try(self._finish)
+        self.accelerator.trackers = []
+
+    def _finish(self) -> None:
+        if self.name == "tensorboard":
+            self.accelerator.get_tracker("tensorboard").finish()
+        elif self.accelerator.is_main_process:
+            import trackio
+
+            trackio.finish()  # accelerate's leaves the run open, to be finished once more when the program ends
+
+    def _try(self, act: Callable[[], None]) -> None:
+        if not self.accelerator.trackers:
+            return
+        try:
+            act()
+        except Exception as error:  # whatever it is, the training is worth more
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self.accelerator.trackers = []
+        self.say(f"the run goes on without its tracker, {self.name}: {one_line(error)}")
+
+
+def plain(measured: dict | None) -> dict[str, float]:
+    """Name -> value of the measures over the colored photos, without their intervals and those that are missing."""
+    colored = (measured or {}).get("colored", {})
+    values = {name: value.get("value") if isinstance(value, dict) else value for name, value in colored.items()}
+    return {name: value for name, value in values.items() if value is not None and name != "images"}
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without what a tracker prints: several lines, between those of the progress bar."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
