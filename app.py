@@ -11,6 +11,7 @@ GRADIO_TEMP_DIR is a folder of its own for uploads and results (default: a new o
 import atexit
 import functools
 import html
+import importlib.util
 import inspect
 import os
 import shutil
@@ -46,9 +47,11 @@ from chromagan import DECODERS, CheckpointError
 from chromagan.colorizer import warm_up
 from chromagan.demo import page
 from chromagan.demo.api import Api
+from chromagan.demo.downloads import ANIMATIONS
 from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, TRUTH, DemoService, Options, RequestError
 from chromagan.demo.source import label_of
 from chromagan.demo.tabs import Tabs
+from chromagan.imaging.chroma import MODES
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = str(HERE / "checkpoints")
@@ -56,6 +59,7 @@ EXAMPLES = [HERE / "examples" / f"{name}.jpg" for name in ("rocket", "cat", "cof
 MAX_FILE_SIZE = "50mb"
 QUEUE = 64  # requests that wait; more are told to come back
 TABS = ("colorize", "matrix", "epochs", "measure", "about")
+TOOLS = ("colorize", "matrix", "measure", "checkpoints")  # of the API, what assistants are offered
 REMEMBERED = ("decoder", "epoch", "left", "right", "film", "at", "of")  # choices that the address bar holds
 SOURCE_INFO = "Empty for what ships, or a Hub prefix owner/name of published checkpoints. Enter to use it."
 
@@ -360,12 +364,13 @@ EMPTY = {
 
 
 def endpoints() -> None:
-    """The API. Its inputs are its own: their defaults do not follow the page's."""
+    """The API, and the tools of assistants. Its inputs are its own: their defaults do not follow the page's."""
     with gr.Row(visible=False):
         image = gr.Image(type="filepath", image_mode=None, label="image")
-        decoder, epoch = gr.Textbox("", label="decoder"), gr.Textbox("", label="epoch")
-        chroma, saturation = gr.Textbox(CHROMA, label="chroma"), gr.Number(1.0, label="saturation")
-        source, kind = gr.Textbox("", label="source"), gr.Textbox("webp", label="kind")
+        decoder = gr.Radio(["", *DECODERS], value="", label="decoder")
+        epoch = gr.Number(None, precision=0, label="epoch")
+        chroma, saturation = gr.Radio(list(MODES), value=CHROMA, label="chroma"), gr.Number(1.0, label="saturation")
+        source, kind = gr.Textbox("", label="source"), gr.Radio(list(ANIMATIONS), value="webp", label="kind")
         picture, file, answer = gr.Image(format="png", label="result"), gr.File(label="file"), gr.JSON(label="answer")
         options = [chroma, saturation, source]
         for function, inputs, output, lane in (
@@ -376,7 +381,11 @@ def endpoints() -> None:
             (api.checkpoints, [source], answer, QUICK),
         ):
             how = lane | {"api_visibility": "public", "api_name": function.__name__}
-            gr.Button().click(as_handler(function, escape=str), inputs, output, **how)
+            handler = as_handler(function, escape=str)
+            handler.__name__ = function.__name__  # a tool's name
+            if function.__name__ not in TOOLS:
+                handler._mcp_type = "endpoint"  # Gradio offers what is a "tool"
+            gr.Button().click(handler, inputs, output, **how)
 
 
 def build_demo() -> gr.Blocks:
@@ -425,6 +434,14 @@ def build_demo() -> gr.Blocks:
     return demo.queue(max_size=QUEUE, default_concurrency_limit=1)
 
 
+def offers_tools() -> bool:
+    """Whether the API is offered to assistants, which takes a package that the rest does without."""
+    if importlib.util.find_spec("mcp") is not None:
+        return True
+    print("app.py: no tools for assistants: pip install 'gradio[mcp]'", file=sys.stderr)
+    return False
+
+
 def health() -> JSONResponse:
     """GET /health: 200 where the network colors, 503 where it does not."""
     state = service.health()
@@ -459,7 +476,7 @@ if __name__ == "__main__":
     try:
         demo.launch(
             theme=THEME, css=page.CSS, head=f"<script>{page.SCRIPT}</script>", max_file_size=MAX_FILE_SIZE,
-            ssr_mode=False, run_history=False, footer_links=["api", "settings"],
+            ssr_mode=False, run_history=False, footer_links=["api", "settings"], mcp_server=offers_tools(), pwa=True,
             allowed_paths=[str(EXAMPLES[0].parent)], server_name=HOST, server_port=PORT,
             app_kwargs={"routes": [APIRoute("/health", health, methods=["GET"])]},
         )  # fmt: skip

@@ -1,6 +1,7 @@
-"""The demo's functions for programs: what `gradio_client` calls. Their docstrings are the documentation it shows.
+"""The demo's functions for programs and assistants: what `gradio_client` calls, and the tools of its MCP server.
 
-image: the path of an uploaded file. All may raise RequestError and CheckpointError, whose words are for people.
+Their docstrings are what both show: a line for each argument. An image is the path of an uploaded file. All may raise
+RequestError and CheckpointError, whose words are for people.
 """
 
 import math
@@ -18,33 +19,74 @@ class Api:
     def __init__(self, tabs: Tabs):
         self.tabs, self.service = tabs, tabs.service
 
-    def colorize(self, image, decoder: str = "", epoch: str = "", chroma=CHROMA, saturation=1.0, source="") -> Path:
-        """Colorize a photo, of several pages the first. The result is a PNG that has its size and its lightness.
+    def colorize(
+        self, image: Path, decoder: str = "", epoch: int | None = None, chroma: str = CHROMA, saturation: float = 1.0,
+        source: str = "",
+    ) -> Path:  # fmt: skip
+        """Color a gray photo, or one in color as if it were gray. Colors are guessed, the lightness is kept.
 
-        decoder: a key of /checkpoints; "" is the first there is. epoch: a number; "" is that
-        decoder's epoch measured nearest to the true colors, or its newest where none was measured.
-        chroma: "bilinear" or "edge-aware". saturation: 0 to 3. source: "" for what ships, or a Hub prefix owner/name.
+        Args:
+            image: The photo; of a file of several pages the first is taken.
+            decoder: The decoder that colors, as checkpoints lists them; empty for the first that there is.
+            epoch: Its epoch; none for the one measured nearest to the true colors, or its newest.
+            chroma: How colors come up to full size: along the photo's edges, or bilinear.
+            saturation: Factor of the colors' strength, from 0 (gray) to 3.
+            source: Empty for what the demo shows, or a study on the Hugging Face Hub, owner/name.
+
+        Returns:
+            A PNG of the photo's size.
         """
         options, checkpoint = options_of(source, chroma, saturation), self.service.find(source, decoder, epoch)
         result, _ = self.service.color(image, options, checkpoint)
         name = downloads.file_name(image.name, checkpoint, ".png")
         return self.service.files.put(downloads.encode(result, ".png"), name)
 
-    def matrix(self, image, chroma=CHROMA, saturation=1.0, source="") -> Path:
-        """Colorize a photo with every decoder at every epoch: a ZIP with a contact sheet and record.json."""
+    def matrix(self, image: Path, chroma: str = CHROMA, saturation: float = 1.0, source: str = "") -> Path:
+        """Color a photo with every decoder at every epoch, to compare them. It takes a while.
+
+        Args:
+            image: The photo; of a file of several pages the first is taken.
+            chroma: How colors come up to full size: along the photo's edges, or bilinear.
+            saturation: Factor of the colors' strength, from 0 (gray) to 3.
+            source: Empty for what the demo shows, or a study on the Hugging Face Hub, owner/name.
+
+        Returns:
+            A ZIP: every coloring at the photo's size, a sheet with all of them, and record.json that lists them.
+        """
         *_, (_, _, path) = self.tabs.archive(image, source, chroma, saturation)
         return path
 
-    def epochs(self, image, decoder: str = "", kind: str = "webp", chroma=CHROMA, saturation=1.0, source="") -> Path:
-        """Animate a photo through the epochs of one decoder. kind: "webp" or "gif"."""
+    def epochs(
+        self, image: Path, decoder: str = "", kind: str = "webp", chroma: str = CHROMA, saturation: float = 1.0,
+        source: str = "",
+    ) -> Path:  # fmt: skip
+        """Animate a photo through the epochs of one decoder.
+
+        Args:
+            image: The photo; of a file of several pages the first is taken.
+            decoder: The decoder that colors, as checkpoints lists them; empty for the first that there is.
+            kind: The animation's format.
+            chroma: How colors come up to full size: along the photo's edges, or bilinear.
+            saturation: Factor of the colors' strength, from 0 (gray) to 3.
+            source: Empty for what the demo shows, or a study on the Hugging Face Hub, owner/name.
+        """
         if kind not in downloads.ANIMATIONS:
             raise RequestError(f"kind {kind!r} is none of {', '.join(downloads.ANIMATIONS)}")
         self.service.load(image)
         decoder = self.service.find(source, decoder, "").decoder
         return self.tabs.animation_file(TabState(image, options_of(source, chroma, saturation), decoder), kind)
 
-    def measure(self, image, epoch: str = "", source: str = "") -> dict:
-        """Measure every decoder at one epoch ("": the newest) on a photo, against its own colors if it has any."""
+    def measure(self, image: Path, epoch: int | None = None, source: str = "") -> dict:
+        """Measure how near every decoder comes to the photo's own colors; of a gray photo, what needs no truth.
+
+        Args:
+            image: The photo, in color.
+            epoch: The epoch of all decoders; none for the newest.
+            source: Empty for what the demo shows, or a study on the Hugging Face Hub, owner/name.
+
+        Returns:
+            Measures of each decoder: ciede2000, lower is nearer; psnr, which rewards gray; colorfulness; and more.
+        """
         loaded, here, checkpoints = self.service.load(image), *self.tabs.at_epoch(source, epoch)
         report = photo_report.measure_photo(here, loaded, checkpoints)
         rows = {name: {k: v if math.isfinite(v) else None for k, v in values.items()} for name, values in report.rows}
@@ -53,7 +95,14 @@ class Api:
         }  # fmt: skip
 
     def checkpoints(self, source: str = "") -> list[dict]:
-        """List the decoders and epochs there are, with what was measured of each over a data set."""
+        """List the decoders and the epochs of training that there are of each.
+
+        Args:
+            source: Empty for what the demo shows, or a study on the Hugging Face Hub, owner/name.
+
+        Returns:
+            For each its decoder, epoch, name for people, and what was measured of it over a data set's colored photos.
+        """
         return [
             {"decoder": each.decoder, "epoch": each.epoch, "label": label_of(each), "measured": measured(each)}
             for each in self.service.source(source).checkpoints

@@ -4,6 +4,7 @@ Nothing here leaves this machine. Without a browser, the tests of the page are s
 """
 
 import base64
+import io
 import json
 import os
 import runpy
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import torch
+from assistant import as_data, ask
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -28,7 +30,9 @@ from skimage.color import rgb2lab
 
 from chromagan.hub.checkpoints import save_checkpoint
 from chromagan.hub.model import ChromaGAN
+from chromagan.imaging.chroma import MODES
 from chromagan.network.config import ModelConfig
+from chromagan.network.decoders import DECODERS
 from docs import make_picture
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
@@ -224,6 +228,45 @@ def test_api_measure_is_a_table(client, photo):
     answer = client.predict(handle_file(photo), epoch="0", api_name="/measure")
     assert answer["colored"] and set(answer["measures"]) == {"left gray", "compact", "transposed"}
     assert answer["measures"]["compact"]["ciede2000"] > 0
+
+
+def test_assistant_finds_four_tools_with_typed_arguments(server):
+    tools, _ = ask(server.url)
+    assert set(tools) == {"colorize", "matrix", "measure", "checkpoints"}
+    for tool in tools.values():
+        arguments = tool.inputSchema["properties"]
+        assert tool.description and all(each["type"] and each["description"] for each in arguments.values())
+        assert tool.inputSchema.get("required", []) == (["image"] if "image" in arguments else [])
+    arguments = tools["colorize"].inputSchema["properties"]
+    assert arguments["decoder"]["enum"] == ["", *DECODERS] and arguments["epoch"]["type"] == "integer"
+    assert arguments["chroma"]["enum"] == list(MODES) and arguments["saturation"]["type"] == "number"
+
+
+def test_assistant_gets_what_the_api_gives_and_the_same_refusals(server, client, photo):
+    colorize, sent = "colorize", {"image": as_data(photo)}
+    _, (picture, table, listed, no_decoder, too_vivid, elsewhere, no_photo) = ask(
+        server.url,
+        (colorize, sent | {"decoder": "transposed", "epoch": 0}),
+        ("measure", sent | {"epoch": 0}),
+        ("checkpoints", {}),
+        (colorize, sent | {"decoder": "sharpest"}),
+        (colorize, sent | {"saturation": 9}),
+        (colorize, {"image": "/etc/hostname"}),
+        (colorize, {"image": "data:image/png;base64,bm9uZQ=="}),
+    )
+    by_api = client.predict(handle_file(photo), decoder="transposed", epoch=0, api_name="/colorize")
+    assert picture.content[0].mimeType == "image/png"
+    got, wanted = Image.open(io.BytesIO(base64.b64decode(picture.content[0].data))), Image.open(by_api)
+    np.testing.assert_array_equal(np.asarray(got), np.asarray(wanted))
+    assert "'ciede2000'" in table.content[0].text and "'decoder': 'transposed'" in listed.content[0].text
+    refused = [each.content[0].text for each in (no_decoder, too_vivid, elsewhere, no_photo) if each.isError]
+    for words, text in zip(("sharpest", "between 0 and 3", "provide a url", "not an image"), refused, strict=True):
+        assert words in text and "\n" not in text
+
+
+def test_page_can_be_installed(server):
+    with urllib.request.urlopen(f"{server.url}/manifest.json", timeout=20) as answer:
+        assert json.load(answer)["name"] == "ChromaGAN Studio"
 
 
 def test_health(server):
@@ -751,12 +794,17 @@ def test_damaged_source_is_one_line(source, tmp_path, monkeypatch):
     assert "cannot be used" in caught.value.code and "\n" not in caught.value.code
 
 
-def test_source_within_reach_is_used_and_named(source, tmp_path, monkeypatch):
+def test_source_within_reach_is_used_and_named(source, tmp_path, monkeypatch, capsys):
     """Without a Hub: the source that ships stands for one that a visitor named."""
     for name, value in environment(source, tmp_path / "tmp").items():
         monkeypatch.setenv(name, value)
     app = runpy.run_path(str(APP))
     monkeypatch.setattr(app["service"], "source", lambda name: app["service"].shipped)
+    assert app["offers_tools"]()
     box, decoder, epoch, *_ = app["use_source"]("owner/name")
     assert (box.value, box.info) == ("owner/name", f"Using {source}.")
     assert [value for _, value in decoder.choices] == list(EPOCHS) and epoch.value == "3"
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert not app["offers_tools"]()
+    assert capsys.readouterr().err == "app.py: no tools for assistants: pip install 'gradio[mcp]'\n"
