@@ -66,7 +66,7 @@ class TrainConfig:
     limit_train: int = option(0, "train on N images, spread evenly over the data, only; 0 is all")
     limit_validation: int = option(256, "images of the quick validation at every saved epoch; 0 is none")
     batch_size: int = option(16, "images per step, over all processes together")
-    crop: int = option(96, "side in pixels of the random window of each photo that the decoder colors")
+    crop: int = option(120, "side in pixels of the random window of each photo that the decoder colors")
     critic_crop: int = option(
         64, "side in pixels of the part of each window that the critic sees, at a random place: off the grid of the "
         "decoder, whose pattern it would otherwise teach; all of it where --crop is no larger"
@@ -75,7 +75,7 @@ class TrainConfig:
         False, "also train the pretrained trunk; without, its features are computed once and kept"
     )
 
-    lr: float = option(1e-3, "AdamW's learning rate for the generator")
+    lr: float = option(5e-4, "AdamW's learning rate for the generator")
     critic_lr: float = option(5e-4, "Adam's learning rate for the critic")
     lr_hold: int = option(
         500, "steps behind which both learning rates fall with the square root of the steps; 0: they stay as they are"
