@@ -13,16 +13,23 @@ import pytest
 
 from chromagan.hub.checkpoints import list_checkpoints
 from chromagan.network.decoders import DECODERS
-from train.study import parse_args, plan, train
+from train.study import main, parse_args, plan, train
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def study(folder, *arguments):
-    """The real script, started in `folder`."""
+def run(folder, script, *arguments):
+    """A real script of train/, started in `folder`."""
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, str(ROOT / "train" / "study.py"), *map(str, arguments)]
+    command = [sys.executable, str(ROOT / "train" / script), *map(str, arguments)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
+
+
+def planned(arguments, capsys):
+    """The lines of --dry-run."""
+    capsys.readouterr()
+    assert main(*parse_args([*map(str, arguments), "--dry-run"])) == 0
+    return capsys.readouterr().out.splitlines()
 
 
 def flags(image_folder, epochs):
@@ -33,23 +40,22 @@ def flags(image_folder, epochs):
     ]  # fmt: skip
 
 
-def test_a_study_trains_measures_and_goes_on(image_folder, tmp_path):
+def test_a_study_trains_measures_and_goes_on(image_folder, tmp_path, monkeypatch, capsys):
     """Two decoders, the first trained to epoch 1 before; paths are those of the folder that it is started in."""
+    monkeypatch.chdir(tmp_path)
     output = tmp_path / "runs" / "study"
-    first = study(tmp_path, *flags(image_folder, 1), "--decoders", "compact")
+    first = run(tmp_path, "train.py", "--decoder", "compact", *flags(image_folder, 1))
     assert first.returncode == 0, first.stderr[-2000:]
     weights = output / "compact" / "epoch-1" / "model.safetensors"
     written = weights.stat().st_mtime_ns
 
     two = [*flags(image_folder, 2), "--decoders", "compact", "depthwise"]
-    planned = study(tmp_path, *two, "--dry-run")
-    assert planned.returncode == 0, planned.stderr[-2000:]
-    lines = planned.stdout.splitlines()
+    lines = planned(two, capsys)
     assert lines[0].startswith(f"{DECODERS['compact'].label}: epochs 1 to 2, ") and lines[0].endswith("saves 0 2")
     assert lines[1].startswith(f"{DECODERS['depthwise'].label}: epochs 0 to 2, ") and "9 images" in lines[2]
     assert not (output / "depthwise").exists()
 
-    second = study(tmp_path, *two)
+    second = run(tmp_path, "study.py", *two)
     assert second.returncode == 0, second.stderr[-2000:]
     assert "compact: going on" in second.stdout and "going on behind step 2 of 4" in second.stderr
     assert weights.stat().st_mtime_ns == written
@@ -57,8 +63,7 @@ def test_a_study_trains_measures_and_goes_on(image_folder, tmp_path):
     assert found == [("compact", 0), ("compact", 1), ("compact", 2), ("depthwise", 0), ("depthwise", 2)]
     measured = json.loads((output / "report" / "metrics.json").read_text())
     assert len(measured["checkpoints"]) == 5
-    planned = study(tmp_path, *two, "--dry-run")
-    assert planned.stdout.splitlines()[0] == f"{DECODERS['compact'].label}: finished; saves 0 2"
+    assert planned(two, capsys)[0] == f"{DECODERS['compact'].label}: finished; saves 0 2"
 
 
 CHILD = """
