@@ -442,6 +442,14 @@ def offers_tools() -> bool:
     return False
 
 
+def leave(*_) -> None:
+    """End the program, with what is registered with atexit. Python itself would wait without end for a thread that
+    Gradio's MCP server has for each tool that was called."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(0)
+
+
 def health() -> JSONResponse:
     """GET /health: 200 where the network colors, 503 where it does not."""
     state = service.health()
@@ -470,7 +478,7 @@ except CheckpointError as error:
 
 if __name__ == "__main__":
     service.files.pin()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is registered with atexit is done
+    signal.signal(signal.SIGTERM, leave)
     threading.Thread(target=service.maintain, daemon=True).start()
     threading.Thread(target=warm_up, daemon=True).start()  # before somebody's first photo waits for it
     try:
@@ -482,3 +490,4 @@ if __name__ == "__main__":
         )  # fmt: skip
     except OSError as error:  # taken since it was looked at
         sys.exit(f"app.py: {error}")
+    leave()  # Ctrl-C

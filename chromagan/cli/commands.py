@@ -62,10 +62,13 @@ def export_command(args: argparse.Namespace) -> int:
 def publish_command(args: argparse.Namespace) -> int:
     from huggingface_hub.utils import logging
 
-    from chromagan.hub.publish import publish  # not needed to color a photo
+    from chromagan.hub.publish import publish, supersede  # not needed to color a photo
 
     logging.set_verbosity_error()  # the client warns of each commit that would be empty
     publish(args.source, args.to, private=args.private, collection=args.collection)
+    if args.supersedes:
+        for repo in supersede(args.supersedes, args.to):
+            print(f"{repo}: names its newer version")
     return 0
 
 
@@ -123,6 +126,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     publishing.add_argument("--to", required=True, metavar="OWNER/NAME", help="repositories are <this>-<decoder>")
     publishing.add_argument("--private", action="store_true", help="make new repositories private")
     publishing.add_argument("--collection", action="store_true", help="gather them in a collection")
+    publishing.add_argument(
+        "--supersedes", metavar="OWNER/NAME", help="an older study of yours, whose cards name this one as newer"
+    )
     publishing.set_defaults(run=publish_command)
 
     space = commands.add_parser("space", help="make a Space of the demo, from a clone of this project")

@@ -4,10 +4,12 @@ import os
 import re
 from pathlib import Path
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+import timm
+from huggingface_hub import EvalResult, ModelCard, ModelCardData, constants
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from chromagan.hub.checkpoints import Checkpoint, read_json
+from chromagan.hub.checkpoints import Checkpoint, nearest, read_json
+from chromagan.hub.model import CONFIG_FILE
 from chromagan.network.decoders import DECODERS
 
 OPTIONS_FILE = "train.json"  # beside the epochs of a run
@@ -29,10 +31,13 @@ IMAGENETTE = (
 )
 
 
-def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint]) -> ModelCard:
+def model_card(
+    checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint], newer: str | None = None
+) -> ModelCard:
     """The card of one epoch, with what was measured of all of `epochs`; every number with its data, N and interval.
 
     repo: the model repository that it is for, owner/name-<decoder>; None: the folder that the checkpoint lies in.
+    newer: a repository that takes its place. ValueError where the Hub's client does not take what the card says.
     """
     if repo is None:
         source = Path(checkpoint.path).parents[1].name
@@ -43,21 +48,26 @@ def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint
         name = repo.split("/")[1]
     spec, metrics = DECODERS[checkpoint.decoder], checkpoint.metrics
     trained_on, measured_on = _training_data(checkpoint), plain_name(metrics.get("data", "data not recorded"))
+    curves = _address_of_curves(checkpoint)
     results = [
         EvalResult(
             task_type="image-to-image",
             task_name="Image colorization",
             dataset_type=next(filter(None, map(_hub_id, _each(metrics.get("data")))), measured_on),
             dataset_name=f"{measured_on}, {metrics.get('split')}, {metrics['colored']['images']} colored photos",
+            dataset_split=metrics.get("split"),
             metric_type=key,
             metric_name=f"{title}, epoch {checkpoint.epoch}",
             metric_value=value,
+            source_name="Training curves" if curves else None,
+            source_url=curves,
         )
         for key, (title, _) in MEASURES.items()
         if (value := _measured(metrics, key)) is not None
     ]
     datasets = [hub_id for data in trained_on if (hub_id := _hub_id(data))]
     data = ModelCardData(
+        base_model=timm.get_pretrained_cfg(read_json(Path(checkpoint.path, CONFIG_FILE))["trunk"]).hf_hub_id,
         license="apache-2.0",
         library_name="chromagan",
         pipeline_tag="image-to-image",
@@ -65,10 +75,12 @@ def model_card(checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint
         datasets=datasets or None,
         model_name=name if results else None,
         eval_results=results or None,
+        **({"new_version": newer} if newer else {}),
     )
     text = TEMPLATES.get_template("card.md").render(
         yaml=data.to_yaml(), spec=spec, checkpoint=checkpoint, repo=repo, source=source, network=network,
-        measured=_measured_epochs(epochs), trained_on=" and ".join(map(_described, trained_on)),
+        measured=_measured_epochs(epochs), trained_on=" and ".join(map(_described, trained_on)), curves=curves,
+        newer=newer, saved=_saved_epochs(epochs, repo), hub=constants.ENDPOINT,
     )  # fmt: skip
     return ModelCard(text, ignore_metadata_errors=False)
 
@@ -77,6 +89,19 @@ def _training_data(checkpoint: Checkpoint) -> list[str]:
     """What the run's options call its data sets; without them, what it was measured on, which is of the same data."""
     options = Path(checkpoint.path).parent / OPTIONS_FILE
     return _each((read_json(options) if options.exists() else checkpoint.metrics).get("data"))
+
+
+def _address_of_curves(checkpoint: Checkpoint) -> str | None:
+    """Where the run's curves can be seen, if it was tracked where others can see them."""
+    path = Path(checkpoint.path).parent / TRACKER_FILE
+    return read_json(path).get("url") if path.exists() else None
+
+
+def _saved_epochs(epochs: list[Checkpoint], repo: str | None) -> list[dict]:
+    """The epochs, ascending, each with the address of its files, and which was measured nearest to the true colors."""
+    best = nearest(measured) if (measured := [c for c in epochs if _measured(c.metrics, "ciede2000_mean")]) else None
+    place = f"{constants.ENDPOINT}/{repo}/tree/" if repo else ""
+    return [{"epoch": c.epoch, "address": f"{place}epoch-{c.epoch}", "best": c == best} for c in epochs]
 
 
 def _each(data: str | list[str] | None) -> list[str]:

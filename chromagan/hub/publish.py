@@ -11,14 +11,22 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
-from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    ModelCard,
+    get_token,
+    hf_hub_download,
+)
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RevisionNotFoundError
 
 from chromagan.hub import repositories
 from chromagan.hub.checkpoints import METRICS_FILE, Checkpoint, CheckpointError, list_checkpoints, read_json
 from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE
 from chromagan.hub.model_card import OPTIONS_FILE, model_card, plain_name
 from chromagan.hub.trunks import find_trunk
+from chromagan.network.decoders import DECODERS
 
 CARD_FILE = "README.md"
 SPACE_FILES = [
@@ -101,12 +109,42 @@ def _commit(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:
     """Make main this epoch; the commit's id. The client makes no commit where nothing differs."""
     files = _files(checkpoint)
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
-    operations.append(CommitOperationAdd(CARD_FILE, str(model_card(checkpoint, repo, epochs)).encode()))
+    card = model_card(checkpoint, repo, epochs, _newer_version(repo))
+    operations.append(CommitOperationAdd(CARD_FILE, str(card).encode()))
     # What this epoch has not, main may have from the epoch before: its measures would be taken for this one's.
     absent = [name for name in (METRICS_FILE, OPTIONS_FILE) if name not in files]
     if absent:
         operations += [CommitOperationDelete(file.path) for file in HfApi().get_paths_info(repo, absent)]
     return HfApi().create_commit(repo, operations, commit_message=f"Epoch {checkpoint.epoch}").oid
+
+
+def _newer_version(repo: str) -> str | None:
+    """The repository that takes the place of `repo`, as its card says: a push of an older study does not forget it."""
+    try:
+        return ModelCard.load(hf_hub_download(repo, CARD_FILE)).data.get("new_version")
+    except EntryNotFoundError:
+        return None
+
+
+def supersede(older: str, to: str) -> list[str]:
+    """Let the cards of the study `older` name the repositories of the study `to` as their newer version; which.
+
+    Raises PublishError where `older` is no study that the token may write to.
+    """
+    check_access(older)
+    try:
+        there = [decoder for decoder in DECODERS if HfApi().repo_exists(repositories.repository(older, decoder))]
+        for decoder in there:
+            repo = repositories.repository(older, decoder)
+            card = ModelCard.load(hf_hub_download(repo, CARD_FILE))
+            card.data["new_version"] = repositories.repository(to, decoder)
+            operations = [CommitOperationAdd(CARD_FILE, str(card).encode())]
+            HfApi().create_commit(repo, operations, commit_message="A newer version is there")
+    except Exception as error:
+        raise PublishError(f"the cards of {older} were not changed: {_reason(error)}") from error
+    if not there:
+        raise PublishError(f"no study {older!r} on the Hub whose newer version this could be")
+    return [repositories.repository(older, decoder) for decoder in there]
 
 
 def _files(checkpoint: Checkpoint) -> dict[str, bytes]:

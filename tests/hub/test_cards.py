@@ -1,0 +1,72 @@
+"""What a card says, read back by the Hub's own client, and how a study says that a newer one is there."""
+
+import json
+import shutil
+
+import pytest
+from huggingface_hub import ModelCard, ModelCardData
+from test_publish import measured, server  # noqa: F401 (a fixture)
+
+from chromagan.__main__ import main
+from chromagan.hub.checkpoints import list_checkpoints, write_json
+from chromagan.hub.model_card import model_card
+from chromagan.hub.publish import publish
+
+CURVES = "https://huggingface.co/spaces/someone/curves?project=study"
+
+
+@pytest.fixture
+def study(tmp_path, source):
+    """compact at epochs 0 and 3, the second measured and tracked on a Space; depthwise at 0."""
+    study = shutil.copytree(source, tmp_path / "study")
+    values = {"ciede2000_mean": {"value": 9.5, "low": 9.0, "high": 10.0}, "colorfulness_ratio": 0.7}
+    measured(study, 3, data="frgfm/imagenette (resized to 224)", split="validation", colored={"images": 7} | values)
+    write_json(study / "compact" / "train.json", {"data": ["frgfm/imagenette"], "epochs": 3})
+    write_json(study / "compact" / "tracker.json", {"project": "study", "run": "compact-1", "url": CURVES})
+    return study
+
+
+def test_a_card_says_where_the_network_comes_from_and_what_was_measured(study):
+    epochs = [each for each in list_checkpoints(study) if each.decoder == "compact"]
+    text = str(model_card(epochs[-1], "someone/study-compact", epochs))
+    card = ModelCard(text, ignore_metadata_errors=False)
+    assert card.data.base_model == "timm/tf_efficientnet_lite0.in1k" and card.data.datasets == ["frgfm/imagenette"]
+    assert card.data.get("new_version") is None
+    results = {each.metric_type: each for each in card.data.eval_results}
+    assert set(results) == {"ciede2000_mean", "colorfulness_ratio"}
+    nearest = results["ciede2000_mean"]
+    assert (nearest.metric_value, nearest.dataset_type, nearest.dataset_split) == (
+        9.5,
+        "frgfm/imagenette",
+        "validation",
+    )
+    assert nearest.source_url == CURVES and f"({CURVES})" in text
+    again = ModelCardData(**card.data.to_dict())  # the client's parts make the same index again
+    assert again.to_dict() == card.data.to_dict() and "model-index" in card.data.to_dict()
+    listed = [line for line in text.splitlines() if line.startswith("- [epoch ")]
+    assert [line.split("]")[0] for line in listed] == ["- [epoch 0", "- [epoch 3"]
+    assert "/someone/study-compact/tree/epoch-3), nearest to the true colors" in listed[1]
+    assert "before training" in listed[0] and "nearest" not in listed[0]
+    assert "- [epoch 0](epoch-0), before training" in str(model_card(epochs[-1], None, epochs))
+
+
+def test_a_newer_study_is_named_by_the_older_one_and_not_forgotten(server, study, capsys):  # noqa: F811
+    publish(study, "someone/first", say=lambda line: None)
+    arguments = ["publish", "--source", str(study), "--to", "someone/second", "--supersedes"]
+    assert main([*arguments, "someone/first"]) == 0
+    assert "someone/first-compact: names its newer version" in capsys.readouterr().out
+
+    def newer(repo: str):
+        return ModelCard(server.files(repo)["README.md"].decode()).data.get("new_version")
+
+    assert newer("someone/first-compact") == "someone/second-compact" and newer("someone/second-compact") is None
+    measured(study, 3, attempt=2)
+    publish(study, "someone/first", say=lambda line: None)
+    assert newer("someone/first-compact") == "someone/second-compact"
+    assert "A newer version is [someone/second-compact]" in server.files("someone/first-compact")["README.md"].decode()
+    assert json.loads(server.files("someone/first-compact")["metrics.json"])["attempt"] == 2
+
+    assert main([*arguments, "someone/none"]) == 1
+    assert "no study 'someone/none' on the Hub" in capsys.readouterr().err
+    assert main([*arguments, "lab-of-others/first"]) == 1
+    assert "may not write to lab-of-others" in capsys.readouterr().err
