@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from chromagan.hub.checkpoints import list_checkpoints
@@ -89,12 +90,17 @@ def test_a_signal_reaches_each_run_once_and_it_saves_its_state(tmp_path, number)
     """A terminal sends Ctrl-C to the study and all that it has started: a second one would end a run at once."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, "-c", PARENT, tmp_path], env=environment, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "ready").exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, number)
-    assert process.wait(30) == 0 and (tmp_path / "saved").exists()
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "ready").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, number)
+        assert process.wait(60) == 0 and (tmp_path / "saved").exists()
+    finally:
+        for each in psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []:
+            each.kill()
+        process.kill()
 
 
 def test_a_cut_off_decoder_is_resumed_and_one_without_a_state_is_not_lost(tmp_path):
