@@ -90,6 +90,20 @@ def colorize(source, *arguments):
     return main(["colorize", "--source", str(source), *map(str, arguments)])
 
 
+@pytest.mark.parametrize("letter", ["n", "ß", "📷"])
+def test_the_longest_name_that_a_file_may_have(source, tmp_path, letter):
+    """The result's is longer by the decoder and the epoch. Names that differ at their end only stay two."""
+    (tmp_path / "in").mkdir()
+    stem = letter * (250 // len(letter.encode()))
+    for end in "ab":
+        made_photo(0).save(tmp_path / "in" / f"{stem[:-1]}{end}.png")
+    assert colorize(source, tmp_path / "in", "-o", tmp_path / "out", "--all") == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len(names) == 2 * 4 and all(name.startswith(stem[:20]) for name in names)
+    assert sum(name.endswith("-compact-epoch-3.png") for name in names) == 2
+    assert colorize(source, tmp_path / "in", "-o", tmp_path / "out", "--all", "--skip-existing") == 0
+
+
 def test_folders_keep_their_shape_and_patterns_are_expanded(source, tmp_path):
     for name in ("a/photo.png", "b/photo.png", "b/deep/other.jpg"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)

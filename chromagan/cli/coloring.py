@@ -21,7 +21,7 @@ from chromagan.imaging.contact_sheet import contact_sheet
 from chromagan.imaging.folders import find_photos
 from chromagan.imaging.formats import ImageError, format_for, format_of_suffix, holds_pages, suffix_for
 from chromagan.imaging.photo import Photo, open_image, page_numbers, read_pages
-from chromagan.imaging.writing import check_suffix, encode_image, losses, write_image
+from chromagan.imaging.writing import check_suffix, encode_image, fitting_name, losses, write_image
 from chromagan.network.decoders import DECODERS, LABELS
 
 STREAM = "-"  # stdin as input, stdout as output
@@ -145,8 +145,10 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
         suffix = suffixes[path]
         shared = suffix != path.suffix and names[folder, path.stem, suffix.lower()] > 1  # a.heic beside a.jpg
         stem = path.name if shared else path.stem
-        targets = {c: output / folder / f"{stem}-{c.decoder}-epoch-{c.epoch}{suffix}" for c in checkpoints}
-        sheet = output / folder / f"{stem}-all.jpg" if args.all else None
+        targets = {
+            c: output / folder / fitting_name(stem, f"-{c.decoder}-epoch-{c.epoch}{suffix}") for c in checkpoints
+        }
+        sheet = output / folder / fitting_name(stem, "-all.jpg") if args.all else None
         if one_file and not args.all:
             targets = {checkpoints[0]: output}
         everything_of_it = [*targets.values(), *([sheet] if sheet else [])]

@@ -12,13 +12,14 @@ from PIL import Image, ImageDraw, ImageFont
 import chromagan
 from chromagan.hub.checkpoints import Checkpoint
 from chromagan.imaging.contact_sheet import contact_sheet
-from chromagan.imaging.writing import encode_image
+from chromagan.imaging.writing import encode_image, fitting_name
 from chromagan.network.decoders import DECODERS, LABELS
 
 FRAME_MS, LAST_FRAME_MS = 900, 1800  # the last epoch stays twice as long, so that one sees where it ends
 ANIMATIONS = {"webp": "WEBP", "gif": "GIF"}
 LIGHTLY = {".png": {"compress_level": 2}}  # someone waits: a third of the time for 8 % more bytes
 LABEL = 26  # pixels; height of the line that names an animation's frame
+LONGEST_NAME = 120  # bytes: people read it
 
 
 def suffix_for(image: Image.Image, source_format: str | None) -> str:
@@ -33,7 +34,7 @@ def suffix_for(image: Image.Image, source_format: str | None) -> str:
 
 def file_name(photo: str, checkpoint: Checkpoint, suffix: str) -> str:
     """The name of a download, such as harbor-compact-epoch-4.jpg: which photo, decoder and epoch."""
-    return f"{Path(photo).stem[:60]}-{checkpoint.decoder}-epoch-{checkpoint.epoch}{suffix}"
+    return fitting_name(Path(photo).stem, f"-{checkpoint.decoder}-epoch-{checkpoint.epoch}{suffix}", LONGEST_NAME)
 
 
 def encode(image: Image.Image, suffix: str) -> bytes:

@@ -1,6 +1,7 @@
 """Results encoded and written, whole or not at all: with the metadata and the color space that the format holds."""
 
 import contextlib
+import hashlib
 import io
 import os
 import secrets
@@ -14,6 +15,7 @@ from chromagan.imaging.formats import FORMATS, IMAGE_SUFFIXES, ImageError, forma
 from chromagan.imaging.metadata import photoshop_segment, tiff_tags, with_resolution
 from chromagan.imaging.photo import reason
 
+LONGEST_NAME = 255  # bytes, of a file on every usual file system
 MAX_SEGMENT = {"exif": 65_533, "xmp": 65_504, "iptc": 65_500}  # bytes: JPEG keeps each in one segment
 NAMES = {"exif": "EXIF data", "xmp": "XMP data", "iptc": "IPTC data", "dpi": "resolution"}
 
@@ -41,6 +43,16 @@ def write_image(image: Image.Image | Sequence[Image.Image], path: str | os.PathL
     finally:
         with contextlib.suppress(OSError):  # renamed, or never there
             beside.unlink()
+
+
+def fitting_name(stem: str, ending: str, longest: int = LONGEST_NAME) -> str:
+    """stem + ending. Of a stem that would make it longer than `longest` bytes, what fits of its beginning, and a digest
+    of all of it."""
+    room = longest - len(os.fsencode(ending))
+    if len(os.fsencode(stem)) > room:
+        digest = "~" + hashlib.blake2b(os.fsencode(stem), digest_size=4).hexdigest()
+        stem = os.fsencode(stem)[: room - len(digest)].decode("utf-8", "ignore") + digest  # half a letter is none
+    return stem + ending
 
 
 def check_suffix(path: Path) -> None:
