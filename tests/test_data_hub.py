@@ -16,8 +16,7 @@ import datasets
 import pytest
 from conftest import made_photo
 
-from chromagan.data import DataError, load_photos
-from chromagan.data_sets.sources import IMAGENETTE, IMAGENETTE_CONFIG, IMAGENETTE_REVISION
+from chromagan.data import IMAGENETTE, IMAGENETTE_CONFIG, IMAGENETTE_REVISION, DataError, load_photos
 
 OTHER = "b" * 40
 COUNTS = {IMAGENETTE_REVISION: (3, 2), OTHER: (5, 1)}  # photos of train and validation at each commit

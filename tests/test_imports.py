@@ -24,12 +24,12 @@ FOLDERS = {
         "photo",
         "writing",
         "folders",
+        "splits",
         "contact_sheet",
     ],
     "measures": ["__init__", "segmentation", "metrics", "color_groups", "transitions", "patches", "error_maps"],
     "network": ["__init__", "decoders", "config", "trunk", "folding", "critic", "losses", "generator"],
     "hub": ["__init__", "repositories", "trunks", "model", "checkpoints", "onnx_export", "model_card", "publish"],
-    "data_sets": ["__init__", "folders", "sources"],
     "": ["data", "colorizer", "__init__"],
     "cli": ["__init__", "coloring", "commands"],
     "demo": [
