@@ -1,25 +1,424 @@
 """Command line: python -m chromagan list | colorize | export | publish | space.
 
-Exit status 0, 2 for a usage error, 130 for Ctrl-C, 1 for any other.
+Exit status 0, 2 for a usage error, 130 for Ctrl-C, 1 for any other. What is to be colored, and where it goes, is
+settled before any of it is done.
 """
 
+import argparse
+import contextlib
+import glob
+import json
+import logging
 import os
+import re
 import sys
+import threading
+import warnings
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def stopped() -> int:
+    print("chromagan: stopped: what was finished by then is there, and nothing is half-written", file=sys.stderr)
+    return 130
+
+
+try:
+    import torch
+    from PIL import Image
+    from tqdm import tqdm
+
+    from chromagan.colorizer import Colorizer, render
+    from chromagan.hub.checkpoints import (
+        NAMED_SOURCES,
+        SHIPPED,
+        Checkpoint,
+        find_checkpoint,
+        list_checkpoints,
+        load_checkpoint,
+    )
+    from chromagan.hub.onnx_export import ExportError, export_onnx
+    from chromagan.imaging.chroma import MODES
+    from chromagan.imaging.contact_sheet import contact_sheet
+    from chromagan.imaging.folders import find_photos
+    from chromagan.imaging.formats import ImageError, format_for, format_of_suffix, holds_pages, suffix_for
+    from chromagan.imaging.photo import Photo, open_image, page_numbers, read_pages
+    from chromagan.imaging.writing import check_suffix, encode_image, fitting_name, losses, write_image
+    from chromagan.network.decoders import DECODERS, LABELS
+except KeyboardInterrupt:  # it takes seconds
+    sys.exit(stopped())
+
+STREAM = "-"  # stdin as input, stdout as output
+RESULT = re.compile(rf"-({'|'.join(DECODERS)})-epoch-\d+$")  # how the names of results end
+stopping = threading.Event()  # set by Ctrl-C: nothing more is written
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Do what the command line says; the exit status."""
     try:
-        from chromagan.cli.commands import run  # here, since it takes seconds, in which Ctrl-C is to be heard too
-
         status = run(argv)
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        print("chromagan: stopped: what was finished by then is there, and nothing is half-written", file=sys.stderr)
-        return 130
+        return stopped()
     except BrokenPipeError:  # of `chromagan list | head`: whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Do what the command line says; the exit status."""
+    args = parse_args(argv)
+    # open_image has a limit of its own on pixels; and what a damaged file holds gets one line, from here.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    try:
+        return args.run(args)
+    except BrokenPipeError:
+        raise
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:  # those of this project are ValueErrors
+        print(f"chromagan: {one_line(error)}", file=sys.stderr)
+        return 1
+
+
+def list_command(args: argparse.Namespace) -> int:
+    checkpoints = list_checkpoints(args.source)
+    if args.json:
+        entries = [
+            {"decoder": c.decoder, "epoch": c.epoch, "path": c.path, "revision": c.revision} for c in checkpoints
+        ]
+        print(json.dumps(entries, indent=2))
+        return 0
+    for decoder in dict.fromkeys(c.decoder for c in checkpoints):
+        epochs = ", ".join(str(c.epoch) for c in checkpoints if c.decoder == decoder)
+        print(f"{decoder:<14}{DECODERS[decoder].label:<28}epochs {epochs}")
+    return 0
+
+
+def export_command(args: argparse.Namespace) -> int:
+    checkpoint = find_checkpoint(args.source, args.decoder, args.epoch)
+    path = Path(args.output)
+    if path.suffix != ".onnx":
+        raise ExportError(f"{path}: the name of an ONNX file ends with .onnx")
+    if path.exists() and not args.overwrite:
+        raise ExportError(f"{path} exists already: --overwrite replaces it")
+    facts = {"decoder": checkpoint.decoder, "epoch": str(checkpoint.epoch)}
+    difference = export_onnx(load_checkpoint(checkpoint), path, facts)
+    print(
+        f"{path}: {checkpoint.decoder}, epoch {checkpoint.epoch}; differs from torch by at most {difference:.1g} in ab"
+    )
+    return 0
+
+
+def publish_command(args: argparse.Namespace) -> int:
+    from huggingface_hub.utils import logging
+
+    from chromagan.hub.publish import publish, supersede  # not needed to color a photo
+
+    logging.set_verbosity_error()  # the client warns of each commit that would be empty
+    publish(args.source, args.to, private=args.private, collection=args.collection)
+    if args.supersedes:
+        for repo in supersede(args.supersedes, args.to):
+            print(f"{repo}: names its newer version")
+    return 0
+
+
+def space_command(args: argparse.Namespace) -> int:
+    from chromagan.hub.publish import publish_space
+
+    print(publish_space(SHIPPED.parent, args.to, source=args.source, private=args.private))
+    return 0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One photo, and the file that each checkpoint's coloring of it goes to."""
+
+    photo: str  # a path
+    targets: dict[Checkpoint, Path]
+    sheet: Path | None  # where all of them are shown together
+
+
+def colorize_command(args: argparse.Namespace) -> int:
+    stopping.clear()
+    if STREAM in (*args.inputs, args.output):
+        return colorize_stream(args)
+    checkpoints = (
+        list_checkpoints(args.source) if args.all else [find_checkpoint(args.source, args.decoder, args.epoch)]
+    )
+    tasks, problems, passed_over = plan(args, checkpoints)
+    if tasks:
+        colorizers = {checkpoint: Colorizer(load_checkpoint(checkpoint), args.device) for checkpoint in checkpoints}
+    notes: list[str] = []
+
+    def work(task: Task) -> str | None:
+        """Do `task`; the line that says why it could not be done."""
+        try:
+            notes.extend(f"{task.photo}: {note}" for note in color_photo(task, colorizers, args))
+            return None
+        except (ImageError, OSError, MemoryError, RuntimeError) as error:
+            line = one_line(error)
+            return line if task.photo in line else f"{task.photo}: {line}"
+
+    done = 0
+    with ThreadPoolExecutor(args.jobs) as pool:  # one photo is decoded or encoded while another is colored
+        try:
+            for problem in tqdm(pool.map(work, tasks), "colorize", len(tasks), unit=" photos", disable=len(tasks) < 2):
+                done += problem is None
+                problems += [problem] if problem else []
+        except KeyboardInterrupt:
+            stopping.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    for problem in problems:
+        print(f"chromagan: {problem}", file=sys.stderr)
+    if passed_over:
+        print(f"passed over: {passed_over}", file=sys.stderr)
+    if len(tasks) > 1:
+        print(f"{done} of {len(tasks)} photos colored", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -> list[str]:
+    """Write the targets of `task` and its sheet, if any; without --overwrite only those that are not there yet.
+
+    Returns a line for each thing that the target's format cannot hold.
+    """
+    image = open_image(task.photo)
+    kind = format_of_suffix(next(iter(task.targets.values())).suffix)
+    numbers = page_numbers(image)
+    photos = list(read_pages(image, numbers if holds_pages(image.format, kind) else numbers[:1]))
+    results: dict[tuple[str, int], Image.Image] = {}
+    for checkpoint, target in task.targets.items():
+        pages = color_pages(photos, colorizers[checkpoint], args)
+        if stopping.is_set():
+            return []
+        if args.overwrite or not target.exists():
+            write_image(pages, target)
+        if task.sheet:
+            small = pages[0].copy()
+            small.thumbnail((512, 512))
+            results[checkpoint.decoder, checkpoint.epoch] = small
+    if task.sheet and (args.overwrite or not task.sheet.exists()):
+        write_image(contact_sheet(results, LABELS), task.sheet)
+    return what_is_lost(pages[0], len(numbers), len(photos), kind)
+
+
+def color_pages(photos: list[Photo], colorizer: Colorizer, args: argparse.Namespace) -> list[Image.Image]:
+    predictions = (colorizer.predict([photo])[0] for photo in photos)
+    return [
+        render(photo, prediction, saturation=args.saturation, chroma=args.chroma)
+        for photo, prediction in zip(photos, predictions, strict=True)
+    ]
+
+
+def what_is_lost(result: Image.Image, pages: int, colored: int, kind: str) -> list[str]:
+    """A line for each thing of a photo that a file of format `kind` cannot hold."""
+    lines = [f"{kind} cannot hold its {words}: left out" for words in losses(result, kind).values()]
+    if colored < pages:
+        lines.append(f"only the first of its {pages} pages is colored: {kind} cannot hold them")
+    return lines
+
+
+def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[Task], list[str], str]:
+    """What this process is to do, before any of it is done; a line for each input that cannot be; and what of folders
+    was passed over.
+
+    Several processes (accelerate launch -m chromagan ..., or torchrun) share the photos out between them.
+    """
+    rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+    output = Path(args.output)
+    everything = find_photos(args.inputs, output, is_result)
+    found, problems = everything.photos, everything.problems if rank == 0 else []
+    one_file = len(found) == 1 and output.suffix and not output.is_dir() and not Path(args.inputs[0]).is_dir()
+    if not (one_file and not args.all) and output.is_file():
+        raise ImageError(f"{output} is a file: for several pictures, -o is a folder")
+    if one_file and not args.all:
+        check_suffix(output)
+
+    tasks: list[Task] = []
+    taken: dict[Path, Path] = {}  # whose results go where
+    suffixes = {path: suffix_for(path) for path, _ in found}
+    names = Counter((folder, path.stem, suffixes[path].lower()) for path, folder in found)
+    for index, (path, folder) in enumerate(found):
+        suffix = suffixes[path]
+        shared = suffix != path.suffix and names[folder, path.stem, suffix.lower()] > 1  # a.heic beside a.jpg
+        stem = path.name if shared else path.stem
+        targets = {
+            c: output / folder / fitting_name(stem, f"-{c.decoder}-epoch-{c.epoch}{suffix}") for c in checkpoints
+        }
+        sheet = output / folder / fitting_name(stem, "-all.jpg") if args.all else None
+        if one_file and not args.all:
+            targets = {checkpoints[0]: output}
+        everything_of_it = [*targets.values(), *([sheet] if sheet else [])]
+        existing = [target for target in everything_of_it if target.exists()]
+        clash = next((taken[target] for target in everything_of_it if target in taken), None)
+        for target in everything_of_it:
+            taken.setdefault(target, path)
+        if index % processes != rank or (clash and clash.resolve() == path.resolve()):  # it was named twice
+            continue
+        if clash:
+            problems.append(f"{path}: its results would replace those of {clash}: give it another name")
+            continue
+        if args.skip_existing and len(existing) == len(everything_of_it):
+            continue
+        if existing and not (args.overwrite or args.skip_existing):
+            problems.append(
+                f"{path}: {existing[0]} exists already: --overwrite replaces it, --skip-existing leaves it as it is"
+            )
+            continue
+        everything_of_it[0].parent.mkdir(parents=True, exist_ok=True)
+        tasks.append(Task(str(path), targets, sheet))
+    return tasks, problems, everything.summary() if rank == 0 else ""
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file in a folder is, by its name, a result of an earlier run or a sheet of them."""
+    if RESULT.search(path.stem):
+        return True
+    stem = path.stem.removesuffix("-all")
+    return path.name == f"{stem}-all.jpg" and any(
+        RESULT.fullmatch(other.stem.removeprefix(stem)) for other in path.parent.glob(f"{glob.escape(stem)}-*-epoch-*")
+    )
+
+
+def colorize_stream(args: argparse.Namespace) -> int:
+    """A photo from stdin, or to stdout, or both: a stage of a pipeline."""
+    if len(args.inputs) > 1 or args.all:
+        raise ImageError("'-' is one photo: it goes with no other input and not with --all")
+    output = None if args.output == STREAM else Path(args.output)
+    if output:
+        check_suffix(output)
+        if output.exists() and not args.overwrite:
+            raise ImageError(f"{output} exists already: --overwrite replaces it")
+    (name,) = args.inputs
+    image = open_image(sys.stdin.buffer if name == STREAM else name)
+    numbers = page_numbers(image)
+    alpha = image.has_transparency_data
+    kind = format_of_suffix(output.suffix) if output else format_for(image.format, len(numbers) > 1, alpha)
+    photos = list(read_pages(image, numbers if holds_pages(image.format, kind) else numbers[:1]))
+    colorizer = Colorizer.from_pretrained(args.source, args.decoder, args.epoch, args.device)
+    pages = color_pages(photos, colorizer, args)
+    if output:
+        write_image(pages, output)
+    else:
+        write_stdout(encode_image(pages[0], kind, pages[1:]))
+    for note in what_is_lost(pages[0], len(numbers), len(photos), kind):
+        print(f"note: {note}", file=sys.stderr)
+    return 0
+
+
+def write_stdout(data: bytes) -> None:
+    """ImageError where whoever reads it has gone, or there is no room."""
+    try:
+        rest = memoryview(data)
+        while rest:  # Python's own buffer may lose what follows a part that a closed pipe still took
+            rest = rest[os.write(sys.stdout.fileno(), rest) :]
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more, at its end
+        raise ImageError(f"stdout: the picture cannot be written: {error.strerror}") from error
+
+
+def one_line(error: BaseException) -> str:
+    """An error in a line for people: what the file is called, and what is wrong."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):  # a RuntimeError
+        return "there is not enough memory for it"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="chromagan", description="Color gray photos; see what there is to color them with."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    listing = commands.add_parser("list", help="decoders and epochs of a source")
+    listing.add_argument("--json", action="store_true", help="an array of objects, for machines")
+    listing.set_defaults(run=list_command)
+
+    coloring = commands.add_parser(
+        "colorize",
+        help="color photos",
+        description="Color photos: the result has the photo's lightness, its transparency, its metadata and, where it "
+        "can hold colors, its ICC profile. Of a TIFF of several pages, or an animation, every page is colored.",
+        epilog="A result keeps the format of its photo where that is JPEG, PNG, WebP, TIFF, BMP, AVIF or an animated "
+        "GIF; HEIC becomes JPEG, every other format PNG. Of folders and patterns hidden files, other systems' folders, "
+        "the output folder and the results of earlier runs are left out. HEIC needs: pip install pillow-heif.",
+    )
+    coloring.add_argument("inputs", nargs="+", metavar="IN", help="image files, patterns, folders; - is stdin")
+    coloring.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="a file for one photo, else a folder; - is stdout"
+    )
+    coloring.add_argument("--all", action="store_true", help="every decoder and epoch, and a contact sheet of them")
+    coloring.add_argument("--saturation", type=_at_least_0, default=1.0, metavar="X", help="multiplies the chroma (1)")
+    coloring.add_argument(
+        "--chroma", choices=MODES, default=MODES[0], help=f"how colors are brought to full size ({MODES[0]})"
+    )
+    coloring.add_argument("--jobs", type=_at_least_1, default=2, metavar="N", help="photos worked on at once (2)")
+    coloring.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
+    exists = coloring.add_mutually_exclusive_group()
+    exists.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    exists.add_argument("--skip-existing", action="store_true", help="leave them: go on where a run was cut off")
+    coloring.set_defaults(run=colorize_command)
+
+    exporting = commands.add_parser("export", help="write a checkpoint as ONNX")
+    exporting.add_argument("-o", "--output", required=True, metavar="FILE.onnx", help="the file to write")
+    exporting.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    exporting.set_defaults(run=export_command)
+
+    for command in (coloring, exporting):
+        command.add_argument("--decoder", choices=DECODERS, help="default: the first of the source")
+        command.add_argument("--epoch", type=int, help="default: the one nearest to the true colors")
+    publishing = commands.add_parser("publish", help="push a study to the Hugging Face Hub")
+    publishing.add_argument("--to", required=True, metavar="OWNER/NAME", help="repositories are <this>-<decoder>")
+    publishing.add_argument("--private", action="store_true", help="make new repositories private")
+    publishing.add_argument("--collection", action="store_true", help="gather them in a collection")
+    publishing.add_argument(
+        "--supersedes", metavar="OWNER/NAME", help="an older study of yours, whose cards name this one as newer"
+    )
+    publishing.set_defaults(run=publish_command)
+
+    space = commands.add_parser("space", help="make a Space of the demo, from a clone of this project")
+    space.add_argument("--to", required=True, metavar="OWNER/SPACE")
+    space.add_argument("--source", default="", help="Hub prefix for it to show; default: the checkpoints shipped")
+    space.add_argument("--private", action="store_true", help="make it private")
+    space.set_defaults(run=space_command)
+
+    for command in (parser, listing, coloring, exporting, publishing, space):
+        command.print_usage = lambda file=None: None  # a usage error is one line; --help shows the rest
+    for command in (listing, coloring, exporting, publishing):
+        command.add_argument(
+            "--source",
+            help="study, general, a folder of checkpoints, or a Hub prefix owner/name (default: study; for colorize "
+            "without --epoch and --all: general, trained on more kinds of photos)",
+        )
+    args = parser.parse_args(argv)
+    if args.run is not space_command and args.source is None:
+        any_photo = args.run is colorize_command and args.epoch is None and not args.all
+        args.source = "general" if any_photo and NAMED_SOURCES["general"].is_dir() else "study"
+    if getattr(args, "all", False) and (args.decoder or args.epoch is not None):
+        coloring.error("--all is every decoder and epoch: it goes without --decoder and --epoch")
+    return args
+
+
+def _at_least_0(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a number, 0 or more, got {text}")
+
+
+def _at_least_1(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if int(text) >= 1:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text}")
 
 
 if __name__ == "__main__":

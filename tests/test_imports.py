@@ -31,7 +31,6 @@ FOLDERS = {
     "network": ["__init__", "decoders", "config", "trunk", "folding", "critic", "losses", "generator"],
     "hub": ["__init__", "repositories", "trunks", "model", "checkpoints", "onnx_export", "model_card", "publish"],
     "": ["data", "colorizer", "__init__"],
-    "cli": ["__init__", "coloring", "commands"],
     "demo": [
         "__init__",
         "address",
