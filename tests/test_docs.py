@@ -21,7 +21,8 @@ PAGES = sorted({
     ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "checkpoints" / "README.md", ROOT / "train" / "LOG.md",
     *(ROOT / "docs").glob("*.md"),
 })  # fmt: skip
-OF_OTHERS = {  # flags of accelerate
+OF_OTHERS = {  # flags of accelerate, and of hf jobs
+    "--flavor", "--timeout", "--attempts", "--secrets",
     "--multi_gpu", "--num_processes", "--num_machines", "--mixed_precision", "--dynamo_backend", "--machine_rank",
     "--main_process_ip", "--main_process_port", "--quiet",
 }  # fmt: skip

@@ -8,10 +8,12 @@ not listed here are those of train.py, and hold for every decoder.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import queue
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -69,22 +71,32 @@ def _epochs_done(log: Path) -> int:
         return 0
 
 
-def describe(runs: list[Run], images: int, workers: int) -> str:
-    """The plan in words, a line for each decoder, with the time that a few steps on made images let expect."""
-    from accelerate import Accelerator
+def measured_rate(run: Run) -> float:
+    """Images a second: the median of the run's own log; without one, of a few steps here on made images."""
+    try:
+        lines = (run.config.run_dir / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        return statistics.median(json.loads(line)["images_per_second"] for line in lines)
+    except (OSError, ValueError, KeyError):
+        from accelerate import Accelerator
 
-    from train.benchmarks.timing import medians
-    from train.benchmarks.training import TrainingRun
+        from train.benchmarks.timing import medians
+        from train.benchmarks.training import TrainingRun
 
-    accelerator = Accelerator(mixed_precision="no")
+        accelerator = Accelerator(mixed_precision="no")
+        trial = TrainingRun(run.config, accelerator)
+        return run.config.batch_size / medians({"step": trial.run}, accelerator.device, 3)["step"]
+
+
+def describe(runs: list[Run], images: int, workers: int, rate: float | None = None, price: float | None = None) -> str:
+    """The plan in words, a line for each decoder, with its time, and the price of all where an hour's is known.
+
+    rate: images a second, where they were measured elsewhere. price: US dollars an hour.
+    """
     lines, total = [], 0.0
     for run in runs:
         left = 0 if run.finished else run.config.epochs - run.epochs_done
-        seconds = 0.0
-        if left:
-            trial = TrainingRun(run.config, accelerator)
-            step = medians({"step": trial.run}, accelerator.device, 3)["step"]
-            seconds = left * (images // run.config.batch_size or 1) * step
+        steps = images // run.config.batch_size or 1
+        seconds = left * steps * run.config.batch_size / (rate or measured_rate(run)) if left else 0.0
         total += seconds
         state = "finished" if run.finished else f"epochs {run.epochs_done} to {run.config.epochs}, {_hours(seconds)}"
         saves = " ".join(map(str, sorted(run.config.saved_epochs)))
@@ -94,6 +106,8 @@ def describe(runs: list[Run], images: int, workers: int) -> str:
         f"{images:,} images, {at_once}: about {_hours(total / workers)} of training, to which comes the measuring of "
         f"{sum(len(run.config.saved_epochs) for run in runs)} checkpoints"
     )
+    if price is not None:
+        lines.append(f"training at {price:.2f} US dollars an hour: about {price * total / workers / 3600:.2f}")
     return "\n".join(lines)
 
 
@@ -187,7 +201,7 @@ def main(args: argparse.Namespace, flags: list[str]) -> int:
     gpus = torch.cuda.device_count()
     workers = max(1, min(gpus, len(runs)))
     if args.dry_run:
-        print(describe(runs, images, workers))
+        print(describe(runs, images, workers, args.images_per_second, args.price_per_hour))
         return 0
     processes = Processes()
     failed = train(runs, workers, gpus, processes)
@@ -211,6 +225,12 @@ def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[
             raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
         return int(text)
 
+    def positive(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if 0 < float(text) < float("inf"):
+                return float(text)
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -218,6 +238,10 @@ def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[
     parser.add_argument("--decoders", nargs="+", choices=DECODERS, default=list(DECODERS), help="default: all")
     parser.add_argument("--limit", type=count, help="measure on N validation photos only")
     parser.add_argument("--dry-run", action="store_true", help="print the plan with the time that it will take")
+    parser.add_argument(
+        "--images-per-second", type=positive, help="for --dry-run: a rate that was measured on another machine"
+    )
+    parser.add_argument("--price-per-hour", type=positive, help="for --dry-run: of the machine, in US dollars")
     args, flags = parser.parse_known_args(argv)
     for own in ("--decoder", "--resume"):
         if any(flag == own or flag.startswith(own + "=") for flag in flags):

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs 
 from chromagan.data import DataError, evenly, load_photos
 from chromagan.hub.checkpoints import save_checkpoint, write_json
 from chromagan.hub.model import ChromaGAN
+from chromagan.hub.model_card import TRACKER_FILE
 from chromagan.hub.publish import BackgroundPublisher, PublishError
 from chromagan.imaging import color
 from chromagan.network.critic import Critic
@@ -202,7 +203,7 @@ def check_run_dir(config: TrainConfig) -> None:
     """TrainingError where the run's folder holds a run that would be lost, or none or another one to resume."""
     recorded = config.run_dir / "train.json"
     if not config.resume:
-        if config.run_dir.exists() and any(config.run_dir.iterdir()):
+        if config.run_dir.exists() and any(not begins_a_run(path) for path in config.run_dir.iterdir()):
             raise TrainingError(
                 f"{config.run_dir} holds a run already: --resume goes on with it, or give another --output-dir"
             )
@@ -215,6 +216,11 @@ def check_run_dir(config: TrainConfig) -> None:
         raise TrainingError(f"{recorded} is damaged: {error}") from error
     if difference:
         raise TrainingError(f"{difference}: leave it as it was, or give another --output-dir")
+
+
+def begins_a_run(path: Path) -> bool:
+    """Whether a run that was killed before its first step may have left this, which a new one writes again."""
+    return path.name in (TRACKER_FILE, "tensorboard") or path.suffix == ".part"
 
 
 def build_networks(config: TrainConfig) -> tuple[ChromaGAN, Critic]:

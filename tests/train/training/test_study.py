@@ -14,7 +14,7 @@ import pytest
 
 from chromagan.hub.checkpoints import list_checkpoints
 from chromagan.network.decoders import DECODERS
-from train.study import main, parse_args, plan, train
+from train.study import describe, main, parse_args, plan, train
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -114,6 +114,20 @@ def test_a_cut_off_decoder_is_resumed_and_one_without_a_state_is_not_lost(tmp_pa
     assert not original.begun and original.epochs_done == 0
 
 
+def test_the_time_and_the_price_come_from_the_rate_that_the_run_had_or_that_is_given(tmp_path):
+    folder = tmp_path / "compact"
+    folder.mkdir()
+    (folder / "train.json").write_text("{}")
+    lines = [{"step": 9, "epoch": 1.0, "images_per_second": rate} for rate in (1.0, 100.0, 102.0)]
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    runs = plan(["compact"], ["--data", "d", "--output-dir", str(tmp_path), "--epochs", "37"])
+    said = describe(runs, images=20_000, workers=1, price=2.0).splitlines()  # 36 epochs of 20,000 at 100 a second
+    assert said[0].startswith(f"{DECODERS['compact'].label}: epochs 1 to 37, 2 h 00 min")
+    assert said[-1] == "training at 2.00 US dollars an hour: about 4.00"
+    said = describe(runs, images=20_000, workers=1, rate=400.0, price=2.0).splitlines()
+    assert "30 min" in said[0] and said[-1].endswith("about 1.00")
+
+
 def test_every_gpu_gets_a_decoder_of_its_own(tmp_path, monkeypatch):
     """Two GPUs, three decoders: two at once, the third where one is free; a failed one does not stop the others."""
     seen, together = [], threading.Barrier(2, timeout=10)
@@ -148,6 +162,7 @@ def test_every_gpu_gets_a_decoder_of_its_own(tmp_path, monkeypatch):
         (["--decoder", "compact"], "--decoder is for train.py alone"),
         (["--resume"], "--resume is for train.py alone"),
         (["--limit", "0"], "at least 1"),
+        (["--price-per-hour", "free"], "must be a number above 0, got 'free'"),
     ],
 )
 def test_nonsense_is_one_line(arguments, message, capsys):
