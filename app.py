@@ -152,7 +152,9 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     button.click(**color)
     for control in (epoch.input, controls.chroma.input, controls.saturation.release):
         control(**color, trigger_mode="always_last")
-    decoder.input(updates.epochs, [controls.network, controls.source, decoder, epoch], epoch, **AT_ONCE).then(**color)
+    decoder.input(updates.on_decoder, [controls.network, controls.source, decoder, epoch], epoch, **AT_ONCE).then(
+        **color
+    )
     # Made when it is asked for: a photo of 12 megapixels takes seconds, and most pictures are only looked at.
     download_result(
         download.click(as_handler(tabs.colorized_file), shown, file, show_progress_on=result, **QUICK), file
@@ -305,8 +307,8 @@ def build_demo() -> gr.Blocks:
         chosen = [*colorize.choices, *matrix.choices, *epochs.choices, *measure.choices, controls.network]
         (decoder, epoch), (at, of) = colorize.choices, measure.choices
         for function, event in (
-            (updates.own_photo, controls.photo.upload),
-            (updates.example, controls.examples.load_input_event.then),
+            (updates.on_own_photo, controls.photo.upload),
+            (updates.on_example, controls.examples.load_input_event.then),
         ):
             event(
                 function, [controls.photo, decoder, epoch, of, *controls.options],
@@ -314,15 +316,15 @@ def build_demo() -> gr.Blocks:
                 show_progress_on=colorize.outputs[0], **QUICK,
             )  # fmt: skip
         controls.network.input(
-            updates.network, [controls.network, controls.source, decoder, epoch, of], [decoder, epoch, at, of],
+            updates.on_network, [controls.network, controls.source, decoder, epoch, of], [decoder, epoch, at, of],
             **AT_ONCE,
         ).then(**colorize.color).then(None, js="() => showTab()", **BROWSER)  # fmt: skip
         controls.source.submit(
-            updates.source, [controls.source, controls.network], [controls.source, *chosen, about],
+            updates.on_source, [controls.source, controls.network], [controls.source, *chosen, about],
             show_progress="hidden", **QUICK,
         ).then(**colorize.color)  # fmt: skip
         demo.load(
-            updates.restore, None, [bar, controls.photo, *chosen, *colorize.outputs], show_progress="hidden", **QUICK
+            updates.on_restore, None, [bar, controls.photo, *chosen, *colorize.outputs], show_progress="hidden", **QUICK
         ).then(None, js="() => viewRestored()", **BROWSER)  # fmt: skip
         gr.on(
             [choice.change for choice in chosen], None, chosen,

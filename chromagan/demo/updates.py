@@ -19,18 +19,21 @@ def radio(offer: Offer) -> gr.Radio:
 
 
 class Updates:
-    """Handlers of events that change controls, over the tabs."""
+    """Handlers of events that change controls, over the tabs.
+
+    Gradio names endpoints after functions: none of these may have the name of one of the API's.
+    """
 
     def __init__(self, tabs: Tabs, examples: list[Path]):
         self.tabs, self.service, self.examples = tabs, tabs.service, examples
         self.choices = Choices(tabs.service)
 
-    def epochs(self, network: str, source: str, decoder: str, epoch: str) -> gr.Radio:
+    def on_decoder(self, network: str, source: str, decoder: str, epoch: str) -> gr.Radio:
         """The epochs of a decoder just chosen."""
         with errors_as_messages():
             return radio(self.choices.epochs(effective(source, network), decoder, epoch))
 
-    def network(self, network: str, source: str, decoder: str, epoch: str, of: str) -> tuple:
+    def on_network(self, network: str, source: str, decoder: str, epoch: str, of: str) -> tuple:
         """The decoders and epochs of the network that is chosen: those of Colorize and of Measure."""
         with errors_as_messages():
             here = effective(source, network)
@@ -41,22 +44,22 @@ class Updates:
                 radio(self.choices.decoders(here, of)),
             )  # fmt: skip
 
-    def own_photo(self, *args) -> tuple:
+    def on_own_photo(self, *args) -> tuple:
         """A photo of the visitor's own, colored by the network for photos of any kind where it is here."""
         return self._new_photo(GENERAL, *args)
 
-    def example(self, *args) -> tuple:
+    def on_example(self, *args) -> tuple:
         """An example, colored by the study."""
         return self._new_photo(STUDY, *args)
 
     def _new_photo(self, wanted: str, photo, decoder: str, epoch: str, of: str, source, chroma, saturation) -> tuple:
         network = self.choices.network(wanted)
-        controls = self.network(network, source, decoder, epoch, of)
+        controls = self.on_network(network, source, decoder, epoch, of)
         colorize = as_handler(self.tabs.colorize)
         options = effective(source, network), chroma, saturation
         return network, *controls, *colorize(photo, controls[0].value, controls[1].value, *options)
 
-    def source(self, source: str, network: str) -> tuple:
+    def on_source(self, source: str, network: str) -> tuple:
         """The choices of another source; what ships, and a word about it, where it cannot be reached."""
         try:
             here = self.service.source(source)
@@ -75,7 +78,7 @@ class Updates:
             page.about(here, self.service.costs),
         )  # fmt: skip
 
-    def restore(self, request: gr.Request) -> tuple:
+    def on_restore(self, request: gr.Request) -> tuple:
         """The view that the address names, as page.js wrote it there; what it does not name stays as it is."""
         named = dict(request.query_params)
         if not named.keys() & {"tab", "example", *REMEMBERED}:
