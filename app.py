@@ -10,17 +10,14 @@ GRADIO_TEMP_DIR is a folder of its own for uploads and results (default: a new o
 
 import atexit
 import functools
-import html
 import importlib.util
-import inspect
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,10 +44,13 @@ from chromagan import DECODERS, CheckpointError
 from chromagan.colorizer import warm_up
 from chromagan.demo import page
 from chromagan.demo.api import Api
+from chromagan.demo.choices import NETWORKS, REMEMBERED, Offer
 from chromagan.demo.downloads import ANIMATIONS
-from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, TRUTH, DemoService, Options, RequestError
-from chromagan.demo.source import label_of
+from chromagan.demo.events import as_handler, by_network, errors_as_messages, from_gradio
+from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, STUDY, DemoService, Options
 from chromagan.demo.tabs import Tabs
+from chromagan.demo.updates import SOURCE_INFO, TABS, Updates
+from chromagan.demo.visible import PLACES
 from chromagan.imaging.chroma import MODES
 
 HERE = Path(__file__).resolve().parent
@@ -58,10 +58,7 @@ SHIPPED = str(HERE / "checkpoints")
 EXAMPLES = [HERE / "examples" / f"{name}.jpg" for name in ("rocket", "cat", "coffee", "astronaut", "photographer")]
 MAX_FILE_SIZE = "50mb"
 QUEUE = 64  # requests that wait; more are told to come back
-TABS = ("colorize", "matrix", "epochs", "measure", "about")
 TOOLS = ("colorize", "matrix", "measure", "checkpoints")  # of the API, what assistants are offered
-REMEMBERED = ("decoder", "epoch", "left", "right", "film", "at", "of")  # choices that the address bar holds
-SOURCE_INFO = "Empty for what ships, or a Hub prefix owner/name of published checkpoints. Enter to use it."
 
 # preprocess=False everywhere: Gradio would open an upload itself, and fail with a traceback where it is no image. It
 # still checks that the file is one that was uploaded. What is quick never waits for a matrix.
@@ -78,52 +75,6 @@ PICK = """element.addEventListener('click', event => {
 });"""
 
 
-# From events to the library and back
-
-
-as_html = functools.partial(html.escape, quote=False)  # a toast is HTML, and names of files and sources are anyone's
-
-
-@contextmanager
-def errors_as_messages(escape: Callable[[str], str] = as_html) -> Iterator[None]:
-    """A context in which what cannot be done becomes a message on the page."""
-    try:
-        yield
-    except (RequestError, CheckpointError) as error:
-        raise gr.Error(escape(str(error)), print_exception=False) from error
-
-
-def from_gradio(value):
-    """A widget's value for the library: an upload as the path of its file, None for none; anything else as it is."""
-    return (Path(value["path"]) if value.get("path") else None) if isinstance(value, dict) else value
-
-
-def to_gradio(value):
-    """A result of the library for widgets: a path as text; None in a tuple leaves a widget as it is."""
-    if type(value) is tuple:
-        return tuple(gr.skip() if each is None else each for each in value)
-    return str(value) if isinstance(value, Path) else value
-
-
-def as_handler(function: Callable, **how) -> Callable:
-    """A function of the library as a handler of events. how: of `errors_as_messages`."""
-
-    @functools.wraps(function)
-    def handler(*args):
-        with errors_as_messages(**how):
-            return to_gradio(function(*map(from_gradio, args)))
-
-    @functools.wraps(function)
-    def generator(*args):
-        with errors_as_messages(**how):
-            yield from map(to_gradio, function(*map(from_gradio, args)))
-
-    made = generator if inspect.isgeneratorfunction(function) else handler
-    # Gradio names endpoints after their functions, and a second one of a name is numbered: /colorize is the API's.
-    made.__name__ = f"on_{getattr(made, '__name__', 'event')}"
-    return made
-
-
 def choose_cell(event: gr.EventData, left: str, right: str, shown) -> tuple:
     """The cell that was clicked goes to the right; the one that was there goes to the left."""
     left, right = (left, right) if event.key == right else (right, event.key)
@@ -138,77 +89,10 @@ def archive(photo: dict | None, source, chroma, saturation, progress=gr.Progress
             yield str(path) if path else gr.skip()
 
 
-# Choices
-
-
-def radio_buttons(choices: list, value: str, label: str, name: str) -> gr.Radio:
-    return gr.Radio(choices, value=value, label=label, elem_id=name, elem_classes="pills", interactive=True)
-
-
-def decoder_choices(source: str = "") -> list[tuple[str, str]]:
-    return [(DECODERS[name].label, name) for name in service.source(source).decoders]
-
-
-def epoch_choices(source: str = "", decoder: str | None = None) -> list[str]:
-    return [str(epoch) for epoch in service.source(source).epochs(decoder)]
-
-
-def cell_choices(source: str = "") -> list[tuple[str, str]]:
-    cells = [(label_of(each), page.key_of(each)) for each in service.source(source).checkpoints]
-    return [("Gray", GRAY), ("The photo itself", TRUTH), *cells]
-
-
-def update_epochs(source: str, decoder: str, epoch: str) -> gr.Radio:
-    """The epochs of a decoder just chosen: the same as before where it has it, else its newest."""
-    with errors_as_messages():
-        offered = epoch_choices(source, decoder)
-    return gr.Radio(choices=offered, value=epoch if epoch in offered else offered[-1])
-
-
-def use_source(source: str) -> tuple:
-    """The choices of another source; what ships, and a word about it, where it cannot be reached."""
-    try:
-        here = service.source(source)
-        words = f"Using {here.name}." if source.strip() else SOURCE_INFO
-    except RequestError as error:
-        words = f"{error} Using the shipped checkpoints."
-        gr.Warning(as_html(words))
-        source, here = "", service.source("")
-    first = here.nearest
-    decoder = gr.Radio(choices=decoder_choices(source), value=first.decoder)
-    return (
-        gr.Textbox(value=source, info=words), decoder,
-        gr.Radio(choices=epoch_choices(source, first.decoder), value=str(first.epoch)),
-        gr.Dropdown(choices=cell_choices(source), value=GRAY),
-        gr.Dropdown(choices=cell_choices(source), value=page.key_of(first)),
-        decoder, gr.Radio(choices=epoch_choices(source), value=str(first.epoch)), decoder,
-    )  # fmt: skip
-
-
-def restore(request: gr.Request) -> tuple:
-    """The view that the address names, as page.js wrote it there; what it does not name stays as it is."""
-    named = dict(request.query_params)
-    if not named.keys() & {"tab", "example", *REMEMBERED}:
-        return (gr.skip(),) * (5 + len(REMEMBERED))
-    first = service.shipped.nearest
-    example = {path.stem: path for path in EXAMPLES}.get(named.get("example", ""), EXAMPLES[0])
-    try:
-        checkpoint = service.find("", named.get("decoder") or first.decoder, named.get("epoch"))
-    except RequestError as error:
-        gr.Warning(as_html(str(error)))
-        checkpoint = first
-    decoder, epoch = checkpoint.decoder, str(checkpoint.epoch)
-    offered = {"left": cell_choices(), "right": cell_choices(), "film": decoder_choices(), "of": decoder_choices()}
-    offered = {name: [value for _, value in choices] for name, choices in offered.items()} | {"at": epoch_choices()}
-    usual = {"film": decoder, "of": decoder, "at": epoch}  # those of a link that was written by hand
-    others = [
-        named[name] if named.get(name) in offered[name] else usual.get(name, gr.skip()) for name in REMEMBERED[2:]
-    ]
-    tab = named.get("tab") if named.get("tab") in TABS else TABS[0]
-    return (
-        gr.Tabs(selected=tab), str(example), decoder, gr.Radio(choices=epoch_choices("", decoder), value=epoch),
-        *others, *as_handler(tabs.colorize)(example, decoder, epoch, *Options()),
-    )  # fmt: skip
+def radio_buttons(offer: Offer, label: str, name: str, **how) -> gr.Radio:
+    return gr.Radio(
+        offer.choices, value=offer.value, label=label, elem_id=name, elem_classes="pills", interactive=True, **how
+    )
 
 
 # The page
@@ -225,6 +109,10 @@ def photo_controls() -> SimpleNamespace:
         [[str(path)] for path in EXAMPLES], photo, label="Or try one of these", cache_examples=False,
         elem_id="examples",
     )  # fmt: skip
+    network = radio_buttons(
+        Offer(NETWORKS, STUDY), "Network trained on", "network", visible=service.general is not None,
+        info="For Colorize and Measure. The matrix and the epochs are the study's.",
+    )  # fmt: skip
     with gr.Accordion("Options", open=False, elem_id="options"):
         saturation = gr.Slider(0, 2, 1, step=0.05, label="Saturation", elem_id="saturation")
         chroma = gr.Radio(
@@ -233,7 +121,7 @@ def photo_controls() -> SimpleNamespace:
         )  # fmt: skip
         source = gr.Textbox("", label="Checkpoints", info=SOURCE_INFO, placeholder="owner/name", elem_id="source")
     return SimpleNamespace(
-        photo=photo, examples=examples, source=source, chroma=chroma, saturation=saturation,
+        photo=photo, examples=examples, network=network, source=source, chroma=chroma, saturation=saturation,
         options=[source, chroma, saturation],
     )  # fmt: skip
 
@@ -251,21 +139,22 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     with gr.Row(elem_classes="actions"):
         button = gr.Button("Colorize", variant="primary", elem_id="colorize", min_width=120)
         download = gr.Button("Download", elem_id="download", min_width=120)
-    decoder = radio_buttons(decoder_choices(), first.decoder, "Decoder", "decoder")
-    epoch = radio_buttons(epoch_choices("", first.decoder), str(first.epoch), "Epochs of training", "epoch")
+    decoder = radio_buttons(choices.decoders(STUDY), "Decoder", "decoder")
+    epoch = radio_buttons(choices.epochs(STUDY, first.decoder, str(first.epoch)), "Epochs of training", "epoch")
     about = gr.HTML(words, elem_id="caption", elem_classes="caption")
     shown = gr.State(arrival)
 
     color = dict(
-        fn=as_handler(tabs.colorize), inputs=[controls.photo, decoder, epoch, *controls.options],
+        fn=as_handler(by_network(tabs.colorize)),
+        inputs=[controls.photo, decoder, epoch, controls.network, *controls.options],
         outputs=[result, about, shown], show_progress_on=result, **QUICK,
     )  # fmt: skip
     button.click(**color)
-    controls.photo.upload(**color)
-    controls.examples.load_input_event.then(**color)
     for control in (epoch.input, controls.chroma.input, controls.saturation.release):
         control(**color, trigger_mode="always_last")
-    decoder.input(update_epochs, [controls.source, decoder, epoch], epoch, **AT_ONCE).then(**color)
+    decoder.input(updates.on_decoder, [controls.network, controls.source, decoder, epoch], epoch, **AT_ONCE).then(
+        **color
+    )
     # Made when it is asked for: a photo of 12 megapixels takes seconds, and most pictures are only looked at.
     download_result(
         download.click(as_handler(tabs.colorized_file), shown, file, show_progress_on=result, **QUICK), file
@@ -283,8 +172,9 @@ def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         pack = gr.Button("Download all (ZIP)", elem_id="zip", min_width=120)
     cells = gr.HTML(page.matrix(here, 1.5, {}), elem_id="matrix", js_on_load=PICK, elem_classes="quiet")
     with gr.Row():
-        left = gr.Dropdown(cell_choices(), value=GRAY, label="Left", elem_id="left")
-        right = gr.Dropdown(cell_choices(), value=page.key_of(here.nearest), label="Right", elem_id="right")
+        offer = choices.cells(STUDY)
+        left = gr.Dropdown(offer.choices, value=GRAY, label="Left", elem_id="left")
+        right = gr.Dropdown(offer.choices, value=offer.value, label="Right", elem_id="right")
     shown = gr.State()
 
     filling = button.click(
@@ -306,7 +196,7 @@ def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
 def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     """One decoder through its epochs."""
     film = gr.HTML(EMPTY["epochs"], elem_id="film", elem_classes="stage")
-    decoder = radio_buttons(decoder_choices(), service.shipped.nearest.decoder, "Decoder", "film-decoder")
+    decoder = radio_buttons(choices.decoders(STUDY), "Decoder", "film-decoder")
     with gr.Row(elem_classes="actions"):
         button = gr.Button("Show its epochs", variant="primary", elem_id="scrub", min_width=120)
         webp = gr.Button("Download WebP", elem_id="webp", min_width=120)
@@ -327,16 +217,20 @@ def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
 
 def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     """The photo measured."""
-    first = service.shipped.nearest
-    at = radio_buttons(epoch_choices(), str(first.epoch), "Epoch", "at")
+    at = radio_buttons(choices.measured_epochs(STUDY), "Epoch", "at")
     with gr.Row(elem_classes="actions"):
         button = gr.Button("Measure", variant="primary", elem_id="run-measure", min_width=120)
         save_table = gr.Button("Download CSV", elem_id="csv", min_width=120)
     table = gr.HTML(EMPTY["measure"], elem_id="table", elem_classes="measures quiet")
     errors = gr.HTML("", elem_id="errors", elem_classes="stage")
-    with gr.Row():
-        of = radio_buttons(decoder_choices(), first.decoder, "Where it errs: decoder", "of")
-        view = radio_buttons([("Error heat map", "errors"), ("Boundaries", "boundaries")], "errors", "Shown as", "view")
+    of = radio_buttons(choices.decoders(STUDY), "Where it errs: decoder", "of")
+    views = [
+        ("Error heat map", "errors"),
+        ("Boundaries", "boundaries"),
+        *((words, name) for name, words in PLACES.items()),
+    ]
+    view = radio_buttons(Offer(views, "errors"), "Shown as", "view")
+    seen = gr.HTML("", elem_id="seen", elem_classes="measures quiet")
     classes = gr.HTML("", elem_id="classes", elem_classes="measures quiet")
     shown = gr.State()
 
@@ -346,8 +240,8 @@ def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     )  # fmt: skip
     for event in (button.click, at.input):
         event(
-            as_handler(tabs.measure), [controls.photo, at, *controls.options], [table, classes, shown],
-            show_progress_on=table, trigger_mode="always_last", **LONG,
+            as_handler(by_network(tabs.measure)), [controls.photo, at, controls.network, *controls.options],
+            [table, seen, classes, shown], show_progress_on=table, trigger_mode="always_last", **LONG,
         ).success(**locate)  # fmt: skip
     of.input(**locate)
     view.input(**locate)
@@ -408,17 +302,32 @@ def build_demo() -> gr.Blocks:
                 with opened[3]:
                     measure = measure_tab(controls, file)
                 with opened[4]:
-                    gr.HTML(page.about(service.shipped, service.costs), elem_id="about")
+                    about = gr.HTML(page.about(service.shipped, service.costs), elem_id="about")
 
-        choices = [*colorize.choices, *matrix.choices, *epochs.choices, *measure.choices]
+        chosen = [*colorize.choices, *matrix.choices, *epochs.choices, *measure.choices, controls.network]
+        (decoder, epoch), (at, of) = colorize.choices, measure.choices
+        for function, event in (
+            (updates.on_own_photo, controls.photo.upload),
+            (updates.on_example, controls.examples.load_input_event.then),
+        ):
+            event(
+                function, [controls.photo, decoder, epoch, of, *controls.options],
+                [controls.network, decoder, epoch, at, of, *colorize.outputs],
+                show_progress_on=colorize.outputs[0], **QUICK,
+            )  # fmt: skip
+        controls.network.input(
+            updates.on_network, [controls.network, controls.source, decoder, epoch, of], [decoder, epoch, at, of],
+            **AT_ONCE,
+        ).then(**colorize.color).then(None, js="() => showTab()", **BROWSER)  # fmt: skip
         controls.source.submit(
-            use_source, controls.source, [controls.source, *choices], show_progress="hidden", **QUICK
+            updates.on_source, [controls.source, controls.network], [controls.source, *chosen, about],
+            show_progress="hidden", **QUICK,
         ).then(**colorize.color)  # fmt: skip
         demo.load(
-            restore, None, [bar, controls.photo, *choices, *colorize.outputs], show_progress="hidden", **QUICK
+            updates.on_restore, None, [bar, controls.photo, *chosen, *colorize.outputs], show_progress="hidden", **QUICK
         ).then(None, js="() => viewRestored()", **BROWSER)  # fmt: skip
         gr.on(
-            [choice.change for choice in choices], None, choices,
+            [choice.change for choice in chosen], None, chosen,
             js=f"(...values) => rememberView({list(REMEMBERED)}, values)", **BROWSER,
         )  # fmt: skip
         for name, tab in zip(TABS, opened, strict=True):
@@ -471,6 +380,8 @@ THEME = gr.themes.Base(
 try:
     service = DemoService(os.environ.get("CHROMAGAN_SOURCE") or SHIPPED, SHIPPED, get_upload_folder())
     tabs = Tabs(service)
+    updates = Updates(tabs, EXAMPLES)
+    choices = updates.choices
     api = Api(tabs)
     demo = build_demo()
 except CheckpointError as error:

@@ -23,12 +23,19 @@ from accelerate import Accelerator
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
 from chromagan.data import DataError, PhotoSet
-from chromagan.hub.checkpoints import METRICS_FILE, CheckpointError, list_checkpoints, load_checkpoint, write_json
+from chromagan.hub.checkpoints import (
+    CLAIMS_FILE,
+    METRICS_FILE,
+    CheckpointError,
+    list_checkpoints,
+    load_checkpoint,
+    write_json,
+)
 from chromagan.hub.model_card import plain_name
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.trunk import PretrainedWeightsError
 from train.evaluation.claims_pictures import draw_claims
-from train.evaluation.claims_report import CLAIMS_FILE, claims_report
+from train.evaluation.claims_report import claims_report
 from train.evaluation.cost import decoder_costs
 from train.evaluation.judging import judge
 from train.evaluation.learned_measures import LEARNED_MEASURES

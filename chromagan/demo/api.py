@@ -31,11 +31,12 @@ class Api:
             epoch: Its epoch; none for the one measured nearest to the true colors, or its newest.
             chroma: How colors come up to full size: along the photo's edges, or bilinear.
             saturation: Factor of the colors' strength, from 0 (gray) to 3.
-            source: Empty for what the demo shows, or a study on the Hugging Face Hub, owner/name.
+            source: "general" or empty for any photo, "study" or with an epoch the study, or owner/name on the Hub.
 
         Returns:
             A PNG of the photo's size.
         """
+        source = (source or "").strip() or self.service.usual(decoder, epoch)
         options, checkpoint = options_of(source, chroma, saturation), self.service.find(source, decoder, epoch)
         result, _ = self.service.color(image, options, checkpoint)
         name = downloads.file_name(image.name, checkpoint, ".png")
@@ -48,7 +49,7 @@ class Api:
             image: The photo; of a file of several pages the first is taken.
             chroma: How colors come up to full size: along the photo's edges, or bilinear.
             saturation: Factor of the colors' strength, from 0 (gray) to 3.
-            source: Empty for what the demo shows, or a study on the Hugging Face Hub, owner/name.
+            source: "study", also where empty; "general", for photos of any kind; or a study on the Hub, owner/name.
 
         Returns:
             A ZIP: every coloring at the photo's size, a sheet with all of them, and record.json that lists them.
@@ -68,7 +69,7 @@ class Api:
             kind: The animation's format.
             chroma: How colors come up to full size: along the photo's edges, or bilinear.
             saturation: Factor of the colors' strength, from 0 (gray) to 3.
-            source: Empty for what the demo shows, or a study on the Hugging Face Hub, owner/name.
+            source: "study", also where empty; "general", for photos of any kind; or a study on the Hub, owner/name.
         """
         if kind not in downloads.ANIMATIONS:
             raise RequestError(f"kind {kind!r} is none of {', '.join(downloads.ANIMATIONS)}")
@@ -81,11 +82,11 @@ class Api:
 
         Args:
             image: The photo, in color.
-            epoch: The epoch of all decoders; none for the newest.
-            source: Empty for what the demo shows, or a study on the Hugging Face Hub, owner/name.
+            epoch: The epoch of all decoders; none for the newest, or for each decoder's own where each has one.
+            source: "study", also where empty; "general", for photos of any kind; or a study on the Hub, owner/name.
 
         Returns:
-            Measures of each decoder: ciede2000, lower is nearer; psnr, which rewards gray; colorfulness; and more.
+            Measures of each decoder: ciede2000, lower is nearer; psnr, which rewards gray; colorfulness; visible faults.
         """
         loaded, here, checkpoints = self.service.load(image), *self.tabs.at_epoch(source, epoch)
         report = photo_report.measure_photo(here, loaded, checkpoints)
@@ -98,7 +99,7 @@ class Api:
         """List the decoders and the epochs of training that there are of each.
 
         Args:
-            source: Empty for what the demo shows, or a study on the Hugging Face Hub, owner/name.
+            source: "study", also where empty; "general", for photos of any kind; or a study on the Hub, owner/name.
 
         Returns:
             For each its decoder, epoch, name for people, and what was measured of it over a data set's colored photos.

@@ -87,16 +87,18 @@
     }, true);
 
     // A tab that is opened, or that is open when another photo comes, shows that photo: its first button is pressed
-    // unless it was for this very photo.
+    // unless it was for this very photo; the measures are those of the network that is chosen, too.
     const made = {};
     const photo = () => document.querySelector('#photo img')?.src;
+    const network = () => document.querySelector('#network input:checked')?.value ?? '';
+    const subject = button => photo() + (button.id === 'run-measure' ? network() : '');
     document.addEventListener('click', event => {
         const button = event.target.closest('#fill, #scrub, #run-measure');
-        if (button) made[button.id] = photo();
+        if (button) made[button.id] = subject(button);
     });
     window.showTab = () => setTimeout(() => {
         const button = [...document.querySelectorAll('#fill, #scrub, #run-measure')].find(each => each.offsetParent);
-        if (button && photo() && made[button.id] !== photo()) button.click();
+        if (button && photo() && made[button.id] !== subject(button)) button.click();
     }, 200);
 
     // Only what is no one's own goes into the address: the tab, what was chosen, and which of the free examples.

@@ -12,8 +12,10 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from chromagan.demo.paper import read_findings
 from chromagan.demo.photo_report import MEASURES, NEAREST_TO_ZERO, REFERENCES, Report
 from chromagan.demo.source import CheckpointSource, label_of, measured
+from chromagan.demo.visible import VISIBLE
 from chromagan.hub.checkpoints import Checkpoint
 from chromagan.measures.error_maps import BOTH_EDGES, FOUND_EDGE, FULL_SCALE, HEAT, TRUE_EDGE
 from chromagan.network.decoders import DECODERS
@@ -24,9 +26,6 @@ TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined,
     trim_blocks=True, lstrip_blocks=True,
 )  # fmt: skip
-
-# After 300 to 900 epochs of training, on 224x224 photos, by eye. It says no more of the other two.
-STUDY_SAYS = {"compact": "gray", "transposed": "the best", "depthwise": "the least saturated"}
 
 
 def rendered(template: str, **values) -> str:
@@ -88,6 +87,13 @@ def sentence(words: str) -> str:
 
 def moment_of(checkpoint: Checkpoint) -> str:
     return f"epoch {checkpoint.epoch}" if checkpoint.epoch else "before training"
+
+
+def moment_of_all(checkpoints: Sequence[Checkpoint]) -> str:
+    """Their epoch where they share one, else each decoder's."""
+    if len({checkpoint.epoch for checkpoint in checkpoints}) == 1:
+        return f"Epoch {checkpoints[0].epoch}"
+    return "; ".join(label_of(checkpoint) for checkpoint in checkpoints)
 
 
 # The matrix
@@ -189,15 +195,14 @@ def chart(words: tuple[str, str, int], epochs: list[int], values: list[float], t
 # The measures
 
 
-def report_table(report: Report, epoch: int) -> str:
-    """The report as a table, the best value of each column marked."""
+def report_table(report: Report, moment: str) -> str:
+    """The report as a table, the best value of each column marked. moment: of training, in words."""
     best = {column: report.best(column) for column in report.columns}
 
     def cell(name: str, values: dict[str, float], column: str) -> dict:
         value, digits = values.get(column, math.nan), MEASURES[column].digits
-        sign = "+" if column in NEAREST_TO_ZERO else ""
-        text = "–" if math.isnan(value) else "∞" if math.isinf(value) else f"{value:{sign}.{digits}f}"
-        return {"text": text.replace("-", "−"), "best": value == best[column] and name not in REFERENCES}
+        text = number(value, digits, signed=column in NEAREST_TO_ZERO)
+        return {"text": text, "best": value == best[column] and name not in REFERENCES}
 
     rows = [
         {
@@ -209,8 +214,44 @@ def report_table(report: Report, epoch: int) -> str:
     width, height = report.size
     columns = [MEASURES[column] for column in report.columns]
     return rendered(
-        "measures", colored=report.colored, epoch=epoch, width=width, height=height, columns=columns, rows=rows
+        "measures", colored=report.colored, moment=moment, width=width, height=height, columns=columns, rows=rows
     )
+
+
+def number(value: float, digits: int, signed: bool = False) -> str:
+    """A measured value as it is printed; a dash for one that there is not."""
+    text = "–" if math.isnan(value) else "∞" if math.isinf(value) else f"{value:{'+' if signed else ''}.{digits}f}"
+    return text.replace("-", "−")
+
+
+def visible_table(report: Report) -> str:
+    """The faults that people see, a row each with what it is, and a column for each coloring; "" for a gray photo."""
+    if not report.visible:
+        return ""
+    colorings = [(name, values) for name, values in report.rows if name not in REFERENCES]
+
+    def cells(name: str) -> list[dict]:
+        measure, best = VISIBLE[name], report.least_fault(name)
+        shown = [number(values[name], measure.digits, measure.signed) for _, values in colorings]
+        at_best = None if best is None else number(best, measure.digits, measure.signed)
+        return [
+            {"label": DECODERS[decoder].label, "text": text, "best": text == at_best}
+            for (decoder, _), text in zip(colorings, shown, strict=True)
+        ]
+
+    rows = [
+        {
+            "measure": measure, "cells": cells(name), "none": all(math.isnan(values[name]) for _, values in colorings),
+            "truth": number(report.truth[name], measure.digits) if math.isnan(measure.best) else "",
+        }
+        for name, measure in ((name, VISIBLE[name]) for name in report.visible)
+    ]  # fmt: skip
+    return rendered("visible", decoders=[DECODERS[decoder].label for decoder, _ in colorings], rows=rows)
+
+
+def place_legend(words: str) -> str:
+    """What a picture with a place marked shows."""
+    return rendered("place_legend", words=words)
 
 
 def heat_legend() -> str:
@@ -237,7 +278,7 @@ def classes_table(rows: list[tuple[str, list[tuple[str, float]]]] | None) -> str
 
 
 def about(source: CheckpointSource, milliseconds: dict[str, float]) -> str:
-    """The measured table, and what a person should know before believing a picture.
+    """The measured table, the paper's words beside it, and what a person should know before believing a picture.
 
     milliseconds: what each decoder takes here.
     """
@@ -250,6 +291,5 @@ def about(source: CheckpointSource, milliseconds: dict[str, float]) -> str:
         for name, digits in (("ciede2000_mean", 2), ("ciede2000_p95", 2), ("psnr_mean", 2), ("colorfulness", 1)):
             value = values.get(name)
             cells.append(f"{value['value']:.{digits}f}" if isinstance(value, dict) and "value" in value else "–")
-        study_says = STUDY_SAYS.get(decoder, "–")
-        rows.append({"label": spec.label, "summary": sentence(spec.summary), "study_says": study_says, "cells": cells})
-    return rendered("about", rows=rows, images=images)
+        rows.append({"label": spec.label, "summary": sentence(spec.summary), "cells": cells})
+    return rendered("about", rows=rows, images=images, findings=read_findings(source.name))

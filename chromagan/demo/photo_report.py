@@ -4,9 +4,10 @@ Everything is measured at the size that the network sees, as by `train/evaluate.
 """
 
 import csv
+import functools
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from chromagan.colorizer import Prediction, render
 from chromagan.demo.loaded_photo import LoadedPhoto, as_tensor
 from chromagan.demo.source import CheckpointSource
+from chromagan.demo.visible import VISIBLE, VisibleFaults, marked_picture
 from chromagan.hub.checkpoints import Checkpoint
 from chromagan.imaging import color
 from chromagan.imaging.photo import Photo
@@ -59,6 +61,8 @@ class Report:
     rows: list[tuple[str, dict[str, float]]]
     size: tuple[int, int]  # width and height, at which it was measured
     colored: bool
+    visible: list[str] = field(default_factory=list)  # keys of VISIBLE, in the rows as well; none for a gray photo
+    truth: dict[str, float] = field(default_factory=dict)  # the photo's own values of those
 
     def best(self, column: str) -> float | None:
         """The best value of a column among the colorings, REFERENCES left out; None where none can be best."""
@@ -71,13 +75,23 @@ class Report:
         better = MEASURES[column].better
         return (max if better > 0 else min)(values) if better else None
 
+    def least_fault(self, name: str) -> float | None:
+        """The value of a key of VISIBLE that is nearest to that without the fault; None where no coloring is ahead."""
+        best = VISIBLE[name].best
+        best = self.truth[name] if math.isnan(best) else best
+        values = {values[name] for row, values in self.rows if row not in REFERENCES and not math.isnan(values[name])}
+        if math.isnan(best) or len({round(value, VISIBLE[name].digits) for value in values}) < 2:
+            return None
+        return min(values, key=lambda value: abs(value - best))
+
     def csv(self) -> str:
         """The report as CSV text; an empty cell where nothing can be measured."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["name", *self.columns])
+        columns = [*self.columns, *self.visible]
+        writer.writerow(["name", *columns])
         for name, values in self.rows:
-            writer.writerow([name, *("" if math.isnan(v) else f"{v:.6g}" for v in map(values.get, self.columns))])
+            writer.writerow([name, *("" if math.isnan(v) else f"{v:.6g}" for v in map(values.get, columns))])
         return file.getvalue()
 
 
@@ -94,9 +108,15 @@ class PhotoEvaluator:
         self.truth = as_tensor(loaded.truth.resize(size[::-1], Image.Resampling.BOX))
         self.lab = color.srgb_to_lab(self.truth)
         self.photo = Photo(self.lab[:, :1], None, None)
-        if loaded.colored:
-            self.near = metrics.near_edges(metrics.chroma_edges(self.lab))
-            self.discrepancy = metrics.ClusterDiscrepancy(self.lab[0])
+        self.faults = VisibleFaults(self.lab)
+
+    @functools.cached_property
+    def near(self) -> Tensor:
+        return metrics.near_edges(metrics.chroma_edges(self.lab))
+
+    @functools.cached_property
+    def discrepancy(self) -> metrics.ClusterDiscrepancy:
+        return metrics.ClusterDiscrepancy(self.lab[0])
 
     def color(self, prediction: Prediction | None) -> Image.Image:
         """The coloring that is measured, at that size; gray for None."""
@@ -131,6 +151,7 @@ class PhotoEvaluator:
                 "boundary_near": float(near),
                 "boundary_elsewhere": float(elsewhere),
                 "cdr": self.discrepancy(lab[0]),
+                **self.faults(lab),
             }
         return values
 
@@ -144,7 +165,9 @@ def measure_photo(source: CheckpointSource, loaded: LoadedPhoto, checkpoints: li
     for checkpoint, prediction in zip(checkpoints, predictions, strict=True):
         rows.append((checkpoint.decoder, evaluator.measure(evaluator.color(prediction))))
     columns = [name for name, measure in MEASURES.items() if measure.of != ("gray" if loaded.colored else "colored")]
-    return Report(columns, rows, evaluator.size[::-1], loaded.colored)
+    if not loaded.colored:
+        return Report(columns, rows, evaluator.size[::-1], False)
+    return Report(columns, rows, evaluator.size[::-1], True, list(VISIBLE), evaluator.faults(evaluator.lab))
 
 
 @torch.inference_mode()
@@ -173,6 +196,14 @@ def boundary_picture(image: Image.Image, truth: Image.Image, size: tuple[int, in
     """Chroma edges of both at `size` (width, height), the size they are measured at, brought to that of `image`."""
     small = [np.array(each.convert("RGB").resize(size, Image.Resampling.BOX)) for each in (image, truth)]
     return Image.fromarray(edge_overlay(*small)).resize(image.size, Image.Resampling.NEAREST)
+
+
+@torch.inference_mode()
+def fault_picture(loaded: LoadedPhoto, prediction: Prediction, image: Image.Image, place: str) -> Image.Image:
+    """A coloring, at any size, with a place marked, a key of PLACES, that is found at the network's size."""
+    evaluator = PhotoEvaluator(loaded, tuple(prediction.ab.shape[-2:]))
+    lab = color.srgb_to_lab(as_tensor(evaluator.color(prediction)))
+    return marked_picture(image, evaluator.faults.place(place, lab))
 
 
 class ImageClassifier:

@@ -24,7 +24,7 @@ from chromagan.demo.file_store import FileStore
 from chromagan.demo.loaded_photo import LoadedPhoto, file_digest, gray_image, load_photo, resize_photo
 from chromagan.demo.source import CheckpointSource, decoder_milliseconds, label_of
 from chromagan.hub import repositories
-from chromagan.hub.checkpoints import Checkpoint, CheckpointError
+from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, CheckpointError
 from chromagan.imaging import chroma
 from chromagan.imaging.photo import ImageError, Photo, open_image, read_photo
 
@@ -35,6 +35,7 @@ MAX_AGE = 6 * 3600  # seconds, after which all go
 VISITED = 2  # sources that visitors named, kept beside the one that ships
 CHROMA = inspect.signature(render).parameters["chroma"].default  # what the command line does, too
 GRAY, TRUTH = "gray", "truth"  # beside the checkpoints, what can be compared
+STUDY, GENERAL = NAMED_SOURCES  # every epoch of a study; and in a folder of it, if any, networks for photos of any kind
 
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # open_image has a limit of its own
 
@@ -44,7 +45,7 @@ class RequestError(ValueError):
 
 
 class Options(NamedTuple):
-    """How a photo is colored: the checkpoints' source, "" for what ships, and how the color map is rendered."""
+    """How a photo is colored: the source, as of `DemoService.source`, and how the color map is rendered."""
 
     source: str = ""
     chroma: str = CHROMA
@@ -87,25 +88,49 @@ class DemoService:
             self.notice = f"{source} is out of reach: these are the shipped checkpoints."
             self.shipped = CheckpointSource(shipped)
         self.shipped.colorizer(self.shipped.nearest)
+        self.general = self._general()
         self._visited = functools.lru_cache(maxsize=VISITED)(CheckpointSource)
         self._photos = LRUCache(PHOTO_BYTES, getsizeof=lambda photo: photo.bytes)
         self._photos_lock = threading.Lock()
         self.files = FileStore(folder, DISK_BYTES, MAX_AGE)
         self.costs = {name: decoder_milliseconds(name) for name in self.shipped.decoders}  # of each decoder, here
 
+    def _general(self) -> CheckpointSource | None:
+        """The networks for photos of any kind that lie beside the study's; None where there are none to be used."""
+        folder = Path(NAMED_SOURCES.get(self.shipped.name, self.shipped.name), GENERAL)
+        if not folder.is_dir():
+            return None
+        try:
+            general = CheckpointSource(folder)
+            general.colorizer(general.nearest)
+        except CheckpointError as error:
+            print(f"{error}; photos of any kind are colored by the study", file=sys.stderr)
+            return None
+        return general
+
     # What there is
 
     def source(self, name: str | None) -> CheckpointSource:
-        """The checkpoints of a Hub prefix, or what ships for "". RequestError for one that is not to be had."""
+        """The checkpoints of a Hub prefix, of GENERAL, or what ships for "" and STUDY. RequestError for others."""
         name = (name or "").strip()
-        if not name:
+        if name in ("", STUDY):
             return self.shipped
+        if name == GENERAL:
+            if self.general is None:
+                raise RequestError(f"there are no networks {GENERAL!r} here, for photos of any kind: use {STUDY!r}")
+            return self.general
         if not repositories.is_prefix(name):  # no one else's folders
-            raise RequestError(f"{name!r} is no Hub prefix: it has the form owner/name")
+            raise RequestError(f"{name!r} is neither {STUDY}, {GENERAL} nor a Hub prefix of the form owner/name")
         try:
             return self._visited(name)
         except CheckpointError as error:
             raise RequestError(str(error)) from error
+
+    def usual(self, decoder: str | None, epoch: str | int | None) -> str:
+        """Which of the shipped sources colors a photo that comes without a word about it: GENERAL, where it is here
+        and has that decoder, unless an epoch is named, which are the study's."""
+        named = epoch not in ("", None) or (decoder and self.general and decoder not in self.general.decoders)
+        return STUDY if self.general is None or named else GENERAL
 
     def find(self, source: str, decoder: str | None, epoch: str | int | None) -> Checkpoint:
         """The checkpoint that a request names; RequestError, listing what there is, where there is none."""
@@ -200,11 +225,12 @@ class DemoService:
 
     def maintain(self) -> None:
         """Load the other networks while the first visitor looks at the example, then delete old files, for good."""
-        for checkpoint in self.shipped.checkpoints:
-            try:
-                self.shipped.colorizer(checkpoint)
-            except CheckpointError as error:
-                print(error, file=sys.stderr)
+        for source in filter(None, (self.general, self.shipped)):
+            for checkpoint in source.checkpoints:
+                try:
+                    source.colorizer(checkpoint)
+                except CheckpointError as error:
+                    print(error, file=sys.stderr)
         while True:
             time.sleep(60)
             self.files.clean_up()

@@ -92,6 +92,11 @@ class CheckpointSource:
         """The epochs, ascending; those of any decoder where none is named."""
         return sorted({each.epoch for each in self.checkpoints if decoder in (None, each.decoder)})
 
+    @property
+    def single(self) -> bool:
+        """Whether each decoder has one epoch, and not all the same: nothing then is to be chosen."""
+        return len(self.epochs()) > 1 and len(self.checkpoints) == len(self.decoders)
+
     @functools.cached_property
     def nearest(self) -> Checkpoint:
         """Of all checkpoints the one measured nearest to the true colors: the one to begin with."""

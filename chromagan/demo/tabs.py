@@ -17,6 +17,7 @@ from chromagan.demo import downloads, page, photo_report
 from chromagan.demo.loaded_photo import SHOWN_SIDE, SMALL_SIDE, gray_image
 from chromagan.demo.service import GRAY, TRUTH, DemoService, Options, RequestError, options_of
 from chromagan.demo.source import CheckpointSource, label_of
+from chromagan.demo.visible import PLACES, words_for
 from chromagan.hub.checkpoints import Checkpoint
 from chromagan.network.decoders import DECODERS
 from chromagan.network.trunk import PYPI_WEIGHTS, PretrainedWeightsError, imagenet_classifier
@@ -30,7 +31,8 @@ class TabState(NamedTuple):
 
     photo: Path
     options: Options
-    # Colorize: the checkpoint. Matrix: pictures by key and their ratio. Epochs: the decoder. Measure: report and epoch.
+    # Colorize: the checkpoint. Matrix: pictures by key and their ratio. Epochs: the decoder. Measure: report and the
+    # checkpoints by decoder.
     content: object
 
 
@@ -140,8 +142,9 @@ class Tabs:
 
     # Measure
 
-    def measure(self, photo: Path | None, epoch: str, *options) -> tuple[str, str, TabState]:
-        """HTML of every decoder's measures at one epoch and of what a classifier sees, and the state."""
+    def measure(self, photo: Path | None, epoch: str, *options) -> tuple[str, str, str, TabState]:
+        """HTML of every decoder's measures at one epoch, of the faults that people see and of what a classifier sees,
+        and the state."""
         options = options_of(*options)
         loaded, here, checkpoints = self.service.load(photo), *self.at_epoch(options.source, epoch)
         report = photo_report.measure_photo(here, loaded, checkpoints)
@@ -151,12 +154,18 @@ class Tabs:
             versions |= {"the photo": loaded.truth} if loaded.colored else {}
             versions |= {DECODERS[each.decoder].label: here.color(loaded, each, SMALL_SIDE) for each in checkpoints}
             rows = [(name, classes.top(image)) for name, image in versions.items()]
-        at = checkpoints[0].epoch
-        return page.report_table(report, at), page.classes_table(rows), TabState(photo, options, (report, at))
+        state = TabState(photo, options, (report, {each.decoder: each for each in checkpoints}))
+        table = page.report_table(report, page.moment_of_all(checkpoints))
+        return table, page.visible_table(report), page.classes_table(rows), state
 
     def at_epoch(self, source: str, epoch: str | int | None) -> tuple[CheckpointSource, list[Checkpoint]]:
-        """A source and its checkpoints of one epoch, "" being the newest; RequestError where there are none."""
+        """A source and its checkpoints of one epoch, "" being the newest; RequestError where there are none.
+
+        Where each decoder has one epoch, "" is all of them.
+        """
         here = self.service.source(source)
+        if epoch in ("", None) and here.single:
+            return here, here.checkpoints
         epochs = here.epochs()
         wanted = str(epochs[-1] if epoch in ("", None) else epoch)
         checkpoints = [each for each in here.checkpoints if str(each.epoch) == wanted]
@@ -165,17 +174,26 @@ class Tabs:
         return here, checkpoints
 
     def show_errors(self, state: TabState | None, decoder: str, view: str) -> str:
-        """HTML of a coloring and of its errors, `view` "errors" or "boundaries"; of a gray photo and its coloring."""
+        """HTML of a coloring and of its errors; of a gray photo and its coloring.
+
+        view: "errors", "boundaries" or what is marked on the coloring, a key of PLACES.
+        """
         if state is None:
             raise RequestError("Measure the photo first.")
-        (report, epoch), options = state.content, state.options
+        (report, checkpoints), options = state.content, state.options
         here, loaded = self.service.source(options.source), self.service.load(state.photo)
-        checkpoint = self.service.find(options.source, decoder, epoch)
+        if decoder not in checkpoints:
+            raise RequestError(f"{decoder!r} was not measured; choose from {', '.join(checkpoints)}")
+        checkpoint = checkpoints[decoder]
         left = self.service.picture_of(loaded, checkpoint, options, SHOWN_SIDE)
         if not loaded.colored:
             return page.comparison(self.service.picture_of(loaded, GRAY, options, SHOWN_SIDE), left)
         image = here.color(loaded, checkpoint, SHOWN_SIDE)
-        if view == "boundaries":
+        if view in PLACES:
+            right = photo_report.fault_picture(loaded, here.predict(loaded, checkpoint), image, view)
+            said = words_for(view, dict(report.rows)[decoder], report.truth)
+            words, legend = (PLACES[view], said), page.place_legend(said)
+        elif view == "boundaries":
             right = photo_report.boundary_picture(image, loaded.truth, report.size)
             words = "Boundaries", "True color edges: white where kept, pink where color bled over them; blue: invented"
             legend = page.edges_legend()
@@ -189,8 +207,10 @@ class Tabs:
         """The measures of `measure` as CSV."""
         if state is None:
             raise RequestError("Measure the photo first.")
-        report, epoch = state.content
-        return self.service.files.put(report.csv().encode(), f"{state.photo.stem[:60]}-epoch-{epoch}-measures.csv")
+        report, checkpoints = state.content
+        epochs = {each.epoch for each in checkpoints.values()}
+        moment = f"-epoch-{epochs.pop()}" if len(epochs) == 1 else ""
+        return self.service.files.put(report.csv().encode(), f"{state.photo.stem[:60]}{moment}-measures.csv")
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from chromagan.hub.trunks import half, save_trunk, trunk_file_name
 from chromagan.network.decoders import DECODERS
 
 METRICS_FILE = "metrics.json"
+CLAIMS_FILE = "claims.json"  # of a source: the verdict on every claim of the paper, as train/evaluate.py writes it
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"  # with a clone
 # The sources that ship, by name; ./study is a folder of the same name.
 NAMED_SOURCES = {"study": SHIPPED, "general": SHIPPED / "general"}

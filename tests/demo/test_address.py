@@ -1,6 +1,7 @@
 """Where the demo listens, and that it reaches itself there: by its rules, and by real starts."""
 
 import contextlib
+import json
 import os
 import re
 import socket
@@ -130,6 +131,9 @@ def test_demo_starts_under_a_dead_proxy_and_a_port_nobody_asked_for_moves(source
         assert url != "http://127.0.0.1:7860"
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         assert opener.open(f"{url}/health", timeout=START_SECONDS).status == 200
+        controls = json.load(opener.open(f"{url}/config", timeout=START_SECONDS))["components"]
+        network = next(each["props"] for each in controls if each["props"].get("elem_id") == "network")
+        assert network["visible"] is False  # the source has no `general`: there is nothing to choose
         with pytest.raises(subprocess.TimeoutExpired):  # it goes on behind Gradio's questions to itself
             demo.wait(2)
 

@@ -37,6 +37,7 @@ from docs import make_picture
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 EPOCHS = {"compact": (0, 3), "transposed": (0, 8)}  # so that (transposed, 3) is a pair that is not there
+GENERAL = {"compact": (5,), "transposed": (6,)}  # beside them, for photos of any kind
 METRICS = {"colored": {"images": 1234, "ciede2000_mean": {"value": 9.87}, "colorfulness_ratio": 0.42}}
 START_SECONDS = 120  # importing torch and gradio takes nearly all of it, on a busy machine
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -72,14 +73,15 @@ def environment(source: Path, scratch: Path, **more: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
-    """Untrained checkpoints of two decoders; one of them was measured."""
-    folder = tmp_path_factory.mktemp("source")
+    """Untrained checkpoints of two decoders, one of them measured; and a source `general` beside them."""
+    study = tmp_path_factory.mktemp("source")
     torch.manual_seed(0)
-    for decoder, epochs in EPOCHS.items():
-        for epoch in epochs:
-            model = ChromaGAN(ModelConfig.preset("lite", decoder)).without_class_head()
-            save_checkpoint(model, folder / decoder / f"epoch-{epoch}", METRICS if epoch == 8 else None)
-    return folder
+    for folder, all_epochs in ((study, EPOCHS), (study / "general", GENERAL)):
+        for decoder, epochs in all_epochs.items():
+            for epoch in epochs:
+                model = ChromaGAN(ModelConfig.preset("lite", decoder)).without_class_head()
+                save_checkpoint(model, folder / decoder / f"epoch-{epoch}", METRICS if epoch == 8 else None)
+    return study
 
 
 class Server:
@@ -156,10 +158,12 @@ def test_api_decoder_alone_is_at_its_newest_epoch(client, photo):
     def bytes_of(**choice) -> bytes:
         return Path(client.predict(image=handle_file(photo), **choice, api_name="/colorize")).read_bytes()
 
-    newest = bytes_of(decoder="transposed")
+    newest = bytes_of(decoder="transposed", source="study")
     assert newest == bytes_of(decoder="transposed", epoch="8")
     assert newest != bytes_of(decoder="transposed", epoch=0)  # a number will do, and 0 is one
-    assert newest != bytes_of()  # of the first decoder
+    assert newest != bytes_of(source="study")  # of the first decoder
+    general = bytes_of(decoder="transposed")  # a photo of any kind
+    assert general == bytes_of(decoder="transposed", epoch="6", source="general") != newest
 
 
 @pytest.mark.parametrize(
@@ -227,7 +231,7 @@ def test_api_epochs_is_an_animation(client, photo):
 def test_api_measure_is_a_table(client, photo):
     answer = client.predict(handle_file(photo), epoch="0", api_name="/measure")
     assert answer["colored"] and set(answer["measures"]) == {"left gray", "compact", "transposed"}
-    assert answer["measures"]["compact"]["ciede2000"] > 0
+    assert answer["measures"]["compact"]["ciede2000"] > 0 and answer["measures"]["compact"]["vivid_kept"] >= 0
 
 
 def test_assistant_finds_four_tools_with_typed_arguments(server):
@@ -399,10 +403,16 @@ def test_arrival_shows_a_result(page):
 def test_photo_in_color_on_the_page_and_as_a_file(page, server, photo, tmp_path):
     before = sources(page)
     upload(page, photo)
-    page.click("#colorize")
     wait_for_another(page, before)
     before = sources(page)
     assert sizes(page) == [[310, 203]] * 2
+    page.wait_for_selector("#caption >> text=epoch 5")  # one's own photo: by the network for any kind
+    assert page.locator("#network input:checked").get_attribute("value") == "general"
+    page.wait_for_function("location.search.includes('network=general')")
+    page.click("#network >> text=Imagenette")
+    page.wait_for_selector("#caption >> text=epoch 3")
+    wait_for_another(page, before)
+    before = sources(page)
 
     page.click("#decoder >> text=Transposed convolutions")  # has no epoch 3: its newest is chosen
     page.wait_for_selector("#caption >> text=epoch 8")
@@ -431,13 +441,12 @@ def test_large_photo_is_shown_small_and_saved_whole(page, tmp_path):
     Image.linear_gradient("L").resize((2000, 1500)).save(tmp_path / "large.png")
     before = sources(page)
     upload(page, tmp_path / "large.png")
-    page.click("#colorize")
     wait_for_another(page, before)
     sources(page)
     assert sizes(page) == [[1600, 1200]] * 2
     with page.expect_download() as download:
         page.click("#download")
-    assert download.value.suggested_filename == "large-compact-epoch-3.png"
+    assert download.value.suggested_filename == "large-compact-epoch-5.png"
     with Image.open(download.value.path()) as image:
         assert (image.format, image.size) == ("PNG", (2000, 1500))
 
@@ -533,14 +542,25 @@ def test_epochs_scrub_play_and_animate(page, photo):
 def test_measures_of_a_photo_in_color(page, photo):
     upload(page, photo)
     open_tab(page, "Measure")
-    page.wait_for_selector("#table table")  # at epoch 3, that of the decoder shown on arrival
-    assert page.locator("#table tbody tr").count() == 2 and "CIEDE2000" in page.inner_text("#table")
+    page.wait_for_selector("#table >> text=Transposed convolutions, epoch 6")  # by the network for photos of any kind
+    assert page.locator("#table tbody tr").count() == 3 and "Each decoder's own" in page.inner_text("#at")
+    page.click("#network >> text=Imagenette")  # is measured anew: at epoch 3, that of the nearest checkpoint
+    page.wait_for_function("document.querySelectorAll('#table tbody tr').length == 2")
+    assert "CIEDE2000" in page.inner_text("#table")
     page.click("#at >> text=0")
     page.wait_for_function("document.querySelectorAll('#table tbody tr').length == 3")
     assert page.locator("#table td.best").count() == 8
     page.wait_for_selector("#errors .tag.end:has-text('CIEDE2000')")
     page.click("#view >> text=Boundaries")
     page.wait_for_selector("#errors .tag.end:has-text('Boundaries')")
+    assert page.locator("#seen tbody tr").count() == 10 and "Vivid colors kept, %" in page.inner_text("#seen")
+    for view, words in (
+        ("False red", "red where the photo is not"),
+        ("Small spots", "small spot"),
+        ("Border", "4 pix"),
+    ):
+        page.click(f"#view >> text={view}")
+        page.wait_for_selector(f"#errors .legend:has-text('{words}')")
     with page.expect_download() as download:
         page.click("#csv")
     assert download.value.suggested_filename == "harbor-epoch-0-measures.csv"
@@ -597,6 +617,21 @@ def test_view_is_in_the_address_and_comes_back(page, browser, server):
     other.wait_for_selector("#film .scrubber")
     assert "Transposed" in other.locator("#film .frames img").first.get_attribute("alt")
     other.close()
+
+
+def test_the_network_is_a_choice_that_a_link_carries(page, browser, server):
+    assert page.locator("#network input:checked").get_attribute("value") == "study"  # of an example
+    page.click("#network >> text=Photos of any kind")
+    page.wait_for_selector("#caption >> text=epoch 5")
+    page.wait_for_function("location.search.includes('network=general') && location.search.includes('epoch=5')")
+    other = browser.new_page()
+    other.goto(page.url)
+    other.wait_for_selector("#caption >> text=epoch 5")
+    other.click("#examples .gallery-item >> nth=1")  # an example is the study's again
+    other.wait_for_selector("#caption >> text=epoch 3")
+    assert other.locator("#network input:checked").get_attribute("value") == "study"
+    other.close()
+    assert page.faults == []
 
 
 def test_address_cannot_put_markup_into_the_page(page, server):
@@ -726,7 +761,7 @@ def test_narrow_page_does_not_scroll_sideways(browser, server, scheme):
     page.goto(server.url)
     page.wait_for_selector("#result img")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    for part in ("#header", "#result", "#caption", "#photo", "#examples", "#decoder", "#epoch", "#download"):
+    for part in ("#header", "#result", "#caption", "#photo", "#examples", "#network", "#decoder", "#download"):
         box = page.locator(part).bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 390, part
     for name, ready in (
@@ -801,7 +836,8 @@ def test_source_within_reach_is_used_and_named(source, tmp_path, monkeypatch, ca
     app = runpy.run_path(str(APP))
     monkeypatch.setattr(app["service"], "source", lambda name: app["service"].shipped)
     assert app["offers_tools"]()
-    box, decoder, epoch, *_ = app["use_source"]("owner/name")
+    box, decoder, epoch, *_, network, about = app["updates"].on_source("owner/name", "general")
+    assert not network.visible and "no readable" in about  # its networks are no choice; it has no claims.json
     assert (box.value, box.info) == ("owner/name", f"Using {source}.")
     assert [value for _, value in decoder.choices] == list(EPOCHS) and epoch.value == "3"
 

@@ -72,7 +72,7 @@ def test_gray_photo_has_no_errors_but_the_color_that_was_added(network_source, t
     assert true_colorfulness(gray) is None and list(
         epoch_curves(network_source, gray, network_source.checkpoints[:2])
     ) == ["colorfulness"]
-    assert "no true colors" in report_table(result, 0)
+    assert "no true colors" in report_table(result, "Epoch 0")
 
 
 def test_best_of_each_column():
@@ -83,7 +83,7 @@ def test_best_of_each_column():
     ]
     made = Report(list(rows[0][1]), rows, (224, 224), True)
     assert [made.best(column) for column in made.columns] == [22.0, 8.0, -3.0, None]  # gray is not in the running
-    table = report_table(made, 3)
+    table = report_table(made, "Epoch 3")
     assert table.count('class="best"') == 3 and "224×224" in table
     lines = list(csv.DictReader(io.StringIO(made.csv())))
     assert float(lines[2]["ciede2000"]) == 8.0 and lines[0]["name"] == GRAY

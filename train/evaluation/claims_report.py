@@ -1,4 +1,4 @@
-"""What the report, the READMEs and the demo say of the claims, as plain data that JSON holds."""
+"""What the report, the READMEs and the demo say of the claims, as plain data: what claims.json holds."""
 
 import numpy as np
 
@@ -7,8 +7,6 @@ from train.evaluation.comparison import Comparison, newest
 from train.evaluation.intervals import number
 from train.evaluation.judging import CANNOT_TELL, Verdict, label
 from train.evaluation.paper_table import measured_table
-
-CLAIMS_FILE = "claims.json"  # claims_report as JSON: in the output folder of evaluate.py, and in a source
 
 
 def claims_report(study: Comparison, verdicts: list[Verdict]) -> dict:

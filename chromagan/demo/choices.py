@@ -1,0 +1,93 @@
+"""What each tab of the demo offers to choose of a source, and what an address that was shared chooses."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from chromagan.demo import page
+from chromagan.demo.service import GENERAL, GRAY, STUDY, TRUTH, DemoService
+from chromagan.demo.source import label_of
+from chromagan.hub.checkpoints import Checkpoint
+from chromagan.network.decoders import DECODERS
+
+REMEMBERED = ("decoder", "epoch", "left", "right", "film", "at", "of", "network")  # in the address, in this order
+NETWORKS = [("Imagenette (the study)", STUDY), ("Photos of any kind", GENERAL)]
+EACH_OWN = "Each decoder's own"  # epoch, where a source has one for each
+
+
+def effective(source: str | None, network: str | None) -> str:
+    """The source that colors: the one that a visitor named, else the network that is chosen beside the photo."""
+    return (source or "").strip() or network or STUDY
+
+
+class Offer(NamedTuple):
+    """Values of one control: (label, value) pairs, and the one that is chosen."""
+
+    choices: list[tuple[str, str]]
+    value: str
+
+
+class Choices:
+    """The choices, over one service. source: as of `DemoService.source`; RequestError where it is not to be had."""
+
+    def __init__(self, service: DemoService):
+        self.service = service
+
+    def decoders(self, source: str, decoder: str | None = None) -> Offer:
+        """The decoders; `decoder` is chosen where the source has it, else that of its nearest checkpoint."""
+        here = self.service.source(source)
+        chosen = decoder if decoder in here.decoders else here.nearest.decoder
+        return Offer([(DECODERS[name].label, name) for name in here.decoders], chosen)
+
+    def epochs(self, source: str, decoder: str, epoch: str | None = None) -> Offer:
+        """The epochs of a decoder; `epoch` is chosen where it has it, else the one nearest to the true colors."""
+        offered = [str(each) for each in self.service.source(source).epochs(decoder)]
+        chosen = epoch if epoch in offered else str(self.service.find(source, decoder, None).epoch)
+        return Offer([(each, each) for each in offered], chosen)
+
+    def measured_epochs(self, source: str) -> Offer:
+        """At which epochs all decoders can be measured."""
+        here = self.service.source(source)
+        if here.single:
+            return Offer([(EACH_OWN, "")], "")
+        return Offer([(str(each), str(each)) for each in here.epochs()], str(here.nearest.epoch))
+
+    def cells(self, source: str) -> Offer:
+        """What can be compared in the matrix; the nearest checkpoint is chosen."""
+        here = self.service.source(source)
+        cells = [(label_of(each), page.key_of(each)) for each in here.checkpoints]
+        return Offer([("Gray", GRAY), ("The photo itself", TRUTH), *cells], page.key_of(here.nearest))
+
+    def network(self, wanted: str | None) -> str:
+        """The shipped source of that name where it is here, else the study."""
+        return GENERAL if wanted == GENERAL and self.service.general else STUDY
+
+    def restored(self, named: dict[str, str]) -> tuple[str, Checkpoint, dict[str, str]]:
+        """The view that an address names: its network, the checkpoint to color with, and the other values of
+        REMEMBERED that are offered. RequestError where it names a checkpoint that is not here.
+        """
+        network = self.network(named.get("network"))
+        if named.get("decoder") or named.get("epoch"):
+            decoder = named.get("decoder") or self.service.source(network).nearest.decoder
+            checkpoint = self.service.find(network, decoder, named.get("epoch"))
+        else:
+            checkpoint = self.service.source(network).nearest
+        cells, decoder, epoch = self.cells(STUDY), checkpoint.decoder, str(checkpoint.epoch)
+        offers = {
+            "left": cells, "right": cells, "film": self.decoders(STUDY), "at": self.measured_epochs(network),
+            "of": self.decoders(network),
+        }  # fmt: skip
+        usual = {"film": decoder, "of": decoder, "at": epoch}  # those of a link that was written by hand
+        values = {}
+        for name, offer in offers.items():
+            offered = [value for _, value in offer.choices]
+            wanted = [value for value in (named.get(name), usual.get(name)) if value in offered]
+            if wanted:
+                values[name] = wanted[0]
+            elif name == "at":
+                values[name] = offer.value
+        return network, checkpoint, values
+
+
+def example_of(named: dict[str, str], examples: list[Path]) -> Path:
+    """The example photo that an address names, else the first."""
+    return {path.stem: path for path in examples}.get(named.get("example", ""), examples[0])

@@ -1,0 +1,100 @@
+"""What changes of the controls when a photo comes, and when a network, a source or a shared address is chosen."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from chromagan.demo import page
+from chromagan.demo.choices import REMEMBERED, Choices, Offer, effective, example_of
+from chromagan.demo.events import as_handler, as_html, errors_as_messages
+from chromagan.demo.service import GENERAL, GRAY, STUDY, Options, RequestError
+from chromagan.demo.tabs import Tabs
+
+TABS = ("colorize", "matrix", "epochs", "measure", "about")
+SOURCE_INFO = "Empty for what ships, or a Hub prefix owner/name of published checkpoints. Enter to use it."
+
+
+def radio(offer: Offer) -> gr.Radio:
+    return gr.Radio(choices=offer.choices, value=offer.value)
+
+
+class Updates:
+    """Handlers of events that change controls, over the tabs.
+
+    Gradio names endpoints after functions: none of these may have the name of one of the API's.
+    """
+
+    def __init__(self, tabs: Tabs, examples: list[Path]):
+        self.tabs, self.service, self.examples = tabs, tabs.service, examples
+        self.choices = Choices(tabs.service)
+
+    def on_decoder(self, network: str, source: str, decoder: str, epoch: str) -> gr.Radio:
+        """The epochs of a decoder just chosen."""
+        with errors_as_messages():
+            return radio(self.choices.epochs(effective(source, network), decoder, epoch))
+
+    def on_network(self, network: str, source: str, decoder: str, epoch: str, of: str) -> tuple:
+        """The decoders and epochs of the network that is chosen: those of Colorize and of Measure."""
+        with errors_as_messages():
+            here = effective(source, network)
+            decoders = self.choices.decoders(here, decoder)
+            epochs = self.choices.epochs(here, decoders.value, epoch)
+            return (
+                radio(decoders), radio(epochs), radio(self.choices.measured_epochs(here)),
+                radio(self.choices.decoders(here, of)),
+            )  # fmt: skip
+
+    def on_own_photo(self, *args) -> tuple:
+        """A photo of the visitor's own, colored by the network for photos of any kind where it is here."""
+        return self._new_photo(GENERAL, *args)
+
+    def on_example(self, *args) -> tuple:
+        """An example, colored by the study."""
+        return self._new_photo(STUDY, *args)
+
+    def _new_photo(self, wanted: str, photo, decoder: str, epoch: str, of: str, source, chroma, saturation) -> tuple:
+        network = self.choices.network(wanted)
+        controls = self.on_network(network, source, decoder, epoch, of)
+        colorize = as_handler(self.tabs.colorize)
+        options = effective(source, network), chroma, saturation
+        return network, *controls, *colorize(photo, controls[0].value, controls[1].value, *options)
+
+    def on_source(self, source: str, network: str) -> tuple:
+        """The choices of another source; what ships, and a word about it, where it cannot be reached."""
+        try:
+            here = self.service.source(source)
+            words = f"Using {here.name}." if source.strip() else SOURCE_INFO
+        except RequestError as error:
+            words = f"{error} Using the shipped checkpoints."
+            gr.Warning(as_html(words))
+            source, here = "", self.service.shipped
+        shown = effective(source, network)
+        decoders, cells = self.choices.decoders(shown), self.choices.cells(source)
+        return (
+            gr.Textbox(value=source, info=words), radio(decoders), radio(self.choices.epochs(shown, decoders.value)),
+            gr.Dropdown(choices=cells.choices, value=GRAY), gr.Dropdown(choices=cells.choices, value=cells.value),
+            radio(self.choices.decoders(source)), radio(self.choices.measured_epochs(shown)), radio(decoders),
+            gr.Radio(visible=self.service.general is not None and not source.strip()),
+            page.about(here, self.service.costs),
+        )  # fmt: skip
+
+    def on_restore(self, request: gr.Request) -> tuple:
+        """The view that the address names, as page.js wrote it there; what it does not name stays as it is."""
+        named = dict(request.query_params)
+        if not named.keys() & {"tab", "example", *REMEMBERED}:
+            return (gr.skip(),) * (5 + len(REMEMBERED))
+        try:
+            network, checkpoint, values = self.choices.restored(named)
+        except RequestError as error:
+            gr.Warning(as_html(str(error)))
+            network, checkpoint, values = self.choices.restored({})
+        example, tab = example_of(named, self.examples), named.get("tab")
+        decoder, epoch = checkpoint.decoder, str(checkpoint.epoch)
+        left, right, film = (values.get(name, gr.skip()) for name in ("left", "right", "film"))
+        measured, decoders = self.choices.measured_epochs(network), self.choices.decoders(network, decoder)
+        return (
+            gr.Tabs(selected=tab if tab in TABS else TABS[0]), str(example), radio(decoders),
+            radio(self.choices.epochs(network, decoder, epoch)), left, right, film,
+            radio(measured._replace(value=values["at"])), radio(decoders._replace(value=values["of"])), network,
+            *as_handler(self.tabs.colorize)(example, decoder, epoch, *Options(network)),
+        )  # fmt: skip

@@ -1,0 +1,145 @@
+"""Faults of a coloring that people see and means over the whole picture hide: what they are, and where they are.
+
+The measures are those of chromagan.measures that the paper's claims are judged by, in units for people.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from chromagan.measures.color_groups import ColorGroups
+from chromagan.measures.error_maps import outlined
+from chromagan.measures.metrics import near_edges
+from chromagan.measures.patches import SPOT, Spots, false_red
+from chromagan.measures.transitions import BAND, Transitions, border_mask, border_stripes
+
+OF_THE_PHOTO = math.nan  # for the best value of a measure: the photo's own
+DRAWN_SIDE = 900  # pixels of a picture with places marked: a line of one pixel is seen on it
+SPOT_MARGIN = 3  # pixels around a spot: the line would cover it
+
+
+@dataclass(frozen=True)
+class VisibleMeasure:
+    """One of the measures. best: the value a coloring without the fault has, or OF_THE_PHOTO."""
+
+    label: str
+    unit: str
+    hint: str
+    digits: int
+    best: float
+    signed: bool = False
+
+
+VISIBLE = {
+    "vivid_kept": VisibleMeasure(
+        "Vivid colors kept", "%", "Chroma left where the photo is vivid: 100 is true, 0 is gray.", 0, 100),
+    "weak_lost": VisibleMeasure(
+        "Weak colors lost", "%", "Of the photo's pale colors, the share that came out gray.", 0, 0),
+    "dark_kept": VisibleMeasure(
+        "Colors kept in the dark", "%", "Chroma left where the photo is dark and colored: 100 is true.", 0, 100),
+    "red_cast": VisibleMeasure(
+        "Red cast on white", "Lab a*", "How much redder light neutral areas are than in the photo; below 0 greener.",
+        1, 0, signed=True),
+    "yellow_cast": VisibleMeasure(
+        "Yellow cast on white", "Lab b*", "How much yellower the same areas are; below 0 bluer.", 1, 0, signed=True),
+    "false_red": VisibleMeasure(
+        "False red patches", "% of the area", "Patches that came out red where the photo is not red.", 2, 0),
+    "spots": VisibleMeasure(
+        "Small spots", "number", "Specks of a color of their own that the photo does not have.", 0, 0),
+    "border_stripes": VisibleMeasure(
+        "Stripes at the border", "Lab units", "How much color changes from line to line along the picture's edges.",
+        1, OF_THE_PHOTO),
+    "edges_kept": VisibleMeasure(
+        "Color steps kept", "%", "How steeply color changes at true edges: 100 is true, 0 is no step at all.", 0, 100),
+    "edge_width": VisibleMeasure(
+        "Width of color steps", "pixels", "Over how many pixels color changes at true edges: wide ones look blurred.",
+        1, OF_THE_PHOTO),
+}  # fmt: skip
+PLACES = {"red": "False red", "spots": "Small spots", "border": "Border band"}  # what is drawn on a coloring
+
+
+class VisibleFaults:
+    """The measures of VISIBLE for colorings of one true photo; what only the truth decides is worked out once."""
+
+    def __init__(self, lab_truth: Tensor):
+        """lab_truth: Lab (1, 3, H, W)."""
+        self.truth = lab_truth
+
+    @functools.cached_property
+    def groups(self) -> ColorGroups:
+        return ColorGroups(self.truth)
+
+    @functools.cached_property
+    def transitions(self) -> Transitions:
+        return Transitions(self.truth[0])
+
+    @functools.cached_property
+    def spots(self) -> Spots:
+        return Spots(self.truth[0])
+
+    @functools.cached_property
+    def true_light(self) -> tuple[float, float]:
+        """Mean a* and b* of the photo's light neutral pixels; NaN where it has none."""
+        own = self.groups(self.truth)
+        return own["light_a"].item(), own["light_b"].item()
+
+    def __call__(self, lab: Tensor) -> dict[str, float]:
+        """{name of VISIBLE: value} of a coloring, Lab (1, 3, H, W); NaN where the photo lacks what is measured."""
+        groups = {name: value.item() for name, value in self.groups(lab).items()}
+        edges = self.transitions(lab[0])
+        return {
+            "vivid_kept": 100 * groups["chroma_kept_vivid"],
+            "weak_lost": 100 * groups["weak_to_gray"],
+            "dark_kept": 100 * groups["chroma_kept_dark"],
+            "red_cast": groups["light_a"] - self.true_light[0],
+            "yellow_cast": groups["light_b"] - self.true_light[1],
+            "false_red": 100 * self.place("red", lab).mean(),
+            "spots": float(self.spots(lab[0])[0]),
+            "border_stripes": border_stripes(lab).item(),
+            "edges_kept": 100 * edges["edge_gradient_kept"],
+            "edge_width": edges["edge_width"],
+        }
+
+    def place(self, name: str, lab: Tensor) -> np.ndarray:
+        """Where a coloring, Lab (1, 3, H, W), has what `name`, a key of PLACES, stands for: bool (H, W)."""
+        if name == "red":
+            return false_red(lab, self.truth)[0].numpy()
+        if name == "spots":
+            pixels = torch.from_numpy(self.spots(lab[0])[1])
+            return near_edges(pixels[None], SPOT_MARGIN)[0].numpy()
+        return border_mask(*lab.shape[-2:]).numpy()
+
+
+def marked_picture(image: Image.Image, place: np.ndarray) -> Image.Image:
+    """A coloring, at most DRAWN_SIDE pixels a side, with a place outlined and all else dimmed, if there is a place.
+
+    place: bool (H, W), of any size.
+    """
+    image = image.convert("RGB")
+    image.thumbnail((DRAWN_SIDE, DRAWN_SIDE), Image.Resampling.BOX)
+    mask = Image.fromarray(place).resize(image.size, Image.Resampling.NEAREST)
+    return Image.fromarray(outlined(np.array(image), np.array(mask)))
+
+
+def words_for(name: str, values: dict[str, float], truth: dict[str, float]) -> str:
+    """What a picture with a place marked shows. values: of the coloring; truth: of the photo itself."""
+    if name == "red":
+        share = values["false_red"]
+        what = f"{share:.2f} % of the area" if share else f"No patch of {SPOT} pixels and more"
+        return f"{what} comes out red where the photo is not{', outlined' if share else ''}."
+    if name == "spots":
+        count = int(values["spots"])
+        what = "no small spots" if not count else "1 small spot" if count == 1 else f"{count} small spots"
+        return f"This coloring has {what} that the photo does not have{', outlined' if count else ''}."
+    if math.isnan(values["border_stripes"]):
+        return f"The outermost {BAND} pixels, outlined; the photo is too small for stripes to be measured."
+    return (
+        f"The outermost {BAND} pixels of what the network sees, outlined. Color changes there by "
+        f"{values['border_stripes']:.1f} Lab units from line to line; in the photo itself by "
+        f"{truth['border_stripes']:.1f}."
+    )

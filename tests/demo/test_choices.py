@@ -1,0 +1,101 @@
+"""Which network colors: the study, or the one for photos of any kind that lies beside it."""
+
+import shutil
+
+import pytest
+from conftest import made_photo
+from PIL import Image
+
+from chromagan.demo.api import Api
+from chromagan.demo.choices import EACH_OWN, Choices, effective
+from chromagan.demo.service import GENERAL, STUDY, DemoService, Options, RequestError
+from chromagan.demo.tabs import Tabs
+
+
+@pytest.fixture(scope="module")
+def both(source, tmp_path_factory):
+    """The study (compact at 0 and 3, depthwise at 0), and beside it compact at 7 and depthwise at 5."""
+    folder = shutil.copytree(source, tmp_path_factory.mktemp("both") / "source")
+    (folder / GENERAL).mkdir()
+    for trunk in folder.glob("*.safetensors"):
+        shutil.copy(trunk, folder / GENERAL)
+    shutil.copytree(source / "compact" / "epoch-0", folder / GENERAL / "compact" / "epoch-7")
+    shutil.copytree(source / "depthwise" / "epoch-0", folder / GENERAL / "depthwise" / "epoch-5")
+    return DemoService(str(folder), str(folder), tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture(scope="module")
+def alone(source, tmp_path_factory):
+    return DemoService(str(source), str(source), tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "harbor.png"
+    made_photo(1, 60, 80).save(path)
+    return path
+
+
+def test_names_of_the_sources(both, alone):
+    assert both.source("") is both.source(STUDY) is both.shipped and both.source(GENERAL) is both.general
+    assert [(each.decoder, each.epoch) for each in both.general.checkpoints] == [("compact", 7), ("depthwise", 5)]
+    assert alone.general is None
+    with pytest.raises(RequestError, match="no networks 'general' here"):
+        alone.source(GENERAL)
+    assert effective(" owner/name ", GENERAL) == "owner/name" and effective("", GENERAL) == GENERAL
+
+
+def test_a_general_source_that_cannot_be_used_is_said_and_left_out(both, tmp_path, capsys):
+    folder = shutil.copytree(both.shipped.name, tmp_path / "damaged")
+    for weights in (folder / GENERAL).glob("*/*/model.safetensors"):
+        weights.write_bytes(b"weights")
+    assert DemoService(str(folder), str(folder), tmp_path / "files").general is None
+    assert capsys.readouterr().err.count("photos of any kind are colored by the study") == 1
+
+
+def test_a_photo_alone_is_colored_by_the_general_network(both, alone, photo):
+    api, plain = Api(Tabs(both)), Api(Tabs(alone))
+
+    def pixels(api, **how):
+        return Image.open(api.colorize(photo, **how)).tobytes()
+
+    general = pixels(api, source="general")
+    assert pixels(api) == general == pixels(api, decoder="compact") != pixels(api, source="study")
+    assert pixels(api, epoch="3") == pixels(api, source="study", epoch=3) == pixels(plain)
+    assert both.usual("original", "") == STUDY  # which has it, or says so
+    assert alone.usual("", "") == STUDY
+
+
+def test_measures_of_a_source_with_one_epoch_for_each_decoder(both, photo):
+    tabs = Tabs(both)
+    assert set(Api(tabs).measure(photo, source="general")["measures"]) == {"left gray", "compact", "depthwise"}
+    table, seen, _, state = tabs.measure(photo, "", *Options(GENERAL))
+    assert "Compact, epoch 7; Depthwise convolutions, epoch 5" in table and "Vivid colors kept" in seen
+    assert "Depthwise convolutions, epoch 5" in tabs.show_errors(state, "depthwise", "errors")
+    for view, words in (("red", "red where the photo is not"), ("spots", "small spot"), ("border", "outermost 4")):
+        assert words in tabs.show_errors(state, "compact", view)
+    assert tabs.measures_file(state).name == "harbor-measures.csv"
+    with pytest.raises(RequestError, match="'original' was not measured; choose from compact, depthwise"):
+        tabs.show_errors(state, "original", "errors")
+
+
+def test_choices_follow_the_network(both):
+    choices = Choices(both)
+    assert choices.decoders(GENERAL, "depthwise").value == "depthwise"
+    assert choices.decoders(GENERAL, "original").value == "compact"  # which is not there
+    assert choices.epochs(STUDY, "compact", "0").value == "0" and choices.epochs(STUDY, "compact", "7").value == "3"
+    assert choices.epochs(GENERAL, "compact", "0") == ([("7", "7")], "7")
+    assert choices.measured_epochs(GENERAL) == ([(EACH_OWN, "")], "")
+    assert [value for _, value in choices.measured_epochs(STUDY).choices] == ["0", "3"]
+
+
+def test_an_address_carries_the_network(both, alone):
+    network, checkpoint, values = Choices(both).restored({"network": GENERAL, "decoder": "depthwise", "at": "9"})
+    assert (network, checkpoint.epoch) == (GENERAL, 5) and values["of"] == "depthwise" and values["at"] == ""
+    network, checkpoint, values = Choices(both).restored({"example": "cat", "left": "compact/3", "right": "x"})
+    assert (network, str(checkpoint.epoch)) == (STUDY, "3")
+    assert values == {"left": "compact/3", "film": "compact", "at": "3", "of": "compact"}
+    network, checkpoint, _ = Choices(alone).restored({"network": GENERAL, "decoder": "depthwise"})
+    assert (network, checkpoint.epoch) == (STUDY, 0)  # what a link names is not here: the study
+    with pytest.raises(RequestError, match="no epoch 4"):
+        Choices(both).restored({"decoder": "compact", "epoch": "4"})
