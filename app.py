@@ -68,7 +68,8 @@ AT_ONCE = dict(preprocess=False, queue=False, show_progress="hidden", api_visibi
 BROWSER = dict(api_visibility="private")  # what page.js does alone
 
 SAVE_FILE = "(file) => Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name}).click()"
-REMEMBER_EXAMPLE = "rememberView(['example'], [photo.url.split('/').pop().replace(/[.].*/, '')]);"
+REMEMBER_EXAMPLE = "photo => rememberView(['example'], [photo.url.split('/').pop().replace(/[.].*/, '')])"
+FORGET_EXAMPLE = "() => rememberView(['example'], [null])"
 PICK = """element.addEventListener('click', event => {
     const cell = event.target.closest('[data-key]');
     if (cell) trigger('pick', {key: cell.dataset.key});
@@ -224,11 +225,8 @@ def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     table = gr.HTML(EMPTY["measure"], elem_id="table", elem_classes="measures quiet")
     errors = gr.HTML("", elem_id="errors", elem_classes="stage")
     of = radio_buttons(choices.decoders(STUDY), "Where it errs: decoder", "of")
-    views = [
-        ("Error heat map", "errors"),
-        ("Boundaries", "boundaries"),
-        *((words, name) for name, words in PLACES.items()),
-    ]
+    places = [(words, name) for name, words in PLACES.items()]
+    views = [("Error heat map", "errors"), ("Boundaries", "boundaries"), *places]
     view = radio_buttons(Offer(views, "errors"), "Shown as", "view")
     seen = gr.HTML("", elem_id="seen", elem_classes="measures quiet")
     classes = gr.HTML("", elem_id="classes", elem_classes="measures quiet")
@@ -314,7 +312,7 @@ def build_demo() -> gr.Blocks:
                 function, [controls.photo, decoder, epoch, of, *controls.options],
                 [controls.network, decoder, epoch, at, of, *colorize.outputs],
                 show_progress_on=colorize.outputs[0], **QUICK,
-            )  # fmt: skip
+            ).then(None, js="() => showTab()", **BROWSER)  # fmt: skip
         controls.network.input(
             updates.on_network, [controls.network, controls.source, decoder, epoch, of], [decoder, epoch, at, of],
             **AT_ONCE,
@@ -332,13 +330,8 @@ def build_demo() -> gr.Blocks:
         )  # fmt: skip
         for name, tab in zip(TABS, opened, strict=True):
             tab.select(None, js=f"() => {{ rememberView(['tab'], ['{name}']); showTab(); }}", **BROWSER)
-        controls.examples.load_input_event.then(
-            None, controls.photo, js=f"photo => {{ {REMEMBER_EXAMPLE} showTab(); }}", **BROWSER
-        )
-        gr.on(
-            [controls.photo.upload, controls.photo.clear], None,
-            js="() => { rememberView(['example'], [null]); showTab(); }", **BROWSER,
-        )  # fmt: skip
+        controls.examples.load_input_event.then(None, controls.photo, js=REMEMBER_EXAMPLE, **BROWSER)
+        gr.on([controls.photo.upload, controls.photo.clear], None, js=FORGET_EXAMPLE, **BROWSER)
         endpoints()
     return demo.queue(max_size=QUEUE, default_concurrency_limit=1)
 

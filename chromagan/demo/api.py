@@ -86,7 +86,7 @@ class Api:
             source: "study", also where empty; "general", for photos of any kind; or a study on the Hub, owner/name.
 
         Returns:
-            Measures of each decoder: ciede2000, lower is nearer; psnr, which rewards gray; colorfulness; visible faults.
+            Measures of each decoder: ciede2000, lower is nearer; psnr, which rewards gray; colorfulness; and more.
         """
         loaded, here, checkpoints = self.service.load(image), *self.tabs.at_epoch(source, epoch)
         report = photo_report.measure_photo(here, loaded, checkpoints)

@@ -36,13 +36,12 @@ class Updates:
     def on_network(self, network: str, source: str, decoder: str, epoch: str, of: str) -> tuple:
         """The decoders and epochs of the network that is chosen: those of Colorize and of Measure."""
         with errors_as_messages():
-            here = effective(source, network)
-            decoders = self.choices.decoders(here, decoder)
-            epochs = self.choices.epochs(here, decoders.value, epoch)
-            return (
-                radio(decoders), radio(epochs), radio(self.choices.measured_epochs(here)),
-                radio(self.choices.decoders(here, of)),
-            )  # fmt: skip
+            return tuple(map(radio, self._offers(effective(source, network), decoder, epoch, of)))
+
+    def _offers(self, source: str, decoder: str, epoch: str, of: str) -> tuple[Offer, Offer, Offer, Offer]:
+        decoders = self.choices.decoders(source, decoder)
+        epochs = self.choices.epochs(source, decoders.value, epoch)
+        return decoders, epochs, self.choices.measured_epochs(source), self.choices.decoders(source, of)
 
     def on_own_photo(self, *args) -> tuple:
         """A photo of the visitor's own, colored by the network for photos of any kind where it is here."""
@@ -54,10 +53,11 @@ class Updates:
 
     def _new_photo(self, wanted: str, photo, decoder: str, epoch: str, of: str, source, chroma, saturation) -> tuple:
         network = self.choices.network(wanted)
-        controls = self.on_network(network, source, decoder, epoch, of)
-        colorize = as_handler(self.tabs.colorize)
-        options = effective(source, network), chroma, saturation
-        return network, *controls, *colorize(photo, controls[0].value, controls[1].value, *options)
+        here = effective(source, network)
+        with errors_as_messages():
+            decoders, epochs, *others = self._offers(here, decoder, epoch, of)
+        result = as_handler(self.tabs.colorize)(photo, decoders.value, epochs.value, here, chroma, saturation)
+        return network, *map(radio, (decoders, epochs, *others)), *result
 
     def on_source(self, source: str, network: str) -> tuple:
         """The choices of another source; what ships, and a word about it, where it cannot be reached."""
