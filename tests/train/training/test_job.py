@@ -64,6 +64,11 @@ def job(project: Path, folder: Path, *flags: str) -> list[str]:
     return [*command, "--output-dir", str(folder / "study"), "--epochs", "3", *flags]
 
 
+@pytest.fixture(autouse=True)
+def no_trackio(monkeypatch):
+    monkeypatch.delenv("TRACKIO_DIR", raising=False)  # tests of the tracker set it for their process
+
+
 def test_a_job_that_is_stopped_goes_on_by_the_same_command(project, tmp_path):
     """At the first revision, not the newest; the second time it ends, and nothing is taken twice."""
     study = tmp_path / "study"

@@ -72,6 +72,6 @@ def test_every_option_is_a_flag_with_help(capsys):
 def test_what_a_resumed_run_may_change():
     begun = dataclasses.asdict(config(epochs=4))
     assert config(epochs=9, resume=True, output_dir="elsewhere", log_every=3).differs_from(begun) is None
-    assert config(lr=0.5).differs_from(begun) == "--lr is 0.5, but the run was begun with 0.001"
+    assert config(lr=0.5).differs_from(begun) == "--lr is 0.5, but the run was begun with 0.0005"
     assert config(crop=128).differs_from(begun).startswith("--crop is 128")
     assert {field.name for field in dataclasses.fields(TrainConfig)} > FREE_ON_RESUME

@@ -154,7 +154,7 @@ def test_sigterm_saves_the_state_and_ends_the_run(image_folder, tmp_path, whole)
             main(parse_config([*arguments, "--resume"]))
         return str(error.value)
 
-    assert "--lr is 0.5, but the run was begun with 0.001" in refused(*flags, "--lr", "0.5")
+    assert "--lr is 0.5, but the run was begun with 0.0005" in refused(*flags, "--lr", "0.5")
     shutil.rmtree(tmp_path / "run" / "depthwise" / "epoch-12")  # its weights are in the state
     longer = launch(*flags, "--resume", "--epochs", "13", "--save-epochs", "7", "12", processes=None)
     assert longer.returncode == 0 and "epochs [7] lie behind step 24" in longer.stderr
