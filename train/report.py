@@ -1,7 +1,7 @@
 """The report on an evaluation: report.md and report.html, from metrics.json, per_image.parquet and figures/.
 
 python train/report.py report            # again, from what evaluate.py left in the folder "report"
-python train/report.py --readme          # from checkpoints/*/epoch-*/metrics.json: tables in READMEs, model cards
+python train/report.py --readme          # from what checkpoints/ was measured to be: tables in READMEs, model cards
 """
 
 import argparse
@@ -11,7 +11,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
 from chromagan.hub.checkpoints import CheckpointError
-from train.evaluation.readme import ROOT, readme_section, update_readme, write_cards
+from train.evaluation.readme import (
+    CLAIMS_MARKS,
+    ROOT,
+    claims_section,
+    readme_section,
+    update_readme,
+    write_cards,
+)
 from train.evaluation.report import write_report
 
 
@@ -30,8 +37,9 @@ if __name__ == "__main__":
     arguments = parse_args()
     try:
         if arguments.readme:
-            update_readme(ROOT / "README.md", readme_section())
-            update_readme(ROOT / "checkpoints" / "README.md", readme_section(every=True))
+            for name, whole in (("README.md", False), ("checkpoints/README.md", True)):
+                update_readme(ROOT / name, readme_section(every=whole))
+                update_readme(ROOT / name, claims_section(evidence=whole), CLAIMS_MARKS)
             write_cards()
         else:
             write_report(arguments.folder)

@@ -1,14 +1,18 @@
-"""The measured tables of the READMEs and the model cards beside the checkpoints, from their metrics.json."""
+"""The tables of the READMEs and the model cards beside the checkpoints, from their metrics.json and claims.json."""
 
+import json
 import os
 from pathlib import Path
 
-from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints
+from chromagan.hub.checkpoints import CLAIMS_FILE, Checkpoint, CheckpointError, list_checkpoints
 from chromagan.hub.model_card import model_card
+from train.evaluation.judging import label
+from train.evaluation.report import TEMPLATES
 from train.evaluation.results_table import results_table, shown
 
 ROOT = Path(__file__).resolve().parents[2]
 README_MARKS = ("<!-- measured: start -->", "<!-- measured: end -->")
+CLAIMS_MARKS = ("<!-- claims: start -->", "<!-- claims: end -->")
 
 
 def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> str:
@@ -42,15 +46,27 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
     )
 
 
-def update_readme(readme: Path, section: str) -> None:
-    """Put `section` between the README_MARKS of `readme`; ValueError where it has none."""
+def claims_section(source: Path = ROOT / "checkpoints", evidence: bool = False) -> str:
+    """The text between CLAIMS_MARKS: the paper's Table 1 and its claims, from the source's claims.json.
+
+    evidence: with the numbers behind each verdict. CheckpointError where there are no verdicts.
+    """
+    try:
+        claims = json.loads((source / CLAIMS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"no verdicts in {str(source / CLAIMS_FILE)!r}: run train/evaluate.py --write-metrics ({error})"
+        ) from error
+    return TEMPLATES.get_template("claims.md").render(**claims, evidence=evidence, label=label).strip()
+
+
+def update_readme(readme: Path, section: str, marks: tuple[str, str] = README_MARKS) -> None:
+    """Put `section` between the marks of `readme`; ValueError where it has none."""
     text = readme.read_text(encoding="utf-8")
-    start, end = (text.find(mark) for mark in README_MARKS)
+    start, end = (text.find(mark) for mark in marks)
     if not 0 <= start < end:
-        raise ValueError(
-            f"{readme} lacks the lines {README_MARKS[0]} and {README_MARKS[1]}, between which the table goes"
-        )
-    write_text(readme, f"{text[: start + len(README_MARKS[0])]}\n{section}\n{text[end:]}")
+        raise ValueError(f"{readme} lacks the lines {marks[0]} and {marks[1]}, between which the table goes")
+    write_text(readme, f"{text[: start + len(marks[0])]}\n{section}\n{text[end:]}")
 
 
 def write_cards(source: Path = ROOT / "checkpoints") -> None:

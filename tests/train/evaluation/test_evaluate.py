@@ -23,6 +23,7 @@ from chromagan.network.decoders import DECODERS
 from train import evaluate as script
 from train.evaluation import measuring as measure
 from train.evaluation import pixel_measures, readme, shards
+from train.evaluation.claims import CLAIMS
 from train.evaluation.cost import LiveMemory, network_costs
 from train.evaluation.intervals import draws, mean_interval, median_interval, summarize
 from train.report import parse_args as report_args
@@ -412,6 +413,10 @@ def test_readmes_show_what_the_checkpoints_say(name, every):
     text = (ROOT / name).read_text(encoding="utf-8")
     start, end = (text.index(mark) for mark in readme.README_MARKS)
     assert text[start + len(readme.README_MARKS[0]) : end].strip() == readme.readme_section(every=every).strip()
+    start, end = (text.index(mark) for mark in readme.CLAIMS_MARKS)
+    section = text[start + len(readme.CLAIMS_MARKS[0]) : end].strip()
+    assert section == readme.claims_section(evidence=every)
+    assert all(f"\n| {claim.id} | " in section for claim in CLAIMS) and len(CLAIMS) == 32
 
 
 def test_cards_show_what_the_checkpoints_say_and_load_as_they_say(tmp_path, monkeypatch):
