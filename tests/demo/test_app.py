@@ -507,7 +507,7 @@ def test_stop_ends_long_work(page, photo, tmp_path):
     page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 4")
     before = page.evaluate("document.querySelector('#matrix button.ready img').src")
     page.click("#zip")
-    page.wait_for_timeout(500)
+    page.wait_for_timeout(100)
     page.click("#stop-fill")
     upload(page, photo)
     page.wait_for_function(
