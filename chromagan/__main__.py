@@ -32,12 +32,12 @@ try:
 
     from chromagan.colorizer import Colorizer, render
     from chromagan.hub.checkpoints import (
-        NAMED_SOURCES,
         SHIPPED,
         Checkpoint,
         find_checkpoint,
         list_checkpoints,
         load_checkpoint,
+        usual_source,
     )
     from chromagan.hub.onnx_export import ExportError, export_onnx
     from chromagan.imaging.chroma import MODES
@@ -58,7 +58,11 @@ stopping = threading.Event()  # set by Ctrl-C: nothing more is written
 def main(argv: list[str] | None = None) -> int:
     """Do what the command line says; the exit status."""
     try:
-        status = run(argv)
+        args = parse_args(argv)
+        # open_image has a limit of its own on pixels; and what a damaged file holds gets one line, from here.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        logging.getLogger("PIL").setLevel(logging.CRITICAL)
+        status = args.run(args)
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
@@ -66,18 +70,6 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # of `chromagan list | head`: whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-def run(argv: list[str] | None = None) -> int:
-    """Do what the command line says; the exit status."""
-    args = parse_args(argv)
-    # open_image has a limit of its own on pixels; and what a damaged file holds gets one line, from here.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    try:
-        return args.run(args)
-    except BrokenPipeError:
-        raise
     except (ValueError, OSError, MemoryError, RuntimeError) as error:  # those of this project are ValueErrors
         print(f"chromagan: {one_line(error)}", file=sys.stderr)
         return 1
@@ -396,12 +388,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         command.add_argument(
             "--source",
             help="study, general, a folder of checkpoints, or a Hub prefix owner/name (default: study; for colorize "
-            "without --epoch and --all: general, trained on more kinds of photos)",
+            "without --epoch and --all: general, trained on more kinds of photos, where it has the decoder)",
         )
     args = parser.parse_args(argv)
     if args.run is not space_command and args.source is None:
-        any_photo = args.run is colorize_command and args.epoch is None and not args.all
-        args.source = "general" if any_photo and NAMED_SOURCES["general"].is_dir() else "study"
+        one_coloring = args.run is colorize_command and not args.all
+        args.source = usual_source(args.decoder, args.epoch) if one_coloring else "study"
     if getattr(args, "all", False) and (args.decoder or args.epoch is not None):
         coloring.error("--all is every decoder and epoch: it goes without --decoder and --epoch")
     return args

@@ -18,7 +18,8 @@ from PIL import Image
 from skimage import color as reference
 
 from chromagan import Colorizer
-from chromagan.__main__ import main
+from chromagan.__main__ import main, parse_args
+from chromagan.hub.checkpoints import NAMED_SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -102,6 +103,28 @@ def test_the_longest_name_that_a_file_may_have(source, tmp_path, letter):
     assert len(names) == 2 * 4 and all(name.startswith(stem[:20]) for name in names)
     assert sum(name.endswith("-compact-epoch-3.png") for name in names) == 2
     assert colorize(source, tmp_path / "in", "-o", tmp_path / "out", "--all", "--skip-existing") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["colorize"], "general"),
+        (["colorize", "--decoder", "original"], "general"),
+        (["colorize", "--decoder", "transposed"], "study"),  # which general does not have
+        (["colorize", "--epoch", "3"], "study"),
+        (["colorize", "--all"], "study"),
+        (["colorize", "--source", "elsewhere"], "elsewhere"),
+        (["list"], "study"),
+    ],
+)
+def test_a_photo_is_colored_by_the_network_for_any_kind_where_it_has_what_is_asked_for(
+    arguments, expected, tmp_path, monkeypatch
+):
+    (tmp_path / "general" / "original").mkdir(parents=True)
+    monkeypatch.setitem(NAMED_SOURCES, "general", tmp_path / "general")
+    command, *options = arguments
+    named = ["in.png", "-o", "out.png"] if command == "colorize" else []
+    assert parse_args([command, *named, *options]).source == expected
 
 
 def test_folders_keep_their_shape_and_patterns_are_expanded(source, tmp_path):

@@ -24,7 +24,7 @@ from chromagan.demo.file_store import FileStore
 from chromagan.demo.loaded_photo import LoadedPhoto, file_digest, gray_image, load_photo, resize_photo
 from chromagan.demo.source import CheckpointSource, decoder_milliseconds, label_of
 from chromagan.hub import repositories
-from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, CheckpointError
+from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, CheckpointError, usual_source
 from chromagan.imaging import chroma
 from chromagan.imaging.photo import ImageError, Photo, open_image, read_photo
 
@@ -127,10 +127,8 @@ class DemoService:
             raise RequestError(str(error)) from error
 
     def usual(self, decoder: str | None, epoch: str | int | None) -> str:
-        """Which of the shipped sources colors a photo that comes without a word about it: GENERAL, where it is here
-        and has that decoder, unless an epoch is named, which are the study's."""
-        named = epoch not in ("", None) or (decoder and self.general and decoder not in self.general.decoders)
-        return STUDY if self.general is None or named else GENERAL
+        """Which of the shipped sources colors a photo that comes without a word about it, as `usual_source` has it."""
+        return usual_source(decoder, epoch, self.general.decoders if self.general else ())
 
     def find(self, source: str, decoder: str | None, epoch: str | int | None) -> Checkpoint:
         """The checkpoint that a request names; RequestError, listing what there is, where there is none."""

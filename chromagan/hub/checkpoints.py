@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -122,6 +123,19 @@ def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch
             f"{decoder} has no epoch {epoch} in {str(source)!r}; choose from {', '.join(map(str, epochs))}"
         )
     return epochs[epoch]
+
+
+def usual_source(decoder: str | None, epoch: str | int | None, general: Collection[str] | None = None) -> str:
+    """Which of NAMED_SOURCES colors a photo where none is named: "general" where it has what is asked for, which is no
+    epoch: those are the study's.
+
+    decoder, epoch: None or "" where the choice is left open. general: the decoders of "general", empty where it cannot
+    be used; None for those that ship.
+    """
+    if general is None:
+        general = [name for name in DECODERS if (NAMED_SOURCES["general"] / name).is_dir()]
+    has_it = decoder in general if decoder else len(general) > 0
+    return "general" if has_it and epoch in ("", None) else "study"
 
 
 def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
