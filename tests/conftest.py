@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from hub_standin import Hub, connect
 from PIL import Image
 
 from chromagan.hub.checkpoints import save_checkpoint
@@ -107,6 +108,29 @@ def source(tmp_path_factory):
         model.freeze_trunk()
         save_checkpoint(model, folder / decoder / f"epoch-{epoch}", {"epoch": epoch})
     return folder
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """The client speaks to an empty Hub, with a cache of its own and the right token."""
+    with Hub() as hub:
+        connect(monkeypatch, hub.url, tmp_path / "cache")
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def service(source, tmp_path_factory):
+    """The demo's service over `source`."""
+    from chromagan.demo.service import DemoService
+
+    return DemoService(str(source), str(source), tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "harbor.png"
+    made_photo(1, 60, 80).save(path)
+    return path
 
 
 def repository_files(folder) -> dict[str, bytes]:

@@ -14,7 +14,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlparse
 
-from huggingface_hub import ModelCard, RepoCard
+from huggingface_hub import ModelCard, RepoCard, constants
+
+from chromagan.hub import repositories
 
 TOKEN, READ_TOKEN, OWNER = "hf_right", "hf_reads", "someone"
 
@@ -364,3 +366,17 @@ ROUTES = [
     (r"POST /api/collections/(?P<slug>.+)/items?", "collection_item"),
     (r"(HEAD|GET) /(?P<repo>(datasets/)?[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)", "resolve"),
 ]
+
+
+def connect(monkeypatch, url, cache, token=TOKEN):
+    """What HF_ENDPOINT, HF_HUB_CACHE and HF_TOKEN do when the client is imported."""
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.setitem(repositories._probe, "at", -float("inf"))
+
+
+def disconnect(monkeypatch, cache):
+    connect(monkeypatch, "http://127.0.0.1:9", cache)  # nothing listens there

@@ -34,7 +34,12 @@ def suffix_for(image: Image.Image, source_format: str | None) -> str:
 
 def file_name(photo: str, checkpoint: Checkpoint, suffix: str) -> str:
     """The name of a download, such as harbor-compact-epoch-4.jpg: which photo, decoder and epoch."""
-    return fitting_name(Path(photo).stem, f"-{checkpoint.decoder}-epoch-{checkpoint.epoch}{suffix}", LONGEST_NAME)
+    return named(photo, f"-{checkpoint.decoder}-epoch-{checkpoint.epoch}{suffix}")
+
+
+def named(photo: str | Path, ending: str) -> str:
+    """The name of a file that is made of a photo: the photo's own, as far as there is room, and `ending`."""
+    return fitting_name(Path(photo).stem, ending, LONGEST_NAME)
 
 
 def encode(image: Image.Image, suffix: str) -> bytes:

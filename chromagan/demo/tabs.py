@@ -109,7 +109,7 @@ class Tabs:
                     file, photo.name, options.source or "shipped", here.checkpoints, color, suffix, options.rendering
                 ):
                     yield done, count, None
-            yield count, count, self.service.files.put(path, f"{photo.stem[:60]}-matrix.zip")
+            yield count, count, self.service.files.put(path, downloads.named(photo, "-matrix.zip"))
 
     # Epochs
 
@@ -132,7 +132,7 @@ class Tabs:
             (label_of(each), here.color(loaded, each, ANIMATION_SIDE, **state.options.rendering))
             for each in checkpoints
         )
-        name = f"{state.photo.stem[:60]}-{state.content}-epochs.{kind}"
+        name = downloads.named(state.photo, f"-{state.content}-epochs.{kind}")
         return self.service.files.put(downloads.animation(frames, kind), name)
 
     def _epochs(self, options: Options, decoder: str) -> tuple[CheckpointSource, list[Checkpoint]]:
@@ -210,7 +210,7 @@ class Tabs:
         report, checkpoints = state.content
         epochs = {each.epoch for each in checkpoints.values()}
         moment = f"-epoch-{epochs.pop()}" if len(epochs) == 1 else ""
-        return self.service.files.put(report.csv().encode(), f"{state.photo.stem[:60]}{moment}-measures.csv")
+        return self.service.files.put(report.csv().encode(), downloads.named(state.photo, f"{moment}-measures.csv"))
 
 
 @functools.cache

@@ -80,6 +80,11 @@ def no_photo(path: Path) -> str | None:
     return None if is_read(suffix) else suffix or "without a suffix"
 
 
+def no_file(path: Path) -> str | None:
+    """What `path` is that is no file to read, in people's words; None for a file."""
+    return None if path.is_file() else "broken links" if path.is_symlink() else "special files"
+
+
 def _search(top: Path, output: Path, is_result: Callable[[Path], bool], found: Found) -> None:
     """Add the photos in `top` and below it. Folders proper come first, then those that links lead to."""
     seen: set[tuple[int, int]] = set()
@@ -120,13 +125,7 @@ def _is_searched(folder: Path, top: Path, output: Path, found: Found) -> bool:
 
 def _is_photo(path: Path, is_result: Callable[[Path], bool], found: Found) -> bool:
     """Whether a file that nobody named is one to color; what it is else is counted."""
-    if what := no_photo(path):
-        pass
-    elif is_result(path):
-        what = "results of earlier runs"
-    elif not path.is_file():
-        what = "broken links" if path.is_symlink() else "special files"
-    else:
-        return True
-    found.passed_over[what] += 1
-    return False
+    what = no_photo(path) or ("results of earlier runs" if is_result(path) else no_file(path))
+    if what:
+        found.passed_over[what] += 1
+    return not what

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chromagan.imaging.folders import is_hidden_folder, no_photo
+from chromagan.imaging.folders import is_hidden_folder, no_file, no_photo
 
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # as written: as asked for
 NEARLY_SPLITS = {*SPLITS, "training", "valid", "dev", "testing", "eval", "evaluation"}  # whatever their case
@@ -69,10 +69,8 @@ class Folder:
 
     def _add(self, path: Path, below: Path) -> None:
         is_parquet = path.suffix.lower() == ".parquet" and not path.name.startswith(".")
-        if not is_parquet and (what := no_photo(path)):
+        if what := (None if is_parquet else no_photo(path)) or no_file(path):
             self.passed_over[what] += 1
-        elif not path.is_file():
-            self.passed_over["broken links" if path.is_symlink() else "special files"] += 1
         elif is_parquet:
             self.parquet.append(below)
         elif path.stat().st_size == 0:

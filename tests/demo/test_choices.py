@@ -3,7 +3,6 @@
 import shutil
 
 import pytest
-from conftest import made_photo
 from PIL import Image
 
 from chromagan.demo.api import Api
@@ -24,24 +23,12 @@ def both(source, tmp_path_factory):
     return DemoService(str(folder), str(folder), tmp_path_factory.mktemp("files"))
 
 
-@pytest.fixture(scope="module")
-def alone(source, tmp_path_factory):
-    return DemoService(str(source), str(source), tmp_path_factory.mktemp("files"))
-
-
-@pytest.fixture
-def photo(tmp_path):
-    path = tmp_path / "harbor.png"
-    made_photo(1, 60, 80).save(path)
-    return path
-
-
-def test_names_of_the_sources(both, alone):
+def test_names_of_the_sources(both, service):
     assert both.source("") is both.source(STUDY) is both.shipped and both.source(GENERAL) is both.general
     assert [(each.decoder, each.epoch) for each in both.general.checkpoints] == [("compact", 7), ("depthwise", 5)]
-    assert alone.general is None
+    assert service.general is None
     with pytest.raises(RequestError, match="no networks 'general' here"):
-        alone.source(GENERAL)
+        service.source(GENERAL)
     assert effective(" owner/name ", GENERAL) == "owner/name" and effective("", GENERAL) == GENERAL
 
 
@@ -53,8 +40,8 @@ def test_a_general_source_that_cannot_be_used_is_said_and_left_out(both, tmp_pat
     assert capsys.readouterr().err.count("photos of any kind are colored by the study") == 1
 
 
-def test_a_photo_alone_is_colored_by_the_general_network(both, alone, photo):
-    api, plain = Api(Tabs(both)), Api(Tabs(alone))
+def test_a_photo_alone_is_colored_by_the_general_network(both, service, photo):
+    api, plain = Api(Tabs(both)), Api(Tabs(service))
 
     def pixels(api, **how):
         return Image.open(api.colorize(photo, **how)).tobytes()
@@ -63,7 +50,7 @@ def test_a_photo_alone_is_colored_by_the_general_network(both, alone, photo):
     assert pixels(api) == general == pixels(api, decoder="compact") != pixels(api, source="study")
     assert pixels(api, epoch="3") == pixels(api, source="study", epoch=3) == pixels(plain)
     assert both.usual("original", "") == STUDY  # which has it, or says so
-    assert alone.usual("", "") == STUDY
+    assert service.usual("", "") == STUDY
 
 
 def test_measures_of_a_source_with_one_epoch_for_each_decoder(both, photo):
@@ -89,13 +76,13 @@ def test_choices_follow_the_network(both):
     assert [value for _, value in choices.measured_epochs(STUDY).choices] == ["0", "3"]
 
 
-def test_an_address_carries_the_network(both, alone):
+def test_an_address_carries_the_network(both, service):
     network, checkpoint, values = Choices(both).restored({"network": GENERAL, "decoder": "depthwise", "at": "9"})
     assert (network, checkpoint.epoch) == (GENERAL, 5) and values["of"] == "depthwise" and values["at"] == ""
     network, checkpoint, values = Choices(both).restored({"example": "cat", "left": "compact/3", "right": "x"})
     assert (network, str(checkpoint.epoch)) == (STUDY, "3")
     assert values == {"left": "compact/3", "film": "compact", "at": "3", "of": "compact"}
-    network, checkpoint, _ = Choices(alone).restored({"network": GENERAL, "decoder": "depthwise"})
+    network, checkpoint, _ = Choices(service).restored({"network": GENERAL, "decoder": "depthwise"})
     assert (network, checkpoint.epoch) == (STUDY, 0)  # what a link names is not here: the study
     with pytest.raises(RequestError, match="no epoch 4"):
         Choices(both).restored({"decoder": "compact", "epoch": "4"})

@@ -28,18 +28,6 @@ def source(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def service(source, tmp_path_factory):
-    return DemoService(str(source), str(source), tmp_path_factory.mktemp("files"))
-
-
-@pytest.fixture
-def photo(tmp_path):
-    path = tmp_path / "harbor.png"
-    made_photo(1, 60, 80).save(path)
-    return path
-
-
 def test_options_of_no_meaning_are_refused():
     assert options_of(" owner/name ", CHROMA, "1.5") == Options("owner/name", CHROMA, 1.5)
     for bad, words in (

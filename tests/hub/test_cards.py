@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
-from test_publish import measured, server  # noqa: F401 (a fixture)
+from test_publish import measured
 
 from chromagan.__main__ import main
 from chromagan.hub.checkpoints import list_checkpoints, write_json
@@ -50,7 +50,7 @@ def test_a_card_says_where_the_network_comes_from_and_what_was_measured(study):
     assert "- [epoch 0](epoch-0), before training" in str(model_card(epochs[-1], None, epochs))
 
 
-def test_a_newer_study_is_named_by_the_older_one_and_not_forgotten(server, study, capsys):  # noqa: F811
+def test_a_newer_study_is_named_by_the_older_one_and_not_forgotten(server, study, capsys):
     publish(study, "someone/first", say=lambda line: None)
     arguments = ["publish", "--source", str(study), "--to", "someone/second", "--supersedes"]
     assert main([*arguments, "someone/first"]) == 0

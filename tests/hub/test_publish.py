@@ -8,18 +8,10 @@ import time
 import pytest
 import torch
 from conftest import repository_files
-from hub_standin import Hub
-from test_repositories import connect
+from hub_standin import connect
 
 from chromagan import CheckpointError, ChromaGAN
 from chromagan.hub.publish import BackgroundPublisher, publish
-
-
-@pytest.fixture
-def server(monkeypatch, tmp_path):
-    with Hub() as hub:
-        connect(monkeypatch, hub.url, tmp_path / "cache")
-        yield hub
 
 
 def measured(study, epoch, **changes):

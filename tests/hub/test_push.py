@@ -6,9 +6,8 @@ import time
 
 import pytest
 import torch
-from hub_standin import READ_TOKEN
+from hub_standin import READ_TOKEN, disconnect
 from huggingface_hub import ModelCard, constants
-from test_repositories import disconnect, server  # noqa: F401 (a fixture)
 
 from chromagan import CheckpointError, ChromaGAN
 from chromagan.__main__ import main
@@ -31,7 +30,7 @@ def push(study) -> list[str]:
     return said
 
 
-def test_an_epoch_never_has_the_measures_of_another(server, study):  # noqa: F811
+def test_an_epoch_never_has_the_measures_of_another(server, study):
     (study / "compact" / "epoch-3" / "metrics.json").unlink()
     push(study)
     assert "metrics.json" in server.files("someone/study-compact", "epoch-0")
@@ -47,7 +46,7 @@ def test_an_epoch_never_has_the_measures_of_another(server, study):  # noqa: F81
     assert server.commits("someone/study-compact") == before
 
 
-def test_a_run_that_went_on_leaves_its_older_epochs_alone(server, study):  # noqa: F811
+def test_a_run_that_went_on_leaves_its_older_epochs_alone(server, study):
     push(study)
     tags = dict(server.repos["someone/study-compact"]["tags"])
     write_json(study / "compact" / "train.json", {"data": "birds", "epochs": 900})
@@ -56,7 +55,7 @@ def test_a_run_that_went_on_leaves_its_older_epochs_alone(server, study):  # noq
     assert json.loads(server.files("someone/study-compact")["train.json"])["epochs"] == 900  # main has the newest
 
 
-def test_weights_go_as_large_files_and_only_once(server, study, monkeypatch):  # noqa: F811
+def test_weights_go_as_large_files_and_only_once(server, study, monkeypatch):
     """As the Hub wants them: the content apart, by its SHA-256, and no commit where it is there already."""
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     server.large_files = True
@@ -71,7 +70,7 @@ def test_weights_go_as_large_files_and_only_once(server, study, monkeypatch):  #
     assert [line for line in server.log if line.startswith("PUT")] == uploads
 
 
-def test_the_card_names_the_data_that_the_run_had_and_no_folder_of_the_machine(server, study, tmp_path):  # noqa: F811
+def test_the_card_names_the_data_that_the_run_had_and_no_folder_of_the_machine(server, study, tmp_path):
     colored = {
         "images": 40, "ciede2000_mean": {"value": 9.125, "low": 8.5, "high": 10.0}, "colorfulness_ratio": 0.5,
         "ssim": {"value": 0.91, "low": 0.9, "high": 0.92},
@@ -110,7 +109,7 @@ def test_a_hub_that_refuses_the_connection_is_known_at_once(monkeypatch, tmp_pat
     assert time.monotonic() - start < 1
 
 
-def test_a_wrong_token_is_one_line(server, source, monkeypatch, capsys):  # noqa: F811
+def test_a_wrong_token_is_one_line(server, source, monkeypatch, capsys):
     publish(source, "someone/study", say=lambda line: None)
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     assert "it does not take the token: hf auth login" in refusal("someone/study-compact")
@@ -119,7 +118,7 @@ def test_a_wrong_token_is_one_line(server, source, monkeypatch, capsys):  # noqa
     assert error.count("\n") == 1 and "it does not take the token: hf auth login" in error
 
 
-def test_a_token_that_only_reads_pulls_but_cannot_push(server, source, monkeypatch):  # noqa: F811
+def test_a_token_that_only_reads_pulls_but_cannot_push(server, source, monkeypatch):
     publish(source, "someone/study", private=True, say=lambda line: None)
     monkeypatch.setenv("HF_TOKEN", READ_TOKEN)
     for push in (publish, lambda source, to: BackgroundPublisher(to, "compact", source)):

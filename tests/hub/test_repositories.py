@@ -10,38 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import repository_files
-from hub_standin import OWNER, TOKEN, Hub
+from hub_standin import OWNER, TOKEN, connect, disconnect
 from huggingface_hub import ModelCard, constants
 
-import chromagan.hub.repositories
 from chromagan import CheckpointError, ChromaGAN, Colorizer
 from chromagan.__main__ import main
 from chromagan.hub.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint, nearest
 from chromagan.hub.publish import BackgroundPublisher, PublishError, publish
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def server(monkeypatch, tmp_path):
-    """The client speaks to an empty Hub, with a cache of its own and the right token."""
-    with Hub() as hub:
-        connect(monkeypatch, hub.url, tmp_path / "cache")
-        yield hub
-
-
-def connect(monkeypatch, url, cache, token=TOKEN):
-    """What HF_ENDPOINT, HF_HUB_CACHE and HF_TOKEN do when the client is imported."""
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setenv("HF_TOKEN", token)
-    monkeypatch.setitem(chromagan.hub.repositories._probe, "at", -float("inf"))
-
-
-def disconnect(monkeypatch, cache):
-    connect(monkeypatch, "http://127.0.0.1:9", cache)  # nothing listens there
 
 
 def test_push_tag_list_pull(server, source):

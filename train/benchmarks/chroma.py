@@ -26,7 +26,6 @@ from train.evaluation.measuring import to_srgb8
 
 SOURCE = Path(__file__).resolve().parents[2] / "checkpoints"
 FACTORS = 4, 8  # by which the true chroma is reduced
-STRIDE = 32
 
 
 def small_maps(L: Tensor, ab: Tensor, networks: dict[str, ChromaGAN]) -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -37,9 +36,10 @@ def small_maps(L: Tensor, ab: Tensor, networks: dict[str, ChromaGAN]) -> Iterato
     for factor in FACTORS:
         size = L.shape[-1] // factor
         yield f"true chroma, {size}×{size}", F.avg_pool2d(ab, factor), F.avg_pool2d(L, factor)
-    size = -(-L.shape[-1] // 2 // STRIDE) * STRIDE  # 128 of 224: networks take multiples of their deepest stride
-    half = F.interpolate(L, (size, size), mode="bilinear", antialias=True)
     for decoder, network in networks.items():
+        multiple = network.config.size_multiple
+        size = -(-L.shape[-1] // 2 // multiple) * multiple  # 128 of 224
+        half = F.interpolate(L, (size, size), mode="bilinear", antialias=True)
         yield DECODERS[decoder].label, color.denormalize_ab(network(color.normalize_L(half))), half
 
 

@@ -1,10 +1,9 @@
 """The tables of the READMEs and the model cards beside the checkpoints, from their metrics.json and claims.json."""
 
-import json
 import os
 from pathlib import Path
 
-from chromagan.hub.checkpoints import CLAIMS_FILE, Checkpoint, CheckpointError, list_checkpoints
+from chromagan.hub.checkpoints import CLAIMS_FILE, Checkpoint, CheckpointError, list_checkpoints, read_json
 from chromagan.hub.model_card import model_card
 from train.evaluation.judging import label
 from train.evaluation.report import TEMPLATES
@@ -52,7 +51,7 @@ def claims_section(source: Path = ROOT / "checkpoints", evidence: bool = False) 
     evidence: with the numbers behind each verdict. CheckpointError where there are no verdicts.
     """
     try:
-        claims = json.loads((source / CLAIMS_FILE).read_text(encoding="utf-8"))
+        claims = read_json(source / CLAIMS_FILE)
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"no verdicts in {str(source / CLAIMS_FILE)!r}: run train/evaluate.py --write-metrics ({error})"

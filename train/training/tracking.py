@@ -111,7 +111,7 @@ class Tracker:
         self._try(lambda: self._log_epoch(epoch, step, measured, samples))
 
     def _log_epoch(self, epoch: int, step: int, measured: dict | None, samples: Path | None) -> None:
-        values = {f"validation/{name}": value for name, value in plain(measured).items()}
+        values = {f"validation/{name}": value for name, value in colored_values(measured).items()}
         if self.name == "trackio" and samples is not None:
             import trackio
 
@@ -150,7 +150,7 @@ class Tracker:
         self.say(f"the run goes on without its tracker, {self.name}: {one_line(error)}")
 
 
-def plain(measured: dict | None) -> dict[str, float]:
+def colored_values(measured: dict | None) -> dict[str, float]:
     """Name -> value of the measures over the colored photos, without their intervals and those that are missing."""
     colored = (measured or {}).get("colored", {})
     values = {name: value.get("value") if isinstance(value, dict) else value for name, value in colored.items()}
