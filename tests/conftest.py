@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: a test must never wait for the Hub
@@ -17,6 +18,9 @@ from chromagan.hub.checkpoints import save_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.network.config import ModelConfig
 from chromagan.network.trunk import Trunk
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background: what tests start would be deaf, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 torch.set_num_threads(1)  # small tensors: a second thread waits more than it works
 
