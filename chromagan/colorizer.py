@@ -1,12 +1,13 @@
 """Image in, image out, any size: the lightness is the photo's own, at full resolution; the colors are the network's."""
 
+import functools
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -46,16 +47,16 @@ class Colorizer:
     """
 
     def __init__(self, model: ChromaGAN, device: str | torch.device = "auto", dtype: torch.dtype | None = None):
-        """dtype: of the arithmetic behind the trunk; None is bfloat16 where the device multiplies it natively, and
-        float32 elsewhere. On two cores and 224 pixels bfloat16 takes 0.65 to 0.8 of the time and moves a and b by 0.06
-        on average. The trunk stays in float32: in bfloat16 EfficientNet-Lite0's features move a and b by 1.2 on
+        """dtype: of the arithmetic behind the trunk; None is bfloat16 where the device multiplies it faster, and
+        float32 elsewhere. There, on two cores and 224 pixels, it takes 0.65 to 0.8 of the time; it moves a and b by
+        0.06 on average. The trunk stays in float32: in bfloat16 EfficientNet-Lite0's features move a and b by 1.2 on
         average and by up to 20.
         """
         self.device = pick_device(device)
         self.model = fold(model.requires_grad_(False).eval()).to(self.device, memory_format=torch.channels_last)
         for name, part in self.model.named_children():
             if name != "trunk":
-                part.to(dtype or native_dtype(self.device))
+                part.to(dtype or fast_dtype(self.device))
         if self.device.type == "cpu":
             keep_freed_memory()
 
@@ -97,7 +98,7 @@ class Colorizer:
             return self([image], saturation=saturation, chroma=chroma)[0]
 
         results: list[Image.Image | np.ndarray] = []
-        finish = partial(render, saturation=saturation, chroma=chroma)
+        finish = functools.partial(render, saturation=saturation, chroma=chroma)
         on_cpu = self.device.type == "cpu"
         with _cores(len(image)) as (cores, on_cores):
             for group in _groups(image, BATCH * cores):
@@ -176,13 +177,30 @@ def pick_device(device: str | torch.device) -> torch.device:
         raise ValueError(f"device {str(device)!r} is not available: use auto, cpu, cuda or mps") from error
 
 
-def native_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where `device` has instructions that multiply it, else float32: emulated, it would be slower."""
+@functools.cache
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where `device` multiplies it faster than float32, else float32.
+
+    Instructions for it are not enough: some CPUs that have them take twice as long with them. So a CPU is asked with a
+    small product, once a process; bfloat16 must save a fifth, so that chance does not decide.
+    """
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
-    return torch.bfloat16 if native else torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if device.type != "cpu" or not (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
+        return torch.float32
+    saves = _product_seconds(torch.bfloat16) < 0.8 * _product_seconds(torch.float32)
+    return torch.bfloat16 if saves else torch.float32
+
+
+def _product_seconds(dtype: torch.dtype) -> float:
+    """The shortest of some times that a CPU takes for a product of two matrices."""
+    matrix = torch.ones(256, 256, dtype=dtype)
+    seconds = []
+    for _ in range(6):  # the first also sets the kernel up
+        start = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def keep_freed_memory() -> None:

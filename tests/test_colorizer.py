@@ -13,7 +13,7 @@ from skimage import color as reference
 
 from chromagan import Colorizer
 from chromagan import colorizer as colorizer_module
-from chromagan.colorizer import native_dtype, pick_device
+from chromagan.colorizer import fast_dtype, pick_device
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging.photo import ImageError, open_image, read_photo
 from chromagan.imaging.writing import write_image
@@ -139,11 +139,19 @@ def test_bfloat16_moves_colors_by_less_than_is_seen(decoder):
     assert 0 < difference.mean() < 0.15 and difference.quantile(0.999) < 1.5
 
 
-def test_the_type_is_bfloat16_only_where_the_device_multiplies_it(source):
-    assert native_dtype(torch.device("mps")) == torch.float32
+@pytest.mark.parametrize("instructions, seconds, fast", [(True, 0.5, True), (True, 1.9, False), (False, 0.5, False)])
+def test_bfloat16_is_taken_where_it_is_there_and_faster(monkeypatch, instructions, seconds, fast):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
+    monkeypatch.setattr(colorizer_module, "_product_seconds", {torch.float32: 1.0, torch.bfloat16: seconds}.get)
+    assert fast_dtype.__wrapped__(torch.device("cpu")) == (torch.bfloat16 if fast else torch.float32)
+
+
+def test_the_type_behind_the_trunk_is_the_fast_one(source):
+    assert fast_dtype(torch.device("mps")) == torch.float32
     model = Colorizer.from_pretrained(source, device="cpu").model
     assert {p.dtype for p in model.trunk.parameters()} == {torch.float32}
-    assert {p.dtype for p in model.decoder.parameters()} == {native_dtype(torch.device("cpu"))}
+    assert {p.dtype for p in model.decoder.parameters()} == {fast_dtype(torch.device("cpu"))}
 
 
 def test_threads_do_not_disturb_each_other(colorizer):

@@ -13,6 +13,7 @@ import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -56,10 +57,11 @@ def main(config: TrainConfig) -> None:
     say = tqdm.write if main_process else lambda text, file: None
     if unreachable:
         say(f"{unreachable}; going on without it", file=sys.stderr)
-    config = replace(config, precision=resolve_precision(config.precision, device))
 
     # Run directory, and the Hub's leave to push there. What is wrong is said before anything takes time.
-    check_run_dir(config)
+    recorded = check_run_dir(config)
+    precision = recorded.get("precision", config.precision) if config.precision == "auto" else config.precision
+    config = replace(config, precision=resolve_precision(precision, device))
     check_shares(config, processes)
     publisher = None
     if config.push_to_hub and main_process:
@@ -199,23 +201,28 @@ def main(config: TrainConfig) -> None:
         sys.exit(stop.status)
 
 
-def check_run_dir(config: TrainConfig) -> None:
-    """TrainingError where the run's folder holds a run that would be lost, or none or another one to resume."""
+def check_run_dir(config: TrainConfig) -> dict[str, Any]:
+    """The options that a run which goes on was begun with, {} for a new one.
+
+    TrainingError where the run's folder holds a run that would be lost, or none or another one to resume.
+    """
     recorded = config.run_dir / "train.json"
     if not config.resume:
         if config.run_dir.exists() and any(not begins_a_run(path) for path in config.run_dir.iterdir()):
             raise TrainingError(
                 f"{config.run_dir} holds a run already: --resume goes on with it, or give another --output-dir"
             )
-        return
+        return {}
     if not recorded.exists():
         raise TrainingError(f"nothing to resume in {config.run_dir}: start the run without --resume")
     try:
-        difference = config.differs_from(json.loads(recorded.read_text(encoding="utf-8")))
+        options = json.loads(recorded.read_text(encoding="utf-8"))
+        difference = config.differs_from(options)
     except (ValueError, AttributeError) as error:
         raise TrainingError(f"{recorded} is damaged: {error}") from error
     if difference:
         raise TrainingError(f"{difference}: leave it as it was, or give another --output-dir")
+    return options
 
 
 def begins_a_run(path: Path) -> bool:

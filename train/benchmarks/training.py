@@ -5,12 +5,13 @@ import copy
 import time
 from dataclasses import replace
 
+import timm
 import torch
 from accelerate import Accelerator
 
 from chromagan.hub.model import ChromaGAN
 from chromagan.network.critic import Critic
-from chromagan.network.trunk import Teacher, timm
+from chromagan.network.trunk import Teacher
 from train.benchmarks.timing import Flops, medians, peak_memory, resident_kib, wait
 from train.training.batches import Batches, frozen_trunk
 from train.training.options import PRESETS, TrainConfig

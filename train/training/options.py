@@ -118,7 +118,9 @@ class TrainConfig:
     )
 
     # What makes a step fast; train/benchmark.py shows what each brings.
-    precision: str = option("auto", "fp32, bf16, or auto: bf16 where the hardware multiplies it natively")
+    precision: str = option(
+        "auto", "fp32, bf16, or auto: bf16 where the hardware multiplies it faster; a run that goes on keeps its own"
+    )  # fmt: skip
     compile: str = option("auto", "on, off, or auto: compile the generator on CUDA, where that pays")
     channels_last: bool = option(True, "keep images and kernels channels last in memory")
     fused_adam: bool = option(True, "update the weights in one fused kernel")
@@ -166,9 +168,11 @@ class TrainConfig:
     def differs_from(self, earlier: dict[str, Any]) -> str | None:
         """The first option that cannot change when a run goes on, as a sentence; None where all agree.
 
-        earlier: the options of the run as its train.json has them.
+        earlier: the options of the run as its train.json has them. A precision of "auto" agrees with any.
         """
         for name, value in asdict(self).items():
+            if (name, value) == ("precision", "auto"):
+                continue
             if name not in FREE_ON_RESUME and earlier.get(name, value) != value:
                 return f"--{name.replace('_', '-')} is {value}, but the run was begun with {earlier[name]}"
         return None

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
-from chromagan.colorizer import native_dtype
+from chromagan.colorizer import fast_dtype
 from chromagan.hub.model import ChromaGAN
 from chromagan.network import losses
 from chromagan.network.critic import Critic
@@ -238,7 +238,7 @@ def update_average(average: dict[str, Tensor], state: dict[str, Tensor], share: 
 
 
 def resolve_precision(wanted: str, device: torch.device) -> str:
-    """ "auto" is bf16 on hardware that multiplies bfloat16 natively, else fp32."""
+    """ "auto" is bf16 on hardware that multiplies bfloat16 faster than float32, else fp32."""
     if wanted != "auto":
         return wanted
-    return "bf16" if native_dtype(device) == torch.bfloat16 else "fp32"
+    return "bf16" if fast_dtype(device) == torch.bfloat16 else "fp32"
