@@ -720,7 +720,7 @@ def test_wide_tables_keep_their_first_column_in_sight(browser, server):
 def test_examples_have_names_for_screen_readers(page):
     page.wait_for_selector("#examples button[aria-label]")
     names = page.locator("#examples button").evaluate_all("all => all.map(each => each.ariaLabel)")
-    assert names[:2] == ["Example photo: rocket", "Example photo: cat"] and all(names)
+    assert names[:2] == ["Example photo: coffee", "Example photo: rocket"] and all(names)
 
 
 def test_example_is_colored_when_picked(page):
