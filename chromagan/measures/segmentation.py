@@ -4,7 +4,6 @@ Both take planes (B, H, W) in the channel's own units and treat each plane on it
 """
 
 import math
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from chromagan.imaging import color
+from chromagan.imaging.compiled import compiled
 
 SEGMENTS, COMPACTNESS, SIGMA = 250, 10.0, 1.0  # those of the cluster discrepancy ratio's authors
 ROUNDS = 6  # scikit-image makes 10; with 6, ratios came out nearest to those of its superpixels
@@ -120,7 +120,7 @@ def superpixels(planes: Tensor) -> Tensor:
     does that to a channel, and the authors of the cluster discrepancy ratio call it so. A channel whose range is below
     one Lab unit is not stretched to its range but divided by 1: the rounding of 8-bit colors is not an edge.
     scikit-image searches farther (all clusters within 2 S) and then joins loose parts to their neighbors; this does
-    neither, and takes a tenth of the time.
+    neither, and takes a sixth of the time.
     """
     low, high = planes.amin(dim=(1, 2), keepdim=True), planes.amax(dim=(1, 2), keepdim=True)
     values = blur(color.gray_to_L((planes - low) / (high - low).clamp_min(1)), SIGMA) / COMPACTNESS
@@ -128,75 +128,60 @@ def superpixels(planes: Tensor) -> Tensor:
 
 
 def _slic(values: np.ndarray) -> np.ndarray:
-    """The rounds of `superpixels` on one prepared plane (H, W): int32 labels.
+    """The rounds of `superpixels` on one prepared plane (H, W) in float32: int32 labels, row by row of clusters."""
+    height, width = values.shape
+    side = math.sqrt(height * width / SEGMENTS)
+    rows, columns = max(1, round(height / side)), max(1, round(width / side))
+    cell_y, cell_x = -(-height // rows), -(-width // columns)
+    y, x = np.arange(rows) * cell_y, np.arange(columns) * cell_x
+    # y, x and value of each cluster; those around the image are infinitely far from every pixel.
+    centers = np.full((3, rows + 2, columns + 2), np.inf, np.float32)
+    centers[0, 1:-1, 1:-1] = (y + (cell_y - 1) / 2)[:, None]
+    centers[1, 1:-1, 1:-1] = x + (cell_x - 1) / 2
+    middle_y, middle_x = (y + cell_y // 2).clip(max=height - 1), (x + cell_x // 2).clip(max=width - 1)
+    centers[2, 1:-1, 1:-1] = values[np.ix_(middle_y, middle_x)]
+    labels = np.empty((height, width), np.int32)
+    _rounds(values, centers, cell_y, cell_x, labels)
+    return labels
 
-    torch for the arithmetic, whose broadcasting takes half of NumPy's time on the CPU; NumPy for the comparisons,
-    which take a tenth of torch's. Arrays stay small enough for the processor's cache.
-    """
-    grid = _grid(*values.shape)
-    values = grid.to_cells(values)
-    terms = *grid.terms, (grid.in_image * values).ravel().astype(np.float64)
-    centers = np.stack([grid.y.mean(axis=0), grid.x.mean(axis=0), values[grid.cell_y // 2, grid.cell_x // 2]])
-    distance, best, closer = np.empty_like(values), np.empty_like(values), np.empty(values.shape, bool)
-    nearest, candidate = np.empty(values.shape, np.int8), np.empty(values.shape, np.int8)
-    plane, pixel_y, pixel_x, out = (torch.from_numpy(array) for array in (values, grid.y, grid.x, distance))
-    # Of the nine: from a pixel's own cluster to that one, less what keeps the first of them from being 0.
-    shifts = [(dy, dx) for dy in range(3) for dx in range(3)]
-    to_cluster = np.array([dy * grid.columns + dx for dy, dx in shifts])
+
+@compiled
+def _rounds(values, centers, cell_y, cell_x, labels):
+    """ROUNDS times: every pixel of `values` (H, W) to a cluster of `centers` (3, rows + 2, columns + 2), then these to
+    the means of their pixels. The last assignment is in `labels`."""
+    height, width = values.shape
+    rows, columns = centers.shape[1] - 2, centers.shape[2] - 2
+    scale = np.float32(1) / np.float32(cell_y * cell_x)
+    at_x = np.arange(width).astype(np.float32)
+    around = np.empty((3, 9, width), np.float32)  # the nine clusters of each pixel of a row
+    best, nearest = np.empty(width, np.float32), np.empty(width, np.int32)
     for _ in range(ROUNDS):
-        around = np.full((3, grid.rows + 2, grid.columns + 2), np.inf, np.float32)  # no cluster beyond the image
-        around[:, 1:-1, 1:-1] = centers.reshape(3, grid.rows, grid.columns)
-        nine = np.stack([around[:, dy : dy + grid.rows, dx : dx + grid.columns].reshape(3, -1) for dy, dx in shifts])
-        center_y, center_x, center_v = torch.from_numpy(nine).unbind(dim=1)  # (9, clusters) each
-        from_y = (pixel_y - center_y[:, None]).square_().mul_(grid.scale)  # (9, cell_y, clusters)
-        from_x = (pixel_x - center_x[:, None]).square_().mul_(grid.scale)
-        best.fill(np.inf)
-        nearest.fill(0)
-        for shift in range(9):
-            torch.sub(plane, center_v[shift], out=out).square_()
-            out += from_y[shift, :, None]
-            out += from_x[shift]
-            np.less(distance, best, out=closer)
-            # The last that was closer wins, and they ascend: their maximum, which has no branches to mispredict.
-            np.multiply(closer.view(np.int8), np.int8(shift), out=candidate)
-            np.maximum(nearest, candidate, out=nearest)
-            np.minimum(best, distance, out=best)
-        labels = to_cluster.take(nearest) + (grid.clusters - grid.columns - 1)
-        sizes, *sums = (np.bincount(labels.ravel(), term, len(grid.clusters)) for term in terms)
-        centers = np.where(sizes > 0, sums / np.maximum(sizes, 1), centers).astype(np.float32)
-    return grid.to_image(labels.astype(np.int32))
-
-
-@lru_cache(maxsize=4)
-def _grid(height: int, width: int) -> "_Grid":
-    return _Grid(height, width)
-
-
-class _Grid:
-    """The cells that SLIC starts from, and the layout (cell_y, cell_x, clusters) that puts each into one column.
-
-    A cluster then meets the pixels of its own cell and of those around it by plain broadcasting along rows of memory.
-    """
-
-    def __init__(self, height: int, width: int):
-        side = math.sqrt(height * width / SEGMENTS)
-        self.shape = height, width
-        self.rows, self.columns = max(1, round(height / side)), max(1, round(width / side))
-        self.cell_y, self.cell_x = -(-height // self.rows), -(-width // self.columns)
-        self.clusters = np.arange(self.rows * self.columns)
-        top, left = self.clusters // self.columns * self.cell_y, self.clusters % self.columns * self.cell_x
-        self.y = (top + np.arange(self.cell_y)[:, None]).astype(np.float32)  # (cell_y, clusters)
-        self.x = (left + np.arange(self.cell_x)[:, None]).astype(np.float32)
-        self.in_image = (self.y < height)[:, None] & (self.x < width)[None]  # (cell_y, cell_x, clusters)
-        self.terms = [(self.in_image * t).ravel().astype(np.float64) for t in (1, self.y[:, None], self.x[None])]
-        self.scale = 1 / (self.cell_y * self.cell_x)
-
-    def to_cells(self, plane: np.ndarray) -> np.ndarray:
-        height, width = self.shape
-        more = (0, self.rows * self.cell_y - height), (0, self.columns * self.cell_x - width)
-        cells = np.pad(plane, more, mode="edge").reshape(self.rows, self.cell_y, self.columns, self.cell_x)
-        return np.ascontiguousarray(cells.transpose(1, 3, 0, 2)).reshape(self.cell_y, self.cell_x, -1)
-
-    def to_image(self, cells: np.ndarray) -> np.ndarray:
-        cells = cells.reshape(self.cell_y, self.cell_x, self.rows, self.columns).transpose(2, 0, 3, 1)
-        return cells.reshape(self.rows * self.cell_y, -1)[: self.shape[0], : self.shape[1]]
+        sums = np.zeros((4, rows, columns))
+        for y in range(height):
+            at_y, row = np.float32(y), y // cell_y
+            if y % cell_y == 0:
+                for shift in range(9):
+                    for x in range(width):
+                        for axis in range(3):
+                            around[axis, shift, x] = centers[axis, row + shift // 3, x // cell_x + shift % 3]
+            best[:] = np.inf
+            for shift in range(9):  # each over the whole row: then the comparison is one instruction for many pixels
+                for x in range(width):
+                    dy, dx = at_y - around[0, shift, x], at_x[x] - around[1, shift, x]
+                    dv = values[y, x] - around[2, shift, x]
+                    distance = dv * dv + dy * dy * scale + dx * dx * scale
+                    closer = distance < best[x]
+                    best[x] = distance if closer else best[x]
+                    nearest[x] = shift if closer else nearest[x]
+            for x in range(width):
+                in_row, in_column = row + nearest[x] // 3 - 1, x // cell_x + nearest[x] % 3 - 1
+                labels[y, x] = in_row * columns + in_column
+                sums[0, in_row, in_column] += 1
+                sums[1, in_row, in_column] += y
+                sums[2, in_row, in_column] += x
+                sums[3, in_row, in_column] += values[y, x]
+        for row in range(rows):
+            for column in range(columns):
+                if sums[0, row, column] > 0:
+                    for axis in range(3):
+                        centers[axis, row + 1, column + 1] = sums[axis + 1, row, column] / sums[0, row, column]
