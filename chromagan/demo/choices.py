@@ -14,7 +14,7 @@ NETWORKS = [("Imagenette (the study)", STUDY), ("Photos of any kind", GENERAL)]
 EACH_OWN = "Each decoder's own"  # epoch, where a source has one for each
 
 
-def effective(source: str | None, network: str | None) -> str:
+def chosen_source(source: str | None, network: str | None) -> str:
     """The source that colors: the one that a visitor named, else the network that is chosen beside the photo."""
     return (source or "").strip() or network or STUDY
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from chromagan.demo.choices import effective
+from chromagan.demo.choices import chosen_source
 from chromagan.demo.service import RequestError
 from chromagan.hub.checkpoints import CheckpointError
 
@@ -62,6 +62,6 @@ def by_network(function: Callable) -> Callable:
     @functools.wraps(function)
     def chosen(*args):
         *others, network, source, chroma, saturation = args
-        return function(*others, effective(source, network), chroma, saturation)
+        return function(*others, chosen_source(source, network), chroma, saturation)
 
     return chosen

@@ -76,7 +76,7 @@ def caption(checkpoint: Checkpoint, milliseconds: float | None = None) -> str:
             f"from the true colors, {values['colorfulness_ratio']:.0%} of their colorfulness."
         )
     return rendered(
-        "caption", spec=spec, summary=sentence(spec.summary), moment=moment_of(checkpoint), milliseconds=milliseconds,
+        "caption", spec=spec, summary=sentence(spec.summary), moment=epoch_label(checkpoint), milliseconds=milliseconds,
         measures=measures,
     )  # fmt: skip
 
@@ -85,11 +85,11 @@ def sentence(words: str) -> str:
     return words[:1].upper() + words[1:].rstrip(".") + "."
 
 
-def moment_of(checkpoint: Checkpoint) -> str:
+def epoch_label(checkpoint: Checkpoint) -> str:
     return f"epoch {checkpoint.epoch}" if checkpoint.epoch else "before training"
 
 
-def moment_of_all(checkpoints: Sequence[Checkpoint]) -> str:
+def epochs_label(checkpoints: Sequence[Checkpoint]) -> str:
     """Their epoch where they share one, else each decoder's."""
     if len({checkpoint.epoch for checkpoint in checkpoints}) == 1:
         return f"Epoch {checkpoints[0].epoch}"
@@ -148,7 +148,7 @@ def epochs_view(
     pictures = [picture for _, picture in frames]
     charts = [chart(CURVES[name], epochs, values, truth.get(name)) for name, values in curves.items()]
     return rendered(
-        "epochs", pictures=pictures, epochs=epochs, names=[moment_of(checkpoint) for checkpoint, _ in frames],
+        "epochs", pictures=pictures, epochs=epochs, names=[epoch_label(checkpoint) for checkpoint, _ in frames],
         charts=charts, last=len(frames) - 1, ratio=pictures[-1].width / pictures[-1].height,
     )  # fmt: skip
 

@@ -155,7 +155,7 @@ class Tabs:
             versions |= {DECODERS[each.decoder].label: here.color(loaded, each, SMALL_SIDE) for each in checkpoints}
             rows = [(name, classes.top(image)) for name, image in versions.items()]
         state = TabState(photo, options, (report, {each.decoder: each for each in checkpoints}))
-        table = page.report_table(report, page.moment_of_all(checkpoints))
+        table = page.report_table(report, page.epochs_label(checkpoints))
         return table, page.visible_table(report), page.classes_table(rows), state
 
     def at_epoch(self, source: str, epoch: str | int | None) -> tuple[CheckpointSource, list[Checkpoint]]:

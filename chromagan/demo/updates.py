@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 
 from chromagan.demo import page
-from chromagan.demo.choices import REMEMBERED, Choices, Offer, effective, example_of
+from chromagan.demo.choices import REMEMBERED, Choices, Offer, chosen_source, example_of
 from chromagan.demo.events import as_handler, as_html, errors_as_messages
 from chromagan.demo.service import GENERAL, GRAY, STUDY, Options, RequestError
 from chromagan.demo.tabs import Tabs
@@ -31,12 +31,12 @@ class Updates:
     def on_decoder(self, network: str, source: str, decoder: str, epoch: str) -> gr.Radio:
         """The epochs of a decoder just chosen."""
         with errors_as_messages():
-            return radio(self.choices.epochs(effective(source, network), decoder, epoch))
+            return radio(self.choices.epochs(chosen_source(source, network), decoder, epoch))
 
     def on_network(self, network: str, source: str, decoder: str, epoch: str, of: str) -> tuple:
         """The decoders and epochs of the network that is chosen: those of Colorize and of Measure."""
         with errors_as_messages():
-            return tuple(map(radio, self._offers(effective(source, network), decoder, epoch, of)))
+            return tuple(map(radio, self._offers(chosen_source(source, network), decoder, epoch, of)))
 
     def _offers(self, source: str, decoder: str, epoch: str, of: str) -> tuple[Offer, Offer, Offer, Offer]:
         decoders = self.choices.decoders(source, decoder)
@@ -53,7 +53,7 @@ class Updates:
 
     def _new_photo(self, wanted: str, photo, decoder: str, epoch: str, of: str, source, chroma, saturation) -> tuple:
         network = self.choices.network(wanted)
-        here = effective(source, network)
+        here = chosen_source(source, network)
         with errors_as_messages():
             decoders, epochs, *others = self._offers(here, decoder, epoch, of)
         result = as_handler(self.tabs.colorize)(photo, decoders.value, epochs.value, here, chroma, saturation)
@@ -68,7 +68,7 @@ class Updates:
             words = f"{error} Using the shipped checkpoints."
             gr.Warning(as_html(words))
             source, here = "", self.service.shipped
-        shown = effective(source, network)
+        shown = chosen_source(source, network)
         decoders, cells = self.choices.decoders(shown), self.choices.cells(source)
         return (
             gr.Textbox(value=source, info=words), radio(decoders), radio(self.choices.epochs(shown, decoders.value)),

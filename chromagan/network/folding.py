@@ -24,7 +24,7 @@ def fold(model: nn.Module) -> nn.Module:
         if isinstance(part, nn.Sequential):
             _fold_upsampling(part)
         elif isinstance(part, Trunk) and any(isinstance(module, Conv2dSame) for module in part.net.modules()):
-            part.net = Turned(part.net)
+            part.net = RotatedNetwork(part.net)
     return model
 
 
@@ -89,11 +89,11 @@ def _doubled(layers: nn.Sequential) -> Iterator[tuple[str, str, nn.Conv2d]]:
             yield name, conv_name, conv
 
 
-class Turned(nn.Module):
-    """A network with TensorFlow's padding, given the photo turned by 180 degrees, its kernels turned alike.
+class RotatedNetwork(nn.Module):
+    """A network with TensorFlow's padding, given the photo rotated by 180 degrees, its kernels rotated alike.
 
     Where a stride is 2 and a side even, TensorFlow pads one pixel more behind the end than before the start. torch pads
-    both alike, so timm copies every such map into a larger one. Turned, it is the start that has the more; torch pads
+    both alike, so timm copies every such map into a larger one. Rotated, it is the start that has the more; torch pads
     the end as much, and no window reaches its last pixel.
     All sides at a stride of 2 must be even: those of the photo multiples of the deepest stride.
     """
@@ -104,7 +104,7 @@ class Turned(nn.Module):
         for parent in list(net.modules()):
             for name, conv in list(parent.named_children()):
                 if isinstance(conv, nn.Conv2d):
-                    setattr(parent, name, _turned(conv))
+                    setattr(parent, name, _rotated(conv))
         self.net = net
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -112,10 +112,10 @@ class Turned(nn.Module):
         return [stage.flip(-1, -2) for stage in self.net(image.flip(-1, -2))]
 
 
-def _turned(conv: nn.Conv2d) -> nn.Conv2d:
+def _rotated(conv: nn.Conv2d) -> nn.Conv2d:
     padding = [side // 2 for side in conv.kernel_size]
-    turned = skip_init(
+    rotated = skip_init(
         nn.Conv2d, conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, padding, groups=conv.groups
     )
-    turned.weight, turned.bias = nn.Parameter(conv.weight.detach().flip(-1, -2)), conv.bias
-    return turned.requires_grad_(conv.weight.requires_grad)
+    rotated.weight, rotated.bias = nn.Parameter(conv.weight.detach().flip(-1, -2)), conv.bias
+    return rotated.requires_grad_(conv.weight.requires_grad)

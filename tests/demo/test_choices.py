@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from chromagan.demo.api import Api
-from chromagan.demo.choices import EACH_OWN, Choices, effective
+from chromagan.demo.choices import EACH_OWN, Choices, chosen_source
 from chromagan.demo.service import GENERAL, STUDY, DemoService, Options, RequestError
 from chromagan.demo.tabs import Tabs
 
@@ -29,7 +29,7 @@ def test_names_of_the_sources(both, service):
     assert service.general is None
     with pytest.raises(RequestError, match="no networks 'general' here"):
         service.source(GENERAL)
-    assert effective(" owner/name ", GENERAL) == "owner/name" and effective("", GENERAL) == GENERAL
+    assert chosen_source(" owner/name ", GENERAL) == "owner/name" and chosen_source("", GENERAL) == GENERAL
 
 
 def test_a_general_source_that_cannot_be_used_is_said_and_left_out(both, tmp_path, capsys):
