@@ -355,7 +355,7 @@ warm_up()
 before = compiled()
 colorizer = Colorizer.from_pretrained(sys.argv[1], device="cpu")
 for way in ("edge-aware", "bilinear"):
-    for size in ((500, 300), (900, 100), (64, 64), (1, 1)):
+    for size in ((400, 350), (64, 64), (1, 1)):  # the first in two bands
         colorizer([Image.new(mode, size) for mode in ("RGB", "RGBA", "CMYK", "L")], chroma=way, saturation=2)
         colorizer(np.zeros((*size, 3), np.uint8)[::-1], chroma=way)
 assert compiled() == before, (before, compiled())

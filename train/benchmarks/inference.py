@@ -8,14 +8,16 @@ from chromagan.hub.model import ChromaGAN
 from chromagan.network.config import ModelConfig
 from train.benchmarks.timing import Flops, medians, peak_memory
 
+BATCH = 16  # images that go through the network together
+
 
 @torch.no_grad()  # not inference_mode, behind which nothing is counted
 def measure_inference(preset: str, decoder: str, device: torch.device, repeats: int) -> dict:
-    """Speed, arithmetic and memory of one network at its own size, one image and sixteen at once."""
+    """Speed, arithmetic and memory of one network at its own size, one image and BATCH at once."""
     model = ChromaGAN(replace(ModelConfig.preset(preset, decoder), num_classes=0))
     model = model.eval().to(device, memory_format=torch.channels_last)
     size = model.config.image_size
-    one, many = torch.rand(1, 1, size, size, device=device), torch.rand(16, 1, size, size, device=device)
+    one, many = torch.rand(1, 1, size, size, device=device), torch.rand(BATCH, 1, size, size, device=device)
     seconds = medians({"one": lambda: model(one), "many": lambda: model(many)}, device, repeats)
     with Flops() as counted:
         model(one)
@@ -25,21 +27,21 @@ def measure_inference(preset: str, decoder: str, device: torch.device, repeats: 
         "parameters": sum(p.numel() for p in model.parameters()),
         "gflop_per_image": counted.total / 1e9,
         "ms_one": 1000 * seconds["one"],
-        "images_per_second_of_16": 16 / seconds["many"],
-        "peak_memory_mb_of_16": peak_memory(lambda: model(many), device),
+        "images_per_second_of_batch": BATCH / seconds["many"],
+        "peak_memory_mb_of_batch": peak_memory(lambda: model(many), device),
     }
 
 
 def inference_table(rows: list[dict]) -> str:
     """Markdown of several `measure_inference`."""
     lines = [
-        "| inference | parameters | GFLOP | ms, one image | images/s of 16 | MB of 16 |",
+        f"| inference | parameters | GFLOP | ms, one image | images/s of {BATCH} | MB of {BATCH} |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
-        memory = "–" if row["peak_memory_mb_of_16"] is None else f"{row['peak_memory_mb_of_16']:,.0f}"
+        memory = "–" if row["peak_memory_mb_of_batch"] is None else f"{row['peak_memory_mb_of_batch']:,.0f}"
         lines.append(
             f"| {row['preset']} {row['decoder']} | {row['parameters']:,} | {row['gflop_per_image']:.2f} "
-            f"| {row['ms_one']:.1f} | {row['images_per_second_of_16']:,.1f} | {memory} |"
+            f"| {row['ms_one']:.1f} | {row['images_per_second_of_batch']:,.1f} | {memory} |"
         )
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from chromagan.data import DataError
 from chromagan.hub.checkpoints import CheckpointError
 from train import benchmark as script
 from train.benchmark import main, parse_args, train_config
-from train.benchmarks import photos
+from train.benchmarks import inference, photos
 from train.benchmarks.timing import Flops, medians, peak_memory
 from train.benchmarks.training import PLAIN, TrainingRun
 
@@ -45,7 +45,8 @@ def test_peak_memory_sees_what_is_freed_again():
     assert measured is None or 50 < measured < 200
 
 
-def test_a_small_benchmark_for_real(tmp_path, capsys):
+def test_a_small_benchmark_for_real(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(inference, "BATCH", 1)
     out = tmp_path / "bench.json"
     arguments = ["--decoders", "depthwise", "--batch-size", "2", "--crop", "32", "--repeats", "1", "--soak", "20"]
     main(parse_args([*arguments, "--only", "training", "switches", "inference", "--json", str(out)]))
