@@ -66,9 +66,12 @@ def folder_of(path, pictures, classes=("n01440764", "n02102040")):
 
 
 def launch(*arguments, processes=1):
-    several = ["--multi_gpu"] if processes > 1 else []
-    command = [sys.executable, "-m", "accelerate.commands.launch", *several, "--num_processes", str(processes)]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    """The real script: on its own, or in several processes by accelerate."""
+    command = [sys.executable]
+    if processes > 1:
+        command += ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
+        command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+        command += ["--main_process_port", "0"]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true"}
     command += ["train/evaluate.py", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
