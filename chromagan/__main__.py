@@ -19,36 +19,37 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from chromagan.stopping import STATUS, end_in_one_line, raise_again
 
-def stopped() -> int:
-    print("chromagan: stopped: what was finished by then is there, and nothing is half-written", file=sys.stderr)
-    return 130
+STOPPED = "chromagan: stopped: what was finished by then is there, and nothing is half-written"
+STARTED = __name__ == "__main__" or Path(sys.argv[0]).stem == "chromagan"  # the installed command imports this
+if STARTED:  # the next imports take seconds
+    end_in_one_line(STOPPED, at_once=True)
 
+import torch
+from PIL import Image
+from tqdm import tqdm
 
-try:
-    import torch
-    from PIL import Image
-    from tqdm import tqdm
+from chromagan.colorizer import Colorizer, render
+from chromagan.hub.checkpoints import (
+    SHIPPED,
+    Checkpoint,
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    usual_source,
+)
+from chromagan.hub.onnx_export import ExportError, export_onnx
+from chromagan.imaging.chroma import MODES
+from chromagan.imaging.contact_sheet import contact_sheet
+from chromagan.imaging.folders import find_photos
+from chromagan.imaging.formats import ImageError, format_for, format_of_suffix, holds_pages, suffix_for
+from chromagan.imaging.photo import Photo, open_image, page_numbers, read_pages
+from chromagan.imaging.writing import check_suffix, encode_image, fitting_name, losses, write_image
+from chromagan.network.decoders import DECODERS, LABELS
 
-    from chromagan.colorizer import Colorizer, render
-    from chromagan.hub.checkpoints import (
-        SHIPPED,
-        Checkpoint,
-        find_checkpoint,
-        list_checkpoints,
-        load_checkpoint,
-        usual_source,
-    )
-    from chromagan.hub.onnx_export import ExportError, export_onnx
-    from chromagan.imaging.chroma import MODES
-    from chromagan.imaging.contact_sheet import contact_sheet
-    from chromagan.imaging.folders import find_photos
-    from chromagan.imaging.formats import ImageError, format_for, format_of_suffix, holds_pages, suffix_for
-    from chromagan.imaging.photo import Photo, open_image, page_numbers, read_pages
-    from chromagan.imaging.writing import check_suffix, encode_image, fitting_name, losses, write_image
-    from chromagan.network.decoders import DECODERS, LABELS
-except KeyboardInterrupt:  # it takes seconds
-    sys.exit(stopped())
+if STARTED:
+    raise_again()
 
 STREAM = "-"  # stdin as input, stdout as output
 RESULT = re.compile(rf"-({'|'.join(DECODERS)})-epoch-\d+$")  # how the names of results end
@@ -66,7 +67,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        return stopped()
+        print(STOPPED, file=sys.stderr)
+        return STATUS
     except BrokenPipeError:  # of `chromagan list | head`: whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
