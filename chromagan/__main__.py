@@ -228,10 +228,12 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
     output = Path(args.output)
     everything = find_photos(args.inputs, output, is_result)
     found, problems = everything.photos, everything.problems if rank == 0 else []
-    one_file = len(found) == 1 and output.suffix and not output.is_dir() and not Path(args.inputs[0]).is_dir()
-    if not (one_file and not args.all) and output.is_file():
+    no_folder = output.exists() and not output.is_dir()
+    single = len(found) == 1 and not Path(args.inputs[0]).is_dir() and not args.all
+    one_file = single and not output.is_dir() and (output.suffix or no_folder)
+    if no_folder and not one_file:
         raise ImageError(f"{output} is a file: for several pictures, -o is a folder")
-    if one_file and not args.all:
+    if one_file:
         check_suffix(output)
 
     tasks: list[Task] = []
@@ -246,7 +248,7 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
             c: output / folder / fitting_name(stem, f"-{c.decoder}-epoch-{c.epoch}{suffix}") for c in checkpoints
         }
         sheet = output / folder / fitting_name(stem, "-all.jpg") if args.all else None
-        if one_file and not args.all:
+        if one_file:
             targets = {checkpoints[0]: output}
         everything_of_it = [*targets.values(), *([sheet] if sheet else [])]
         existing = [target for target in everything_of_it if target.exists()]
