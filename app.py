@@ -27,8 +27,11 @@ if "GRADIO_TEMP_DIR" not in os.environ:  # before gradio is imported, which has 
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
 from chromagan.demo.address import AddressError, listening_address, reach_without_proxy
+from chromagan.stopping import end_in_one_line
 
-if __name__ == "__main__":  # before gradio is imported, which reads the environment
+STOPPED = "app.py: stopped"
+if __name__ == "__main__":  # before gradio is imported, which reads the environment and takes seconds
+    end_in_one_line(STOPPED, at_once=True)
     try:
         HOST, PORT = listening_address()
         reach_without_proxy(HOST)
@@ -344,12 +347,16 @@ def offers_tools() -> bool:
     return False
 
 
-def leave(*_) -> None:
-    """End the program, with what is registered with atexit. Python itself would wait without end for a thread that
-    Gradio's MCP server has for each tool that was called."""
+def leave(number: int = signal.SIGTERM, frame=None) -> None:
+    """End the program, with what is registered with atexit; for Ctrl-C by a line and status 130.
+
+    Python itself would wait without end for a thread that Gradio's MCP server has for each tool that was called.
+    """
     atexit._run_exitfuncs()
+    if number == signal.SIGINT:
+        print(STOPPED, file=sys.stderr)
     sys.stdout.flush()
-    os._exit(0)
+    os._exit(130 if number == signal.SIGINT else 0)
 
 
 def health() -> JSONResponse:
@@ -383,6 +390,8 @@ except CheckpointError as error:
 if __name__ == "__main__":
     service.files.pin()
     signal.signal(signal.SIGTERM, leave)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in a shell's background
+        signal.signal(signal.SIGINT, leave)
     threading.Thread(target=service.maintain, daemon=True).start()
     threading.Thread(target=warm_up, daemon=True).start()  # before somebody's first photo waits for it
     try:
@@ -394,4 +403,4 @@ if __name__ == "__main__":
         )  # fmt: skip
     except OSError as error:  # taken since it was looked at
         sys.exit(f"app.py: {error}")
-    leave()  # Ctrl-C
+    leave()

@@ -19,36 +19,37 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from chromagan.stopping import STATUS, end_in_one_line, raise_again
 
-def stopped() -> int:
-    print("chromagan: stopped: what was finished by then is there, and nothing is half-written", file=sys.stderr)
-    return 130
+STOPPED = "chromagan: stopped: what was finished by then is there, and nothing is half-written"
+STARTED = __name__ == "__main__" or Path(sys.argv[0]).stem == "chromagan"  # the installed command imports this
+if STARTED:  # the next imports take seconds
+    end_in_one_line(STOPPED, at_once=True)
 
+import torch
+from PIL import Image
+from tqdm import tqdm
 
-try:
-    import torch
-    from PIL import Image
-    from tqdm import tqdm
+from chromagan.colorizer import Colorizer, render
+from chromagan.hub.checkpoints import (
+    SHIPPED,
+    Checkpoint,
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    usual_source,
+)
+from chromagan.hub.onnx_export import ExportError, export_onnx
+from chromagan.imaging.chroma import MODES
+from chromagan.imaging.contact_sheet import contact_sheet
+from chromagan.imaging.folders import find_photos
+from chromagan.imaging.formats import ImageError, format_for, format_of_suffix, holds_pages, suffix_for
+from chromagan.imaging.photo import Photo, open_image, page_numbers, read_pages
+from chromagan.imaging.writing import check_suffix, encode_image, fitting_name, losses, write_image
+from chromagan.network.decoders import DECODERS, LABELS
 
-    from chromagan.colorizer import Colorizer, render
-    from chromagan.hub.checkpoints import (
-        SHIPPED,
-        Checkpoint,
-        find_checkpoint,
-        list_checkpoints,
-        load_checkpoint,
-        usual_source,
-    )
-    from chromagan.hub.onnx_export import ExportError, export_onnx
-    from chromagan.imaging.chroma import MODES
-    from chromagan.imaging.contact_sheet import contact_sheet
-    from chromagan.imaging.folders import find_photos
-    from chromagan.imaging.formats import ImageError, format_for, format_of_suffix, holds_pages, suffix_for
-    from chromagan.imaging.photo import Photo, open_image, page_numbers, read_pages
-    from chromagan.imaging.writing import check_suffix, encode_image, fitting_name, losses, write_image
-    from chromagan.network.decoders import DECODERS, LABELS
-except KeyboardInterrupt:  # it takes seconds
-    sys.exit(stopped())
+if STARTED:
+    raise_again()
 
 STREAM = "-"  # stdin as input, stdout as output
 RESULT = re.compile(rf"-({'|'.join(DECODERS)})-epoch-\d+$")  # how the names of results end
@@ -66,7 +67,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        return stopped()
+        print(STOPPED, file=sys.stderr)
+        return STATUS
     except BrokenPipeError:  # of `chromagan list | head`: whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -226,10 +228,12 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
     output = Path(args.output)
     everything = find_photos(args.inputs, output, is_result)
     found, problems = everything.photos, everything.problems if rank == 0 else []
-    one_file = len(found) == 1 and output.suffix and not output.is_dir() and not Path(args.inputs[0]).is_dir()
-    if not (one_file and not args.all) and output.is_file():
+    no_folder = output.exists() and not output.is_dir()
+    single = len(found) == 1 and not Path(args.inputs[0]).is_dir() and not args.all
+    one_file = single and not output.is_dir() and (output.suffix or no_folder)
+    if no_folder and not one_file:
         raise ImageError(f"{output} is a file: for several pictures, -o is a folder")
-    if one_file and not args.all:
+    if one_file:
         check_suffix(output)
 
     tasks: list[Task] = []
@@ -244,7 +248,7 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
             c: output / folder / fitting_name(stem, f"-{c.decoder}-epoch-{c.epoch}{suffix}") for c in checkpoints
         }
         sheet = output / folder / fitting_name(stem, "-all.jpg") if args.all else None
-        if one_file and not args.all:
+        if one_file:
             targets = {checkpoints[0]: output}
         everything_of_it = [*targets.values(), *([sheet] if sheet else [])]
         existing = [target for target in everything_of_it if target.exists()]

@@ -27,6 +27,7 @@ from chromagan.imaging.splits import (
     DataError,
     Folder,
     choose_split,
+    count_shards,
     image_splits,
     parquet_splits,
     require_no_pointers,
@@ -382,12 +383,15 @@ def _open_parquet(data: str, split: str, folder: Folder) -> Rows:
                     f"the Parquet files of {data!r} differ: column {column!r} is {types[0]} in {first[0]} "
                     f"and {types[1]} in {path}"
                 )
-        shards.append((str(path), rows))
+        if rows:  # `datasets` fails at a file without
+            shards.append((str(path), rows))
+    if not shards:
+        raise DataError(f"no rows in {data!r} ({which})")
     columns = [name for name in ("image", "label") if name in first[1].names]
     # Escaped: a name with [ ] * ? would be taken for a pattern.
-    escaped = [glob.escape(str(Path(data, path).absolute())) for path in files]
+    escaped = [glob.escape(str(Path(data, path).absolute())) for path, _ in shards]
     dataset = _load(data, "parquet", data_files={"photos": escaped}, columns=columns)["photos"]
-    if not len(dataset):
-        raise DataError(f"no rows in {data!r} ({which})")
     what = f"{len(dataset):,} photos in {len(files):,} Parquet file{'s' * (len(files) > 1)}"
+    if missing := count_shards(files) - len(files):
+        what += f", {missing:,} more that their names tell of are not there"
     return Rows(data, dataset, folder.tell(data, which, what), shards)

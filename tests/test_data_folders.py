@@ -84,6 +84,7 @@ def test_a_split_is_a_top_level_folder_of_exactly_that_name(tmp_path, names, exp
             ["Train/a.png", "Val/a.png"],
             r"look like splits \(Train, Val\): call them train, validation",
         ),
+        (["train2017/a.png", "val2017/a.png"], r"look like splits \(train2017, val2017\)"),
         (["training/a.png", "testing/a.png"], r"look like splits \(testing, training\)"),
         (["imagenette2/train/a.png", "imagenette2/val/a.png"], "not at its top but in .*imagenette2: give that folder"),
         (["train/a.png", "test/a.png"], "has no split 'validation', only test, train"),
@@ -217,6 +218,7 @@ def test_a_damaged_photo_is_named_by_its_file_and_its_index_in_the_whole_set(tmp
     [
         ({"train-00000-of-00002": 2, "train-00001-of-00002": 1, "validation-00000-of-00001": 1}, (3, 1)),
         ({"data/train-00000-of-00001": 2, "data/val-00000-of-00001": 1}, (2, 1)),  # as `hf download` leaves it
+        ({"train.00000": 1, "train.00001": 1, "val.00000": 1}, (2, 1)),
         ({"default/train/0000": 2, "default/validation/0000": 1}, (2, 1)),
         ({"flowers_train": 2, "flowers_val": 1}, (2, 1)),
         ({"photos": 3}, (3, 3)),
@@ -241,6 +243,7 @@ def test_a_split_of_parquet_is_a_part_of_the_name(tmp_path, names, expected):
         (["train_val", "test"], "train_val.parquet of .* names several splits .train, val."),
         (["160px/train-0", "320px/train-0"], "in several folders: give one of them .*160px, .*320px"),
         (["train-0", "extra"], "with a split in their name .train-0.parquet. and without .extra.parquet."),
+        (["train2017", "val2017"], "train2017.parquet of .* only looks like that of a split: call it train"),
         (["Train", "Test"], "T.*.parquet of .* only looks like that of a split: call it train"),
         (["labeled-00000-of-00001", "other-00000-of-00001"], "has no split 'train', only labeled, other"),
     ],
@@ -259,6 +262,16 @@ def test_parquet_beside_images_is_refused_and_the_folder_to_give_named(tmp_path)
     )
     assert f"one kind, such as '{tmp_path}/data'" in refusal(tmp_path)
     assert counts(tmp_path / "data") == (1, 1)
+
+
+def test_files_without_rows_and_files_that_are_not_there(tmp_path):
+    write_parquet(tmp_path / "train-00000-of-00004.parquet", pa.array([], pa.binary()))
+    assert refusal(tmp_path) == f"no rows in '{tmp_path}' (train)"
+    write_parquet(tmp_path / "train-00002-of-00004.parquet", [photo_bytes(0), b"damaged"])
+    photos = PhotoSet(str(tmp_path), "train", 16)
+    assert len(photos) == 2
+    assert "2 photos in 2 Parquet files, 2 more that their names tell of are not there" in photos.summary
+    assert "row 1 of train-00002-of-00004.parquet" in refusal(tmp_path)
 
 
 def test_images_in_parquet_in_every_form(tmp_path):

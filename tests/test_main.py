@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -412,13 +413,19 @@ def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(source, tmp_path, ca
         Image.open(tmp_path / "out" / name).load()
 
 
-def test_ctrl_c_while_torch_is_loaded(source):
-    """A person presses it in the first seconds, too."""
-    run = subprocess.Popen([sys.executable, "-X", "importtime", "-m", "chromagan", "list"], cwd=ROOT,
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
-    for line in run.stderr:
-        if "torch._C" in line or "torch.version" in line:
-            break
-    run.send_signal(signal.SIGINT)
-    rest = [line for line in run.stderr.read().splitlines() if not line.startswith("import time")]
-    assert run.wait(60) == 130 and len(rest) == 1 and rest[0].startswith("chromagan: stopped")
+def test_a_photo_out_of_a_pipe_with_a_name(source, tmp_path):
+    """As the shell's <(command) gives it."""
+    os.mkfifo(tmp_path / "pipe")
+    for content, status in ((stream(made_photo(0), format="JPEG"), 0), (b"hello", 1)):
+        writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,))
+        writer.start()
+        assert colorize(source, tmp_path / "pipe", "-o", tmp_path / "out.png", "--overwrite") == status
+        writer.join()
+    assert Image.open(tmp_path / "out.png").size == (64, 64)
+
+
+def test_one_photo_into_a_file_without_a_suffix(source, tmp_path, capsys):
+    made_photo(0).save(tmp_path / "a.png")
+    (tmp_path / "out").touch()
+    assert colorize(source, tmp_path / "a.png", "-o", tmp_path / "out") == 1
+    assert "out: cannot write a file without a suffix" in capsys.readouterr().err

@@ -17,10 +17,16 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
+
+from chromagan.stopping import end_in_one_line
+
+STOPPED = "benchmark.py: stopped"
+if __name__ == "__main__":  # the next imports take seconds
+    end_in_one_line(STOPPED, at_once=True)
+
 import torch
 from accelerate import Accelerator
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
 from chromagan.data import DataError
 from chromagan.hub.checkpoints import CheckpointError, write_json
@@ -149,6 +155,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    end_in_one_line(STOPPED)
     try:
         main(parse_args())
     except (CheckpointError, DataError, OSError) as error:

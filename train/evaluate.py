@@ -18,9 +18,15 @@ import os
 import sys
 from pathlib import Path
 
-from accelerate import Accelerator
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
+
+from chromagan.stopping import end_in_one_line
+
+STOPPED = "evaluate.py: stopped; what was measured is kept, and the same command goes on"
+if __name__ == "__main__":  # the next imports take seconds
+    end_in_one_line(STOPPED, at_once=True)
+
+from accelerate import Accelerator
 
 from chromagan.data import DataError, PhotoSet
 from chromagan.hub.checkpoints import (
@@ -172,6 +178,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    end_in_one_line(STOPPED)
     try:
         main(parse_args())
     except (CheckpointError, DataError, OSError) as error:

@@ -177,5 +177,8 @@ def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[
 if __name__ == "__main__":
     try:
         sys.exit(main(*parse_args()))
+    except KeyboardInterrupt:  # before the study runs, which says what was done
+        print("job.py: stopped; the same command begins anew", file=sys.stderr)
+        sys.exit(130)
     except JobError as error:
         sys.exit(f"job.py: {error}")

@@ -10,6 +10,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
+from chromagan.stopping import end_in_one_line
+
+STOPPED = "report.py: stopped"
+if __name__ == "__main__":  # the next imports take seconds
+    end_in_one_line(STOPPED, at_once=True)
+
 from chromagan.hub.checkpoints import CheckpointError
 from train.evaluation.readme import (
     CLAIMS_MARKS,
@@ -34,6 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    end_in_one_line(STOPPED)
     arguments = parse_args()
     try:
         if arguments.readme:

@@ -22,6 +22,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
+from chromagan.stopping import end_in_one_line
+
+STOPPED = "study.py: stopped; the same command goes on"
+if __name__ == "__main__":  # the next imports take seconds
+    end_in_one_line(STOPPED, at_once=True)
+
 import torch
 
 from chromagan.data import DataError, count_photos
@@ -250,6 +256,7 @@ def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[
 
 
 if __name__ == "__main__":
+    end_in_one_line(STOPPED)
     try:
         sys.exit(main(*parse_args()))
     except (DataError, OSError) as error:

@@ -15,12 +15,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
+
+from chromagan.stopping import end_in_one_line
+
+STOPPED = "train.py: stopped; what was saved is whole"
+if __name__ == "__main__":  # the next imports take seconds
+    end_in_one_line(STOPPED, at_once=True)
+
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
 from chromagan.data import DataError, evenly, load_photos
 from chromagan.hub.checkpoints import save_checkpoint, write_json
@@ -292,11 +298,10 @@ def explain(error: Exception, config: TrainConfig) -> str | None:
 
 
 if __name__ == "__main__":
+    end_in_one_line(STOPPED)
     config = parse_config()
     try:
         main(config)
-    except KeyboardInterrupt:  # before or behind the steps: in between, StopSignal saves the state
-        sys.exit(130)
     except Exception as error:
         if line := explain(error, config):
             sys.exit(f"train.py: {line}")

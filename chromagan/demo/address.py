@@ -53,16 +53,35 @@ def _try(host: str, port: int) -> None:
 def reach_without_proxy(host: str, environment: MutableMapping[str, str] = os.environ) -> None:
     """Add this machine and `host` to what the environment says is asked without a proxy.
 
-    Gradio asks its own address when it starts, by a client that goes through http_proxy and the like. Raises
-    AddressError for a kind of proxy that this client does not know, with which Gradio could not even be imported.
+    Gradio asks its own address when it starts, by a client that goes through http_proxy and the like. What
+    this client cannot read of no_proxy, such as ranges of IPv6, is left out of it. Raises AddressError for a kind of
+    proxy that it does not know and for an address that it cannot read, with which Gradio could not even be imported.
     """
     for name in ("http", "https", "all"):
         for variable in (f"{name}_proxy", f"{name}_proxy".upper()):
-            kind, separator, _ = environment.get(variable, "").partition("://")
+            proxy = environment.get(variable, "")
+            kind, separator, _ = proxy.partition("://")
             if separator and kind.lower() not in PROXIES:
                 raise AddressError(f"{variable} is a proxy of the kind {kind}://; known are {', '.join(PROXIES)}")
+            if not _is_read(proxy if separator else f"http://{proxy}"):  # it may hold a password: not shown
+                raise AddressError(f"{variable} is no address: it is written http://name:port")
     bare = host.removeprefix("[").removesuffix("]")
     given = environment.get("no_proxy") or environment.get("NO_PROXY", "")  # the first counts where both are there
-    hosts = [name for name in map(str.strip, given.split(",")) if name]
+    hosts = [name.strip().removeprefix("[").removesuffix("]") for name in given.split(",")]
+    hosts = [name for name in hosts if name and _is_read(_pattern(name))]
     hosts += [name for name in dict.fromkeys((*LOCAL, bare)) if name not in hosts]
     environment["no_proxy"] = environment["NO_PROXY"] = ",".join(hosts)
+
+
+def _pattern(name: str) -> str:
+    """What httpx makes of a name that is asked without a proxy."""
+    return name if "://" in name else f"all://[{name}]" if name.count(":") > 1 else f"all://*{name}"
+
+
+def _is_read(address: str) -> bool:
+    import httpx  # which takes a moment, and Ctrl-C is heeded by then
+
+    try:
+        return bool(httpx.URL(address))
+    except httpx.InvalidURL:
+        return False

@@ -54,6 +54,7 @@ def find_photos(names: list[str], output: Path, is_result: Callable[[Path], bool
             missing = "no file has a name like this" if glob.has_magic(name) else "there is no such file"
             found.problems.append(f"{name}: {missing}")
         top = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), Path(name).parts))
+        before = len(found.photos), len(found.problems)
         for path in matches:
             folders = [path, *path.parents] if path.is_dir() else path.parents
             if not all(_is_searched(folder, top, output, found) for folder in folders if folder not in top.parents):
@@ -62,6 +63,8 @@ def find_photos(names: list[str], output: Path, is_result: Callable[[Path], bool
                 _search(path, output, is_result, found)
             elif _is_photo(path, is_result, found):
                 found.photos.append((path, Path()))
+        if matches and before == (len(found.photos), len(found.problems)):
+            found.problems.append(f"{name}: there are no images to color among the {len(matches)} that it stands for")
     return found
 
 

@@ -47,6 +47,9 @@ FORMATS = {
 }
 SAME = {"JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF"}  # a photo in one of these is colored in it
 PAGED = {"TIFF", "GIF", "WEBP", "PNG", "AVIF", "FLI", "DCX"}  # others' further images are previews and layers
+REDUCED = 1  # of a TIFF page: it is another one's thumbnail
+NEW_SUBFILE_TYPE, SUB_IFDS = 254, 330  # TIFF tags
+SIGNED, PREMULTIPLIED = 2, 1  # a TIFF's sample format, and what its alpha is
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 
 
@@ -135,6 +138,10 @@ def what_it_is(file: BinaryIO) -> str:
         return "it is a pointer of Git LFS in place of the image: git lfs pull brings it"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return _tiff_layout(file)
+    if head[:4] == b"8BPS" and len(head) > 26:
+        bits, mode = int.from_bytes(head[22:24], "big"), int.from_bytes(head[24:26], "big")
+        color = PHOTOSHOP_COLORS.get(mode, f"mode {mode}")
+        return f"{_article(bits)} {bits}-bit {color} Photoshop file cannot be read: {SAVE}"
     if head[4:8] == b"ftyp":
         brands = head[8:64]
         if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim")):
@@ -143,30 +150,83 @@ def what_it_is(file: BinaryIO) -> str:
     for mark, kind in ((b"%pdf", "a PDF"), (b"%!ps", "a PostScript page"), (b"<svg", "an SVG drawing")):
         if start.startswith(mark):
             return f"it is {kind}, not a photo: export it as PNG or JPEG"
+    for mark, kind in UNREAD.items():
+        if head.startswith(mark):
+            return f"it is {kind}, a format that cannot be read: {SAVE}"
     if start.startswith((b"<!doctype html", b"<html")):
         return "it is a web page, not an image: download the image itself"
     return "it is not an image that can be read"
 
 
+SAVE = "save it as PNG, or with 8 bits"
+# Pictures that Pillow has no reader for, by how their files begin.
+UNREAD = {
+    b"P7\n": "a PAM picture", b"PF\n": "a floating-point RGB picture (PFM)", b"\xff\x0a": "a JPEG XL picture",
+    b"\0\0\0\x0cJXL ": "a JPEG XL picture", b"\x76\x2f\x31\x01": "an OpenEXR picture",
+    b"#?RADIANCE": "a Radiance HDR picture", b"#?RGBE": "a Radiance HDR picture", b"gimp xcf": "a GIMP picture",
+    b"FUJIFILMCCD-RAW": "a raw photo", b"IIRO": "a raw photo", b"IIU\0": "a raw photo", b"\0MRM": "a raw photo",
+    b"FOVb": "a raw photo", b"SIMPLE  =": "a FITS file", b"II\xbc": "a JPEG XR picture",
+}  # fmt: skip
+PHOTOSHOP_COLORS = {
+    0: "bitmap",
+    1: "gray",
+    2: "palette",
+    3: "RGB",
+    4: "CMYK",
+    7: "multichannel",
+    8: "duotone",
+    9: "Lab",
+}
 SAMPLES = {1: "", 2: "signed ", 3: "floating-point ", 5: "complex ", 6: "complex "}
 COLORS = {0: "gray", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 
 
+def misread(image: Image.Image) -> str | None:
+    """The line for an opened image whose pixels Pillow would take for others, without a word; else None."""
+    if image.format == "FITS" and image.mode != "L":  # its byte order is not heeded
+        return f"a FITS file of more than 8 bits cannot be read: {SAVE}"
+    tags = getattr(image, "tag_v2", None)
+    if image.format != "TIFF" or not tags:
+        return None
+    if tags.get(NEW_SUBFILE_TYPE, 0) & REDUCED and SUB_IFDS in tags:
+        return "it is a raw photo, of which only the thumbnail could be read: develop it, and save it as PNG or JPEG"
+    bits, extra = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)), tags.get(TiffImagePlugin.EXTRASAMPLES, ())
+    apart = _planes_apart(tags) and (bits[0] > 8 or extra == (PREMULTIPLIED,))
+    signed = bits[0] == 8 and tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0] == SIGNED
+    return _layout(tags) if apart or signed else None
+
+
 def _tiff_layout(file: BinaryIO) -> str:
-    """The line for a TIFF whose pixels lie as Pillow does not read them: it names the layout."""
+    """The line for a TIFF whose pixels lie as Pillow does not read them."""
     try:
         file.seek(0)
         head = file.read(16)
         tags = TiffImagePlugin.ImageFileDirectory_v2(head if head[2] == 43 else head[:8])
         file.seek(tags.next)
         tags.load(file)
-        bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
-        photometric = tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION]
-        color = COLORS.get(photometric, f"photometric {photometric}")
-        extra = "+alpha" if len(tags.get(TiffImagePlugin.EXTRASAMPLES, ())) else ""
-        zero = " (zero is white)" if photometric == 0 else ""
-        sample = SAMPLES.get(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0], "")
-        layout = f"{bits[0]}-bit {sample}{color}{extra} TIFF{zero}"
+        return _layout(tags)
     except Exception:  # damaged: there is no telling
         return "it is a TIFF that is damaged, or of a kind that cannot be read: save it as PNG"
-    return f"a {layout} of this layout cannot be read: save it as PNG, or with 8 bits"
+
+
+def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2) -> str:
+    """The line that names the layout of a TIFF's pixels, which is not read."""
+    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0]
+    photometric = tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION]
+    color = COLORS.get(photometric, f"photometric {photometric}")
+    extra = "+alpha" if len(tags.get(TiffImagePlugin.EXTRASAMPLES, ())) else ""
+    zero = " (zero is white)" if photometric == 0 else ""
+    planes = " in separate planes" if _planes_apart(tags) else ""
+    sample = SAMPLES.get(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0], "")
+    layout = f"{bits}-bit {sample}{color}{extra} TIFF{zero}{planes}"
+    return f"{_article(bits)} {layout} of this layout cannot be read: {SAVE}"
+
+
+def _planes_apart(tags: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
+    """Whether all red comes first, then all green, then all blue."""
+    samples = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+    return samples > 1 and tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 2
+
+
+def _article(bits: int) -> str:
+    return "an" if bits == 8 else "a"

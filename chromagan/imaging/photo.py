@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -13,13 +14,12 @@ from torch import Tensor
 
 from chromagan.imaging import color, gray, profiles
 from chromagan.imaging.compiled import each_band
-from chromagan.imaging.formats import PAGED, ImageError, read_formats, what_it_is
+from chromagan.imaging.formats import NEW_SUBFILE_TYPE, PAGED, REDUCED, ImageError, misread, read_formats, what_it_is
 from chromagan.imaging.metadata import upright
 
 MAX_PIXELS = 178_956_970  # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS: a small file may claim any size
 STEPS = {"L;2": 85, "L;4": 17}  # of 8 bits, in one of a PNG's gray of 2 and 4
-REDUCED = 1  # of a TIFF page: it is another one's thumbnail
-NEW_SUBFILE_TYPE, ICC_PROFILE = 254, 34675  # TIFF tags
+ICC_PROFILE = 34675  # a TIFF tag
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,9 @@ def open_image(path: str | os.PathLike | BinaryIO, max_pixels: int = MAX_PIXELS)
             path.seek(0)
         path, file = getattr(path, "name", "stream"), io.BytesIO(path.read())  # a pipe cannot be sought in
     try:
+        if file is path and stat.S_ISFIFO(os.stat(path).st_mode):  # one with a name, or the shell's <(command)
+            with open(path, "rb") as pipe:
+                file = io.BytesIO(pipe.read())
         image = Image.open(file, formats=read_formats())
         if image.width * image.height > max_pixels:
             raise Image.DecompressionBombError
@@ -184,7 +187,12 @@ def srgb_image(image: Image.Image) -> Image.Image:
     if gray.is_deep(image):
         return read_photo(image).gray_image().convert("RGB")
     image, _ = upright(_load(image))
-    return _to_srgb(image, image.info.get("icc_profile"))[0]
+    profile = image.info.get("icc_profile")
+    table = _gray_lightness(image, profile)
+    if table is not None:
+        levels = color.L_to_gray(torch.from_numpy(table[::257].copy()))
+        return image.convert("L").point((255 * levels).round().int().tolist()).convert("RGB")
+    return _to_srgb(image, profile)[0]
 
 
 def averageable(image: Image.Image) -> Image.Image:
@@ -213,7 +221,12 @@ def _what_it_is(file: str | os.PathLike | BinaryIO) -> str:
 
 
 def _load(image: Image.Image) -> Image.Image:
-    """`image` decoded. A PNG's transparent color, which Pillow leaves in the file's bits, becomes one of its own."""
+    """`image` decoded; ImageError where Pillow would take its pixels for others.
+
+    A PNG's transparent color, which Pillow leaves in the file's bits, becomes one of its own.
+    """
+    if line := misread(image):
+        raise ImageError(line)
     key = image.info.get("transparency")
     raw = image.tile[0].args if image.format == "PNG" and getattr(image, "tile", None) and key is not None else None
     if raw in STEPS and isinstance(key, int):
@@ -241,16 +254,22 @@ def _load(image: Image.Image) -> Image.Image:
 
 def _lightness(image: Image.Image, profile: bytes | None) -> tuple[Tensor, bytes | None]:
     """L (H, W) of an image of 8 bits of any mode, and its profile, where that is one to write the result in."""
-    space = profiles.color_space(profile)
-    table = profiles.gray_lightness(profile) if space == "GRAY" else None
-    if table is not None and image.mode not in ("1", "L", "LA"):
-        bands = image.convert("RGB").split()  # of 16-bit gray with alpha Pillow makes RGBA
-        table = table if bands[0].tobytes() == bands[1].tobytes() == bands[2].tobytes() else None
-    if image.mode in ("1", "L", "LA") or table is not None:
-        table = gray.srgb_lightness() if table is None else table
+    table = _gray_lightness(image, profile)
+    if table is not None:
         return _in_bands(image if image.mode == "L" else image.convert("L"), table[::257].copy()), None
     srgb, carried = _to_srgb(image, profile)
     return _in_bands(srgb, None), carried
+
+
+def _gray_lightness(image: Image.Image, profile: bytes | None) -> np.ndarray | None:
+    """L of every 16-bit gray, of 8 bits of every 257th, where an image of 8 bits is gray; None for one in colors."""
+    table = profiles.gray_lightness(profile) if profiles.color_space(profile) == "GRAY" else None
+    if image.mode in ("1", "L", "LA"):
+        return gray.srgb_lightness() if table is None else table
+    if table is None:
+        return None
+    bands = image.convert("RGB").split()  # of 16-bit gray with alpha Pillow makes RGBA
+    return table if bands[0].tobytes() == bands[1].tobytes() == bands[2].tobytes() else None
 
 
 def _in_bands(image: Image.Image, table: np.ndarray | None) -> Tensor:

@@ -1,8 +1,9 @@
 """What lies in the folder of a data set, and which of it is which split: the rules, which `data.py` reads by.
 
 In a folder of images a split is a folder directly in it, called exactly train, validation (or val) or test. In a folder
-of Parquet files a split is a part of the file's name between dashes and underscores (train-00000-of-00002.parquet), or
-a folder, of exactly such a name. What could be meant in two ways is refused, and what is passed over is counted.
+of Parquet files a split is a part of the file's name between dashes, underscores and dots, as in
+train-00000-of-00002.parquet, or a folder, of exactly such a name. What could be meant in two ways is refused, and what
+is passed over is counted.
 """
 
 import os
@@ -17,7 +18,7 @@ from chromagan.imaging.folders import is_hidden_folder, no_file, no_photo
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # as written: as asked for
 NEARLY_SPLITS = {*SPLITS, "training", "valid", "dev", "testing", "eval", "evaluation"}  # whatever their case
 SPLIT_NAMES = "train, validation (or val), test"
-SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")  # how `datasets` names the files of a split
+SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})")  # how `datasets` names the files of a split
 LFS_POINTER = b"version https://git-lfs"
 LFS_POINTER_BYTES = 1024  # at most
 
@@ -114,7 +115,7 @@ def image_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
             folder.passed_over["beside the split folders"] += len(loose)
         inside = [path for path in folder.images if len(path.parts) > 1]
         return {name: [path for path in inside if path.parts[0] == name] for name in named}
-    if len(tops) > 1 and (like := sorted(top for top in tops if top.lower() in NEARLY_SPLITS)):
+    if len(tops) > 1 and (like := sorted(filter(looks_like_a_split, tops))):
         raise DataError(f"{data!r} holds folders that look like splits ({', '.join(like)}): call them {SPLIT_NAMES}")
     deeper = {each for path in folder.images for each in path.parents if each.name in SPLITS}
     if deeper:
@@ -134,13 +135,13 @@ def parquet_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
     splits: dict[str, list[Path]] = {}
     homes = set()
     for path in folder.parquet:
-        stem_parts = re.split("[-_]", path.stem)
+        stem_parts = re.split("[-_.]", path.stem)
         names = {part for part in (*stem_parts, *path.parts[:-1]) if part in SPLITS}
         if len(names) > 1:
             raise DataError(f"{path} of {data!r} names several splits ({', '.join(sorted(names))}): name it by one")
         shard = SHARD.fullmatch(path.stem)
         name = names.pop() if names else shard[1] if shard else ""
-        if len(folder.parquet) > 1 and not name and any(part.lower() in NEARLY_SPLITS for part in stem_parts):
+        if len(folder.parquet) > 1 and not name and any(map(looks_like_a_split, stem_parts)):
             raise DataError(f"the name of {path} of {data!r} only looks like that of a split: call it {SPLIT_NAMES}")
         splits.setdefault(name, []).append(path)
         homes.add(tuple(part for part in path.parts[:-1] if part not in SPLITS))
@@ -154,6 +155,18 @@ def parquet_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
             f"({splits[''][0]}): name each by its split ({SPLIT_NAMES})"
         )
     return splits
+
+
+def looks_like_a_split(name: str) -> bool:
+    """Whether a name is nearly that of a split: Train, valid, val2017."""
+    return re.sub(r"[\W_]*\d+$", "", name.lower()) in NEARLY_SPLITS
+
+
+def count_shards(paths: Sequence[Path]) -> int:
+    """How many files these Parquet files' own names tell of; where they tell nothing, as many as there are."""
+    told = {(path.parent, shard[1]): int(shard[2]) for path in paths if (shard := SHARD.match(path.stem))}
+    untold = sum(SHARD.match(path.stem) is None for path in paths)
+    return max(sum(told.values()) + untold, len(paths))
 
 
 def require_no_pointers(data: str, split: str, paths: list[Path]) -> None:

@@ -89,6 +89,7 @@ def test_a_port_that_is_taken_is_refused_and_one_that_was_is_not():
         ({}, "localhost,127.0.0.1,::1,here"),
         ({"NO_PROXY": "example.org, 127.0.0.1"}, "example.org,127.0.0.1,localhost,::1,here"),
         ({"NO_PROXY": "upper", "no_proxy": "lower"}, "lower,localhost,127.0.0.1,::1,here"),  # as urllib has it
+        ({"no_proxy": "[::1],fe80::/64, .corp,10.0.0.0/8,a:b"}, "::1,.corp,10.0.0.0/8,localhost,127.0.0.1,here"),
         ({"NO_PROXY": "*"}, "*,localhost,127.0.0.1,::1,here"),
     ],
 )
@@ -108,6 +109,12 @@ def test_the_client_of_gradio_goes_by_it(monkeypatch):
         for host in ("localhost", "127.0.0.1", "[::1]", "192.0.2.4", "a.intern.example"):
             assert client._transport_for_url(httpx.URL(f"http://{host}:7860/")) is client._transport, host
         assert client._transport_for_url(httpx.URL("http://example.org/")) is not client._transport
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:x", "127.0.0.1:x", "http://[::1:9", "http://u:secret@h:9a"])
+def test_a_proxy_whose_address_is_none_is_one_line(address):
+    with pytest.raises(AddressError, match="^https_proxy is no address: it is written http://name:port$"):
+        reach_without_proxy("127.0.0.1", {"https_proxy": address})
 
 
 def test_a_kind_of_proxy_that_is_not_known_is_one_line():

@@ -64,6 +64,7 @@ def test_a_file_that_is_named_is_taken_whatever_it_is_called(tmp_path):
     assert len(find(tmp_path, ".a.png", "b-result.png", "c.txt").photos) == 3
     found = find(tmp_path, "*")
     assert not found.photos and found.summary() == "1 .txt, 1 results of earlier runs"
+    assert found.problems == [f"{tmp_path / '*'}: there are no images to color among the 2 that it stands for"]
 
 
 def test_links_are_followed_and_loops_are_not(tmp_path):
@@ -115,6 +116,10 @@ def test_heic_without_its_package_is_named(tmp_path, without_heif):
         (b"<!DOCTYPE html><html>", "it is a web page"), (b"%PDF-1.7\n", "it is a PDF, not a photo"),
         (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2" + bytes(40), "no image but a film"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "it is a PostScript page"),
+        (b"8BPS\0\1" + bytes(6) + b"\0\1" + bytes(8) + b"\0\x10\0\3" + bytes(8), "a 16-bit RGB Photoshop file"),
+        (b"P7\nWIDTH 2\n", "it is a PAM picture"), (b"PF\n2 2\n-1.0\n", "floating-point RGB picture"),
+        (b"\xff\x0a\0\0", "it is a JPEG XL picture"), (b"\x76\x2f\x31\x01\2\0", "it is an OpenEXR picture"),
+        (b"#?RADIANCE\n", "a Radiance HDR picture"), (b"FUJIFILMCCD-RAW 0201", "it is a raw photo"),
         (b"II*\0\xff\xff\xff\x7f", "a TIFF that is damaged"), (b"hello", "it is not an image that can be read"),
     ],
 )  # fmt: skip

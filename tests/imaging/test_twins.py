@@ -129,6 +129,18 @@ def test_twins_of_gray_with_alpha(curve):
         assert_same(png(pixels, depth, icc(profile)), L, alpha)
 
 
+@pytest.mark.parametrize("curve", GRAY_CURVES)
+def test_the_photo_in_its_own_colors_heeds_a_gray_profile(curve):
+    """Training, evaluation and the page's truth read by it."""
+    made, formula = GRAY_CURVES[curve]
+    profile = gray_profile(made) if made is not None else None
+    L = lab_of_xyz(formula(GRAY / 255)[..., None] * np.array(D50))[..., 0]
+    for eight in (GRAY, np.dstack([GRAY, GRAY[::-1]])):
+        for pixels, depth in ((eight, 8), (eight.astype(np.uint16) * 257, 16)):
+            image = srgb_image(open_image(io.BytesIO(png(pixels, depth, icc(profile)))))
+            assert image.mode == "RGB" and np.abs(reference.rgb2lab(np.asarray(image) / 255)[..., 0] - L).max() < 0.5
+
+
 @pytest.mark.parametrize("primaries, gamma", [("srgb", 1.0), ("adobe", 2.19921875), ("prophoto", 1.80078125)])
 def test_twins_of_colors(primaries, gamma):
     """With every profile they are read as one; a color key is one color, of 16 bits too."""
@@ -214,6 +226,19 @@ def test_what_the_page_scales_is_the_photo():
         assert np.abs(small.L[0, 0].numpy() - L.reshape(6, 8, 8, 8).mean(axis=(1, 3))).mean() < 3
 
 
+APART = {"planarconfig": "separate"}
+
+
+def planes(pixels: np.ndarray, dtype) -> np.ndarray:
+    """uint8 (H, W, C) as (C, H, W), over the whole range of `dtype`."""
+    return np.moveaxis(pixels.astype(np.dtype(dtype)) * (257 if np.dtype(dtype).itemsize == 2 else 1), -1, 0)
+
+
+def test_eight_bits_in_separate_planes_are_read():
+    L = reference.rgb2lab(PHOTO / 255)[..., 0]
+    assert_same(tiff(planes(PHOTO, np.uint8), photometric="rgb", **APART), L)
+
+
 @pytest.mark.parametrize(
     "pixels, options, layout",
     [
@@ -221,12 +246,50 @@ def test_what_the_page_scales_is_the_photo():
         ((PHOTO / 255).astype(np.float32), {"photometric": "rgb"}, "32-bit floating-point RGB TIFF"),
         ((GRAY / 255).astype(np.float16), {}, "16-bit floating-point gray TIFF"),
         (np.dstack([GRAY, GRAY]).astype(np.uint16), {"extrasamples": ["unassalpha"]}, "16-bit gray+alpha TIFF"),
+        # Pillow opens the rest, and takes their pixels for others.
+        (planes(PHOTO, np.uint16), APART | {"photometric": "rgb"}, "16-bit RGB TIFF in separate planes"),
+        (planes(PHOTO, ">u2"), APART | {"photometric": "rgb", "byteorder": ">"}, "16-bit RGB TIFF in separate planes"),
+        (planes(PHOTO, np.uint16), APART | {"photometric": "rgb", "compression": "zlib"},
+         "16-bit RGB TIFF in separate planes"),
+        (planes(np.dstack([PHOTO, GRAY]), np.uint16), APART | {"photometric": "separated"},
+         "16-bit CMYK TIFF in separate planes"),
+        (planes(np.dstack([PHOTO, GRAY]), np.uint16), APART | {"photometric": "rgb", "extrasamples": ["unassalpha"]},
+         "16-bit RGB+alpha TIFF in separate planes"),
+        (planes(np.dstack([PHOTO, GRAY]), np.uint8), APART | {"photometric": "rgb", "extrasamples": ["assocalpha"]},
+         "8-bit RGB+alpha TIFF in separate planes"),
+        ((GRAY >> 1).astype(np.int8), {}, "8-bit signed gray TIFF"),
     ],
-)
+)  # fmt: skip
 def test_a_layout_that_cannot_be_read_is_named(tmp_path, pixels, options, layout):
     (tmp_path / "scan.tif").write_bytes(tiff(pixels, **options))
     with pytest.raises(ValueError) as caught:
         open_image(tmp_path / "scan.tif")
+    article = "an" if layout.startswith("8") else "a"
     assert str(caught.value) == (
-        f"{tmp_path / 'scan.tif'}: a {layout} of this layout cannot be read: save it as PNG, or with 8 bits"
+        f"{tmp_path / 'scan.tif'}: {article} {layout} of this layout cannot be read: save it as PNG, or with 8 bits"
     )
+
+
+def fits(pixels: np.ndarray) -> bytes:
+    """pixels: (H, W), in FITS's byte order."""
+    bits = 8 * pixels.dtype.itemsize * (-1 if pixels.dtype.kind == "f" else 1)
+    numbers = {"BITPIX": bits, "NAXIS": 2, "NAXIS1": pixels.shape[1], "NAXIS2": pixels.shape[0]}
+    cards = ["SIMPLE  =                    T", *(f"{name:8}= {number:20}" for name, number in numbers.items()), "END"]
+    data = pixels[::-1].tobytes()
+    return "".join(card.ljust(80) for card in cards).ljust(2880).encode() + data + bytes(-len(data) % 2880)
+
+
+def test_fits_of_8_bits_is_read_and_deeper_ones_are_refused():
+    assert_same(fits(GRAY), read(Image.fromarray(GRAY))[0])
+    for pixels in (GRAY.astype(">i2"), GRAY.astype(">i4"), (GRAY / 255).astype(">f4")):
+        with pytest.raises(ValueError, match="a FITS file of more than 8 bits cannot be read"):
+            open_image(io.BytesIO(fits(pixels)))
+
+
+def test_a_raw_photos_thumbnail_is_not_taken_for_it():
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as tiffs:
+        tiffs.write(PHOTO[::8, ::8].copy(), photometric="rgb", subfiletype=1, subifds=1)
+        tiffs.write(GRAY.astype(np.uint16), photometric="minisblack")
+    with pytest.raises(ValueError, match="it is a raw photo, of which only the thumbnail could be read: develop it"):
+        open_image(file)

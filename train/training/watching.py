@@ -97,13 +97,14 @@ class StopSignal:
 
     def __init__(self):
         self.number = 0
+        self.at_once = signal.getsignal(signal.SIGINT)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._receive)
         self.group = None
 
     def _receive(self, number, frame) -> None:
         self.number = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C does not wait
+        signal.signal(signal.SIGINT, self.at_once)  # a second Ctrl-C does not wait
 
     def agreed(self) -> bool:
         """Whether any process was told to stop: all must end at one step. Speaks over the CPU, without the device."""
