@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from chromagan.stopping import STATUS, end_in_one_line, raise_again
+from chromagan import STOPPED_STATUS, end_in_one_line, raise_again
 
 STOPPED = "chromagan: stopped: what was finished by then is there, and nothing is half-written"
 STARTED = __name__ == "__main__" or Path(sys.argv[0]).stem == "chromagan"  # the installed command imports this
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         return status
     except KeyboardInterrupt:
         print(STOPPED, file=sys.stderr)
-        return STATUS
+        return STOPPED_STATUS
     except BrokenPipeError:  # of `chromagan list | head`: whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

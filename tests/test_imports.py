@@ -30,7 +30,7 @@ FOLDERS = {
     "measures": ["__init__", "segmentation", "metrics", "color_groups", "transitions", "patches", "error_maps"],
     "network": ["__init__", "decoders", "config", "trunk", "folding", "critic", "losses", "generator"],
     "hub": ["__init__", "repositories", "trunks", "model", "checkpoints", "onnx_export", "model_card", "publish"],
-    "": ["stopping", "data", "colorizer", "__init__"],
+    "": ["data", "colorizer", "__init__"],
     "demo": [
         "__init__",
         "address",

@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.stopping import end_in_one_line
+from chromagan import end_in_one_line
 
 STOPPED = "train.py: stopped; what was saved is whole"
 if __name__ == "__main__":  # the next imports take seconds
