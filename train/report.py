@@ -16,7 +16,7 @@ STOPPED = "report.py: stopped"
 if __name__ == "__main__":  # the next imports take seconds
     end_in_one_line(STOPPED, at_once=True)
 
-from chromagan.hub.checkpoints import CheckpointError
+from chromagan.hub.checkpoints import NAMED_SOURCES, CheckpointError
 from train.evaluation.readme import (
     CLAIMS_MARKS,
     ROOT,
@@ -47,7 +47,8 @@ if __name__ == "__main__":
             for name, whole in (("README.md", False), ("checkpoints/README.md", True)):
                 update_readme(ROOT / name, readme_section(every=whole))
                 update_readme(ROOT / name, claims_section(evidence=whole), CLAIMS_MARKS)
-            write_cards()
+            for source in NAMED_SOURCES.values():
+                write_cards(source)
         else:
             write_report(arguments.folder)
     except (CheckpointError, OSError, ValueError, KeyError) as error:

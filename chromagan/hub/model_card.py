@@ -7,7 +7,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, constants
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from chromagan.hub.checkpoints import Checkpoint, nearest, read_json
+from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, nearest, read_json
 from chromagan.hub.model import CONFIG_FILE
 from chromagan.network.decoders import DECODERS
 
@@ -41,9 +41,11 @@ def model_card(
     import timm
 
     if repo is None:
-        source = Path(checkpoint.path).parents[1].name
+        folder = Path(checkpoint.path).parents[1]
+        source, name = folder.name, f"chromagan-{checkpoint.decoder}"
+        if folder.name in NAMED_SOURCES:  # it lies in the folder of the study
+            source, name = f"{folder.parent.name}/{folder.name}", f"{name}-{folder.name}"
         network = f'"{source}/{checkpoint.decoder}/epoch-{checkpoint.epoch}"'
-        name = f"chromagan-{checkpoint.decoder}"
     else:
         source, network = repo.removesuffix(f"-{checkpoint.decoder}"), f'"{repo}", revision="epoch-{checkpoint.epoch}"'
         name = repo.split("/")[1]

@@ -68,7 +68,7 @@ def update_readme(readme: Path, section: str, marks: tuple[str, str] = README_MA
     write_text(readme, f"{text[: start + len(marks[0])]}\n{section}\n{text[end:]}")
 
 
-def write_cards(source: Path = ROOT / "checkpoints") -> None:
+def write_cards(source: Path) -> None:
     """Write the model card of each decoder's newest epoch in `source` as <decoder>/README.md."""
     epochs: dict[str, list[Checkpoint]] = {}
     for checkpoint in list_checkpoints(source):

@@ -422,20 +422,20 @@ def test_readmes_show_what_the_checkpoints_say(name, every):
     assert all(f"\n| {claim.id} | " in section for claim in CLAIMS) and len(CLAIMS) == 32
 
 
-def test_cards_show_what_the_checkpoints_say_and_load_as_they_say(tmp_path, monkeypatch):
-    shipped = shutil.copytree(
-        ROOT / "checkpoints", tmp_path / "checkpoints", ignore=shutil.ignore_patterns("README.md")
-    )
-    readme.write_cards(shipped)
+@pytest.mark.parametrize("source", ["checkpoints", "checkpoints/general"])
+def test_cards_show_what_the_checkpoints_say_and_load_as_they_say(source, tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "checkpoints", tmp_path / "checkpoints", ignore=shutil.ignore_patterns("README.md"))
     monkeypatch.chdir(tmp_path)
-    for decoder in DECODERS:
-        card = (shipped / decoder / "README.md").read_text(encoding="utf-8")
-        assert card == (ROOT / "checkpoints" / decoder / "README.md").read_text(encoding="utf-8")
-        newest = [each for each in list_checkpoints("checkpoints") if each.decoder == decoder][-1]
+    readme.write_cards(tmp_path / source)
+    newest = {each.decoder: each for each in list_checkpoints(source)}
+    for decoder, checkpoint in newest.items():
+        card = (tmp_path / source / decoder / "README.md").read_text(encoding="utf-8")
+        assert card == (ROOT / source / decoder / "README.md").read_text(encoding="utf-8")
         (folder,) = re.findall(r'ChromaGAN.from_pretrained\("([^"]*)"\)', card)
-        assert Path(folder) == Path("checkpoints", decoder, f"epoch-{newest.epoch}")
+        assert Path(folder) == Path(source, decoder, f"epoch-{checkpoint.epoch}")
         assert ChromaGAN.from_pretrained(folder).config.decoder == decoder
-        assert f'Colorizer.from_pretrained("checkpoints", decoder="{decoder}", epoch={newest.epoch})' in card
+        assert f'Colorizer.from_pretrained("{source}", decoder="{decoder}", epoch={checkpoint.epoch})' in card
+    assert set(newest) == set(DECODERS)
 
 
 def test_a_readme_gets_its_table_and_keeps_the_rest(tmp_path):
