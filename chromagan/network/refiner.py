@@ -138,11 +138,16 @@ class Refiner(nn.Module):
         weights = torch.exp(-0.5 * (difference / self.config.like).square())
         return weights / weights.sum(dim=1, keepdim=True)
 
+    @staticmethod
+    def mean_of_neighbors(ab: Tensor, likeness: Tensor) -> Tensor:
+        """Of each pixel of `ab` (B, 2, h, w) the mean over its neighbors and itself, weighted by `likeness`."""
+        return sum(weight[:, None] * near for weight, near in zip(likeness.unbind(dim=1), _shifted(ab)))
+
     def outcomes(self, ab: Tensor, likeness: Tensor) -> Tensor:
         """What each of ACTIONS would make of `ab` (B, 2, h, w) in [-1, 1]: (B, len(ACTIONS), 2, h, w)."""
         delta, factor = self.config.delta / AB_RANGE, self.config.factor
         a, b = ab.new_tensor([1, 0])[:, None, None], ab.new_tensor([0, 1])[:, None, None]
-        mean = sum(weight[:, None] * near for weight, near in zip(likeness.unbind(dim=1), _shifted(ab)))
+        mean = self.mean_of_neighbors(ab, likeness)
         changed = (ab, ab + delta * a, ab - delta * a, ab + delta * b, ab - delta * b, factor * ab, ab / factor, mean)
         return torch.stack(changed, dim=1).clamp(-1, 1)
 

@@ -12,6 +12,8 @@ from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS, FEATURE_STRIDE
 from train.training.parsing import Options, option, parse_options
 
+DATA_HELP = "one or more data sets: Hub id, also with @revision, folder of Parquet files, or folder of images"
+CACHE_DIR = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "chromagan")
 LOG_AXIS = (0, 1, 3, 10, 30, 100, 300, 900)  # epochs that are saved where none are named
 
 
@@ -20,9 +22,7 @@ class TrainConfig(Options):
     """One training run. The defaults are the `lite` preset; PRESETS holds what `paper` does otherwise."""
 
     decoder: str = option(MISSING, f"one of {', '.join(DECODERS)}")
-    data: list[str] = option(
-        MISSING, "one or more data sets: Hub id, also with @revision, folder of Parquet files, or folder of images"
-    )
+    data: list[str] = option(MISSING, DATA_HELP)
     output_dir: str = option(MISSING, "folder of the run; epochs are saved as <output-dir>/<decoder>/epoch-<N>")
     preset: str = option("lite", f"one of {', '.join(MODEL_PRESETS)}: the network and the defaults of what follows")
     epochs: int = option(900, "passes over the data")
@@ -82,10 +82,7 @@ class TrainConfig(Options):
     samples: int = option(
         6, "validation photos colored at every saved epoch, in <output-dir>/<decoder>/samples; 0: none"
     )
-    cache_dir: str = option(
-        os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "chromagan"),
-        "where the teacher's distributions and a frozen trunk's features are kept",
-    )
+    cache_dir: str = option(CACHE_DIR, "where the teacher's distributions and a frozen trunk's features are kept")
 
     # What makes a step fast; train/benchmark.py shows what each brings.
     precision: str = option("auto", "fp32, bf16, or auto: bf16 where the hardware multiplies it natively")
