@@ -29,7 +29,17 @@ FOLDERS = {
     ],
     "measures": ["__init__", "segmentation", "metrics", "color_groups", "transitions", "patches", "error_maps"],
     "network": ["__init__", "decoders", "config", "trunk", "folding", "critic", "losses", "generator", "refiner"],
-    "hub": ["__init__", "repositories", "trunks", "model", "checkpoints", "refiners", "onnx_export", "model_card", "publish"],
+    "hub": [
+        "__init__",
+        "repositories",
+        "trunks",
+        "model",
+        "checkpoints",
+        "refiners",
+        "onnx_export",
+        "model_card",
+        "publish",
+    ],
     "": ["data", "colorizer", "__init__"],
     "demo": [
         "__init__",

@@ -53,6 +53,12 @@ class RefinerConfig(Config):
         if not 0 < self.factor < 1:
             raise ValueError(f"factor must be between 0 and 1, got {self.factor}")
 
+    def count(self, steps: int | None) -> int:
+        """The number of steps to take; None is all. ValueError for more than it was trained to take, or less than 0."""
+        if steps is not None and not 0 <= steps <= self.steps:
+            raise ValueError(f"this refiner takes 0 to {self.steps} steps, got {steps}")
+        return self.steps if steps is None else steps
+
     def misfit(self, model: ModelConfig) -> str | None:
         """Why colorings of the network `model` cannot be refined, as a clause; None where they can."""
         own, other = ((c.trunk, c.trunk_stages, c.trunk_digest) for c in (self, model))
