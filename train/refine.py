@@ -34,6 +34,8 @@ from train.training.state import load_state, save_state
 from train.training.step import GlobalBatchNorm
 from train.training.watching import Log, Meter, StopSignal, TrainingError
 
+SETTLE_EVERY = 4  # steps: to refine a batch as users will takes a fifth of a step's time
+
 
 def main(config: RefineConfig) -> None:
     accelerator = Accelerator(mixed_precision="no")
@@ -61,7 +63,7 @@ def main(config: RefineConfig) -> None:
     batches = Batches(normalized_lab(photos.images, device), None, stages, config, device)
     data_digest, sources = fingerprint(photos.images), photos.sources
 
-    # The agent and its optimizer. It begins by leaving all actions equally probable.
+    # The agent and its optimizer.
     torch.manual_seed(config.seed)
     refiner = Refiner(
         RefinerConfig(
@@ -70,9 +72,6 @@ def main(config: RefineConfig) -> None:
             channels=config.channels, steps=config.agent_steps, delta=config.delta,
         )
     )  # fmt: skip
-    for head in (refiner.policy, refiner.value):
-        torch.nn.init.zeros_(head.weight)
-        torch.nn.init.zeros_(head.bias)
     loss = RefinerLoss(refiner, config).to(device, memory_format=torch.channels_last)
     if processes > 1:
         GlobalBatchNorm.convert(loss)
@@ -119,7 +118,7 @@ def main(config: RefineConfig) -> None:
             with torch.no_grad():
                 fused, _ = generator.fuse(batch.stages, batch.L, batch.rows, batch.columns)
                 ab = generator.decoder(fused).float()
-            settled = loss.settle(batch, ab, accelerator)
+            settled = loss.settle(batch, ab, accelerator) if step % SETTLE_EVERY == 0 else {}
             value, terms = forward(batch, ab, noise_of(step, config, part, device), step < config.greedy_steps)
             optimizer.zero_grad()
             accelerator.backward(value)
@@ -135,7 +134,8 @@ def main(config: RefineConfig) -> None:
                 values = meter.read(step, config.batch_size)
                 if main_process:
                     log.write({"step": step, **values})
-                    bar.set_postfix({name: f"{values[name]:.3g}" for name in ("error_kept", "colorfulness_kept")})
+                    shown = ("error_kept", "colorfulness_kept")
+                    bar.set_postfix({name: f"{values[name]:.3g}" for name in shown if name in values})
             with meter.paused():
                 if main_process and step in (config.greedy_steps, total):
                     save_refiner(refiner, config.run_dir / (REFINER if step == total else f"{REFINER}-greedy"))

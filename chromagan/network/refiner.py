@@ -23,6 +23,9 @@ HALF = 2  # pixels of the network's size in one of the refiner's, along each sid
 CELL = 4  # pixels of the network's size in a cell of the refiner's maps
 REACH = 2  # pixels of the refiner's on each side that "like its neighbors" looks at
 
+AIM = 0.1  # of the range of ab: the unit in which the network says how far a pixel is from where it should come
+SHARPNESS = 0.5  # of the policy: a Lab unit nearer to the aim makes an action 1.6 times as probable
+
 # What a pixel can do in one step, in the order of the policy's channels.
 ACTIONS = ("leave", "redder", "greener", "yellower", "bluer", "weaker", "stronger", "like its neighbors")
 
@@ -86,8 +89,11 @@ class Refiner(nn.Module):
         self.read_ab = conv3((CELL // HALF) ** 2 * 2 + 1, width)  # and which step it is
         self.near = conv3(width, width)
         self.far = nn.Conv2d(width, width, kernel_size=3, padding=2, dilation=2)
-        self.policy = nn.Conv2d(width, len(ACTIONS) * (CELL // HALF) ** 2, kernel_size=1)
+        self.policy = nn.Conv2d(width, (2 + len(ACTIONS)) * (CELL // HALF) ** 2, kernel_size=1)
         self.value = nn.Conv2d(width, (CELL // HALF) ** 2, kernel_size=1)  # read in training only
+        for head in (self.policy, self.value):  # to leave everything as it is is where learning starts
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
 
     def context(
         self, stages: list[Tensor], L: Tensor, ab: Tensor, rows: Tensor | None = None, columns: Tensor | None = None
@@ -101,22 +107,32 @@ class Refiner(nn.Module):
         coarse = F.interpolate(coarse, scale_factor=FEATURE_STRIDE // CELL, mode="bilinear")
         return self.norm(self.fine([L, ab, *stages[: self.fine_stages]]) + coarse)
 
-    def forward(self, context: Tensor, ab: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """What to do in step `step`, counted from 0: logits (B, len(ACTIONS), H/2, W/2) and values (B, 1, H/2, W/2)
-        of the state `ab` (B, 2, H/2, W/2) in [-1, 1]."""
+    def forward(self, context: Tensor, ab: Tensor, outcomes: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What to do in step `step`, counted from 0, with the state `ab` (B, 2, H/2, W/2) and its `outcomes`.
+
+        -> logits (B, len(ACTIONS), H/2, W/2), the aim (B, 2, H/2, W/2) and the state's values (B, 1, H/2, W/2).
+        """
         x = self.features(context, ab, step)
-        return F.pixel_shuffle(self.policy(x), CELL // HALF), F.pixel_shuffle(self.value(x), CELL // HALF)
+        return *self.decide(x, ab, outcomes), F.pixel_shuffle(self.value(x), CELL // HALF)
 
     def features(self, context: Tensor, ab: Tensor, step: int) -> Tensor:
+        """What policy and value read, (B, C, H/4, W/4)."""
         cells = F.pixel_unshuffle(ab, CELL // HALF)
         progress = torch.full_like(cells[:, :1], step / self.config.steps)
         x = F.relu(context + self.read_ab(torch.cat([cells, progress], dim=1)))
         x = x + F.relu(self.far(x))
         return x + F.relu(self.near(x))
 
-    def best(self, context: Tensor, ab: Tensor, step: int) -> Tensor:
+    def decide(self, x: Tensor, ab: Tensor, outcomes: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and aim. What an action does is known: the network says to which color each pixel should come, and an
+        action's logit is how near it brings the pixel to that, plus what the network has for or against the action."""
+        offset, logits = F.pixel_shuffle(self.policy(x), CELL // HALF).split([2, len(ACTIONS)], dim=1)
+        aim = ab + AIM * offset
+        return logits - SHARPNESS * AB_RANGE * length(outcomes - aim[:, None], dim=2), aim
+
+    def best(self, context: Tensor, ab: Tensor, outcomes: Tensor, step: int) -> Tensor:
         """The most probable action of each pixel, index of ACTIONS, (B, H/2, W/2)."""
-        return F.pixel_shuffle(self.policy(self.features(context, ab, step)), CELL // HALF).argmax(dim=1)
+        return self.decide(self.features(context, ab, step), ab, outcomes)[0].argmax(dim=1)
 
     def steps(self, stages: list[Tensor], L: Tensor, ab: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor]]:
         """After each of `count` steps: ab (B, 2, H/2, W/2), and the actions taken in it, (B, H/2, W/2).
@@ -127,8 +143,9 @@ class Refiner(nn.Module):
         likeness = self.likeness(halve(L))
         context = self.context(stages, L, ab)
         for step in range(count):
-            actions = self.best(context, ab, step)
-            ab = self.act(ab, actions, likeness)
+            outcomes = self.outcomes(ab, likeness)
+            actions = self.best(context, ab, outcomes, step)
+            ab = take(outcomes, actions)
             yield ab, actions
 
     def refine(self, stages: list[Tensor], L: Tensor, ab: Tensor, count: int) -> Tensor:
@@ -157,10 +174,16 @@ class Refiner(nn.Module):
         changed = (ab, ab + delta * a, ab - delta * a, ab + delta * b, ab - delta * b, factor * ab, ab / factor, mean)
         return torch.stack(changed, dim=1).clamp(-1, 1)
 
-    def act(self, ab: Tensor, actions: Tensor, likeness: Tensor) -> Tensor:
-        """`ab` (B, 2, h, w) behind `actions` (B, h, w), indices of ACTIONS."""
-        index = actions[:, None, None].expand(-1, 1, 2, -1, -1)
-        return self.outcomes(ab, likeness).gather(1, index)[:, 0]
+
+def take(outcomes: Tensor, actions: Tensor) -> Tensor:
+    """ab (B, 2, h, w) behind `actions` (B, h, w), of what each would bring about."""
+    return outcomes.gather(1, actions[:, None, None].expand(-1, 1, 2, -1, -1))[:, 0]
+
+
+def length(ab: Tensor, dim: int) -> Tensor:
+    """Of vectors of ab along `dim`, with a gradient also where they are zero."""
+    a, b = ab.unbind(dim)
+    return (a * a + b * b + 1e-8).sqrt()
 
 
 def halve(x: Tensor) -> Tensor:
@@ -176,7 +199,7 @@ def double(ab: Tensor) -> Tensor:
 def _shifted(x: Tensor) -> Iterator[Tensor]:
     """x (B, C, h, w) moved so that each neighbor, row by row, comes to lie on its pixel; at the border the border's."""
     height, width = x.shape[-2:]
-    padded = F.pad(x, (REACH,) * 4, mode="replicate")
+    padded = F.pad(x.contiguous(), (REACH,) * 4, mode="replicate")  # channels last take thrice as long here
     for top in range(2 * REACH + 1):
         for left in range(2 * REACH + 1):
             yield padded[..., top : top + height, left : left + width]

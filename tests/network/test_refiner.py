@@ -6,15 +6,23 @@ import pytest
 import torch
 
 from chromagan.network.config import ModelConfig
-from chromagan.network.refiner import ACTIONS, REACH, Refiner, RefinerConfig, double, halve
+from chromagan.network.refiner import ACTIONS, AIM, REACH, Refiner, RefinerConfig, double, halve, take
 
 CONFIG = RefinerConfig(channels=8, steps=3, trunk_channels=(3, 4, 5, 6))
 
 
 @pytest.fixture(scope="module")
 def refiner():
+    return made_refiner().eval()
+
+
+def made_refiner():
+    """One that does not leave everything as it is."""
     torch.manual_seed(0)
-    return Refiner(CONFIG).eval()
+    refiner = Refiner(CONFIG)
+    for head in (refiner.policy, refiner.value):
+        torch.nn.init.normal_(head.weight, std=0.3)
+    return refiner
 
 
 def made_inputs(side=64, batch=2):
@@ -41,8 +49,8 @@ def test_every_action_does_what_its_name_says(refiner):
     assert tuple(expected) == ACTIONS
     torch.testing.assert_close(outcomes, torch.tensor(list(expected.values())).float(), atol=1e-4, rtol=0)
     for index in range(len(ACTIONS)):
-        taken = refiner.act(ab, torch.full((1, 9, 9), index), refiner.likeness(torch.zeros(1, 1, 9, 9)))
-        torch.testing.assert_close(taken[0, :, 4, 4] * 110, outcomes[index])
+        taken = take(outcomes[None, :, :, None, None], torch.full((1, 1, 1), index))
+        assert torch.equal(taken[0, :, 0, 0], outcomes[index])
 
 
 def test_colors_never_leave_the_range_of_the_network(refiner):
@@ -68,13 +76,41 @@ def test_steps_are_the_most_probable_actions_one_after_the_other(refiner):
         present, likeness = halve(ab), refiner.likeness(halve(L))
         context = refiner.context(stages, L, present)
         for step, (after, actions) in enumerate(walk):
-            logits, values = refiner(context, present, step)
+            outcomes = refiner.outcomes(present, likeness)
+            logits, aim, values = refiner(context, present, outcomes, step)
             assert logits.shape == (2, len(ACTIONS), 32, 32) and values.shape == (2, 1, 32, 32)
-            assert torch.equal(actions, logits.argmax(dim=1))
-            present = refiner.act(present, actions, likeness)
+            assert torch.equal(actions, logits.argmax(dim=1)) and aim.shape == present.shape
+            present = take(outcomes, actions)
             assert torch.equal(after, present)
         assert torch.equal(refiner.refine(stages, L, ab, 3), double(present))
         assert torch.equal(refiner.refine(stages, L, ab, 0), ab)
+
+
+def test_an_untrained_refiner_leaves_everything_as_it_is():
+    stages, L, ab = made_inputs()
+    with torch.no_grad():
+        for after, actions in Refiner(CONFIG).eval().steps(stages, L, ab, 3):
+            assert torch.equal(after, halve(ab)) and not actions.any()
+
+
+def test_pixels_go_where_the_network_aims():
+    """An aim that is redder by two steps: two steps redder, and then nothing more."""
+    refiner = Refiner(CONFIG).eval()
+    stages, L, _ = made_inputs()
+    ab = torch.full((2, 2, 64, 64), 0.2)
+    cells = refiner.policy.bias.numel() // (2 + len(ACTIONS))
+    target = ab[0, 0, 0, 0] + 2 * CONFIG.delta / 110
+    with torch.no_grad():
+        walk = []
+        present, likeness, context = halve(ab), refiner.likeness(halve(L)), refiner.context(stages, L, halve(ab))
+        for step in range(3):
+            refiner.policy.bias[:cells] = (target - present[0, 0, 0, 0]) / AIM
+            outcomes = refiner.outcomes(present, likeness)
+            actions = refiner.best(context, present, outcomes, step)
+            present = take(outcomes, actions)
+            walk.append(ACTIONS[actions[0, 5, 5]])
+    assert walk == ["redder", "redder", "leave"]
+    torch.testing.assert_close(present[:, 0], torch.full((2, 32, 32), target))
 
 
 def test_photos_do_not_see_each_other(refiner):
@@ -100,9 +136,10 @@ def test_the_context_of_a_window_is_that_of_its_place(refiner):
 
 
 def test_every_parameter_learns():
-    refiner = Refiner(CONFIG)
+    refiner = made_refiner()
     stages, L, ab = made_inputs()
-    logits, values = refiner(refiner.context(stages, L, halve(ab)), halve(ab), 0)
+    outcomes = refiner.outcomes(halve(ab), refiner.likeness(halve(L)))
+    logits, _, values = refiner(refiner.context(stages, L, halve(ab)), halve(ab), outcomes, 0)
     (logits.square().mean() + values.square().mean()).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in refiner.parameters())
 

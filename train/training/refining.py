@@ -1,9 +1,9 @@
 """One training step of a refiner: a walk of several steps over colorings of a frozen generator, and what it teaches.
 
-At first what every action would earn at once is known, and the policy is raised along the exact gradient of what it
-earns (`greedy`): supervised learning, in effect. Then it learns from what it does: advantage actor-critic (Mnih et al.
-2016) with a value of every pixel's state, and the values of its neighbors' next states (reward-map convolution, Furuta
-et al. 2020).
+At first (`greedy`) it is supervised: the aim learns to be the color that is worth most, and since what every action
+would earn at once is known, the policy is raised along the exact gradient of what it earns. Then it learns from what it
+does: advantage actor-critic (Mnih et al. 2016) with a value of every pixel's state, and the values of its neighbors'
+next states (reward-map convolution, Furuta et al. 2020).
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from chromagan.imaging import color
 from chromagan.measures.metrics import colorfulness
-from chromagan.network.refiner import Refiner, halve
+from chromagan.network.refiner import Refiner, halve, take
 from train.training.batches import Batch, epoch_generator
 from train.training.refine_options import RefineConfig
 from train.training.rewards import Rewards, color_difference
@@ -46,17 +46,19 @@ class RefinerLoss(nn.Module):
         context = refiner.context(batch.stages, batch.L, ab, batch.rows, batch.columns)
         taken, earned, values, losses, entropies = [], [], [], [], []
         for step in range(refiner.config.steps):
-            logits, value = refiner(context, ab, step)
+            outcomes = refiner.outcomes(ab, likeness)
+            logits, aim, value = refiner(context, ab, outcomes, step)
             log_policy = logits.log_softmax(dim=1)
             policy = log_policy.exp()
             with torch.no_grad():
-                outcomes = refiner.outcomes(ab, likeness)
                 reward = rewards(outcomes, self.price)
                 actions = draw(policy, noise[step])
-                ab = outcomes.gather(1, actions[:, None, None].expand(-1, 1, 2, -1, -1))[:, 0]
+                ab = take(outcomes, actions)
             entropies.append(-(policy * log_policy).sum(dim=1).mean())
             if greedy:
-                losses.append(-(policy * reward).sum(dim=1).mean())
+                aimed = rewards.worth(color.denormalize_ab(aim), rewards.truth, self.price, dim=1)
+                earned.append((policy.detach() * reward).sum(dim=1).mean())
+                losses.append(-(policy * reward).sum(dim=1).mean() - aimed.mean())
             else:
                 taken.append(log_policy.gather(1, actions[:, None]))
                 earned.append(reward.gather(1, actions[:, None]))
@@ -65,7 +67,7 @@ class RefinerLoss(nn.Module):
         terms = {"entropy": entropy.detach()}
         if greedy:
             loss = torch.stack(losses).mean()
-            terms["reward"] = -loss.detach()
+            terms["reward"] = torch.stack(earned).mean()
         else:
             policy_loss, value_loss = self._actor_critic(taken, earned, values)
             loss = policy_loss + config.value_weight * value_loss
@@ -93,7 +95,8 @@ class RefinerLoss(nn.Module):
         context = refiner.context(batch.stages, batch.L, before, batch.rows, batch.columns)
         after = before
         for step in range(refiner.config.steps):
-            after = refiner.act(after, refiner.best(context, after, step), likeness)
+            outcomes = refiner.outcomes(after, likeness)
+            after = take(outcomes, refiner.best(context, after, outcomes, step))
         refiner.train()
         lightness = color.denormalize_L(halve(batch.L))
         vivid = [

@@ -128,9 +128,8 @@ def test_the_price_of_chroma_rises_while_refined_colorings_are_paler():
     batch, ab = made_batch()
     for name, moves in (("weaker", 1), ("stronger", -1)):
         loss.price.fill_(0.2)
-        torch.nn.init.zeros_(loss.refiner.policy.weight)
         with torch.no_grad():
-            loss.refiner.policy.bias.view(len(ACTIONS), -1).fill_(0)[ACTIONS.index(name)] = 1
+            loss.refiner.policy.bias.view(2 + len(ACTIONS), -1).fill_(0)[2 + ACTIONS.index(name)] = 100
         kept = loss.settle(batch, ab, Accelerator(cpu=True))["colorfulness_kept"]
         assert (kept - 1) * moves < -0.1
         assert loss.price.item() == pytest.approx(0.2 + 0.1 * (1 - kept.item()), abs=1e-5)
