@@ -40,6 +40,7 @@ try:
         usual_source,
     )
     from chromagan.hub.onnx_export import ExportError, export_onnx
+    from chromagan.hub.refiners import load_refiner
     from chromagan.imaging.chroma import MODES
     from chromagan.imaging.contact_sheet import contact_sheet
     from chromagan.imaging.folders import find_photos
@@ -142,7 +143,7 @@ def colorize_command(args: argparse.Namespace) -> int:
     )
     tasks, problems, passed_over = plan(args, checkpoints)
     if tasks:
-        colorizers = {checkpoint: Colorizer(load_checkpoint(checkpoint), args.device) for checkpoint in checkpoints}
+        colorizers = {checkpoint: load_colorizer(checkpoint, args) for checkpoint in checkpoints}
     notes: list[str] = []
 
     def work(task: Task) -> str | None:
@@ -173,6 +174,12 @@ def colorize_command(args: argparse.Namespace) -> int:
     if len(tasks) > 1:
         print(f"{done} of {len(tasks)} photos colored", file=sys.stderr)
     return 1 if problems else 0
+
+
+def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorizer:
+    model = load_checkpoint(checkpoint)
+    refiner = None if args.refine is None else load_refiner(args.source, model.config)
+    return Colorizer(model, args.device, refiner=refiner, refine=args.refine or None)
 
 
 def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -> list[str]:
@@ -293,7 +300,7 @@ def colorize_stream(args: argparse.Namespace) -> int:
     alpha = image.has_transparency_data
     kind = format_of_suffix(output.suffix) if output else format_for(image.format, len(numbers) > 1, alpha)
     photos = list(read_pages(image, numbers if holds_pages(image.format, kind) else numbers[:1]))
-    colorizer = Colorizer.from_pretrained(args.source, args.decoder, args.epoch, args.device)
+    colorizer = load_colorizer(find_checkpoint(args.source, args.decoder, args.epoch), args)
     pages = color_pages(photos, colorizer, args)
     if output:
         write_image(pages, output)
@@ -352,6 +359,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     coloring.add_argument(
         "--chroma", choices=MODES, default=MODES[0], help=f"how colors are brought to full size ({MODES[0]})"
     )
+    coloring.add_argument(
+        "--refine", nargs="?", const=0, type=_at_least_1, metavar="N",
+        help="mend the colors in N steps by the source's refiner; without N, in all that it was trained to take",
+    )  # fmt: skip
     coloring.add_argument("--jobs", type=_at_least_1, default=2, metavar="N", help="photos worked on at once (2)")
     coloring.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     exists = coloring.add_mutually_exclusive_group()
