@@ -156,14 +156,14 @@ class Colorizer:
         return [predictions[index] for index in range(len(photos))]
 
     @torch.inference_mode()
-    def walk(self, photo: Photo) -> list[Prediction]:
-        """The photo's coloring before the refiner's first step, and after each of its steps."""
+    def walk(self, photo: Photo, refiner: Refiner) -> list[Prediction]:
+        """The photo's coloring before the first step of `refiner`, which is moved to the device, and after each of all
+        its steps."""
         L = _resize(photo.L, self.working_size(*photo.L.shape[-2:]))
         stages, lightness, ab = self._color(L)
         predictions = [Prediction(color.denormalize_ab(ab).cpu(), L)]
-        if self.refiner is not None:
-            for half, actions in self.refiner.steps(stages, lightness, ab, self.refine):
-                predictions.append(Prediction(color.denormalize_ab(double(half)).cpu(), L, actions[0].cpu()))
+        for half, actions in refiner.to(self.device).steps(stages, lightness, ab, refiner.config.steps):
+            predictions.append(Prediction(color.denormalize_ab(double(half)).cpu(), L, actions[0].cpu()))
         return predictions
 
     def _color(self, L: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:

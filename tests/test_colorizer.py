@@ -370,7 +370,7 @@ def test_a_refiner_mends_what_the_network_says(refined_source):
     photos = [read_photo(made_photo(seed, 90, 70)) for seed in (1, 2)]
     before, after = plain.predict(photos), refined.predict(photos)
     for index, photo in enumerate(photos):
-        walk = refined.walk(photo)
+        walk = plain.walk(photo, refined.refiner)
         assert len(walk) == 3 and walk[0].actions is None
         torch.testing.assert_close(walk[0].ab, before[index].ab, atol=1e-3, rtol=0)
         torch.testing.assert_close(walk[2].ab, after[index].ab, atol=1e-3, rtol=0)

@@ -50,6 +50,7 @@ FOLDERS = {
         "downloads",
         "visible",
         "photo_report",
+        "refining",
         "paper",
         "page",
         "service",

@@ -1,15 +1,12 @@
 """Refined twins: measured beside the unrefined colorings, and their paired differences."""
 
-import json
-
 import numpy as np
 import pytest
 from test_evaluate import data, run  # noqa: F401 (a fixture, and the script in this process)
 
-from chromagan.hub.checkpoints import CheckpointError
-from train import evaluate as script
-from train.evaluation.measuring import Entry
-from train.evaluation.refined import refined_results, refined_rows
+from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
+from train.evaluation.measuring import Entry, checkpoint_entry
+from train.evaluation.refined import refined_results, refined_rows, refined_twins
 
 
 def test_differences_are_paired_and_of_the_colored_photos():
@@ -30,20 +27,20 @@ def test_differences_are_paired_and_of_the_colored_photos():
     assert row[header.index("top-1")].startswith("0.500 +0.500")
 
 
-def test_the_script_measures_refined_twins(monkeypatch, refined_source, source, data, tmp_path, capsys):  # noqa: F811
-    found = run(monkeypatch, refined_source, data, tmp_path / "one", "--limit", "3", "--refine", "1")
+def test_the_script_measures_refined_twins(monkeypatch, refined_source, data, tmp_path):  # noqa: F811
+    found = run(monkeypatch, refined_source, data, tmp_path, "--limit", "2", "--refine", "1")
     assert [(r["decoder"], r["epoch"], r["steps"]) for r in found["refined"]] == [
         ("compact", 0, 1), ("compact", 3, 1), ("depthwise", 0, 1)
     ]  # fmt: skip
     assert all(r["difference"]["ciede2000_mean"]["value"] != 0 for r in found["refined"])
     assert len(found["checkpoints"]) == 3  # what others read is as it was
-    assert "## Refined" in (tmp_path / "one" / "report.md").read_text()
-    capsys.readouterr()
-    for folder, steps, message in (
-        (source, [], "has no refiner"),
-        (refined_source, ["7"], "takes 0 to 2 steps, got 7"),
-    ):
+    assert "## Refined" in (tmp_path / "report.md").read_text()
+
+
+def test_a_refiner_that_is_asked_for_must_be_there(refined_source, source):
+    for folder, steps, message in ((source, None, "has no refiner"), (refined_source, 7, "takes 0 to 2 steps, got 7")):
+        entries = [checkpoint_entry(each) for each in list_checkpoints(folder)[:1]]
         with pytest.raises(CheckpointError, match=message):
-            run(monkeypatch, folder, data, tmp_path / "two", "--limit", "3", "--refine", *steps)
-    assert script.parse_args(["--source", "s", "--data", "d", "--output-dir", "o"]).refine is None
-    json.dumps(found)
+            refined_twins(entries, folder, steps)
+    (twin,) = refined_twins(entries, refined_source, None).values()
+    assert twin.steps == 2 and twin.name.endswith(", refined") and twin.digest != entries[0].digest
