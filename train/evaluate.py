@@ -32,6 +32,7 @@ from chromagan.hub.checkpoints import (
     write_json,
 )
 from chromagan.hub.model_card import plain_name
+from chromagan.hub.refiners import REFINER
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.trunk import PretrainedWeightsError
 from train.evaluation.claims_pictures import draw_claims
@@ -139,6 +140,8 @@ def main(args: argparse.Namespace) -> None:
         for result, entry in zip(everything["checkpoints"], entries, strict=True):
             frame = {"left_gray": results[GRAY]["colored"], "truth": results[TRUTH]["colored"]}
             write_json(Path(entry.checkpoint.path, METRICS_FILE), result | frame)
+        if refined and Path(args.source, REFINER).is_dir():
+            write_json(Path(args.source, REFINER, METRICS_FILE), about | {"refined": refined})
     draw_pictures(photos, tables, entries, output_dir / "figures", device)
     comparison = read_comparison(output_dir)
     if comparison:

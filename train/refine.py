@@ -50,13 +50,14 @@ def main(config: RefineConfig) -> None:
     state = load_state(config.run_dir, lambda text: say(text, file=sys.stderr)) if config.resume else None
     if state is None and config.resume:
         raise TrainingError(f"no state in {config.run_dir} is whole: start anew with another --output-dir")
-    generators = load_generators(config, device)
-    model = generators[0].config
+    models = load_models(config)
+    model, trunk = models[0].config, models[0].trunk
+    generators = [Colorizer(each, device).model for each in models]  # as users have them
 
     # Data. On every machine one process computes what is kept; the others read it.
     with accelerator.local_main_process_first():
         photos = load_photos(config.data, "train", model.image_size, config.limit_train or None, quiet=not main_process)
-        stages = trunk_stages(photos.images, generators[0], config.cache_dir, device)
+        stages = trunk_stages(photos.images, models[0], config.cache_dir, device)
     config = fit_batch(config, len(photos), processes)
     share = config.batch_size // processes
     part = slice(rank * share, (rank + 1) * share)
@@ -67,8 +68,8 @@ def main(config: RefineConfig) -> None:
     torch.manual_seed(config.seed)
     refiner = Refiner(
         RefinerConfig(
-            trunk=model.trunk, trunk_stages=model.trunk_stages, trunk_strides=tuple(generators[0].trunk.strides),
-            trunk_channels=tuple(generators[0].trunk.channels), trunk_digest=model.trunk_digest,
+            trunk=model.trunk, trunk_stages=model.trunk_stages, trunk_strides=tuple(trunk.strides),
+            trunk_channels=tuple(trunk.channels), trunk_digest=model.trunk_digest,
             channels=config.channels, steps=config.agent_steps, delta=config.delta,
         )
     )  # fmt: skip
@@ -150,8 +151,8 @@ def main(config: RefineConfig) -> None:
         sys.exit(stop.status)
 
 
-def load_generators(config: RefineConfig, device: torch.device) -> list[ChromaGAN]:
-    """The networks of the source at the epochs, as users have them; TrainingError where they are not of one trunk."""
+def load_models(config: RefineConfig) -> list[ChromaGAN]:
+    """The networks of the source at the epochs; TrainingError where they are not behind one frozen trunk."""
     found = [checkpoint for checkpoint in list_checkpoints(config.source) if checkpoint.epoch in config.epochs]
     if not found:
         raise TrainingError(f"{config.source!r} has none of the epochs {', '.join(map(str, config.epochs))}: --epochs")
@@ -159,7 +160,7 @@ def load_generators(config: RefineConfig, device: torch.device) -> list[ChromaGA
     trunks = {(model.config.trunk, model.config.trunk_stages, model.config.trunk_digest) for model in models}
     if len(trunks) > 1 or not models[0].config.trunk_digest:
         raise TrainingError(f"a refiner needs checkpoints behind one frozen trunk; those of {config.source!r} are not")
-    return [Colorizer(model, device).model for model in models]
+    return models
 
 
 def explain(error: Exception, config: RefineConfig) -> str | None:
