@@ -39,7 +39,7 @@ try:
         load_checkpoint,
         usual_source,
     )
-    from chromagan.hub.onnx_export import ExportError, export_onnx
+    from chromagan.hub.onnx_export import ExportError, export_onnx, export_refiner
     from chromagan.hub.refiners import load_refiner
     from chromagan.imaging.chroma import MODES
     from chromagan.imaging.contact_sheet import contact_sheet
@@ -98,7 +98,12 @@ def export_command(args: argparse.Namespace) -> int:
     if path.exists() and not args.overwrite:
         raise ExportError(f"{path} exists already: --overwrite replaces it")
     facts = {"decoder": checkpoint.decoder, "epoch": str(checkpoint.epoch)}
-    difference = export_onnx(load_checkpoint(checkpoint), path, facts)
+    model = load_checkpoint(checkpoint)
+    if args.refiner:
+        share = export_refiner(load_refiner(args.source, model.config), model.trunk, path)
+        print(f"{path}: one step of the refiner; acts otherwise than torch at {share:.2%} of the pixels at most")
+        return 0
+    difference = export_onnx(model, path, facts)
     print(
         f"{path}: {checkpoint.decoder}, epoch {checkpoint.epoch}; differs from torch by at most {difference:.1g} in ab"
     )
@@ -372,6 +377,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
     exporting = commands.add_parser("export", help="write a checkpoint as ONNX")
     exporting.add_argument("-o", "--output", required=True, metavar="FILE.onnx", help="the file to write")
+    exporting.add_argument("--refiner", action="store_true", help="one step of the source's refiner in its place")
     exporting.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     exporting.set_defaults(run=export_command)
 

@@ -118,7 +118,7 @@ class Refiner(nn.Module):
     def features(self, context: Tensor, ab: Tensor, step: int) -> Tensor:
         """What policy and value read, (B, C, H/4, W/4)."""
         cells = F.pixel_unshuffle(ab, CELL // HALF)
-        progress = torch.full_like(cells[:, :1], step / self.config.steps)
+        progress = torch.zeros_like(cells[:, :1]) + step / self.config.steps
         x = F.relu(context + self.read_ab(torch.cat([cells, progress], dim=1)))
         x = x + F.relu(self.far(x))
         return x + F.relu(self.near(x))
