@@ -24,7 +24,7 @@ CELL = 4  # pixels of the network's size in a cell of the refiner's maps
 REACH = 2  # pixels of the refiner's on each side that "like its neighbors" looks at
 
 AIM = 0.1  # of the range of ab: the unit in which the network says how far a pixel is from where it should come
-SHARPNESS = 0.5  # of the policy: a Lab unit nearer to the aim makes an action 1.6 times as probable
+SHARPNESS = 1.0  # of the policy: a Lab unit nearer to the aim makes an action 2.7 times as probable
 
 # What a pixel can do in one step, in the order of the policy's channels.
 ACTIONS = ("leave", "redder", "greener", "yellower", "bluer", "weaker", "stronger", "like its neighbors")
@@ -89,7 +89,7 @@ class Refiner(nn.Module):
         self.read_ab = conv3((CELL // HALF) ** 2 * 2 + 1, width)  # and which step it is
         self.near = conv3(width, width)
         self.far = nn.Conv2d(width, width, kernel_size=3, padding=2, dilation=2)
-        self.policy = nn.Conv2d(width, (2 + len(ACTIONS)) * (CELL // HALF) ** 2, kernel_size=1)
+        self.policy = nn.Conv2d(width, 2 * (CELL // HALF) ** 2, kernel_size=1)
         self.value = nn.Conv2d(width, (CELL // HALF) ** 2, kernel_size=1)  # read in training only
         for head in (self.policy, self.value):  # to leave everything as it is is where learning starts
             nn.init.zeros_(head.weight)
@@ -125,10 +125,10 @@ class Refiner(nn.Module):
 
     def decide(self, x: Tensor, ab: Tensor, outcomes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and aim. What an action does is known: the network says to which color each pixel should come, and an
-        action's logit is how near it brings the pixel to that, plus what the network has for or against the action."""
-        offset, logits = F.pixel_shuffle(self.policy(x), CELL // HALF).split([2, len(ACTIONS)], dim=1)
-        aim = ab + AIM * offset
-        return logits - SHARPNESS * AB_RANGE * length(outcomes - aim[:, None], dim=2), aim
+        action is the more probable the nearer it brings the pixel to that. With logits of the network's own beside this
+        the policy came to smooth everything: 97 % of the pixels took the mean of their neighbors."""
+        aim = ab + AIM * F.pixel_shuffle(self.policy(x), CELL // HALF)
+        return -SHARPNESS * AB_RANGE * length(outcomes - aim[:, None], dim=2), aim
 
     def best(self, context: Tensor, ab: Tensor, outcomes: Tensor, step: int) -> Tensor:
         """The most probable action of each pixel, index of ACTIONS, (B, H/2, W/2)."""

@@ -98,7 +98,7 @@ def test_pixels_go_where_the_network_aims():
     refiner = Refiner(CONFIG).eval()
     stages, L, _ = made_inputs()
     ab = torch.full((2, 2, 64, 64), 0.2)
-    cells = refiner.policy.bias.numel() // (2 + len(ACTIONS))
+    cells = refiner.policy.bias.numel() // 2
     target = ab[0, 0, 0, 0] + 2 * CONFIG.delta / 110
     with torch.no_grad():
         walk = []
