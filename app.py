@@ -166,6 +166,25 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     return SimpleNamespace(color=color, choices=[decoder, epoch], outputs=[result, about, shown])
 
 
+def refine_tab(controls: SimpleNamespace, colorize: SimpleNamespace) -> None:
+    """What the refiner makes of the coloring that Colorize shows, step by step."""
+    film = gr.HTML(EMPTY["refine"], elem_id="refined", elem_classes="stage follow")
+    steps = service.shipped.refiner.config.steps if service.shipped.refiner else 1
+    step = gr.Slider(
+        0, steps, steps, step=1, label="Step of the refiner", elem_id="step", info="0 is before the first."
+    )
+    views = [("Coloring", "coloring"), ("What each pixel did", "actions")]
+    view = radio_buttons(Offer(views, "coloring"), "Shown as", "step-view")
+    button = gr.Button("Refine", variant="primary", elem_id="refine", min_width=120)
+    refine = dict(
+        fn=as_handler(by_network(tabs.refine)),
+        inputs=[controls.photo, *colorize.choices, step, view, controls.network, *controls.options], outputs=film,
+        show_progress_on=film, trigger_mode="always_last", **QUICK,
+    )  # fmt: skip
+    for event in (button.click, step.release, view.input):
+        event(**refine)
+
+
 def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     """All colorings, and any two against each other."""
     here = service.shipped
@@ -251,6 +270,8 @@ def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
 
 
 EMPTY = {
+    "refine": "<p class='empty'>An agent mends the coloring in a few steps, with one small action at each pixel: "
+    "what it makes of your photo, and what it did where.</p>",
     "matrix": "<p class='empty'>Every decoder at every epoch, on your photo. Then click any two to compare them.</p>",
     "epochs": "<p class='empty'>How one decoder learned: your photo at each of its epochs.</p>",
     "measure": "<p class='note'>How far each decoder is from the photo's own colors, and where. "
@@ -294,15 +315,18 @@ def build_demo() -> gr.Blocks:
                 controls = photo_controls()
             with gr.Column(scale=7, min_width=320, elem_id="stage"), gr.Tabs(elem_id="tabs") as bar:
                 opened = [gr.Tab(name.capitalize(), id=name) for name in TABS]
+                opened[1].visible = service.shipped.refiner is not None
                 with opened[0]:
                     colorize = colorize_tab(controls, file)
                 with opened[1]:
-                    matrix = matrix_tab(controls, file)
+                    refine_tab(controls, colorize)
                 with opened[2]:
-                    epochs = epochs_tab(controls, file)
+                    matrix = matrix_tab(controls, file)
                 with opened[3]:
-                    measure = measure_tab(controls, file)
+                    epochs = epochs_tab(controls, file)
                 with opened[4]:
+                    measure = measure_tab(controls, file)
+                with opened[5]:
                     about = gr.HTML(page.about(service.shipped, service.costs), elem_id="about")
 
         chosen = [*colorize.choices, *matrix.choices, *epochs.choices, *measure.choices, controls.network]

@@ -39,7 +39,8 @@ from chromagan.hub.checkpoints import (
     load_checkpoint,
     usual_source,
 )
-from chromagan.hub.onnx_export import ExportError, export_onnx
+from chromagan.hub.onnx_export import ExportError, export_onnx, export_refiner
+from chromagan.hub.refiners import load_refiner
 from chromagan.imaging.chroma import MODES
 from chromagan.imaging.contact_sheet import contact_sheet
 from chromagan.imaging.folders import find_photos
@@ -99,7 +100,12 @@ def export_command(args: argparse.Namespace) -> int:
     if path.exists() and not args.overwrite:
         raise ExportError(f"{path} exists already: --overwrite replaces it")
     facts = {"decoder": checkpoint.decoder, "epoch": str(checkpoint.epoch)}
-    difference = export_onnx(load_checkpoint(checkpoint), path, facts)
+    model = load_checkpoint(checkpoint)
+    if args.refiner:
+        share = export_refiner(load_refiner(args.source, model.config), model.trunk, path)
+        print(f"{path}: one step of the refiner; acts otherwise than torch at {share:.2%} of the pixels at most")
+        return 0
+    difference = export_onnx(model, path, facts)
     print(
         f"{path}: {checkpoint.decoder}, epoch {checkpoint.epoch}; differs from torch by at most {difference:.1g} in ab"
     )
@@ -144,7 +150,7 @@ def colorize_command(args: argparse.Namespace) -> int:
     )
     tasks, problems, passed_over = plan(args, checkpoints)
     if tasks:
-        colorizers = {checkpoint: Colorizer(load_checkpoint(checkpoint), args.device) for checkpoint in checkpoints}
+        colorizers = {checkpoint: load_colorizer(checkpoint, args) for checkpoint in checkpoints}
     notes: list[str] = []
 
     def work(task: Task) -> str | None:
@@ -175,6 +181,12 @@ def colorize_command(args: argparse.Namespace) -> int:
     if len(tasks) > 1:
         print(f"{done} of {len(tasks)} photos colored", file=sys.stderr)
     return 1 if problems else 0
+
+
+def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorizer:
+    model = load_checkpoint(checkpoint)
+    refiner = None if args.refine is None else load_refiner(args.source, model.config)
+    return Colorizer(model, args.device, refiner=refiner, refine=args.refine or None)
 
 
 def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -> list[str]:
@@ -297,7 +309,7 @@ def colorize_stream(args: argparse.Namespace) -> int:
     alpha = image.has_transparency_data
     kind = format_of_suffix(output.suffix) if output else format_for(image.format, len(numbers) > 1, alpha)
     photos = list(read_pages(image, numbers if holds_pages(image.format, kind) else numbers[:1]))
-    colorizer = Colorizer.from_pretrained(args.source, args.decoder, args.epoch, args.device)
+    colorizer = load_colorizer(find_checkpoint(args.source, args.decoder, args.epoch), args)
     pages = color_pages(photos, colorizer, args)
     if output:
         write_image(pages, output)
@@ -356,6 +368,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     coloring.add_argument(
         "--chroma", choices=MODES, default=MODES[0], help=f"how colors are brought to full size ({MODES[0]})"
     )
+    coloring.add_argument(
+        "--refine", nargs="?", const=0, type=_at_least_1, metavar="N",
+        help="mend the colors in N steps by the source's refiner; without N, in all that it was trained to take",
+    )  # fmt: skip
     coloring.add_argument("--jobs", type=_at_least_1, default=2, metavar="N", help="photos worked on at once (2)")
     coloring.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     exists = coloring.add_mutually_exclusive_group()
@@ -365,6 +381,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
     exporting = commands.add_parser("export", help="write a checkpoint as ONNX")
     exporting.add_argument("-o", "--output", required=True, metavar="FILE.onnx", help="the file to write")
+    exporting.add_argument("--refiner", action="store_true", help="one step of the source's refiner in its place")
     exporting.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     exporting.set_defaults(run=export_command)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from filelock import FileLock
 from hub_standin import Hub, connect
 from PIL import Image
 
-from chromagan.hub.checkpoints import save_checkpoint
+from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
 from chromagan.hub.model import ChromaGAN
+from chromagan.hub.refiners import save_refiner
 from chromagan.network.config import ModelConfig
+from chromagan.network.refiner import Refiner, RefinerConfig
 from chromagan.network.trunk import Trunk
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background: what tests start would be deaf, too
@@ -111,6 +114,18 @@ def source(tmp_path_factory):
         model.trunk = Trunk(model.config.trunk, model.config.trunk_stages)
         model.freeze_trunk()
         save_checkpoint(model, folder / decoder / f"epoch-{epoch}", {"epoch": epoch})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def refined_source(source, tmp_path_factory):
+    """The same source with a random refiner of two steps."""
+    folder = shutil.copytree(source, tmp_path_factory.mktemp("refined") / "source")
+    digest = load_checkpoint(list_checkpoints(source)[0]).config.trunk_digest
+    torch.manual_seed(5)
+    refiner = Refiner(RefinerConfig(channels=8, steps=2, trunk_digest=digest))
+    torch.nn.init.normal_(refiner.policy.weight, std=0.5)
+    save_refiner(refiner, folder / "refiner")
     return folder
 
 

@@ -19,6 +19,7 @@ from chromagan.imaging.photo import ImageError, open_image, read_photo
 from chromagan.imaging.writing import write_image
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
+from chromagan.network.refiner import Refiner, RefinerConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,7 +47,10 @@ def test_lightness_is_kept_by_colors_that_srgb_lacks(source):
     class Extreme(torch.nn.Module):
         config = ModelConfig()
 
-        def forward(self, L):
+        def stages(self, L):
+            return []
+
+        def color(self, stages, L):
             return torch.cat([-torch.ones_like(L), torch.ones_like(L)], dim=1)
 
     photo = made_photo(1, 80, 90)
@@ -263,7 +267,10 @@ def test_photos_seen_at_one_size_go_through_the_network_together(threads, pixels
     class Counting(torch.nn.Module):
         config = ModelConfig()
 
-        def forward(self, L):
+        def stages(self, L):
+            return []
+
+        def color(self, stages, L):
             batches.append(len(L))
             return torch.zeros(len(L), 2, *L.shape[-2:])
 
@@ -362,3 +369,27 @@ assert compiled() == before, (before, compiled())
 """
     done = subprocess.run([sys.executable, "-c", code, str(source)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_refiner_mends_what_the_network_says(refined_source):
+    plain, refined, one = (
+        Colorizer.from_pretrained(refined_source, "compact", 0, "cpu", refine=count) for count in (0, None, 1)
+    )
+    photos = [read_photo(made_photo(seed, 90, 70)) for seed in (1, 2)]
+    before, after = plain.predict(photos), refined.predict(photos)
+    for index, photo in enumerate(photos):
+        walk = plain.walk(photo, refined.refiner)
+        assert len(walk) == 3 and walk[0].actions is None
+        torch.testing.assert_close(walk[0].ab, before[index].ab, atol=1e-3, rtol=0)
+        torch.testing.assert_close(walk[2].ab, after[index].ab, atol=1e-3, rtol=0)
+        torch.testing.assert_close(one.predict([photo])[0].ab, walk[1].ab, atol=1e-3, rtol=0)
+        assert walk[1].actions.shape == tuple(side // 2 for side in walk[1].L.shape[-2:])
+        assert len(walk[1].actions.unique()) > 1 and not torch.equal(walk[0].ab, walk[2].ab)
+    assert np.abs(lightness(refined(made_photo(1))) - lightness(made_photo(1))).mean() < 0.5
+    with pytest.raises(ValueError, match="takes 0 to 2 steps, got 3"):
+        Colorizer.from_pretrained(refined_source, "compact", 0, "cpu", refine=3)
+
+
+def test_a_refiner_for_another_trunk_is_refused():
+    with pytest.raises(ValueError, match="it was made for the trunk"):
+        Colorizer(ChromaGAN(ModelConfig()), "cpu", refiner=Refiner(RefinerConfig(trunk_digest="a" * 64)))

@@ -15,6 +15,7 @@ from test_imports import FOLDERS
 from chromagan.network.decoders import DECODERS
 from docs import make_picture
 from train.training.options import LOG_AXIS, PRESETS, TrainConfig
+from train.training.refine_options import RefineConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted({
@@ -88,7 +89,8 @@ def test_the_architecture_lists_the_folders_in_the_order_of_imports():
 @functools.cache
 def flags() -> set[str]:
     """Every flag that a parser of this project knows."""
-    known = {f"--{field.name.replace('_', '-')}" for field in fields(TrainConfig)}
+    options = [*fields(TrainConfig), *fields(RefineConfig)]
+    known = {f"--{field.name.replace('_', '-')}" for field in options}
     known |= {f"--no-{flag[2:]}" for flag in known}
     for path in [each for top in ("chromagan", "train", "docs") for each in (ROOT / top).rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

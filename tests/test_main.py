@@ -429,3 +429,35 @@ def test_one_photo_into_a_file_without_a_suffix(source, tmp_path, capsys):
     (tmp_path / "out").touch()
     assert colorize(source, tmp_path / "a.png", "-o", tmp_path / "out") == 1
     assert "out: cannot write a file without a suffix" in capsys.readouterr().err
+
+
+def test_colorize_refines_where_it_is_asked_to(refined_source, source, tmp_path):
+    made_photo(0, 90, 100).save(tmp_path / "photo.png")
+    pictures = []
+    for flags in ([], ["--refine", "1"], ["--refine"]):
+        out = tmp_path / f"{len(pictures)}.png"
+        assert (
+            main(["colorize", str(tmp_path / "photo.png"), "-o", str(out), "--source", str(refined_source), *flags])
+            == 0
+        )
+        pictures.append(np.asarray(Image.open(out)))
+    assert not np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[1], pictures[2])
+
+
+@pytest.mark.parametrize(
+    "source_name, steps, status, message",
+    [("source", "1", 1, "has no refiner"), ("refined_source", "9", 1, "takes 0 to 2 steps, got 9"),
+     ("refined_source", "0", 2, "1 or more, got 0"), ("refined_source", "none.png", 2, "whole number")],
+)  # fmt: skip
+def test_a_refiner_that_was_asked_for_and_cannot_be_used_ends_it(
+    request, tmp_path, capsys, source_name, steps, status, message
+):
+    made_photo(0).save(tmp_path / "photo.png")
+    folder = request.getfixturevalue(source_name)
+    arguments = ["colorize", str(tmp_path / "photo.png"), "-o", str(tmp_path / "out.png"), "--source", str(folder)]
+    try:
+        assert main([*arguments, "--refine", steps]) == status
+    except SystemExit as stop:
+        assert stop.code == status
+    error = capsys.readouterr().err
+    assert message in error and len(error.strip().splitlines()) == 1 and not (tmp_path / "out.png").exists()

@@ -38,6 +38,7 @@ from chromagan.hub.checkpoints import (
     write_json,
 )
 from chromagan.hub.model_card import plain_name
+from chromagan.hub.refiners import REFINER
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.trunk import PretrainedWeightsError
 from train.evaluation.claims_pictures import draw_claims
@@ -47,9 +48,10 @@ from train.evaluation.judging import judge
 from train.evaluation.learned_measures import LEARNED_MEASURES
 from train.evaluation.measuring import CLASSIFIER, GRAY, TRUTH, Classifier, Entry, checkpoint_entry, imagenet_labels
 from train.evaluation.pictures import draw_pictures
+from train.evaluation.refined import refined_results, refined_rows, refined_twins
 from train.evaluation.report import write_report
 from train.evaluation.results import frechet_distances, merge, read_comparison, summaries
-from train.evaluation.results_table import results_table
+from train.evaluation.results_table import markdown_table, results_table
 from train.evaluation.shards import SHARD, MeasuringTask, measure_shards, share_cores
 
 MODEL_BYTES = 4 << 30  # of the networks held at once; a source that needs more is measured in several passes
@@ -103,7 +105,8 @@ def main(args: argparse.Namespace) -> None:
             entries.append(entry)
         except CheckpointError as error:
             damaged[checkpoint.decoder, checkpoint.epoch] = str(error)
-    for group in passes(entries) if entries else ():
+    twins = {} if args.refine is None else refined_twins(entries, args.source, args.refine or None)
+    for group in passes([*entries, *twins.values()]) if entries else ():
         task = MeasuringTask(photos, labels, (GRAY, TRUTH, *group), output_dir / "measured", classify, device)
         measure_shards(task, mine, cores, main_process)
     if main_process:
@@ -118,17 +121,22 @@ def main(args: argparse.Namespace) -> None:
         return
 
     # Bring together, summarize, draw.
-    tables, keys, fingerprint = merge(task, shards, [GRAY, TRUTH, *entries], output_dir / "per_image.parquet")
+    tables, keys, fingerprint = merge(
+        task, shards, [GRAY, TRUTH, *entries, *twins.values()], output_dir / "per_image.parquet"
+    )
     colored = tables[TRUTH]["chroma_truth"] >= GRAY_CHROMA
     data = args.data_name or (plain_name(args.data) if len(args.data) > 1 else args.data[0])
     about = {"data": data, "split": "validation", "size": args.size}
     about |= {"fingerprint": fingerprint, "classifier": CLASSIFIER if classify else None}
+    refined = refined_results(tables, twins)
+    tables = {entry: table for entry, table in tables.items() if not entry.refiner}
     results = summaries(tables, frechet_distances(keys, [GRAY, *entries], task.store, colored), about)
     everything = about | {
         "images": len(photos),
         "left_gray": {"decoder": None, "epoch": None, **results[GRAY]},
         "truth": {"decoder": None, "epoch": None, **results[TRUTH]},
         "checkpoints": [{"decoder": e.decoder, "epoch": e.epoch, **results[e]} for e in entries],
+        "refined": refined,
         "cost": decoder_costs(entries, args.size, device),
         "damaged": [{"decoder": d, "epoch": n, "reason": reason} for (d, n), reason in damaged.items()],
         "left_out": left_out,
@@ -138,6 +146,8 @@ def main(args: argparse.Namespace) -> None:
         for result, entry in zip(everything["checkpoints"], entries, strict=True):
             frame = {"left_gray": results[GRAY]["colored"], "truth": results[TRUTH]["colored"]}
             write_json(Path(entry.checkpoint.path, METRICS_FILE), result | frame)
+        if refined and Path(args.source, REFINER).is_dir():
+            write_json(Path(args.source, REFINER, METRICS_FILE), about | {"refined": refined})
     draw_pictures(photos, tables, entries, output_dir / "figures", device)
     comparison = read_comparison(output_dir)
     if comparison:
@@ -149,6 +159,8 @@ def main(args: argparse.Namespace) -> None:
         draw_claims(photos, verdicts, entries, output_dir / "figures", device)
     write_report(output_dir)
     print(results_table([everything["left_gray"], *everything["checkpoints"]]))
+    if refined:
+        print(f"\n{markdown_table(*refined_rows(refined), left=2)}")
     print(f"\n{output_dir / 'report.html'}", file=sys.stderr)
 
 
@@ -173,6 +185,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output-dir", required=True, help="folder for metrics.json, per_image.parquet and the report")
     parser.add_argument("--limit", type=count, help="measure N photos, spread evenly over the data, only")
     parser.add_argument("--size", type=side, default=224, help="side in pixels at which everything is measured")
+    parser.add_argument(
+        "--refine", nargs="?", const=0, type=count, metavar="N",
+        help="also measure every checkpoint's colorings behind N steps of the source's refiner; without N, behind all",
+    )  # fmt: skip
     parser.add_argument("--write-metrics", action="store_true", help="also write each checkpoint's metrics.json")
     return parser.parse_args(argv)
 

@@ -8,12 +8,9 @@ function of (seed, step) alone, so that a run that was killed and resumed ends w
 """
 
 import copy
-import hashlib
-import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
@@ -31,7 +28,6 @@ from tqdm import tqdm
 from chromagan.data import DataError, evenly, load_photos
 from chromagan.hub.checkpoints import save_checkpoint, write_json
 from chromagan.hub.model import ChromaGAN
-from chromagan.hub.model_card import TRACKER_FILE
 from chromagan.hub.publish import BackgroundPublisher, PublishError
 from chromagan.imaging import color
 from chromagan.network.critic import Critic
@@ -40,7 +36,15 @@ from train.evaluation.intervals import summarize
 from train.evaluation.measuring import evaluate, to_srgb8
 from train.evaluation.pictures import grid, save_picture
 from train.evaluation.shards import share_cores
-from train.training.batches import Batches, frozen_trunk, normalized_lab, teacher_targets, trunk_stages
+from train.training.batches import (
+    Batches,
+    fingerprint,
+    frozen_trunk,
+    normalized_lab,
+    teacher_targets,
+    trunk_stages,
+)
+from train.training.beginning import check_run_dir, check_shares, fit_batch
 from train.training.options import TrainConfig, parse_config
 from train.training.state import load_state, save_state
 from train.training.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
@@ -89,7 +93,7 @@ def main(config: TrainConfig) -> None:
         targets = teacher_targets(photos.images, config, device) if config.keep_teacher else None
         stages = None
         if config.keep_features and not config.train_trunk:
-            stages = trunk_stages(photos.images, generator.trunk, config, device)
+            stages = trunk_stages(photos.images, generator, config.cache_dir, device)
     config = fit_batch(config, len(photos), processes)
     share = config.batch_size // processes
     part = slice(rank * share, (rank + 1) * share)
@@ -207,35 +211,6 @@ def main(config: TrainConfig) -> None:
         sys.exit(stop.status)
 
 
-def check_run_dir(config: TrainConfig) -> dict[str, Any]:
-    """The options that a run which goes on was begun with, {} for a new one.
-
-    TrainingError where the run's folder holds a run that would be lost, or none or another one to resume.
-    """
-    recorded = config.run_dir / "train.json"
-    if not config.resume:
-        if config.run_dir.exists() and any(not begins_a_run(path) for path in config.run_dir.iterdir()):
-            raise TrainingError(
-                f"{config.run_dir} holds a run already: --resume goes on with it, or give another --output-dir"
-            )
-        return {}
-    if not recorded.exists():
-        raise TrainingError(f"nothing to resume in {config.run_dir}: start the run without --resume")
-    try:
-        options = json.loads(recorded.read_text(encoding="utf-8"))
-        difference = config.differs_from(options)
-    except (ValueError, AttributeError) as error:
-        raise TrainingError(f"{recorded} is damaged: {error}") from error
-    if difference:
-        raise TrainingError(f"{difference}: leave it as it was, or give another --output-dir")
-    return options
-
-
-def begins_a_run(path: Path) -> bool:
-    """Whether a run that was killed before its first step may have left this, which a new one writes again."""
-    return path.name in (TRACKER_FILE, "tensorboard") or path.suffix == ".part"
-
-
 def build_networks(config: TrainConfig) -> tuple[ChromaGAN, Critic]:
     """The networks before training. The seed makes all decoders start from the same trunk, branches and critic."""
     torch.manual_seed(config.seed)
@@ -245,28 +220,6 @@ def build_networks(config: TrainConfig) -> tuple[ChromaGAN, Critic]:
         generator.freeze_trunk()
     torch.manual_seed(config.seed + 1)
     return generator, Critic(config.critic_width)
-
-
-def check_shares(config: TrainConfig, processes: int) -> None:
-    """TrainingError where the processes cannot share a batch so that their step is that of one process."""
-    if config.batch_size % processes:
-        raise TrainingError(
-            f"--batch-size {config.batch_size} cannot be shared by {processes} processes evenly: "
-            f"give a multiple of {processes}"
-        )
-
-
-def fit_batch(config: TrainConfig, images: int, processes: int) -> TrainConfig:
-    """The config with a batch that the images fill and the processes share evenly; TrainingError where none is."""
-    largest = images // processes * processes
-    if largest == 0:
-        raise TrainingError(f"{images} images cannot be shared by {processes} processes: launch fewer")
-    return replace(config, batch_size=min(config.batch_size, largest))
-
-
-def fingerprint(images: Tensor) -> str:
-    """Tells one data set from another by every eighth row and column of every image."""
-    return hashlib.blake2b(images[..., ::8, ::8].contiguous().numpy(), digest_size=16).hexdigest()
 
 
 def parameters(module: nn.Module) -> int:

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chromagan.demo.paper import read_findings
 from chromagan.demo.photo_report import MEASURES, NEAREST_TO_ZERO, REFERENCES, Report
+from chromagan.demo.refining import ACTION_COLORS
 from chromagan.demo.source import CheckpointSource, label_of, measured
 from chromagan.demo.visible import VISIBLE
 from chromagan.hub.checkpoints import Checkpoint
@@ -264,6 +265,11 @@ def edges_legend() -> str:
     """What the colors of a boundary overlay mean."""
     edges = ((BOTH_EDGES, "kept"), (TRUE_EDGE, "lost: color bled over it"), (FOUND_EDGE, "invented"))
     return rendered("edges_legend", edges=edges)
+
+
+def action_legend(shares: list[tuple[str, float]]) -> str:
+    """What the colors of a map of actions mean, and the share of the pixels that took each."""
+    return rendered("action_legend", actions=[(name, share, ACTION_COLORS[name]) for name, share in shares])
 
 
 def classes_table(rows: list[tuple[str, list[tuple[str, float]]]] | None) -> str:

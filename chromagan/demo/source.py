@@ -7,6 +7,7 @@ features by the digest of the lightness that it saw. Who asks for something cach
 import functools
 import hashlib
 import os
+import sys
 import threading
 import time
 
@@ -25,12 +26,14 @@ from chromagan.hub.checkpoints import (
     load_checkpoint,
     nearest,
 )
+from chromagan.hub.refiners import has_refiner, load_refiner
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS, FEATURE_CHANNELS, FEATURE_STRIDE, build_decoder
+from chromagan.network.refiner import Refiner
 from chromagan.network.trunk import Trunk
 
-# Bytes of the caches of one source: its networks, and what they say of about four photos.
-NETWORK_BYTES, PREDICTION_BYTES, FEATURE_BYTES = 1024 << 20, 48 << 20, 16 << 20
+# Bytes of the caches of one source: its networks, what they say of about four photos, and what its refiner made of it.
+NETWORK_BYTES, PREDICTION_BYTES, FEATURE_BYTES, WALK_BYTES = 1024 << 20, 48 << 20, 16 << 20, 24 << 20
 
 
 def digest_of(tensor: Tensor) -> str:
@@ -78,6 +81,7 @@ class CheckpointSource:
         self.checkpoints = list_checkpoints(name)
         self.networks = LRUCache(NETWORK_BYTES, getsizeof=network_bytes)
         self.predictions = LRUCache(PREDICTION_BYTES, getsizeof=lambda each: tensor_bytes(each.ab, each.L))
+        self.walks = LRUCache(WALK_BYTES, getsizeof=lambda walk: tensor_bytes(*(each.ab for each in walk)))
         self._features = LRUCache(FEATURE_BYTES, getsizeof=lambda stages: tensor_bytes(*stages))
         self._trunks: dict[tuple, CachedTrunk] = {}  # by their weights as they were loaded
         self._lock = threading.Lock()  # of the caches; held for a look-up, never while a network runs
@@ -108,6 +112,18 @@ class CheckpointSource:
         found = [each for each in self.checkpoints if each.decoder == decoder and epoch in (None, each.epoch)]
         return nearest(found) if found else find_checkpoint(self.name, decoder, epoch)
 
+    @functools.cached_property
+    def refiner(self) -> Refiner | None:
+        """The refiner of this source; None where it has none that can be used. A damaged one is said on standard error:
+        coloring goes on without it."""
+        if not has_refiner(self.name):
+            return None
+        try:
+            return load_refiner(self.name, load_checkpoint(self.nearest).config)
+        except CheckpointError as error:
+            print(f"{error}; coloring goes on without it", file=sys.stderr)
+            return None
+
     def colorizer(self, checkpoint: Checkpoint) -> Colorizer:
         """The loaded network of a checkpoint; CheckpointError where it cannot be used."""
         with self._loading:
@@ -121,6 +137,21 @@ class CheckpointSource:
     def predict(self, photo: LoadedPhoto, checkpoint: Checkpoint) -> Prediction:
         """What a checkpoint's network says of a photo; CheckpointError where the checkpoint cannot be used."""
         return self.colorizer(checkpoint).predict([photo.shown])[0]
+
+    @cachedmethod(
+        lambda self: self.walks,
+        key=lambda self, photo, checkpoint: (photo.digest, checkpoint),
+        lock=lambda self: self._lock,
+    )
+    def walk(self, photo: LoadedPhoto, checkpoint: Checkpoint) -> list[Prediction]:
+        """What a checkpoint's network says of a photo, and what the refiner makes of that in each of its steps;
+        CheckpointError where the source has no refiner, or it was made for another trunk."""
+        colorizer = self.colorizer(checkpoint)
+        if self.refiner is None:
+            raise CheckpointError("these checkpoints have no refiner")
+        if misfit := self.refiner.config.misfit(colorizer.model.config):
+            raise CheckpointError(f"the refiner cannot be used: {misfit}")
+        return colorizer.walk(photo.shown, self.refiner)
 
     def color(self, photo: LoadedPhoto, checkpoint: Checkpoint, side: int = SHOWN_SIDE, **options) -> Image.Image:
         """The photo in color, its longer side at most `side` pixels. options: those of `colorizer.render`."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from chromagan.colorizer import render
 from chromagan.demo import downloads, page, photo_report
 from chromagan.demo.loaded_photo import SHOWN_SIDE, SMALL_SIDE, gray_image
+from chromagan.demo.refining import action_picture, action_shares
 from chromagan.demo.service import GRAY, TRUTH, DemoService, Options, RequestError, options_of
 from chromagan.demo.source import CheckpointSource, label_of
 from chromagan.demo.visible import PLACES, words_for
@@ -57,6 +58,35 @@ class Tabs:
         image, suffix = self.service.color(*state)
         name = downloads.file_name(state.photo.name, state.content, suffix)
         return self.service.files.put(downloads.encode(image, suffix), name)
+
+    # Refine
+
+    def refine(self, photo: Path | None, decoder: str, epoch: str, step: float, view: str, *options) -> str:
+        """HTML of a coloring before the refiner's first step, and behind step `step`, to compare; with what was done
+        in it. view: "coloring", or "actions" for a map of what each pixel did.
+        """
+        options, step = options_of(*options), int(step)
+        here, checkpoint = self.service.source(options.source), self.service.find(options.source, decoder, epoch)
+        loaded = self.service.load(photo)
+        walk = here.walk(loaded, checkpoint)
+        if not 0 <= step < len(walk):
+            raise RequestError(f"step must be between 0 and {len(walk) - 1}, got {step}")
+        shown = loaded.at(SHOWN_SIDE)
+        before, after = (render(shown, each, **options.rendering) for each in (walk[0], walk[step]))
+        name = label_of(checkpoint)
+        left = self.service.picture(before, "Before", f"The photo colored by {name}")
+        if view == "actions" and step:
+            right = action_picture(walk[step].actions, gray_image(shown))
+            right = self.service.picture(
+                right, f"Step {step}: actions", f"What each pixel did in step {step}", exact=True
+            )
+        else:
+            words = f"Step {step} of {len(walk) - 1}" if step else "Before"
+            right = self.service.picture(
+                after, words, f"The photo colored by {name}, behind step {step} of the refiner"
+            )
+        legend = page.action_legend(action_shares(walk[step].actions)) if step else ""
+        return page.comparison(left, right) + legend
 
     # Matrix
 

@@ -10,7 +10,7 @@ from chromagan.demo.events import as_handler, as_html, errors_as_messages
 from chromagan.demo.service import GENERAL, GRAY, STUDY, Options, RequestError
 from chromagan.demo.tabs import Tabs
 
-TABS = ("colorize", "matrix", "epochs", "measure", "about")
+TABS = ("colorize", "refine", "matrix", "epochs", "measure", "about")
 SOURCE_INFO = "Empty for what ships, or a Hub prefix owner/name of published checkpoints. Enter to use it."
 
 

@@ -121,9 +121,9 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
         if decoder not in (None, config.decoder):
             raise ValueError(f"{config_file} says decoder {config.decoder!r}, not {decoder!r}")
         model = ChromaGAN(config)
-        tensors = _fitting(load_file(weights_file), model.trained_state())
+        tensors = fitting(load_file(weights_file), model.trained_state())
         if config.trunk_digest:
-            trunk = _fitting(
+            trunk = fitting(
                 read_trunk(find_trunk(folder, config.trunk), config.trunk_digest), model.trunk.net.state_dict()
             )
             tensors |= {f"{TRUNK}{key}": tensor for key, tensor in trunk.items()}
@@ -142,7 +142,7 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
     raise CheckpointError(f"checkpoint {name} cannot be used: {reason}")
 
 
-def _fitting(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
+def fitting(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors, if they are those of `expected` in name and shape; ValueError with the first that is not."""
     if missing := sorted(expected.keys() - tensors.keys()):
         raise ValueError(f"the weights lack {len(missing)} tensors of {len(expected)}, {missing[0]} first")

@@ -1,15 +1,17 @@
-"""The card of a model repository: templates/card.md with what was measured and the data that was trained on."""
+"""The cards of model repositories: templates filled with what was measured and the data that was trained on."""
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, constants
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, nearest, read_json
+from chromagan.hub.checkpoints import METRICS_FILE, NAMED_SOURCES, Checkpoint, nearest, read_json
 from chromagan.hub.model import CONFIG_FILE
 from chromagan.network.decoders import DECODERS
+from chromagan.network.refiner import ACTIONS, Refiner, RefinerConfig
 
 OPTIONS_FILE = "train.json"  # beside the epochs of a run
 TRACKER_FILE = "tracker.json"  # there, too: what the run is called in its tracker, and its address where it has one
@@ -84,6 +86,43 @@ def model_card(
         yaml=data.to_yaml(), spec=spec, checkpoint=checkpoint, repo=repo, source=source, network=network,
         measured=_measured_epochs(epochs), trained_on=" and ".join(map(_described, trained_on)), curves=curves,
         newer=newer, saved=_saved_epochs(epochs, repo), hub=constants.ENDPOINT,
+    )  # fmt: skip
+    return ModelCard(text, ignore_metadata_errors=False)
+
+
+REFINED = {  # of the refiner's metrics.json: title on its card, measure, decimals
+    "CIEDE2000": ("ciede2000_mean", 2), "near edges": ("ciede2000_near", 2), "false red, share": ("false_red", 4),
+    "false spots": ("spots", 2), "colorfulness": ("colorfulness", 1), "top-1": ("top1", 3),
+}  # fmt: skip
+
+
+def refiner_card(folder: Path, source: str) -> ModelCard:
+    """The card of the refiner in `folder`, with what was measured of it. source: the study that it belongs to.
+
+    ValueError where its files are damaged.
+    """
+    config = RefinerConfig.from_dict(read_json(folder / CONFIG_FILE))
+    measured = read_json(folder / METRICS_FILE) if (folder / METRICS_FILE).exists() else None
+    data = ModelCardData(
+        license="apache-2.0", library_name="chromagan", pipeline_tag="image-to-image",
+        tags=["colorization", "chromagan", "safetensors", "reinforcement-learning"],
+    )  # fmt: skip
+
+    def column(name: str, decimals: int) -> Callable[[dict], str]:
+        def cell(row: dict) -> str:
+            before, change = row["before"].get(name), row["difference"].get(name)
+            if before is None or change is None:
+                return "–"
+            low, high = (change.get(end) for end in ("low", "high"))
+            ends = "" if low is None else f" ({low:+.{decimals}f} to {high:+.{decimals}f})"
+            return f"{before:.{decimals}f}, {change['value']:+.{decimals}f}{ends}"
+
+        return cell
+
+    text = TEMPLATES.get_template("refiner_card.md").render(
+        yaml=data.to_yaml(), config=config, actions=ACTIONS, source=source, measured=measured,
+        parameters=sum(p.numel() for p in Refiner(config).parameters()),
+        measures=[(title, column(*what)) for title, what in REFINED.items()],
     )  # fmt: skip
     return ModelCard(text, ignore_metadata_errors=False)
 

@@ -1,4 +1,4 @@
-"""A checkpoint as ONNX: the network without this package, checked against torch."""
+"""A checkpoint, or a step of its refiner, as ONNX: the network without this package, checked against torch."""
 
 import importlib.util
 import io
@@ -6,16 +6,24 @@ import json
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
+from chromagan.network.refiner import ACTIONS, Refiner, halve, take
+from chromagan.network.trunk import Trunk
 
 PACKAGES = ("onnx", "onnxruntime")  # chromagan[onnx]
 OPSET = 18
 TOLERANCE = 0.01  # Lab units: a thousandth of what the eye can see
+
+
+FLIPPED = (
+    1e-3  # share of pixels at which a step may act otherwise: where two actions are equally good, rounding decides
+)
 
 
 class ExportError(RuntimeError):
@@ -41,37 +49,103 @@ def export_onnx(model: ChromaGAN, path: str | os.PathLike, facts: dict[str, str]
     of `config.size_multiple`; else the sides are `config.image_size`. The file's metadata hold the config and `facts`.
     Raises ExportError where a package is missing or the two differ by more than TOLERANCE.
     """
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ExportError(f"ONNX export needs {' and '.join(missing)}: pip install {' '.join(missing)}")
-    import onnx
-
     model, config = model.float().cpu().eval(), model.config
     network = PhysicalUnits(model).eval()
     free = {0: "batch"} | ({2: "height", 3: "width"} if config.any_size else {})
     sides = (config.image_size, config.image_size + config.size_multiple * config.any_size)
     example = 100 * torch.rand(2, 1, *sides, generator=torch.Generator().manual_seed(0))
+    facts = {"config": json.dumps(vars(config)), **(facts or {})}
+
+    def check(path: Path) -> float:
+        difference = largest_difference(network, path)
+        if not difference <= TOLERANCE:
+            raise ExportError(f"the ONNX network differs from torch by {difference:.3g} Lab units: it was not written")
+        return difference
+
+    return _export(network, {"L": example}, ["ab"], {"L": free, "ab": free}, facts, Path(path), check)
+
+
+class RefinerStep(torch.nn.Module):
+    """One step of a refiner in CIELAB units, with the trunk that it reads."""
+
+    def __init__(self, refiner: Refiner, trunk: Trunk):
+        super().__init__()
+        self.refiner, self.trunk = refiner, trunk
+
+    def forward(self, L, before, ab, step):
+        L, before, ab = color.normalize_L(L), color.normalize_ab(before), color.normalize_ab(ab)
+        context = self.refiner.context(self.trunk(L), L, before)
+        outcomes = self.refiner.outcomes(ab, self.refiner.likeness(halve(L)))
+        actions = self.refiner.best(context, ab, outcomes, step)
+        return color.denormalize_ab(take(outcomes, actions)), actions
+
+
+def export_refiner(refiner: Refiner, trunk: Trunk, path: str | os.PathLike) -> float:
+    """Write one step of `refiner` behind `trunk` to `path` as one ONNX file, and return the share of the pixels at
+    which it acts otherwise than in torch.
+
+    Inputs, float32, of free batch and sides: "L" (batch, 1, height, width) in [0, 100], sides multiples of 32; "before"
+    and "ab" (batch, 2, height/2, width/2), CIELAB units: the coloring before the first step and now, means of 2 x 2
+    pixels of a network's; "step", int64, which step it is, counted from 0. Outputs: "next", as "ab"; "actions", int64
+    (batch, height/2, width/2). The trunk runs in each step: a program that takes several keeps more with this package.
+    Raises ExportError where a package is missing or more than FLIPPED of the pixels act otherwise.
+    """
+    network = RefinerStep(refiner.float().cpu().eval(), trunk.float().cpu().eval()).eval()
+    inputs = _step_inputs(2, 64, 96, seed=0)
+    whole, half = ({0: "batch", 2: f"height{part}", 3: f"width{part}"} for part in ("", "/2"))
+    axes = {"L": whole, "before": half, "ab": half, "next": half, "actions": {0: "batch", 1: "height/2", 2: "width/2"}}
+
+    def check(path: Path) -> float:
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        shares = []
+        for seed, size in enumerate(((1, 224, 224), (3, 32, 160)), 1):
+            given = _step_inputs(*size, seed)
+            with torch.no_grad():
+                expected, _ = network(*given.values())
+            answer, _ = session.run(["next", "actions"], {name: value.numpy() for name, value in given.items()})
+            differs = (torch.from_numpy(answer) - expected).abs().amax(dim=1) > TOLERANCE
+            shares.append(differs.double().mean().item())
+        if not max(shares) <= FLIPPED:
+            raise ExportError(f"the ONNX step acts otherwise at {max(shares):.2%} of the pixels: it was not written")
+        return max(shares)
+
+    facts = {"config": json.dumps(vars(refiner.config)), "actions": json.dumps(ACTIONS)}
+    return _export(network, inputs, ["next", "actions"], axes, facts, Path(path), check)
+
+
+def _step_inputs(batch: int, height: int, width: int, seed: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    before, ab = (40 * torch.rand(batch, 2, height // 2, width // 2, generator=generator) - 20 for _ in range(2))
+    L = 100 * torch.rand(batch, 1, height, width, generator=generator)
+    return {"L": L, "before": before, "ab": ab, "step": torch.tensor(1)}
+
+
+def _export(network, inputs: dict, outputs: list[str], axes: dict, facts: dict, path: Path, check: Callable) -> float:
+    """Trace `network` and write it to `path`, whole or not at all, once `check` has passed the file; what that says."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ExportError(f"ONNX export needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+    import onnx
+
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # By tracing: 7 s. The exporter by torch.export takes minutes over sizes that are free, for the same network.
         torch.onnx.export(
-            network, (example,), buffer, dynamo=False, input_names=["L"], output_names=["ab"],
-            dynamic_axes={"L": free, "ab": free}, opset_version=OPSET,
+            network, tuple(inputs.values()), buffer, dynamo=False, input_names=list(inputs), output_names=outputs,
+            dynamic_axes=axes, opset_version=OPSET,
         )  # fmt: skip
     proto = onnx.load_model_from_string(buffer.getvalue())
-    onnx.helper.set_model_props(proto, {"config": json.dumps(vars(config)), **(facts or {})})
-
-    path = Path(path)
+    onnx.helper.set_model_props(proto, facts)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
         written = Path(folder, path.name)
         onnx.save_model(proto, written)
-        difference = largest_difference(network, written)
-        if not difference <= TOLERANCE:
-            raise ExportError(f"the ONNX network differs from torch by {difference:.3g} Lab units: it was not written")
+        checked = check(written)
         os.replace(written, path)
-    return difference
+    return checked
 
 
 def largest_difference(network: PhysicalUnits, path: Path) -> float:

@@ -22,9 +22,17 @@ from huggingface_hub import (
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RevisionNotFoundError
 
 from chromagan.hub import repositories
-from chromagan.hub.checkpoints import METRICS_FILE, Checkpoint, CheckpointError, list_checkpoints, read_json
+from chromagan.hub.checkpoints import (
+    METRICS_FILE,
+    NAMED_SOURCES,
+    Checkpoint,
+    CheckpointError,
+    list_checkpoints,
+    read_json,
+)
 from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE
-from chromagan.hub.model_card import OPTIONS_FILE, model_card, plain_name
+from chromagan.hub.model_card import OPTIONS_FILE, model_card, plain_name, refiner_card
+from chromagan.hub.refiners import REFINER
 from chromagan.hub.trunks import find_trunk
 from chromagan.network.decoders import DECODERS
 
@@ -43,6 +51,7 @@ def publish(
 ) -> None:
     """Push every checkpoint of the folder `source` to owner/name-<decoder>, a line to `say` for each.
 
+    The source's refiner, if it has one, goes to owner/name-refiner.
     private: repositories that are made now are private; existing ones stay as they are. collection: gather them in a
     collection of the study's name. Raises CheckpointError for the source, PublishError for the Hub.
     """
@@ -60,8 +69,14 @@ def publish(
                 say(f"{repo} {repositories.tag(checkpoint.epoch)}: {'pushed' if pushed else 'there already'}")
             # A run may have been pushed in another order, and an older epoch measured anew: main is the newest.
             _commit(epochs[-1], repo, epochs)
+        repos = [repositories.repository(to, decoder) for decoder in {c.decoder: None for c in checkpoints}]
+        if (refiner := Path(NAMED_SOURCES.get(source, source), REFINER)).is_dir():
+            repos.append(repositories.repository(to, REFINER))
+            HfApi().create_repo(repos[-1], private=private, exist_ok=True)
+            push_refiner(refiner, repos[-1], to)
+            say(f"{repos[-1]}: pushed")
         if collection:
-            _collect(to, [repositories.repository(to, decoder) for decoder in {c.decoder: None for c in checkpoints}])
+            _collect(to, repos)
     except CheckpointError:
         raise
     except Exception as error:  # the network's errors are of many kinds
@@ -103,6 +118,14 @@ def push_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> b
         api.delete_tag(repo, tag=name)
     api.create_tag(repo, tag=name, revision=commit, exist_ok=True)
     return True
+
+
+def push_refiner(folder: Path, repo: str, study: str) -> None:
+    """Commit the refiner in `folder`: weights, config, measures, card. The client makes no commit of what is there."""
+    names = [name for name in (CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE) if (folder / name).exists()]
+    operations = [CommitOperationAdd(name, (folder / name).read_bytes()) for name in names]
+    operations.append(CommitOperationAdd(CARD_FILE, str(refiner_card(folder, study)).encode()))
+    HfApi().create_commit(repo, operations, commit_message="The refiner")
 
 
 def _commit(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:

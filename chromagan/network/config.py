@@ -1,14 +1,41 @@
 """ModelConfig: exactly what rebuilds the network. It is the config.json beside every checkpoint."""
 
 from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Self
 
 from chromagan.network.decoders import DECODERS
 
 CONFIG_VERSION = 2
 
 
+class Config:
+    """What every config.json has: a frozen dataclass with a `version`, of which this release reads VERSION alone."""
+
+    VERSION: ClassVar[int]
+
+    def __post_init__(self):
+        for field in fields(self):  # JSON has no tuples
+            if isinstance(getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
+        if self.version != self.VERSION:
+            raise ValueError(
+                f"config version {self.version} is not {self.VERSION}, the one this release reads: "
+                "use the release of chromagan that wrote it"
+            )
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Self:
+        """Build from the dictionary of a config.json; unknown keys are a ValueError."""
+        if values.get("version", cls.VERSION) != cls.VERSION:
+            cls(version=values["version"])  # says so: another version has other keys, too
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown keys in the config: {', '.join(unknown)}")
+        return cls(**values)
+
+
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(Config):
     """Architecture of one ChromaGAN generator. The defaults are the `lite` preset.
 
     Raises ValueError for an unknown decoder, a config of another version or sizes that do not fit.
@@ -30,15 +57,10 @@ class ModelConfig:
     image_size: int = 224  # side, in pixels, of the images that the preset is made for
     version: int = CONFIG_VERSION
 
+    VERSION = CONFIG_VERSION
+
     def __post_init__(self):
-        for field in fields(self):  # JSON has no tuples
-            if isinstance(getattr(self, field.name), list):
-                object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
-        if self.version != CONFIG_VERSION:
-            raise ValueError(
-                f"config version {self.version} is not {CONFIG_VERSION}, the one this release reads: "
-                "use the release of chromagan that wrote it"
-            )
+        super().__post_init__()
         if self.decoder not in DECODERS:
             raise ValueError(f"unknown decoder {self.decoder!r}; choose from {', '.join(DECODERS)}")
         if len(self.global_channels) != len(self.global_strides):
@@ -64,16 +86,6 @@ class ModelConfig:
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
         return replace(PRESETS[name], decoder=decoder)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "ModelConfig":
-        """Build from the dictionary of a config.json; unknown keys are a ValueError."""
-        if values.get("version", CONFIG_VERSION) != CONFIG_VERSION:
-            cls(version=values["version"])  # says so: another version has other keys, too
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
-            raise ValueError(f"unknown keys in the config: {', '.join(unknown)}")
-        return cls(**values)
 
 
 PRESETS = {

@@ -125,22 +125,22 @@ class Generator(nn.Module):
 
 
 class Merge(nn.Module):
-    """The first convolution of the mid-level branch: maps of several strides -> one map of stride 8.
+    """The first convolution of the mid-level branch: maps of several strides -> one map of `stride`, 8 by default.
 
-    One map of stride 8 goes through a 3x3 convolution, as in the paper. Several are brought to stride 8, finer ones by
+    One map of that stride goes through a 3x3 convolution, as in the paper. Several are brought to it, finer ones by
     space-to-depth, coarser ones bilinearly, concatenated, and go through a 1x1 convolution. That one commutes with
     bilinear interpolation, so each map is convolved at its own size, and the results are added: the same function, and
     at stride 32 a sixteenth of the work.
     """
 
-    def __init__(self, strides: list[int], channels: list[int], out_channels: int):
+    def __init__(self, strides: list[int], channels: list[int], out_channels: int, stride: int = STRIDE):
         """strides, channels: of the maps, in the order in which `forward` takes them."""
         super().__init__()
-        self.strides = strides
-        if strides == [STRIDE]:
+        self.strides, self.stride = strides, stride
+        if strides == [stride]:
             self.convs = nn.ModuleList([conv3(channels[0], out_channels)])
             return
-        deep = [count * max(STRIDE // stride, 1) ** 2 for stride, count in zip(strides, channels, strict=True)]
+        deep = [count * max(stride // own, 1) ** 2 for own, count in zip(strides, channels, strict=True)]
         whole = nn.Conv2d(sum(deep), out_channels, kernel_size=1)  # one convolution's initial weights, cut in pieces
         self.convs = nn.ModuleList()
         for index, weight in enumerate(whole.weight.detach().split(deep, dim=1)):
@@ -149,17 +149,18 @@ class Merge(nn.Module):
             self.convs.append(conv)
 
     def forward(self, maps: list[Tensor], rows: Tensor | None = None, columns: Tensor | None = None) -> Tensor:
-        """maps (B, C, H / stride, W / stride) -> (B, out_channels, H / 8, W / 8); rows, columns: see Generator.fuse."""
+        """maps (B, C, H / their stride, W / theirs) -> (B, out_channels, H / stride, W / stride); rows, columns: see
+        Generator.fuse."""
         cells = None
         merged = None
         for stride, conv, x in zip(self.strides, self.convs, maps, strict=True):
-            if stride <= STRIDE:
-                x = conv(F.pixel_unshuffle(x, STRIDE // stride))
+            if stride <= self.stride:
+                x = conv(F.pixel_unshuffle(x, self.stride // stride))
                 cells = x.shape[-2:]
             elif rows is None:
                 x = F.interpolate(conv(x), size=cells, mode="bilinear")
             else:
-                x = F.interpolate(conv(x), scale_factor=stride // STRIDE, mode="bilinear")
+                x = F.interpolate(conv(x), scale_factor=stride // self.stride, mode="bilinear")
                 x = cut(x.movedim(1, -1), torch.arange(len(x), device=x.device), rows, columns)
             merged = x if merged is None else merged + x
         return merged

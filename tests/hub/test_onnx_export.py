@@ -13,8 +13,10 @@ from PIL import Image
 
 from chromagan.__main__ import main
 from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint
+from chromagan.hub.refiners import load_refiner
 from chromagan.imaging import color
 from chromagan.network.config import ModelConfig
+from chromagan.network.refiner import halve
 
 ROOT = Path(__file__).resolve().parents[2]
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -73,3 +75,26 @@ def test_bad_input_is_one_line(source, exported, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnx" else found(name, *rest))
     assert line("-o", tmp_path / "a.onnx") == "chromagan: ONNX export needs onnx: pip install onnx"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_step_of_the_refiner_equals_torchs(refined_source, source, tmp_path, capsys):
+    """Two steps one after the other, of another size than it was traced with; rounding may tip a pixel or two."""
+    path = tmp_path / "step.onnx"
+    assert main(["export", "--source", str(refined_source), "--refiner", "-o", str(path)]) == 0
+    assert "one step of the refiner" in capsys.readouterr().out
+    model = load_checkpoint(find_checkpoint(refined_source, "compact", 3))
+    refiner = load_refiner(refined_source, model.config)
+    L = torch.rand(2, 1, 96, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        stages = model.stages(2 * L - 1)
+        ab = model.color(stages, 2 * L - 1)
+        expected = [each for each, _ in refiner.steps(stages, 2 * L - 1, ab, 2)]
+    before = color.denormalize_ab(halve(ab)).numpy()
+    session, present = onnxruntime.InferenceSession(path), before
+    for step in (0, 1):
+        given = {"L": 100 * L.numpy(), "before": before, "ab": present, "step": np.array(step)}
+        present, actions = session.run(["next", "actions"], given)
+        off = np.abs(present - color.denormalize_ab(expected[step]).numpy()).max(axis=1) > 0.01
+        assert off.mean() < 0.01 and actions.shape == off.shape and len(np.unique(actions)) > 1
+    assert main(["export", "--source", str(source), "--refiner", "-o", str(tmp_path / "none.onnx")]) == 1
+    assert "has no refiner" in capsys.readouterr().err

@@ -11,8 +11,9 @@ from huggingface_hub import ModelCard, constants
 
 from chromagan import CheckpointError, ChromaGAN
 from chromagan.__main__ import main
-from chromagan.hub.checkpoints import list_checkpoints, write_json
+from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint, write_json
 from chromagan.hub.publish import BackgroundPublisher, PublishError, publish
+from chromagan.hub.refiners import load_refiner
 
 
 @pytest.fixture
@@ -124,3 +125,26 @@ def test_a_token_that_only_reads_pulls_but_cannot_push(server, source, monkeypat
     for push in (publish, lambda source, to: BackgroundPublisher(to, "compact", source)):
         with pytest.raises(PublishError, match="the token may only read"):
             push(source, "someone/study")
+
+
+def test_a_refiner_goes_to_a_repository_of_its_own_and_comes_back(server, refined_source, tmp_path):
+    study = shutil.copytree(refined_source, tmp_path / "study")
+    change = {"value": -0.2, "low": -0.3, "high": -0.1, "photos": 9}
+    measured = {"decoder": "compact", "epoch": 3, "steps": 2, "images": 9}
+    measured |= {"before": {"ciede2000_mean": 10.0}, "difference": {"ciede2000_mean": change}}
+    about = {"data": "birds", "split": "validation", "size": 64}
+    write_json(study / "refiner" / "metrics.json", about | {"refined": [measured]})
+    assert push(study)[-1] == "someone/study-refiner: pushed"
+    files = server.files("someone/study-refiner")
+    assert {"README.md", "config.json", "model.safetensors", "metrics.json"} <= files.keys()
+    card = files["README.md"].decode()
+    assert "| compact | 3 | 9 | 10.00, -0.20 (-0.30 to -0.10) | – |" in card and "like its neighbors" in card
+    assert [(c.decoder, c.epoch) for c in list_checkpoints("someone/study")] == [
+        ("compact", 0), ("compact", 3), ("depthwise", 0)
+    ]  # fmt: skip
+    commits = server.commits("someone/study-refiner")
+    push(study)
+    assert server.commits("someone/study-refiner") == commits
+    here, there = (load_refiner(source, load_checkpoint(list_checkpoints(source)[0]).config)
+                   for source in (study, "someone/study"))  # fmt: skip
+    assert all(torch.equal(there.state_dict()[name], t) for name, t in here.state_dict().items())

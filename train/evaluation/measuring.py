@@ -16,6 +16,7 @@ from torch import Tensor
 
 from chromagan.hub.checkpoints import Checkpoint, CheckpointError, load_checkpoint
 from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, ChromaGAN
+from chromagan.hub.refiners import load_refiner
 from chromagan.hub.repositories import HubError
 from chromagan.imaging import color
 from chromagan.imaging.chroma import fit_gamut
@@ -50,10 +51,13 @@ class Entry:
     epoch: int | None
     digest: str  # of what makes its pictures
     checkpoint: Checkpoint | None = None
+    refiner: str | None = None  # the source whose refiner mends its colorings, and in how many steps
+    steps: int = 0
 
     @property
     def name(self) -> str:
-        return self.decoder if self.epoch is None else f"{self.decoder}, epoch {self.epoch}"
+        name = self.decoder if self.epoch is None else f"{self.decoder}, epoch {self.epoch}"
+        return f"{name}, refined" if self.refiner else name
 
 
 GRAY = Entry("gray", None, "gray")
@@ -76,6 +80,12 @@ class Networks:
     """The generators of some entries. Where trunks are equal, tensor by tensor, their features are computed once."""
 
     def __init__(self, models: dict[Entry, ChromaGAN], device: torch.device):
+        """Raises CheckpointError where an entry's refiner cannot be used."""
+        self.refiners = {
+            entry: load_refiner(entry.refiner, model.config).to(device)
+            for entry, model in models.items()
+            if entry.refiner
+        }
         self.models = {entry: model.to(device, memory_format=torch.channels_last) for entry, model in models.items()}
         self.trunk_of: dict[Entry, Entry] = {}  # entry -> the first with the same trunk
         for entry, model in self.models.items():
@@ -95,7 +105,11 @@ class Networks:
             for entry in (entry for entry in wanted if self.trunk_of[entry] == first):
                 model = self.models[entry]
                 pairs = zip(features, lightness, strict=True)
-                yield entry, [color.denormalize_ab(model.color(stages, L)) for stages, L in pairs]
+                yield entry, [color.denormalize_ab(self._color(entry, model, stages, L)) for stages, L in pairs]
+
+    def _color(self, entry: Entry, model: ChromaGAN, stages: list[Tensor], L: Tensor) -> Tensor:
+        ab = model.color(stages, L)
+        return self.refiners[entry].refine(stages, L, ab, entry.steps) if entry.refiner else ab
 
 
 def _equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:

@@ -24,6 +24,7 @@ from train.evaluation.comparison import Comparison, newest, side
 from train.evaluation.judging import LEAST_PHOTOS, judge
 from train.evaluation.paper_table import ROWS, measured_table
 from train.evaluation.pictures import FIGURES
+from train.evaluation.refined import refined_rows
 from train.evaluation.results import read_comparison
 from train.evaluation.results_table import DECIMALS, markdown_table, measure_of, results_rows, shown
 
@@ -95,6 +96,13 @@ def report_blocks(folder: Path) -> Blocks:
     yield table(*results_rows(rows))
     yield paragraph("The same over all photos, gray ones counted.")
     yield table(*results_rows(rows, "all"))
+    if about.get("refined"):
+        yield heading("Refined")
+        yield paragraph(
+            "The same checkpoints' colorings behind the refiner's steps: over the colored photos the measure before, "
+            "and the change on the same photos with its 95 % interval."
+        )
+        yield table(*refined_rows(about["refined"]), left=2)
     yield from curves(about, folder)
     yield from cost(about, folder)
     if comparison:

@@ -48,7 +48,8 @@ def merge(task: MeasuringTask, shards: list[range], entries: list[Entry], path: 
             for entry in entries:
                 values, _ = store.table(key, entry)
                 columns[entry].append(values)
-                rows = photos | {"decoder": [entry.decoder] * len(indices), "epoch": [entry.epoch] * len(indices)}
+                decoder = f"{entry.decoder}, refined" if entry.refiner else entry.decoder
+                rows = photos | {"decoder": [decoder] * len(indices), "epoch": [entry.epoch] * len(indices)}
                 rows |= {name: pa.array(values[:, c], from_pandas=True) for c, name in enumerate(store.columns)}
                 parts.append(pa.table(rows, schema=schema))
             writer.write_table(pa.concat_tables(parts))

@@ -5,6 +5,7 @@ Nothing is decoded or converted in the loop: photos are decoded and turned into 
 """
 
 import contextlib
+import hashlib
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ from chromagan.hub.trunks import digest_of, half
 from chromagan.imaging import color
 from chromagan.network.decoders import FEATURE_STRIDE
 from chromagan.network.folding import fold
-from chromagan.network.generator import cut
+from chromagan.network.generator import Generator, cut
 from chromagan.network.trunk import Teacher, Trunk, build_teacher
 from train.training.cache import cached
 from train.training.options import TrainConfig
+from train.training.refine_options import RefineConfig
 
 BATCH = 4  # images that are converted, or go through a frozen network, together: more do not fit a core's cache
 DEVICE_SHARE = 0.5  # of the device's free memory that the data set may take; else it stays in host memory
@@ -38,7 +40,7 @@ class Batch:
     stages: list[Tensor] | None
     rows: Tensor  # (B, h/8), the windows' cells in the whole images
     columns: Tensor  # (B, w/8)
-    class_target: Tensor  # (B, K), rows sum to 1: of the gray images
+    class_target: Tensor | None  # (B, K), rows sum to 1: of the gray images; None where none were asked for
     mix: Tensor  # (B, 1, 1, 1), uniform in [0, 1]: the penalty's share of true colors
     # (B, all channels of the stages): 0 for those that the step does not see, else 1 / (1 - dropout); None: no dropout
     channels: Tensor | None = None
@@ -53,14 +55,14 @@ class Batches:
         lab: Tensor,
         class_target: Tensor | None,
         stages: list[Tensor] | None,
-        config: TrainConfig,
+        config: TrainConfig | RefineConfig,
         device: torch.device,
         teacher: Teacher | None = None,
         trunk: Callable[[Tensor], list[Tensor]] | None = None,
     ):
         """lab (N, S, S, 3) from `normalized_lab`; class_target (N, K) of the gray photos, or None to ask `teacher` at
-        every step; stages as `trunk_stages` gives them, or None to ask `trunk` at every step, where there is one, or
-        because the trunk trains. Moved to `device` where they fit.
+        every step, where there is one; stages as `trunk_stages` gives them, or None to ask `trunk` at every step, where
+        there is one, or because the trunk trains. Moved to `device` where they fit.
         """
         held = [t for t in (lab, class_target, *(stages or [])) if t is not None]
         on_device = device.type != "cpu" and fits(held, device)
@@ -85,10 +87,11 @@ class Batches:
         ).to(self.device, torch.float32)
         if (self.class_target is None and self.teacher) or (self.stages is None and self.trunk):
             whole = self._whole(order, flip)
-        if self.class_target is None:
-            class_target = self.teacher(whole)
-        else:
+        class_target = None
+        if self.class_target is not None:
             class_target = self.class_target[order].to(self.device, torch.float32)
+        elif self.teacher is not None:
+            class_target = self.teacher(whole)
         stages = None
         if self.stages is not None:
             stages = [self._of_windows(stage, 2 * order + flip, top, left) for stage in self.stages]
@@ -153,6 +156,11 @@ class Batches:
         return tuple(values.to(self.lab.device) for values in drawn)
 
 
+def fingerprint(images: Tensor) -> str:
+    """Tells one data set from another by every eighth row and column of every image."""
+    return hashlib.blake2b(images[..., ::8, ::8].contiguous().numpy(), digest_size=16).hexdigest()
+
+
 @torch.no_grad()
 def normalized_lab(images: Tensor, device: torch.device) -> Tensor:
     """uint8 sRGB (N, 3, S, S) -> L and ab as networks see them, (N, S, S, 3) in [-1, 1].
@@ -188,9 +196,11 @@ def autocast(device: torch.device, precision: str):
 
 
 @torch.no_grad()
-def trunk_stages(images: Tensor, trunk: Trunk, config: TrainConfig, device: torch.device) -> list[Tensor]:
-    """A frozen trunk's stages of every image and, behind each, of its mirror image: (2 N, h, w, C) each in float16,
-    computed once and kept. A mirrored map will not do: a network with strides has no mirror symmetry."""
+def trunk_stages(images: Tensor, generator: Generator, cache_dir: str, device: torch.device) -> list[Tensor]:
+    """The stages of a generator's frozen trunk, of every image and, behind each, of its mirror image: (2 N, h, w, C)
+    each in float16, computed once and kept. A mirrored map will not do: a network with strides has no mirror
+    symmetry."""
+    trunk, model = generator.trunk, generator.config
     compute = frozen_trunk(trunk, device)
 
     def make(images: Tensor) -> dict[str, Tensor]:
@@ -204,8 +214,8 @@ def trunk_stages(images: Tensor, trunk: Trunk, config: TrainConfig, device: torc
                 stages[str(number)][2 * start : 2 * start + len(both)] = both
         return stages
 
-    maker = f"{config.model.trunk} {config.model.trunk_stages} {digest_of(half(trunk.net.state_dict()))}"
-    stages = cached(Path(config.cache_dir), "features", images, maker, make)
+    maker = f"{model.trunk} {model.trunk_stages} {digest_of(half(trunk.net.state_dict()))}"
+    stages = cached(Path(cache_dir), "features", images, maker, make)
     return [stages[str(number)] for number in range(len(stages))]
 
 

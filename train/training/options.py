@@ -1,58 +1,28 @@
 """Options of the training script: one dataclass, its presets, and the command line made from it."""
 
 import argparse
-import math
 import os
 import re
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from chromagan.network.config import PRESETS as MODEL_PRESETS
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS, FEATURE_STRIDE
+from train.training.parsing import Options, option, parse_options
 
-CHOICES = {
-    "decoder": tuple(DECODERS),
-    "preset": tuple(MODEL_PRESETS),
-    "precision": ("auto", "bf16", "fp32"),
-    "compile": ("auto", "on", "off"),
-    "tracker": ("none", "trackio", "tensorboard"),
-}
-NOT_NEGATIVE = (
-    "epochs", "limit_train", "limit_validation", "samples", "ema_share", "lr_hold", "weight_decay",
-    "adversarial_weight", "class_weight", "color_pivot",
-)  # fmt: skip
-POSITIVE = (
-    "batch_size", "lr", "critic_lr", "penalty_weight", "critic_width", "log_every", "state_every",
-)  # fmt: skip
+DATA_HELP = "one or more data sets: Hub id, also with @revision, folder of Parquet files, or folder of images"
+CACHE_DIR = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "chromagan")
 LOG_AXIS = (0, 1, 3, 10, 30, 100, 300, 900)  # epochs that are saved where none are named
-# May differ between a run and its resumption: they say how far, where, what is watched; not what is computed.
-FREE_ON_RESUME = frozenset({
-    "resume", "data", "output_dir", "epochs", "save_epochs", "limit_validation", "samples", "log_every", "state_every",
-    "tracker", "cache_dir", "push_to_hub",
-})  # fmt: skip
-
-
-def option(default: Any, help: str) -> Any:
-    """A field of TrainConfig with its line of --help. No default makes the flag a required one."""
-    metadata = {"help": help}
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """One training run. Every option is a flag of the same name; nonsense is a ValueError that names the flag.
-
-    The defaults are the `lite` preset; PRESETS holds what `paper` does otherwise.
-    """
+class TrainConfig(Options):
+    """One training run. The defaults are the `lite` preset; PRESETS holds what `paper` does otherwise."""
 
     decoder: str = option(MISSING, f"one of {', '.join(DECODERS)}")
-    data: list[str] = option(
-        MISSING, "one or more data sets: Hub id, also with @revision, folder of Parquet files, or folder of images"
-    )
+    data: list[str] = option(MISSING, DATA_HELP)
     output_dir: str = option(MISSING, "folder of the run; epochs are saved as <output-dir>/<decoder>/epoch-<N>")
     preset: str = option("lite", f"one of {', '.join(MODEL_PRESETS)}: the network and the defaults of what follows")
     epochs: int = option(900, "passes over the data")
@@ -112,10 +82,7 @@ class TrainConfig:
     samples: int = option(
         6, "validation photos colored at every saved epoch, in <output-dir>/<decoder>/samples; 0: none"
     )
-    cache_dir: str = option(
-        os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "chromagan"),
-        "where the teacher's distributions and a frozen trunk's features are kept",
-    )
+    cache_dir: str = option(CACHE_DIR, "where the teacher's distributions and a frozen trunk's features are kept")
 
     # What makes a step fast; train/benchmark.py shows what each brings.
     precision: str = option(
@@ -134,16 +101,29 @@ class TrainConfig:
         True, "the penalty's gradient as transposed convolutions; without, the critic is differentiated twice"
     )
 
+    CHOICES = {  # noqa: RUF012 (no field)
+        "decoder": tuple(DECODERS),
+        "preset": tuple(MODEL_PRESETS),
+        "precision": ("auto", "bf16", "fp32"),
+        "compile": ("auto", "on", "off"),
+        "tracker": ("none", "trackio", "tensorboard"),
+    }
+    NOT_NEGATIVE = (
+        "epochs", "limit_train", "limit_validation", "samples", "ema_share", "lr_hold", "weight_decay",
+        "adversarial_weight", "class_weight", "color_pivot",
+    )  # fmt: skip
+    POSITIVE = (
+        "batch_size", "lr", "critic_lr", "penalty_weight", "critic_width", "log_every", "state_every",
+    )  # fmt: skip
+    FREE_ON_RESUME = frozenset({
+        "resume", "data", "output_dir", "epochs", "save_epochs", "limit_validation", "samples", "log_every",
+        "state_every", "tracker", "cache_dir", "push_to_hub",
+    })  # fmt: skip
+
     def __post_init__(self):
-        for name, choices in CHOICES.items():
-            self._require(getattr(self, name) in choices, name, f"one of {', '.join(choices)}")
-        for name in NOT_NEGATIVE:
-            self._require(0 <= getattr(self, name) < math.inf, name, "0 or more")
-        for name in POSITIVE:
-            self._require(0 < getattr(self, name) < math.inf, name, "more than 0")
+        super().__post_init__()
         self._require(0 <= self.beta1 < 1, "beta1", "in [0, 1)")
         self._require(0 <= self.dropout < 1, "dropout", "in [0, 1)")
-        self._require(self.seed < 2**63, "seed", "below 2^63")
         if self.push_to_hub:
             self._require(re.fullmatch(r"[\w.-]+/[\w.-]+", self.push_to_hub) is not None, "push_to_hub", "owner/name")
         self._require(self.ema_share < 1, "ema_share", "below 1")
@@ -160,22 +140,6 @@ class TrainConfig:
         )  # fmt: skip
         if not self.model.any_size and self.crop != size:
             raise ValueError(f"--crop must be {size} with --preset {self.preset}, whose network has one size")
-
-    def _require(self, holds: bool, name: str, expected: str) -> None:
-        if not holds:
-            raise ValueError(f"--{name.replace('_', '-')} must be {expected}, got {getattr(self, name)}")
-
-    def differs_from(self, earlier: dict[str, Any]) -> str | None:
-        """The first option that cannot change when a run goes on, as a sentence; None where all agree.
-
-        earlier: the options of the run as its train.json has them. A precision of "auto" agrees with any.
-        """
-        for name, value in asdict(self).items():
-            if (name, value) == ("precision", "auto"):
-                continue
-            if name not in FREE_ON_RESUME and earlier.get(name, value) != value:
-                return f"--{name.replace('_', '-')} is {value}, but the run was begun with {earlier[name]}"
-        return None
 
     @property
     def critic_side(self) -> int:
@@ -226,29 +190,4 @@ def parse_config(argv: list[str] | None = None) -> TrainConfig:
     except argparse.ArgumentError:  # --preset without a value: the whole parser, below, says so
         preset = {}
 
-    parser = argparse.ArgumentParser(
-        description="Train one decoder of the study.", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,  # --preset is looked for above by its whole name, and study.py adds flags of its own
-    )  # fmt: skip
-    parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
-    for f in fields(TrainConfig):
-        default = preset.get(
-            f.name, f.default_factory() if f.default is MISSING and f.default_factory is not MISSING else f.default
-        )
-        kind: dict[str, Any] = {"type": f.type}
-        if f.type is bool:
-            kind = {"action": argparse.BooleanOptionalAction}
-        elif get_origin(f.type) is list:
-            kind = {"type": get_args(f.type)[0], "nargs": "+"}
-        required = default is MISSING
-        parser.add_argument(
-            "--" + f.name.replace("_", "-"),
-            required=required,
-            default=argparse.SUPPRESS if required else default,
-            help=f.metadata["help"],
-            **kind,
-        )
-    try:
-        return TrainConfig(**vars(parser.parse_args(argv)))
-    except ValueError as error:
-        parser.error(str(error))
+    return parse_options(TrainConfig, "Train one decoder of the study.", argv, preset)

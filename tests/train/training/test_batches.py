@@ -1,10 +1,13 @@
 """Batches as a function of (seed, step); windows, flips and kept features that belong together; caches."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
+from chromagan.network.config import ModelConfig
 from chromagan.network.generator import cut
 from chromagan.network.trunk import Trunk
 from train.training import batches as batches_module
@@ -196,8 +199,8 @@ def test_teacher_and_features_are_kept_until_data_or_network_change(tmp_path, mo
     teacher_targets(images, config(cache_dir=str(tmp_path), teacher="another"), CPU)
     assert calls == [3, 3, 3]
 
-    trunk = Trunk("tf_efficientnet_lite0", (2, 3))
-    stages = trunk_stages(images, trunk, options, CPU)
+    generator = SimpleNamespace(trunk=Trunk("tf_efficientnet_lite0", (2, 3)), config=ModelConfig(trunk_stages=(2, 3)))
+    stages = trunk_stages(images, generator, str(tmp_path), CPU)
     assert [tuple(stage.shape) for stage in stages] == [(6, 4, 4, 40), (6, 2, 2, 112)]
     assert len(list(tmp_path.glob("*.safetensors"))) == 4
     assert not any(stage.is_inference() for stage in stages)

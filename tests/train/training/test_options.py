@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from chromagan.network.decoders import DECODERS
-from train.training.options import FREE_ON_RESUME, PRESETS, TrainConfig, parse_config
+from train.training.options import PRESETS, TrainConfig, parse_config
 
 
 def config(**changes):
@@ -74,7 +74,7 @@ def test_what_a_resumed_run_may_change():
     assert config(epochs=9, resume=True, output_dir="elsewhere", log_every=3).differs_from(begun) is None
     assert config(lr=0.5).differs_from(begun) == "--lr is 0.5, but the run was begun with 0.0005"
     assert config(crop=128).differs_from(begun).startswith("--crop is 128")
-    assert {field.name for field in dataclasses.fields(TrainConfig)} > FREE_ON_RESUME
+    assert {field.name for field in dataclasses.fields(TrainConfig)} > TrainConfig.FREE_ON_RESUME
 
 
 def test_a_run_goes_on_in_the_precision_that_it_was_begun_with():

@@ -17,7 +17,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
-from train.train import check_shares, explain, fit_batch, main
+from train.train import explain, main
+from train.training.beginning import check_shares, fit_batch
 from train.training.options import TrainConfig, parse_config
 from train.training.watching import Meter, TrainingError
 

@@ -1,0 +1,86 @@
+"""Where a source keeps its refiner, and how one is read and written.
+
+A source has at most one, for all of its checkpoints behind one frozen trunk: <source>/refiner/{config.json,
+model.safetensors}, also for the sources below it; of a Hub prefix owner/name it is the repository owner/name-refiner.
+"""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from chromagan.hub import repositories
+from chromagan.hub.checkpoints import NAMED_SOURCES, read_json, write_json
+from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, fitting
+from chromagan.hub.trunks import half
+from chromagan.network.config import ModelConfig
+from chromagan.network.refiner import Refiner, RefinerConfig
+
+REFINER = "refiner"  # its folder's name, and how its repository's ends
+LEVELS = 2  # folders in which it is looked for: the source's, and the one above
+
+
+def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
+    """The refiner of `source` for colorings of the network `model`, float32 on the CPU, in eval mode.
+
+    Raises CheckpointError, one line, where there is none, it is damaged, or it was made for another trunk.
+    """
+    folder = _find(source)
+    name = f"refiner {folder}"
+    try:
+        config = RefinerConfig.from_dict(read_json(folder / CONFIG_FILE))
+        refiner = Refiner(config)
+        refiner.load_state_dict(fitting(load_file(folder / WEIGHTS_FILE), refiner.state_dict()), strict=True)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{name} cannot be used: {WEIGHTS_FILE} is damaged or cut short ({error}): fetch it anew"
+        ) from error
+    except FileNotFoundError as error:
+        missing = WEIGHTS_FILE if (folder / CONFIG_FILE).exists() else CONFIG_FILE
+        raise CheckpointError(f"{name} cannot be used: {missing} is missing") from error
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise CheckpointError(f"{name} cannot be used: {' '.join(str(error).split())[:300]}") from error
+    if misfit := config.misfit(model):
+        raise CheckpointError(f"{name} cannot be used: {misfit}")
+    return refiner.requires_grad_(False).eval()
+
+
+def has_refiner(source: str | os.PathLike) -> bool:
+    """Whether a refiner lies with the folder `source`, be it usable or not; of one on the Hub it is asked there."""
+    try:
+        _find(source)
+    except CheckpointError:
+        return False
+    return True
+
+
+def save_refiner(refiner: Refiner, folder: Path) -> None:
+    """Write `refiner` to `folder`, <source>/refiner, with half-precision kernels, as checkpoints are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".{WEIGHTS_FILE}.{os.getpid()}.part"
+    try:
+        save_file(half(refiner.state_dict()), beside, metadata={"format": "pt"})
+        beside.chmod(0o644)  # safetensors' is private
+        os.replace(beside, folder / WEIGHTS_FILE)
+    finally:
+        beside.unlink(missing_ok=True)
+    write_json(folder / CONFIG_FILE, asdict(refiner.config))
+
+
+def _find(source: str | os.PathLike) -> Path:
+    """The folder of a source's refiner, downloaded where it is on the Hub; CheckpointError without one."""
+    source = NAMED_SOURCES.get(source, source)
+    if repositories.is_prefix(source):
+        repo = repositories.repository(source, REFINER)
+        try:
+            repositories.download(repo, "main", WEIGHTS_FILE)
+            return repositories.download(repo, "main", CONFIG_FILE).parent
+        except repositories.HubError as error:
+            raise CheckpointError(f"{source!r} has no refiner: {error}") from error
+    folder = Path(source).resolve()
+    for above in [folder, *folder.parents][:LEVELS]:
+        if (above / REFINER / CONFIG_FILE).is_file() or (above / REFINER / WEIGHTS_FILE).is_file():
+            return above / REFINER
+    raise CheckpointError(f"{str(source)!r} has no refiner: expected {REFINER}/{WEIGHTS_FILE} in that folder")

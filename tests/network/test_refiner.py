@@ -1,0 +1,177 @@
+"""The refiner: what its actions do, what it reads, and which networks it is for."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from chromagan.network.config import ModelConfig
+from chromagan.network.refiner import ACTIONS, AIM, REACH, Refiner, RefinerConfig, double, halve, take
+
+CONFIG = RefinerConfig(channels=8, steps=3, trunk_channels=(3, 4, 5, 6))
+
+
+@pytest.fixture(scope="module")
+def refiner():
+    return made_refiner().eval()
+
+
+def made_refiner():
+    """One that does not leave everything as it is."""
+    torch.manual_seed(0)
+    refiner = Refiner(CONFIG)
+    for head in (refiner.policy, refiner.value):
+        torch.nn.init.normal_(head.weight, std=0.3)
+    return refiner
+
+
+def made_inputs(side=64, batch=2):
+    choose = torch.Generator().manual_seed(1)
+    stages = [
+        torch.randn(batch, channels, side // stride, side // stride, generator=choose)
+        for stride, channels in zip(CONFIG.trunk_strides, CONFIG.trunk_channels)
+    ]
+    L, ab = (torch.rand(batch, n, side, side, generator=choose) * 2 - 1 for n in (1, 2))
+    return stages, L, ab / 2
+
+
+def test_every_action_does_what_its_name_says(refiner):
+    """In Lab units, on a color of ab (22, -11) between neighbors of another."""
+    ab = torch.zeros(1, 2, 9, 9)
+    ab[0, :, 4, 4] = torch.tensor([22.0, -11.0]) / 110
+    outcomes = refiner.outcomes(ab, refiner.likeness(torch.zeros(1, 1, 9, 9)))[0, :, :, 4, 4] * 110
+    delta, factor, neighbors = CONFIG.delta, CONFIG.factor, (2 * REACH + 1) ** 2
+    expected = {
+        "leave": (22, -11), "redder": (22 + delta, -11), "greener": (22 - delta, -11), "yellower": (22, -11 + delta),
+        "bluer": (22, -11 - delta), "weaker": (22 * factor, -11 * factor), "stronger": (22 / factor, -11 / factor),
+        "like its neighbors": (22 / neighbors, -11 / neighbors),
+    }  # fmt: skip
+    assert tuple(expected) == ACTIONS
+    torch.testing.assert_close(outcomes, torch.tensor(list(expected.values())).float(), atol=1e-4, rtol=0)
+    for index in range(len(ACTIONS)):
+        taken = take(outcomes[None, :, :, None, None], torch.full((1, 1, 1), index))
+        assert torch.equal(taken[0, :, 0, 0], outcomes[index])
+
+
+def test_colors_never_leave_the_range_of_the_network(refiner):
+    ab = torch.ones(1, 2, 8, 8)
+    assert refiner.outcomes(ab, refiner.likeness(torch.zeros(1, 1, 8, 8))).max() == 1
+
+
+def test_neighbors_of_another_lightness_do_not_count(refiner):
+    """An edge of L of 50 units: the mean on each side is that side's color."""
+    L, ab = torch.zeros(1, 1, 8, 8), torch.zeros(1, 2, 8, 8)
+    L[..., 4:], ab[..., 4:] = 1.0, 0.4
+    likeness = refiner.likeness(L)
+    torch.testing.assert_close(likeness.sum(dim=1), torch.ones(1, 8, 8))
+    torch.testing.assert_close(refiner.mean_of_neighbors(ab, likeness), ab, atol=1e-6, rtol=0)
+    flat = refiner.mean_of_neighbors(ab, refiner.likeness(torch.zeros(1, 1, 8, 8)))
+    assert flat[0, 0, 4, 3] == pytest.approx(0.4 * 2 / 5)  # two of five columns lie beyond
+
+
+def test_steps_are_the_most_probable_actions_one_after_the_other(refiner):
+    stages, L, ab = made_inputs()
+    with torch.no_grad():
+        walk = list(refiner.steps(stages, L, ab, 3))
+        present, likeness = halve(ab), refiner.likeness(halve(L))
+        context = refiner.context(stages, L, present)
+        for step, (after, actions) in enumerate(walk):
+            outcomes = refiner.outcomes(present, likeness)
+            logits, aim, values = refiner(context, present, outcomes, step)
+            assert logits.shape == (2, len(ACTIONS), 32, 32) and values.shape == (2, 1, 32, 32)
+            assert torch.equal(actions, logits.argmax(dim=1)) and aim.shape == present.shape
+            present = take(outcomes, actions)
+            assert torch.equal(after, present)
+        assert torch.equal(refiner.refine(stages, L, ab, 3), double(present))
+        assert torch.equal(refiner.refine(stages, L, ab, 0), ab)
+
+
+def test_an_untrained_refiner_leaves_everything_as_it_is():
+    stages, L, ab = made_inputs()
+    with torch.no_grad():
+        for after, actions in Refiner(CONFIG).eval().steps(stages, L, ab, 3):
+            assert torch.equal(after, halve(ab)) and not actions.any()
+
+
+def test_pixels_go_where_the_network_aims():
+    """An aim that is redder by two steps: two steps redder, and then nothing more."""
+    refiner = Refiner(CONFIG).eval()
+    stages, L, _ = made_inputs()
+    ab = torch.full((2, 2, 64, 64), 0.2)
+    cells = refiner.policy.bias.numel() // 2
+    target = ab[0, 0, 0, 0] + 2 * CONFIG.delta / 110
+    with torch.no_grad():
+        walk = []
+        present, likeness, context = halve(ab), refiner.likeness(halve(L)), refiner.context(stages, L, halve(ab))
+        for step in range(3):
+            refiner.policy.bias[:cells] = (target - present[0, 0, 0, 0]) / AIM
+            outcomes = refiner.outcomes(present, likeness)
+            actions = refiner.best(context, present, outcomes, step)
+            present = take(outcomes, actions)
+            walk.append(ACTIONS[actions[0, 5, 5]])
+    assert walk == ["redder", "redder", "leave"]
+    torch.testing.assert_close(present[:, 0], torch.full((2, 32, 32), target))
+
+
+def test_photos_do_not_see_each_other(refiner):
+    stages, L, ab = made_inputs()
+    with torch.no_grad():
+        both = refiner.refine(stages, L, ab, 3)
+        alone = refiner.refine([stage[1:] for stage in stages], L[1:], ab[1:], 3)
+    torch.testing.assert_close(both[1:], alone, atol=1e-5, rtol=0)
+
+
+def test_the_context_of_a_window_is_that_of_its_place(refiner):
+    """Away from the window's border, where the coarse map is interpolated over it."""
+    stages, L, ab = made_inputs(side=96, batch=1)
+    rows, columns = torch.arange(2, 10)[None], torch.arange(4, 12)[None]  # cells of 8 pixels
+    window = [
+        stage[..., 16 // s : 80 // s, 32 // s : 96 // s] if s <= 8 else stage
+        for s, stage in zip(CONFIG.trunk_strides, stages)
+    ]
+    whole = refiner.context(stages, L, halve(ab))
+    part = refiner.context(window, L[..., 16:80, 32:96], halve(ab)[..., 8:40, 16:48], rows, columns)
+    inside = slice(1, -1)
+    torch.testing.assert_close(part[..., inside, inside], whole[..., 4:20, 8:24][..., inside, inside])
+
+
+def test_every_parameter_learns():
+    refiner = made_refiner()
+    stages, L, ab = made_inputs()
+    outcomes = refiner.outcomes(halve(ab), refiner.likeness(halve(L)))
+    logits, _, values = refiner(refiner.context(stages, L, halve(ab)), halve(ab), outcomes, 0)
+    (logits.square().mean() + values.square().mean()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in refiner.parameters())
+
+
+def test_it_is_small():
+    assert sum(p.numel() for p in Refiner(RefinerConfig()).parameters()) < 500_000
+
+
+def test_halving_and_doubling_keep_flat_colors():
+    ab = torch.full((1, 2, 8, 8), 0.3)
+    torch.testing.assert_close(double(halve(ab)), ab)
+
+
+def test_a_refiner_is_for_one_trunk():
+    model = ModelConfig(trunk_digest="a" * 64)
+    own = RefinerConfig(trunk_digest="a" * 64)
+    assert own.misfit(model) is None
+    assert "aaaaaaaaaaaa…" in replace(own, trunk_digest="b" * 64).misfit(model)
+    assert "not frozen" in own.misfit(ModelConfig())
+    assert "vgg16" in own.misfit(ModelConfig.preset("paper"))
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"channels": 0}, "channels must be more than 0"),
+        ({"factor": 1.5}, "factor must be between 0 and 1"),
+        ({"version": 9}, "config version 9"),
+        ({"wings": 2}, "unknown keys in the config: wings"),
+    ],
+)
+def test_nonsense_in_a_config_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        RefinerConfig.from_dict(values)
+    assert RefinerConfig.from_dict({"trunk_strides": [4, 8]}).trunk_strides == (4, 8)

@@ -1,0 +1,86 @@
+"""The script that trains a refiner, on made images: what it leaves, how it goes on, and what it refuses."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from test_train import threads  # noqa: F401 (main sets how many threads torch uses)
+
+from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
+from chromagan.hub.refiners import load_refiner
+from chromagan.hub.trunks import digest_of
+from train.refine import explain, main
+from train.training.refine_options import parse_config
+from train.training.watching import StopSignal, TrainingError
+
+
+@pytest.fixture
+def flags(source, image_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    return [
+        "--source", str(source), "--data", str(image_folder), "--cache-dir", str(tmp_path.parent / "cache"),
+        "--epochs", "0", "3", "--steps", "4", "--greedy-steps", "2", "--batch-size", "2", "--crop", "32",
+        "--channels", "4", "--agent-steps", "2", "--log-every", "1", "--output-dir",
+    ]  # fmt: skip
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_same_weights(flags, source, tmp_path, monkeypatch):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    main(parse_config([*flags, str(whole)]))
+    asked = iter([False, False, True])
+    with monkeypatch.context() as patched:
+        patched.setattr(StopSignal, "agreed", lambda self: next(asked))
+        patched.setattr(StopSignal, "name", "SIGTERM")
+        with pytest.raises(SystemExit):
+            main(parse_config([*flags, str(broken)]))
+    assert not (broken / "refiner").exists() and (broken / "refiner-greedy").is_dir()
+    main(parse_config([*flags, str(broken), "--resume"]))
+    for name in ("config.json", "model.safetensors"):
+        assert (broken / "refiner" / name).read_bytes() == (whole / "refiner" / name).read_bytes()
+    lines = [json.loads(line) for line in (broken / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert {"loss", "reward", "entropy", "colorfulness_kept", "error_kept", "price"} <= lines[0].keys()
+    assert "value_error" in lines[2] and "value_error" not in lines[1]
+
+    shutil.copytree(source, tmp_path / "study")
+    shutil.copytree(whole / "refiner", tmp_path / "study" / "refiner")
+    model = load_checkpoint(list_checkpoints(source)[0]).config
+    trained = load_refiner(tmp_path / "study", model)
+    assert trained.config.steps == 2 and trained.policy.weight.abs().sum() > 0
+
+    def refused(*arguments):
+        with pytest.raises(TrainingError) as error:
+            main(parse_config([*flags, str(whole), *arguments]))
+        return explain(error.value, None)
+
+    assert "holds a run already" in refused()
+    assert "--lr is 0.5, but the run was begun with 0.002" in refused("--resume", "--lr", "0.5")
+
+
+def test_features_are_those_that_train_py_keeps(flags, image_folder, source, tmp_path):
+    """The same file, found by what the trunk holds: nine thousand photos are not to go through it twice."""
+    from train.training.batches import frozen_trunk, trunk_stages
+
+    models = [load_checkpoint(each) for each in list_checkpoints(source)[:2]]
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    for model in models:
+        trunk_stages(images, model, str(tmp_path), torch.device("cpu"))
+    assert len(list(tmp_path.glob("features-*.safetensors"))) == 1
+    folded = frozen_trunk(models[0].trunk, torch.device("cpu"))
+    assert digest_of(folded.net.state_dict()) != digest_of(models[0].trunk.net.state_dict())  # what it is not found by
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (["--epochs", "7"], "has none of the epochs 7"),
+        (["--source", "nowhere"], "no folder 'nowhere'"),
+        (["--data", "nowhere"], "no folder 'nowhere'"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(flags, tmp_path, changes, message):
+    with pytest.raises(Exception) as error:
+        main(parse_config([*flags, str(tmp_path / "run"), *changes]))
+    assert message in explain(error.value, None) and "\n" not in explain(error.value, None)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,152 @@
+"""Rewards with known answers, and steps of a refiner that learns from them."""
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from chromagan.measures.metrics import ciede2000
+from chromagan.network.refiner import ACTIONS, AIM, Refiner, RefinerConfig, halve
+from train.training.batches import Batch
+from train.training.refine_options import RefineConfig
+from train.training.refining import RefinerLoss, draw, noise_of
+from train.training.rewards import Rewards, color_difference
+
+CPU = torch.device("cpu")
+LEAVE, REDDER, GREENER, NEIGHBORS = (ACTIONS.index(a) for a in ("leave", "redder", "greener", "like its neighbors"))
+
+
+def config(**changes):
+    return RefineConfig(**dict(source="s", data=["d"], output_dir="o", crop=32, batch_size=2, agent_steps=3) | changes)
+
+
+def made_refiner():
+    torch.manual_seed(0)
+    return Refiner(RefinerConfig(channels=8, steps=3, trunk_strides=(4, 8), trunk_channels=(3, 4)))
+
+
+def made_batch(side=32, count=2):
+    choose = torch.Generator().manual_seed(0)
+    stages = [torch.randn(count, 3, side // 4, side // 4, generator=choose),
+              torch.randn(count, 4, side // 8, side // 8, generator=choose)]  # fmt: skip
+    L = torch.rand(count, 1, side, side, generator=choose) - 0.5
+    cells = torch.arange(side // 8).expand(count, -1)
+    batch = Batch(L, torch.full((count, 2, side, side), 0.1), stages, cells, cells, None, torch.zeros(count))
+    return batch, torch.full((count, 2, side, side), -0.05)
+
+
+def test_the_color_difference_is_near_ciede2000():
+    choose = torch.Generator().manual_seed(0)
+    L = torch.full((1, 1, 100, 100), 50.0)
+    one = 25 * torch.randn(1, 2, 100, 100, generator=choose)
+    other = one + 10 * torch.randn(1, 2, 100, 100, generator=choose)
+    exact = ciede2000(torch.cat([L, one], dim=1), torch.cat([L, other], dim=1))
+    near = color_difference(one, other)
+    assert torch.corrcoef(torch.stack([exact.flatten(), near.flatten()]))[0, 1] > 0.97
+    assert (near - exact).abs().mean() < 0.1 * exact.mean()
+    torch.testing.assert_close(near, color_difference(other, one))
+    assert color_difference(one, one).max() < 2e-3
+    gray = torch.zeros(1, 2, 2, 2, requires_grad=True)
+    color_difference(gray, torch.zeros(1, 2, 2, 2)).sum().backward()
+    assert gray.grad.isfinite().all()
+
+
+def test_an_action_earns_what_the_error_falls_by():
+    refiner = made_refiner()
+    truth, ab = torch.zeros(1, 2, 8, 8), torch.zeros(1, 2, 8, 8)
+    truth[:, 0], ab[:, 0] = 30 / 110, 20 / 110
+    likeness = refiner.likeness(torch.zeros(1, 1, 8, 8))
+    outcomes = refiner.outcomes(ab, likeness)
+    earned = Rewards(refiner, truth, likeness, 0.0, 0.0)(outcomes, price=0.0)
+    assert (earned[:, LEAVE] == 0).all() and (earned[:, REDDER] > 1).all() and (earned[:, GREENER] < -1).all()
+    lab = [torch.tensor([50.0, a, 0.0]).view(1, 3, 1, 1) for a in (20, 23, 30)]
+    exact = ciede2000(lab[0], lab[2]) - ciede2000(lab[1], lab[2])
+    assert earned[0, REDDER, 0, 0].item() == pytest.approx(exact.item(), rel=0.05)
+    priced = Rewards(refiner, truth, likeness, 0.0, 0.0)(outcomes, price=0.5)
+    chroma = 110 * outcomes.norm(dim=2)
+    torch.testing.assert_close(priced - earned, 0.5 * (chroma - chroma[:, :1]), atol=1e-4, rtol=1e-4)
+    large = Rewards(refiner, truth, likeness, 0.0, 1.0)(outcomes, price=0.0)
+    assert (large[:, REDDER] > 2 * earned[:, REDDER]).all()
+
+
+def test_consistency_rewards_what_takes_a_spot_away():
+    """A spot of which the truth knows nothing, though it is no farther from the true color than its surroundings."""
+    refiner = made_refiner()
+    truth, ab = torch.zeros(1, 2, 9, 9), torch.full((1, 2, 9, 9), 0.1)
+    ab[..., 4, 4] = -0.1
+    likeness = refiner.likeness(torch.zeros(1, 1, 9, 9))
+    outcomes = refiner.outcomes(ab, likeness)
+    without, with_it = (Rewards(refiner, truth, likeness, weight, 0.0)(outcomes, 0.0) for weight in (0.0, 1.0))
+    assert with_it[0, NEIGHBORS, 4, 4] > without[0, NEIGHBORS, 4, 4] + 10
+
+
+def test_actions_are_drawn_as_probable_as_they_are():
+    policy = torch.tensor([0.5, 0.3, 0.2]).view(1, 3, 1, 1).expand(1, 3, 100, 100)
+    drawn = draw(policy, torch.rand(1, 100, 100, generator=torch.Generator().manual_seed(0)))
+    shares = torch.bincount(drawn.flatten(), minlength=3) / 10_000
+    torch.testing.assert_close(shares, torch.tensor([0.5, 0.3, 0.2]), atol=0.02, rtol=0)
+    assert draw(policy, torch.full((1, 100, 100), 0.9999999)).max() == 2  # sums may fall short of 1
+
+
+def test_noise_depends_on_seed_and_step_alone():
+    options = config()
+    whole = noise_of(3, options, slice(None), CPU)
+    assert whole.shape == (3, 2, 16, 16) and torch.equal(noise_of(3, options, slice(1, 2), CPU), whole[:, 1:])
+    assert not torch.equal(noise_of(4, options, slice(None), CPU), whole)
+    assert not torch.equal(noise_of(3, config(seed=1), slice(None), CPU), whole)
+
+
+@pytest.mark.parametrize("greedy", [True, False])
+def test_both_ways_to_learn_bring_colors_nearer_to_the_truth(greedy):
+    """One batch whose colors are too green and too blue."""
+    options = config(entropy_weight=0.0, price=0.0, price_rate=0.0)
+    loss = RefinerLoss(made_refiner(), options)
+    optimizer = torch.optim.Adam(loss.parameters(), 0.02)
+    batch, ab = made_batch()
+    for step in range(40):
+        value, terms = loss(batch, ab, noise_of(step, options, slice(None), CPU), greedy)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        assert value.isfinite() and {"entropy", "reward"} <= terms.keys()
+    settled = loss.settle(batch, ab, Accelerator(cpu=True))
+    assert settled["error_kept"] < 0.8 and loss.refiner.training
+
+
+def test_returns_hold_the_values_of_the_next_state():
+    """Two steps, one pixel: the first one's return is its reward and the discounted value behind it."""
+    loss = RefinerLoss(made_refiner(), config(discount=0.5))
+    flat = [torch.full((1, 1, 16, 16), x) for x in (-1.0, -1.0, 2.0, 3.0, 4.0, 6.0)]
+    policy_loss, value_loss = loss._actor_critic(flat[:2], flat[2:4], flat[4:])
+    advantages = (2 + 0.5 * 6 - 4, 3 - 6)  # the neighborhood is the pixel alone at first
+    assert policy_loss.item() == pytest.approx(sum(advantages) / 2)
+    assert value_loss.item() == pytest.approx((1 + 9) / 2)
+
+
+def test_the_price_of_chroma_rises_while_refined_colorings_are_paler():
+    options = config(price=0.2, price_rate=0.1)
+    loss = RefinerLoss(made_refiner(), options)
+    batch, ab = made_batch()
+    for toward, moves in ((0.05, 1), (-0.05, -1)):  # gray, and away from it
+        loss.price.fill_(0.2)
+        with torch.no_grad():
+            loss.refiner.policy.bias.fill_(toward / AIM)
+        kept = loss.settle(batch, ab, Accelerator(cpu=True))["colorfulness_kept"]
+        assert (kept - 1) * moves < -0.1
+        assert loss.price.item() == pytest.approx(0.2 + 0.1 * (1 - kept.item()), abs=1e-5)
+    assert halve(ab).shape[-1] == 16
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"crop": 100}, "--crop must be a multiple of 8 up to 224"),
+        ({"greedy_steps": 5000}, "--greedy-steps must be at most --steps 4000"),
+        ({"discount": 1.5}, "--discount must be in"),
+        ({"epochs": [-1]}, "--epochs must be 0 or more"),
+        ({"lr": 0.0}, "--lr must be more than 0"),
+        ({"entropy_weight": -1.0}, "--entropy-weight must be 0 or more"),
+    ],
+)
+def test_nonsense_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        config(**changes)

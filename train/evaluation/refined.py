@@ -1,0 +1,92 @@
+"""Refined colorings against the same checkpoint's unrefined ones, on the same photos."""
+
+import hashlib
+import os
+from dataclasses import replace
+
+import numpy as np
+
+from chromagan.hub.checkpoints import CheckpointError, load_checkpoint
+from chromagan.hub.refiners import load_refiner
+from chromagan.measures.metrics import GRAY_CHROMA
+from train.evaluation.intervals import MEANS, draws, mean_interval, number
+from train.evaluation.measuring import Entry
+from train.evaluation.results_table import shown
+
+# Of the table of differences: title, measure, decimals, and whether the change is told in percent of what it was.
+SHOWN = (
+    ("CIEDE2000", "ciede2000_mean", 2, True), ("near edges", "ciede2000_near", 2, True),
+    ("false red, % of area", "false_red", 3, True), ("false spots", "spots", 2, True),
+    ("colorfulness", "colorfulness", 1, True), ("top-1", "top1", 3, False), ("LPIPS", "lpips", 3, True),
+)  # fmt: skip
+PER_CENT = {"false_red"}  # shares, shown in percent
+
+
+def refined_twins(entries: list[Entry], source: str | os.PathLike, steps: int | None) -> dict[Entry, Entry]:
+    """For each checkpoint the entry of its colorings behind `steps` steps of the source's refiner; None is all steps.
+
+    Raises CheckpointError where the source has no refiner, it cannot be used, or does not take so many steps.
+    """
+    twins = {}
+    for entry in entries:
+        refiner = load_refiner(source, load_checkpoint(entry.checkpoint).config)
+        try:
+            count = refiner.config.count(steps)
+        except ValueError as error:
+            raise CheckpointError(str(error)) from error
+        digest = hashlib.blake2b(f"{entry.digest} {count}".encode(), digest_size=10)
+        for name, tensor in sorted(refiner.state_dict().items()):
+            digest.update(name.encode() + tensor.numpy().tobytes())
+        digest.update(repr(refiner.config).encode())
+        twins[entry] = replace(entry, digest=digest.hexdigest(), refiner=str(source), steps=count)
+    return twins
+
+
+def refined_results(tables: dict[Entry, dict[str, np.ndarray]], twins: dict[Entry, Entry]) -> list[dict]:
+    """For each checkpoint what its refined colorings measure less what the unrefined do, over the colored photos.
+
+    {decoder, epoch, steps, images, "before": {measure: number}, "difference": {measure: {value, low, high, photos}}}
+    """
+    results = []
+    for entry, twin in twins.items():
+        before, after = tables[entry], tables[twin]
+        colored = before["chroma_truth"] >= GRAY_CHROMA
+        counts = draws(int(colored.sum()))
+        result = {"decoder": entry.decoder, "epoch": entry.epoch, "steps": twin.steps, "images": int(colored.sum())}
+        result |= {"before": {}, "difference": {}}
+        for name, column in MEANS.items():
+            if column not in before:
+                continue
+            own, change = before[column][colored], (after[column] - before[column])[colored]
+            both = np.isfinite(change)
+            result["before"][name] = number(own[both].mean()) if both.any() else None
+            result["difference"][name] = mean_interval(change, counts)
+        results.append(result)
+    return results
+
+
+def refined_rows(results: list[dict]) -> tuple[list[str], list[list[str]]]:
+    """The header and a row for each of `refined_results`: the value before, and the change with its 95 % interval."""
+    used = [column for column in SHOWN if any(result["difference"].get(column[1]) for result in results)]
+    rows = []
+    for result in results:
+        row = [result["decoder"], str(result["epoch"]), str(result["steps"])]
+        for _, name, decimals, relative in used:
+            was, change = result["before"].get(name), result["difference"].get(name)
+            if was is None or change is None:
+                row.append("–")
+                continue
+            unit = 100 if name in PER_CENT else 1
+            text = f"{unit * was:.{decimals}f} "
+            if relative and was:
+                change, decimals = {k: v if v is None else 100 * v / was for k, v in change.items()}, 1
+                text += f"{_signed(change, decimals)} %"
+            else:
+                text += _signed(change, decimals)
+            row.append(text)
+        rows.append(row)
+    return ["decoder", "epoch", "steps", *(title for title, *_ in used)], rows
+
+
+def _signed(change: dict, decimals: int) -> str:
+    return ("+" if change["value"] > 0 else "") + shown(change, decimals, interval=True).replace("–", " to ")

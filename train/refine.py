@@ -1,0 +1,184 @@
+"""Train an agent that refines the colorings of a source, step by step and pixel by pixel.
+
+    accelerate launch train/refine.py --source checkpoints --data frgfm/imagenette --output-dir runs/refiner
+
+It sees colorings of all decoders of the source, at several epochs; their weights stay as they are. Copy what the run
+leaves, <output-dir>/refiner, into the source's folder: `colorize --refine` and the demo look for it there.
+<output-dir>/refiner-greedy is the same agent before it learned from what it did. Every random choice is a function of
+(seed, step) alone, so that a run that was killed and resumed ends with the weights of an unbroken one.
+"""
+
+import math
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
+
+from chromagan.colorizer import Colorizer
+from chromagan.data import DataError, load_photos
+from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, load_checkpoint, write_json
+from chromagan.hub.model import ChromaGAN
+from chromagan.hub.refiners import REFINER, save_refiner
+from chromagan.network.refiner import Refiner, RefinerConfig
+from train.evaluation.shards import share_cores
+from train.training.batches import Batches, fingerprint, normalized_lab, trunk_stages
+from train.training.beginning import check_run_dir, check_shares, fit_batch
+from train.training.refine_options import RefineConfig, parse_config
+from train.training.refining import RefinerLoss, noise_of
+from train.training.state import load_state, save_state
+from train.training.step import GlobalBatchNorm
+from train.training.watching import Log, Meter, StopSignal, TrainingError
+
+SETTLE_EVERY = 4  # steps: to refine a batch as users will takes a fifth of a step's time
+
+
+def main(config: RefineConfig) -> None:
+    accelerator = Accelerator(mixed_precision="no")
+    share_cores(accelerator)
+    device, main_process = accelerator.device, accelerator.is_main_process
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    say = tqdm.write if main_process else lambda text, file: None
+
+    # Run directory, and the networks whose colorings are refined.
+    check_run_dir(config)
+    check_shares(config, processes)
+    state = load_state(config.run_dir, lambda text: say(text, file=sys.stderr)) if config.resume else None
+    if state is None and config.resume:
+        raise TrainingError(f"no state in {config.run_dir} is whole: start anew with another --output-dir")
+    models = load_models(config)
+    model, trunk = models[0].config, models[0].trunk
+    generators = [Colorizer(each, device).model for each in models]  # as users have them
+
+    # Data. On every machine one process computes what is kept; the others read it.
+    with accelerator.local_main_process_first():
+        photos = load_photos(config.data, "train", model.image_size, config.limit_train or None, quiet=not main_process)
+        stages = trunk_stages(photos.images, models[0], config.cache_dir, device)
+    config = fit_batch(config, len(photos), processes)
+    share = config.batch_size // processes
+    part = slice(rank * share, (rank + 1) * share)
+    batches = Batches(normalized_lab(photos.images, device), None, stages, config, device)
+    data_digest, sources = fingerprint(photos.images), photos.sources
+
+    # The agent and its optimizer.
+    torch.manual_seed(config.seed)
+    refiner = Refiner(
+        RefinerConfig(
+            trunk=model.trunk, trunk_stages=model.trunk_stages, trunk_strides=tuple(trunk.strides),
+            trunk_channels=tuple(trunk.channels), trunk_digest=model.trunk_digest,
+            channels=config.channels, steps=config.agent_steps, delta=config.delta,
+        )
+    )  # fmt: skip
+    loss = RefinerLoss(refiner, config).to(device, memory_format=torch.channels_last)
+    if processes > 1:
+        GlobalBatchNorm.convert(loss)
+    optimizer = torch.optim.AdamW(loss.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay)
+    forward, optimizer = accelerator.prepare(loss, optimizer)
+
+    step = 0
+    if state is not None:
+        step = state.pop("step")
+        if state.pop("data") != data_digest:
+            raise TrainingError(
+                f"--data {' '.join(config.data)} does not hold the images that {config.run_dir} was begun with"
+            )
+        loss.load_state_dict(state["loss"])
+        optimizer.load_state_dict(state["optimizer"])
+    accelerator.wait_for_everyone()  # all have read before the first one writes
+    if main_process:
+        config.run_dir.mkdir(parents=True, exist_ok=True)
+        write_json(config.run_dir / "train.json", asdict(config) | {"sources": sources})
+    count = sum(p.numel() for p in refiner.parameters())
+    say(
+        f"refiner: {len(photos)} images ({photos.gray_dropped} gray ones left out), colored by {len(generators)} "
+        f"checkpoints, {config.steps} steps of {config.batch_size}, {count:,} parameters"
+        + (f"; going on behind step {step}" if step else ""),
+        file=sys.stderr,
+    )
+    del photos
+
+    # Training.
+    log = Log(config.run_dir / "log.jsonl", step) if main_process else None
+    meter = Meter(accelerator, step)
+    stop = StopSignal()
+    loss.train()
+    total = config.steps
+    bar = tqdm(
+        total=total * config.batch_size, initial=step * config.batch_size, unit=" images", disable=not main_process
+    )
+    with bar:
+        while step < total:
+            logging = (step + 1) % config.log_every == 0 or step + 1 == total
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * (0.05 + 0.475 * (1 + math.cos(math.pi * step / total)))
+            batch, generator = batches(step, part), generators[step % len(generators)]
+            with torch.no_grad():
+                fused, _ = generator.fuse(batch.stages, batch.L, batch.rows, batch.columns)
+                ab = generator.decoder(fused).float()
+            settled = loss.settle(batch, ab, accelerator) if step % SETTLE_EVERY == 0 else {}
+            value, terms = forward(batch, ab, noise_of(step, config, part, device), step < config.greedy_steps)
+            optimizer.zero_grad()
+            accelerator.backward(value)
+            accelerator.clip_grad_norm_(loss.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+            meter.add(step, {"loss": value.detach(), **terms, **settled})
+            bar.update(config.batch_size)
+
+            stopping = stop.agreed()
+            keeping = step % config.state_every == 0 or step == total or stopping
+            if logging:  # waits for the device, so not at every step
+                values = meter.read(step, config.batch_size)
+                if main_process:
+                    log.write({"step": step, **values})
+                    shown = ("error_kept", "colorfulness_kept")
+                    bar.set_postfix({name: f"{values[name]:.3g}" for name in shown if name in values})
+            with meter.paused():
+                if main_process and step in (config.greedy_steps, total):
+                    save_refiner(refiner, config.run_dir / (REFINER if step == total else f"{REFINER}-greedy"))
+                if main_process and keeping:
+                    parts = {"loss": loss.state_dict(), "optimizer": optimizer.state_dict()}
+                    save_state(config.run_dir, step, {"data": data_digest, **parts})
+            if stopping:
+                break
+    accelerator.end_training()
+    if step < total:
+        say(f"stopped by {stop.name} at step {step} of {total}, state saved: go on with --resume", file=sys.stderr)
+        sys.exit(stop.status)
+
+
+def load_models(config: RefineConfig) -> list[ChromaGAN]:
+    """The networks of the source at the epochs; TrainingError where they are not behind one frozen trunk."""
+    found = [checkpoint for checkpoint in list_checkpoints(config.source) if checkpoint.epoch in config.epochs]
+    if not found:
+        raise TrainingError(f"{config.source!r} has none of the epochs {', '.join(map(str, config.epochs))}: --epochs")
+    models = [load_checkpoint(checkpoint) for checkpoint in found]
+    trunks = {(model.config.trunk, model.config.trunk_stages, model.config.trunk_digest) for model in models}
+    if len(trunks) > 1 or not models[0].config.trunk_digest:
+        raise TrainingError(f"a refiner needs checkpoints behind one frozen trunk; those of {config.source!r} are not")
+    return models
+
+
+def explain(error: Exception, config: RefineConfig) -> str | None:
+    """One line for what a user can mend; None for what is a bug."""
+    if isinstance(error, TrainingError | DataError | CheckpointError | OSError):
+        return str(error)
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return f"a batch of {config.batch_size} does not fit into memory: lower --batch-size or --crop"
+    return None
+
+
+if __name__ == "__main__":
+    config = parse_config()
+    try:
+        main(config)
+    except KeyboardInterrupt:  # before or behind the steps: in between, StopSignal saves the state
+        sys.exit(130)
+    except Exception as error:
+        if line := explain(error, config):
+            sys.exit(f"refine.py: {line}")
+        raise

@@ -1,0 +1,59 @@
+"""What is settled before a run begins: what its folder holds, and how processes share a batch."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from chromagan.hub.model_card import TRACKER_FILE
+from train.training.options import TrainConfig
+from train.training.refine_options import RefineConfig
+from train.training.watching import TrainingError
+
+C = TypeVar("C", TrainConfig, RefineConfig)
+
+
+def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
+    """The options that a run which goes on was begun with, {} for a new one.
+
+    TrainingError where the run's folder holds a run that would be lost, or none or another one to resume.
+    """
+    recorded = config.run_dir / "train.json"
+    if not config.resume:
+        if config.run_dir.exists() and any(not begins_a_run(path) for path in config.run_dir.iterdir()):
+            raise TrainingError(
+                f"{config.run_dir} holds a run already: --resume goes on with it, or give another --output-dir"
+            )
+        return {}
+    if not recorded.exists():
+        raise TrainingError(f"nothing to resume in {config.run_dir}: start the run without --resume")
+    try:
+        options = json.loads(recorded.read_text(encoding="utf-8"))
+        difference = config.differs_from(options)
+    except (ValueError, AttributeError) as error:
+        raise TrainingError(f"{recorded} is damaged: {error}") from error
+    if difference:
+        raise TrainingError(f"{difference}: leave it as it was, or give another --output-dir")
+    return options
+
+
+def begins_a_run(path: Path) -> bool:
+    """Whether a run that was killed before its first step may have left this, which a new one writes again."""
+    return path.name in (TRACKER_FILE, "tensorboard") or path.suffix == ".part"
+
+
+def check_shares(config: TrainConfig | RefineConfig, processes: int) -> None:
+    """TrainingError where the processes cannot share a batch so that their step is that of one process."""
+    if config.batch_size % processes:
+        raise TrainingError(
+            f"--batch-size {config.batch_size} cannot be shared by {processes} processes evenly: "
+            f"give a multiple of {processes}"
+        )
+
+
+def fit_batch(config: C, images: int, processes: int) -> C:
+    """The config with a batch that the images fill and the processes share evenly; TrainingError where none is."""
+    largest = images // processes * processes
+    if largest == 0:
+        raise TrainingError(f"{images} images cannot be shared by {processes} processes: launch fewer")
+    return replace(config, batch_size=min(config.batch_size, largest))

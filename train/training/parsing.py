@@ -1,0 +1,86 @@
+"""A script's options: one frozen dataclass, whose every field is a flag of the same name with the same default."""
+
+import argparse
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, asdict, field, fields
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
+
+T = TypeVar("T", bound="Options")
+
+
+def option(default: Any, help: str) -> Any:
+    """A field of an Options with its line of --help. No default makes the flag a required one."""
+    metadata = {"help": help}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+class Options:
+    """What a frozen dataclass of options inherits: nonsense is a ValueError that names the flag."""
+
+    CHOICES: ClassVar[Mapping[str, Collection[str]]] = {}
+    NOT_NEGATIVE: ClassVar[Collection[str]] = ()
+    POSITIVE: ClassVar[Collection[str]] = ()
+    # May differ between a run and its resumption: they say how far, where, what is watched; not what is computed.
+    FREE_ON_RESUME: ClassVar[Collection[str]] = ()
+
+    def __post_init__(self):
+        for name, choices in self.CHOICES.items():
+            self._require(getattr(self, name) in choices, name, f"one of {', '.join(choices)}")
+        for name in self.NOT_NEGATIVE:
+            self._require(0 <= getattr(self, name) < math.inf, name, "0 or more")
+        for name in self.POSITIVE:
+            self._require(0 < getattr(self, name) < math.inf, name, "more than 0")
+        self._require(self.seed < 2**63, "seed", "below 2^63")
+
+    def _require(self, holds: bool, name: str, expected: str) -> None:
+        if not holds:
+            raise ValueError(f"--{name.replace('_', '-')} must be {expected}, got {getattr(self, name)}")
+
+    def differs_from(self, earlier: dict[str, Any]) -> str | None:
+        """The first option that cannot change when a run goes on, as a sentence; None where all agree.
+
+        earlier: the options of the run as its train.json has them. A precision of "auto" agrees with any.
+        """
+        for name, value in asdict(self).items():
+            if (name, value) == ("precision", "auto"):
+                continue
+            if name not in self.FREE_ON_RESUME and earlier.get(name, value) != value:
+                return f"--{name.replace('_', '-')} is {value}, but the run was begun with {earlier[name]}"
+        return None
+
+
+def parse_options(
+    cls: type[T], description: str, argv: list[str] | None = None, defaults: Mapping[str, Any] | None = None
+) -> T:
+    """Build `cls` from the command line; a wrong flag ends the program with status 2 and one line.
+
+    defaults: instead of the fields' own.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,  # --preset is looked for by its whole name, and study.py adds flags of its own
+    )  # fmt: skip
+    parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
+    for f in fields(cls):
+        own = f.default_factory() if f.default is MISSING and f.default_factory is not MISSING else f.default
+        default = (defaults or {}).get(f.name, own)
+        kind: dict[str, Any] = {"type": f.type}
+        if f.type is bool:
+            kind = {"action": argparse.BooleanOptionalAction}
+        elif get_origin(f.type) is list:
+            kind = {"type": get_args(f.type)[0], "nargs": "+"}
+        required = default is MISSING
+        parser.add_argument(
+            "--" + f.name.replace("_", "-"),
+            required=required,
+            default=argparse.SUPPRESS if required else default,
+            help=f.metadata["help"],
+            **kind,
+        )
+    try:
+        return cls(**vars(parser.parse_args(argv)))
+    except ValueError as error:
+        parser.error(str(error))
