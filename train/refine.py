@@ -13,11 +13,17 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
+
+from chromagan import end_in_one_line
+
+STOPPED = "refine.py: stopped; what was saved is whole"
+if __name__ == "__main__":  # the next imports take seconds
+    end_in_one_line(STOPPED, at_once=True)
+
 import torch
 from accelerate import Accelerator
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
 from chromagan.colorizer import Colorizer
 from chromagan.data import DataError, load_photos
@@ -173,11 +179,10 @@ def explain(error: Exception, config: RefineConfig) -> str | None:
 
 
 if __name__ == "__main__":
+    end_in_one_line(STOPPED)
     config = parse_config()
     try:
         main(config)
-    except KeyboardInterrupt:  # before or behind the steps: in between, StopSignal saves the state
-        sys.exit(130)
     except Exception as error:
         if line := explain(error, config):
             sys.exit(f"refine.py: {line}")
