@@ -20,6 +20,7 @@ from skimage import color as reference
 
 from chromagan import Colorizer
 from chromagan.__main__ import main, parse_args
+from chromagan.colorizer import warm_up
 from chromagan.hub.checkpoints import NAMED_SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -273,6 +274,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(source, tmp_pat
     (tmp_path / "in").mkdir()
     Image.effect_noise((500, 400), 99).save(tmp_path / "in" / "0.png")
     made_photo(1).save(tmp_path / "in" / "1.png")
+    warm_up()  # what is compiled is kept in files, too
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
