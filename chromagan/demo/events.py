@@ -25,6 +25,19 @@ def errors_as_messages(escape: Callable[[str], str] = as_html) -> Iterator[None]
         raise gr.Error(escape(str(error)), print_exception=False) from error
 
 
+class PhotoInput(gr.Image):
+    """The API's photo, also by its address. One that cannot be had is a message, like all that cannot be done."""
+
+    is_template = True  # on a page it is an Image
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
+        try:
+            return await super().async_move_resource_to_block_cache(url_or_file_path)
+        except Exception as error:  # of many kinds: no such host, one of this network, no answer, a status
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise gr.Error(f"no photo at {url_or_file_path}: {reason}", print_exception=False) from error
+
+
 def from_gradio(value):
     """A widget's value for the library: an upload as the path of its file, None for none; anything else as it is."""
     return (Path(value["path"]) if value.get("path") else None) if isinstance(value, dict) else value
