@@ -25,17 +25,19 @@ def errors_as_messages(escape: Callable[[str], str] = as_html) -> Iterator[None]
         raise gr.Error(escape(str(error)), print_exception=False) from error
 
 
-class PhotoInput(gr.Image):
-    """The API's photo, also by its address. One that cannot be had is a message, like all that cannot be done."""
+def fetched(photo: gr.Image) -> gr.Image:
+    """The input `photo`, which takes addresses: one that nothing can be had from is a message, not an exception."""
+    fetch = photo.async_move_resource_to_block_cache
 
-    is_template = True  # on a page it is an Image
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
+    async def fetch_or_say(address: str | Path | None) -> str | None:
         try:
-            return await super().async_move_resource_to_block_cache(url_or_file_path)
+            return await fetch(address)
         except Exception as error:  # of many kinds: no such host, one of this network, no answer, a status
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise gr.Error(f"no photo at {url_or_file_path}: {reason}", print_exception=False) from error
+            raise gr.Error(f"no photo at {address}: {reason}", print_exception=False) from error
+
+    photo.async_move_resource_to_block_cache = fetch_or_say  # in a subclass Gradio would write a file beside this one
+    return photo
 
 
 def from_gradio(value):

@@ -779,6 +779,16 @@ def test_narrow_page_does_not_scroll_sideways(browser, server, scheme):
     page.close()
 
 
+def test_tabs_that_do_not_fit_are_reached_before_the_picture(browser, server):
+    page = browser.new_page(viewport={"width": 320, "height": 844})
+    page.goto(server.url)
+    page.wait_for_selector("#result img")
+    page.click(".overflow-menu > button >> visible=true")
+    page.click(".overflow-dropdown button:has-text('About')", timeout=5000)  # waits until nothing lies upon it
+    page.wait_for_selector("#about >> visible=true")
+    page.close()
+
+
 def test_page_asks_nobody_else(page):
     page.click("#examples .gallery-item >> nth=2")
     wait_for_another(page, sources(page))
