@@ -49,7 +49,7 @@ from chromagan.demo import page
 from chromagan.demo.api import Api
 from chromagan.demo.choices import NETWORKS, REMEMBERED, Offer
 from chromagan.demo.downloads import ANIMATIONS
-from chromagan.demo.events import as_handler, by_network, errors_as_messages, from_gradio
+from chromagan.demo.events import as_handler, by_network, errors_as_messages, fetched, from_gradio
 from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, STUDY, DemoService, Options
 from chromagan.demo.tabs import Tabs
 from chromagan.demo.updates import SOURCE_INFO, TABS, Updates
@@ -282,7 +282,7 @@ EMPTY = {
 def endpoints() -> None:
     """The API, and the tools of assistants. Its inputs are its own: their defaults do not follow the page's."""
     with gr.Row(visible=False):
-        image = gr.Image(type="filepath", image_mode=None, label="image")
+        image = fetched(gr.Image(type="filepath", image_mode=None, label="image"))
         decoder = gr.Radio(["", *DECODERS], value="", label="decoder")
         epoch = gr.Number(None, precision=0, label="epoch")
         chroma, saturation = gr.Radio(list(MODES), value=CHROMA, label="chroma"), gr.Number(1.0, label="saturation")

@@ -25,6 +25,21 @@ def errors_as_messages(escape: Callable[[str], str] = as_html) -> Iterator[None]
         raise gr.Error(escape(str(error)), print_exception=False) from error
 
 
+def fetched(photo: gr.Image) -> gr.Image:
+    """The input `photo`, which takes addresses: one that nothing can be had from is a message, not an exception."""
+    fetch = photo.async_move_resource_to_block_cache
+
+    async def fetch_or_say(address: str | Path | None) -> str | None:
+        try:
+            return await fetch(address)
+        except Exception as error:  # of many kinds: no such host, one of this network, no answer, a status
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise gr.Error(f"no photo at {address}: {reason}", print_exception=False) from error
+
+    photo.async_move_resource_to_block_cache = fetch_or_say  # in a subclass Gradio would write a file beside this one
+    return photo
+
+
 def from_gradio(value):
     """A widget's value for the library: an upload as the path of its file, None for none; anything else as it is."""
     return (Path(value["path"]) if value.get("path") else None) if isinstance(value, dict) else value

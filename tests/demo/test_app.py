@@ -248,7 +248,7 @@ def test_assistant_finds_four_tools_with_typed_arguments(server):
 
 def test_assistant_gets_what_the_api_gives_and_the_same_refusals(server, client, photo):
     colorize, sent = "colorize", {"image": as_data(photo)}
-    _, (picture, table, listed, no_decoder, too_vivid, elsewhere, no_photo) = ask(
+    _, (picture, table, listed, *refusals) = ask(
         server.url,
         (colorize, sent | {"decoder": "transposed", "epoch": 0}),
         ("measure", sent | {"epoch": 0}),
@@ -257,14 +257,17 @@ def test_assistant_gets_what_the_api_gives_and_the_same_refusals(server, client,
         (colorize, sent | {"saturation": 9}),
         (colorize, {"image": "/etc/hostname"}),
         (colorize, {"image": "data:image/png;base64,bm9uZQ=="}),
+        (colorize, {"image": f"{server.url}/manifest.json"}),
     )
     by_api = client.predict(handle_file(photo), decoder="transposed", epoch=0, api_name="/colorize")
     assert picture.content[0].mimeType == "image/png"
     got, wanted = Image.open(io.BytesIO(base64.b64decode(picture.content[0].data))), Image.open(by_api)
     np.testing.assert_array_equal(np.asarray(got), np.asarray(wanted))
     assert "'ciede2000'" in table.content[0].text and "'decoder': 'transposed'" in listed.content[0].text
-    refused = [each.content[0].text for each in (no_decoder, too_vivid, elsewhere, no_photo) if each.isError]
-    for words, text in zip(("sharpest", "between 0 and 3", "provide a url", "not an image"), refused, strict=True):
+    refused = [each.content[0].text for each in refusals if each.isError]
+    of_this_network = f"no photo at {server.url}/manifest.json: "
+    wanted = ("sharpest", "between 0 and 3", "provide a url", "not an image", of_this_network)
+    for words, text in zip(wanted, refused, strict=True):
         assert words in text and "\n" not in text
 
 
@@ -773,6 +776,16 @@ def test_narrow_page_does_not_scroll_sideways(browser, server, scheme):
         open_tab(page, name)
         page.wait_for_selector(f"{ready} >> nth=0")
         assert page.evaluate("document.documentElement.scrollWidth") == 390, name
+    page.close()
+
+
+def test_tabs_that_do_not_fit_are_reached_before_the_picture(browser, server):
+    page = browser.new_page(viewport={"width": 320, "height": 844})
+    page.goto(server.url)
+    page.wait_for_selector("#result img")
+    page.click(".overflow-menu > button >> visible=true")
+    page.click(".overflow-dropdown button:has-text('About')", timeout=5000)  # waits until nothing lies upon it
+    page.wait_for_selector("#about >> visible=true")
     page.close()
 
 

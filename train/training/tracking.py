@@ -6,13 +6,15 @@ import importlib.util
 import io
 import json
 import os
+import tempfile
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import numpy as np
 from accelerate import Accelerator
@@ -43,20 +45,51 @@ def check_tracker(tracker: str) -> str | None:
         raise TrainingError(f"--tracker {tracker} needs a package that is not installed: pip install {tracker}")
     if tracker != "trackio":
         return None
-    space, server = os.environ.get("TRACKIO_SPACE_ID"), os.environ.get("TRACKIO_SERVER_URL")
-    try:
-        if space:
+    if space := os.environ.get("TRACKIO_SPACE_ID"):
+        try:
             check_access(space)
-        elif server:
-            urllib.request.urlopen(server, timeout=PROBE_SECONDS).close()
-    except urllib.error.HTTPError:  # it answers
-        pass
-    except PublishError as error:
-        return f"--tracker trackio, with TRACKIO_SPACE_ID={space}: {error}"
-    except (OSError, ValueError) as error:
-        place = server.partition("?")[0]  # what may follow is a token
-        return f"--tracker trackio: no answer from TRACKIO_SERVER_URL={place} ({getattr(error, 'reason', error)})"
+        except PublishError as error:
+            return f"--tracker trackio, with TRACKIO_SPACE_ID={space}: {error}"
+        return None
+    if server := os.environ.get("TRACKIO_SERVER_URL"):
+        return _no_server(server)
+    store = Path(os.environ.get("TRACKIO_DIR") or Path(constants.HF_HOME, "trackio"))
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=store):
+            pass
+    except OSError as error:
+        return f"--tracker trackio: its folder {store} cannot be written to ({error.strerror}): set TRACKIO_DIR"
     return None
+
+
+def _no_server(url: str) -> str | None:
+    """Why nothing can be written to the Trackio server at `url`; None where it can, or does not say.
+
+    Trackio itself only warns, in the background, where its token is refused: the curves would be lost.
+    """
+    place, token = _without_token(url), parse_qs(urlsplit(url).query).get("write_token", [""])[0]
+    token = token or os.environ.get("TRACKIO_WRITE_TOKEN")
+    headers = {"Content-Type": "application/json", "X-Trackio-Write-Token": token or ""}
+    try:
+        asked = urllib.request.Request(f"{place}/api/get_run_mutation_status", data=b"{}", headers=headers)
+        with urllib.request.urlopen(asked, timeout=PROBE_SECONDS) as answer:
+            allowed = json.load(answer)["data"]["allowed"]
+    except urllib.error.HTTPError:  # it answers, though not as the Trackio of today
+        allowed = bool(token)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        return f"--tracker trackio: no answer from TRACKIO_SERVER_URL={place} ({getattr(error, 'reason', error)})"
+    if not allowed:
+        wrong = "does not take the write token" if token else "needs a write token"
+        return (
+            f"--tracker trackio: TRACKIO_SERVER_URL={place} {wrong}: add /?write_token=..., as it says when it starts"
+        )
+    return None
+
+
+def _without_token(url: str) -> str:
+    """The address of a Trackio server as others may see it: what follows the path is what lets them write."""
+    return url.partition("?")[0].rstrip("/")
 
 
 class Tracker:
@@ -76,9 +109,10 @@ class Tracker:
         try:
             with quiet():
                 if self.name == "trackio":
+                    warn_in_lines(say)
                     self._start_trackio(config)
                 elif self.name == "tensorboard":
-                    accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": step}})
+                    accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": step + 1}})
         except Exception as error:
             if not config.resume:
                 raise TrainingError(f"--tracker {self.name} does not start: {one_line(error)}") from error
@@ -99,7 +133,9 @@ class Tracker:
         url = f"{constants.ENDPOINT}/spaces/{space}?project={quote(project)}" if space else known.get("url")
         config.run_dir.mkdir(parents=True, exist_ok=True)
         write_json(path, {"project": project, "run": run, "url": url})
-        self.say(f"{run} is in Trackio: {url or f'trackio show --project {json.dumps(project)}'}")
+        server = _without_token(os.environ.get("TRACKIO_SERVER_URL", ""))
+        place = url if space else server or f"trackio show --project {json.dumps(project)}"
+        self.say(f"{run} is in Trackio: {place}")
 
     def log(self, values: dict[str, float], step: int) -> None:
         """Loss terms, gradient norms and images/s of the steps up to `step`."""
@@ -155,6 +191,19 @@ def colored_values(measured: dict | None) -> dict[str, float]:
     colored = (measured or {}).get("colored", {})
     values = {name: value.get("value") if isinstance(value, dict) else value for name, value in colored.items()}
     return {name: value for name, value in values.items() if value is not None and name != "images"}
+
+
+def warn_in_lines(say: Callable[[str], None]) -> None:
+    """Give what Trackio warns of to `say`, a line each: it raises nothing when its place is gone, full or closed."""
+    shown, folder = warnings.showwarning, Path(importlib.util.find_spec("trackio").origin).parent
+
+    def show(message, category, filename, lineno, file=None, line=None) -> None:
+        if Path(filename).is_relative_to(folder):
+            say(f"from Trackio: {one_line(message).removeprefix('* ')}")
+        else:
+            shown(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
 
 
 def one_line(error: Exception) -> str:

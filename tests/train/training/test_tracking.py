@@ -5,21 +5,23 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 
 import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 os.environ["TRACKIO_DIR"] = tempfile.mkdtemp(prefix="trackio-")  # before Trackio is imported, which reads it once
 
 import trackio
 from trackio.sqlite_storage import SQLiteStorage
-from trackio.utils import MEDIA_DIR
+from trackio.utils import MEDIA_DIR, _emit_nonfatal_warning
 
 from train.train import main
 from train.training.options import TrainConfig
-from train.training.tracking import INSTALLED, Tracker, check_tracker
+from train.training.tracking import INSTALLED, Tracker, check_tracker, warn_in_lines
 from train.training.watching import TrainingError
 
 
@@ -130,11 +132,41 @@ def test_a_tracker_that_is_not_installed_is_one_line_before_any_work(config, mon
 def test_a_place_that_does_not_answer_is_one_line_before_any_work(config, monkeypatch):
     monkeypatch.setenv("TRACKIO_SERVER_URL", "http://127.0.0.1:9/?write_token=secret")
     why = check_tracker("trackio")
-    assert "no answer from TRACKIO_SERVER_URL=http://127.0.0.1:9/ (" in why and "secret" not in why
+    assert "no answer from TRACKIO_SERVER_URL=http://127.0.0.1:9 (" in why and "secret" not in why
     monkeypatch.setenv("TRACKIO_SPACE_ID", "someone/curves")
     with pytest.raises(TrainingError, match="TRACKIO_SPACE_ID=someone/curves: .*the Hub is out of reach"):
         main(config)
     assert not config.run_dir.exists()
+
+
+def test_a_server_that_refuses_the_token_is_one_line_before_any_work(monkeypatch):
+    """Against Trackio's real server: Trackio itself would train on and lose the curves."""
+    app, address, _, with_token = trackio.show(open_browser=False, block_thread=False)
+    try:
+        for url, wrong in ((address, "needs a"), (f"{address}?write_token=secret", "does not take the")):
+            monkeypatch.setenv("TRACKIO_SERVER_URL", url)
+            why = check_tracker("trackio")
+            assert f"{wrong} write token" in why and "secret" not in why and "\n" not in why
+        monkeypatch.setenv("TRACKIO_SERVER_URL", with_token)
+        assert check_tracker("trackio") is None
+    finally:
+        app.close()
+
+
+def test_a_store_that_cannot_be_written_is_one_line_before_any_work(config, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "file"))
+    with pytest.raises(TrainingError, match="file cannot be written to .File exists.: set TRACKIO_DIR"):
+        main(config)
+    assert not config.run_dir.exists()
+
+
+def test_what_trackio_warns_of_is_a_line_and_other_warnings_stay(recwarn):
+    said = []
+    warn_in_lines(said.append)
+    _emit_nonfatal_warning("* could not send\nthe logs")
+    warnings.warn("of another", stacklevel=1)
+    assert said == ["from Trackio: could not send the logs"] and [str(w.message) for w in recwarn] == ["of another"]
 
 
 def test_none_and_tensorboard(config, tmp_path):
@@ -146,3 +178,16 @@ def test_none_and_tensorboard(config, tmp_path):
     board = Accelerator(log_with="tensorboard", cpu=True, project_dir=config.run_dir)
     Tracker(board, config, 0, said.append).close()
     assert list((config.run_dir / "tensorboard").glob("events.*")) and said == []
+
+
+def test_curves_of_tensorboard_have_each_step_once_where_a_run_goes_on(config):
+    """Killed behind step 3, with a state of step 2."""
+    for begun, steps in ((0, (1, 2, 3)), (2, (3, 4))):
+        board = Accelerator(log_with="tensorboard", cpu=True, project_dir=config.run_dir)
+        tracker = Tracker(board, config, begun, print)
+        for step in steps:
+            tracker.log({"color": float(step)}, step)
+        tracker.close()
+    events = EventAccumulator(str(config.run_dir / "tensorboard"))
+    events.Reload()
+    assert [each.step for each in events.Scalars("color")] == [1, 2, 3, 4]
