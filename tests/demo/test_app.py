@@ -504,13 +504,14 @@ def test_stop_ends_long_work(page, photo, tmp_path):
     """One long request runs at a time: had the first gone on, its file would have come before the second's grid."""
     downloads = []
     page.on("download", lambda download: downloads.append(download))
-    Image.effect_noise((5000, 4000), 60).save(tmp_path / "large.jpg")  # noise takes long to pack, on any machine
+    Image.effect_noise((8000, 6000), 60).save(tmp_path / "large.jpg")  # takes seconds to pack, on any machine
     upload(page, tmp_path / "large.jpg")
     open_tab(page, "Matrix")
     page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 4")
     before = page.evaluate("document.querySelector('#matrix button.ready img').src")
     page.click("#zip")
-    page.wait_for_timeout(100)
+    began = "/processing|colorings/.test(document.querySelector('#pair .wrap')?.innerText)"
+    page.wait_for_function(began, polling=20)  # by default at each frame, of which a busy machine draws few
     page.click("#stop-fill")
     upload(page, photo)
     page.wait_for_function(
