@@ -314,19 +314,19 @@ def build_demo() -> gr.Blocks:
             with gr.Column(scale=2, min_width=260, elem_id="controls"):
                 controls = photo_controls()
             with gr.Column(scale=7, min_width=320, elem_id="stage"), gr.Tabs(elem_id="tabs") as bar:
-                opened = [gr.Tab(name.capitalize(), id=name) for name in TABS]
-                opened[1].visible = service.shipped.refiner is not None
-                with opened[0]:
+                opened = {name: gr.Tab(name.capitalize(), id=name) for name in TABS}
+                opened["refine"].visible = service.shipped.refiner is not None
+                with opened["colorize"]:
                     colorize = colorize_tab(controls, file)
-                with opened[1]:
+                with opened["refine"]:
                     refine_tab(controls, colorize)
-                with opened[2]:
+                with opened["matrix"]:
                     matrix = matrix_tab(controls, file)
-                with opened[3]:
+                with opened["epochs"]:
                     epochs = epochs_tab(controls, file)
-                with opened[4]:
+                with opened["measure"]:
                     measure = measure_tab(controls, file)
-                with opened[5]:
+                with opened["about"]:
                     about = gr.HTML(page.about(service.shipped, service.costs), elem_id="about")
 
         chosen = [*colorize.choices, *matrix.choices, *epochs.choices, *measure.choices, controls.network]
@@ -355,7 +355,7 @@ def build_demo() -> gr.Blocks:
             [choice.change for choice in chosen], None, chosen,
             js=f"(...values) => rememberView({list(REMEMBERED)}, values)", **BROWSER,
         )  # fmt: skip
-        for name, tab in zip(TABS, opened, strict=True):
+        for name, tab in opened.items():
             tab.select(None, js=f"() => {{ rememberView(['tab'], ['{name}']); showTab(); }}", **BROWSER)
         controls.examples.load_input_event.then(None, controls.photo, js=REMEMBER_EXAMPLE, **BROWSER)
         gr.on([controls.photo.upload, controls.photo.clear], None, js=FORGET_EXAMPLE, **BROWSER)
@@ -371,16 +371,12 @@ def offers_tools() -> bool:
     return False
 
 
-def leave(number: int = signal.SIGTERM, frame=None) -> None:
-    """End the program, with what is registered with atexit; for Ctrl-C by a line and status 130.
-
-    Python itself would wait without end for a thread that Gradio's MCP server has for each tool that was called.
-    """
+def leave(*_) -> None:
+    """End the program, with what is registered with atexit. Python itself would wait without end for a thread that
+    Gradio's MCP server has for each tool that was called."""
     atexit._run_exitfuncs()
-    if number == signal.SIGINT:
-        print(STOPPED, file=sys.stderr)
     sys.stdout.flush()
-    os._exit(130 if number == signal.SIGINT else 0)
+    os._exit(0)
 
 
 def health() -> JSONResponse:
@@ -414,8 +410,6 @@ except CheckpointError as error:
 if __name__ == "__main__":
     service.files.pin()
     signal.signal(signal.SIGTERM, leave)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in a shell's background
-        signal.signal(signal.SIGINT, leave)
     threading.Thread(target=service.maintain, daemon=True).start()
     threading.Thread(target=warm_up, daemon=True).start()  # before somebody's first photo waits for it
     try:

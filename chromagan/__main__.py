@@ -185,8 +185,8 @@ def colorize_command(args: argparse.Namespace) -> int:
 
 def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorizer:
     model = load_checkpoint(checkpoint)
-    refiner = None if args.refine is None else load_refiner(args.source, model.config)
-    return Colorizer(model, args.device, refiner=refiner, refine=args.refine or None)
+    refiner = None if args.refine == 0 else load_refiner(args.source, model.config)
+    return Colorizer(model, args.device, refiner=refiner, refine=args.refine)
 
 
 def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -> list[str]:
@@ -369,7 +369,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--chroma", choices=MODES, default=MODES[0], help=f"how colors are brought to full size ({MODES[0]})"
     )
     coloring.add_argument(
-        "--refine", nargs="?", const=0, type=_at_least_1, metavar="N",
+        "--refine", nargs="?", default=0, const=None, type=_at_least_1, metavar="N",
         help="mend the colors in N steps by the source's refiner; without N, in all that it was trained to take",
     )  # fmt: skip
     coloring.add_argument("--jobs", type=_at_least_1, default=2, metavar="N", help="photos worked on at once (2)")

@@ -78,6 +78,13 @@ def side_by_side(request, tmp_path_factory):
             yield
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Scripts set how many threads torch uses; tests behind them go on with one."""
+    yield
+    torch.set_num_threads(1)
+
+
 def made_photo(seed: int, height: int = 64, width: int = 64) -> Image.Image:
     """Colored rectangles on a gradient, with a little noise: edges, flat parts and texture."""
     rng = np.random.default_rng(seed)

@@ -105,7 +105,7 @@ def main(args: argparse.Namespace) -> None:
             entries.append(entry)
         except CheckpointError as error:
             damaged[checkpoint.decoder, checkpoint.epoch] = str(error)
-    twins = {} if args.refine is None else refined_twins(entries, args.source, args.refine or None)
+    twins = {} if args.refine == 0 else refined_twins(entries, args.source, args.refine)
     for group in passes([*entries, *twins.values()]) if entries else ():
         task = MeasuringTask(photos, labels, (GRAY, TRUTH, *group), output_dir / "measured", classify, device)
         measure_shards(task, mine, cores, main_process)
@@ -186,7 +186,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--limit", type=count, help="measure N photos, spread evenly over the data, only")
     parser.add_argument("--size", type=side, default=224, help="side in pixels at which everything is measured")
     parser.add_argument(
-        "--refine", nargs="?", const=0, type=count, metavar="N",
+        "--refine", nargs="?", default=0, const=None, type=count, metavar="N",
         help="also measure every checkpoint's colorings behind N steps of the source's refiner; without N, behind all",
     )  # fmt: skip
     parser.add_argument("--write-metrics", action="store_true", help="also write each checkpoint's metrics.json")

@@ -26,14 +26,14 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from chromagan.colorizer import Colorizer
-from chromagan.data import DataError, load_photos
-from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, load_checkpoint, write_json
+from chromagan.data import load_photos
+from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint, write_json
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import REFINER, save_refiner
 from chromagan.network.refiner import Refiner, RefinerConfig
 from train.evaluation.shards import share_cores
 from train.training.batches import Batches, fingerprint, normalized_lab, trunk_stages
-from train.training.beginning import check_run_dir, check_shares, fit_batch
+from train.training.beginning import check_data, check_run_dir, check_shares, explain, fit_batch
 from train.training.refine_options import RefineConfig, parse_config
 from train.training.refining import RefinerLoss, noise_of
 from train.training.state import load_state, save_state
@@ -88,10 +88,7 @@ def main(config: RefineConfig) -> None:
     step = 0
     if state is not None:
         step = state.pop("step")
-        if state.pop("data") != data_digest:
-            raise TrainingError(
-                f"--data {' '.join(config.data)} does not hold the images that {config.run_dir} was begun with"
-            )
+        check_data(data_digest, state.pop("data"), config)
         loss.load_state_dict(state["loss"])
         optimizer.load_state_dict(state["optimizer"])
     accelerator.wait_for_everyone()  # all have read before the first one writes
@@ -167,15 +164,6 @@ def load_models(config: RefineConfig) -> list[ChromaGAN]:
     if len(trunks) > 1 or not models[0].config.trunk_digest:
         raise TrainingError(f"a refiner needs checkpoints behind one frozen trunk; those of {config.source!r} are not")
     return models
-
-
-def explain(error: Exception, config: RefineConfig) -> str | None:
-    """One line for what a user can mend; None for what is a bug."""
-    if isinstance(error, TrainingError | DataError | CheckpointError | OSError):
-        return str(error)
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return f"a batch of {config.batch_size} does not fit into memory: lower --batch-size or --crop"
-    return None
 
 
 if __name__ == "__main__":

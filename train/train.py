@@ -25,13 +25,13 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from chromagan.data import DataError, evenly, load_photos
+from chromagan.data import evenly, load_photos
 from chromagan.hub.checkpoints import save_checkpoint, write_json
 from chromagan.hub.model import ChromaGAN
-from chromagan.hub.publish import BackgroundPublisher, PublishError
+from chromagan.hub.publish import BackgroundPublisher
 from chromagan.imaging import color
 from chromagan.network.critic import Critic
-from chromagan.network.trunk import PretrainedWeightsError, build_teacher
+from chromagan.network.trunk import build_teacher
 from train.evaluation.intervals import summarize
 from train.evaluation.measuring import evaluate, to_srgb8
 from train.evaluation.pictures import grid, save_picture
@@ -44,7 +44,7 @@ from train.training.batches import (
     teacher_targets,
     trunk_stages,
 )
-from train.training.beginning import check_run_dir, check_shares, fit_batch
+from train.training.beginning import check_data, check_run_dir, check_shares, explain, fit_batch
 from train.training.options import TrainConfig, parse_config
 from train.training.state import load_state, save_state
 from train.training.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
@@ -113,10 +113,7 @@ def main(config: TrainConfig) -> None:
     step, total = 0, config.epochs * batches.steps_per_epoch
     if state is not None:
         step = state.pop("step")
-        if state.pop("data") != data_digest:
-            raise TrainingError(
-                f"--data {' '.join(config.data)} does not hold the images that {config.run_dir} was begun with"
-            )
+        check_data(data_digest, state.pop("data"), config)
         for name, part_state in state.items():
             resumable[name].load_state_dict(part_state)
     accelerator.wait_for_everyone()  # all have read before the first one writes
@@ -238,16 +235,6 @@ def draw_samples(model: ChromaGAN, images: Tensor, config: TrainConfig, epoch: i
     path.parent.mkdir(exist_ok=True)
     save_picture(grid([list(row) for row in zip(*pixels)], list(columns)), path)
     return path
-
-
-def explain(error: Exception, config: TrainConfig) -> str | None:
-    """One line for what a user can mend; None for what is a bug."""
-    if isinstance(error, TrainingError | DataError | PretrainedWeightsError | PublishError | OSError):
-        return str(error)
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        smaller = "--batch-size or --crop" if config.model.any_size else "--batch-size"
-        return f"a batch of {config.batch_size} does not fit into memory: lower {smaller}"
-    return None
 
 
 if __name__ == "__main__":

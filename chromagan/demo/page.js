@@ -88,18 +88,18 @@
 
     // A tab that is opened, or that is open when another photo comes, shows that photo: its first button is pressed
     // unless it was for this very photo; measures are also of the network that is chosen, refined colorings of the checkpoint.
-    const made = {};
+    const made = {}, MAKES = '#fill, #refine, #scrub, #run-measure';
     const photo = () => document.querySelector('#photo img')?.src;
     const chosen = (...names) => names.map(name => document.querySelector(`#${name} input:checked`)?.value ?? '').join();
     const subject = button => photo() + ({
         'run-measure': chosen('network'), refine: chosen('network', 'decoder', 'epoch'),
     }[button.id] ?? '');
     document.addEventListener('click', event => {
-        const button = event.target.closest('#fill, #refine, #scrub, #run-measure');
+        const button = event.target.closest(MAKES);
         if (button) made[button.id] = subject(button);
     });
     window.showTab = () => setTimeout(() => {
-        const button = [...document.querySelectorAll('#fill, #refine, #scrub, #run-measure')].find(each => each.offsetParent);
+        const button = [...document.querySelectorAll(MAKES)].find(each => each.offsetParent);
         if (button && photo() && made[button.id] !== subject(button)) button.click();
     }, 200);
 

@@ -15,11 +15,9 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from chromagan.hub import repositories
 from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, ChromaGAN, fetch, read_network
-from chromagan.hub.trunks import half, save_trunk, trunk_file_name
+from chromagan.hub.trunks import half, save_trunk, trunk_file_name, write_weights
 from chromagan.network.decoders import DECODERS
 
 METRICS_FILE = "metrics.json"
@@ -171,8 +169,7 @@ def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict |
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         beside.chmod(0o755)  # mkdtemp's is private
-        save_file(weights, beside / WEIGHTS_FILE, metadata={"format": "pt"})
-        (beside / WEIGHTS_FILE).chmod(0o644)  # safetensors' is private too
+        write_weights(weights, beside / WEIGHTS_FILE)
         write_json(beside / CONFIG_FILE, asdict(model.config))
         if metrics is not None:
             write_json(beside / METRICS_FILE, metrics)

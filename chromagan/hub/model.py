@@ -1,7 +1,9 @@
 """The generator as it is saved, loaded and published: `ChromaGAN`, with huggingface_hub's mixin."""
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,8 +114,8 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
     """The network of the config.json and the model.safetensors in `folder`: float32, on the CPU, in eval mode, every
     tensor there and none left over. CheckpointError, one line that names it `name`, for whatever does not fit, another
     decoder than `decoder` (None: any) and another trunk too."""
-    config_file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
-    try:
+    config_file = folder / CONFIG_FILE
+    with reading(f"checkpoint {name}", folder):
         values = json.loads(config_file.read_text(encoding="utf-8"))
         if not isinstance(values, dict):
             raise ValueError(f"{config_file} should hold a JSON object, not a {type(values).__name__}")
@@ -121,13 +123,24 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
         if decoder not in (None, config.decoder):
             raise ValueError(f"{config_file} says decoder {config.decoder!r}, not {decoder!r}")
         model = ChromaGAN(config)
-        tensors = fitting(load_file(weights_file), model.trained_state())
+        tensors = fitting(load_file(folder / WEIGHTS_FILE), model.trained_state())
         if config.trunk_digest:
             trunk = fitting(
                 read_trunk(find_trunk(folder, config.trunk), config.trunk_digest), model.trunk.net.state_dict()
             )
             tensors |= {f"{TRUNK}{key}": tensor for key, tensor in trunk.items()}
         model.load_state_dict(tensors, strict=True)
+    return model.eval()
+
+
+@contextlib.contextmanager
+def reading(name: str, folder: Path) -> Iterator[None]:
+    """A context that reads the network of `folder`: whatever does not fit becomes a CheckpointError, one line that
+    names the network `name`."""
+    config_file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+    try:
+        yield
+        return
     except json.JSONDecodeError as error:
         reason = f"{config_file} is not JSON: {error}"
     except FileNotFoundError:
@@ -137,9 +150,7 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
         reason = f"{weights_file.name} is damaged or cut short ({error}): fetch it anew"
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
-    else:
-        return model.eval()
-    raise CheckpointError(f"checkpoint {name} cannot be used: {reason}")
+    raise CheckpointError(f"{name} cannot be used: {reason}")
 
 
 def fitting(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:

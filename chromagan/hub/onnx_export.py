@@ -19,11 +19,7 @@ from chromagan.network.trunk import Trunk
 PACKAGES = ("onnx", "onnxruntime")  # chromagan[onnx]
 OPSET = 18
 TOLERANCE = 0.01  # Lab units: a thousandth of what the eye can see
-
-
-FLIPPED = (
-    1e-3  # share of pixels at which a step may act otherwise: where two actions are equally good, rounding decides
-)
+FLIPPED = 1e-3  # share of pixels that may act otherwise: rounding decides between two actions that are equally good
 
 
 class ExportError(RuntimeError):

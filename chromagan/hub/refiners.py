@@ -8,13 +8,12 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from chromagan.hub import repositories
 from chromagan.hub.checkpoints import NAMED_SOURCES, read_json, write_json
-from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, fitting
-from chromagan.hub.trunks import half
+from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, fitting, reading
+from chromagan.hub.trunks import half, write_weights
 from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
 
@@ -29,19 +28,10 @@ def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
     """
     folder = _find(source)
     name = f"refiner {folder}"
-    try:
+    with reading(name, folder):
         config = RefinerConfig.from_dict(read_json(folder / CONFIG_FILE))
         refiner = Refiner(config)
         refiner.load_state_dict(fitting(load_file(folder / WEIGHTS_FILE), refiner.state_dict()), strict=True)
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{name} cannot be used: {WEIGHTS_FILE} is damaged or cut short ({error}): fetch it anew"
-        ) from error
-    except FileNotFoundError as error:
-        missing = WEIGHTS_FILE if (folder / CONFIG_FILE).exists() else CONFIG_FILE
-        raise CheckpointError(f"{name} cannot be used: {missing} is missing") from error
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"{name} cannot be used: {' '.join(str(error).split())[:300]}") from error
     if misfit := config.misfit(model):
         raise CheckpointError(f"{name} cannot be used: {misfit}")
     return refiner.requires_grad_(False).eval()
@@ -59,13 +49,7 @@ def has_refiner(source: str | os.PathLike) -> bool:
 def save_refiner(refiner: Refiner, folder: Path) -> None:
     """Write `refiner` to `folder`, <source>/refiner, with half-precision kernels, as checkpoints are."""
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".{WEIGHTS_FILE}.{os.getpid()}.part"
-    try:
-        save_file(half(refiner.state_dict()), beside, metadata={"format": "pt"})
-        beside.chmod(0o644)  # safetensors' is private
-        os.replace(beside, folder / WEIGHTS_FILE)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_weights(half(refiner.state_dict()), folder / WEIGHTS_FILE)
     write_json(folder / CONFIG_FILE, asdict(refiner.config))
 
 

@@ -63,9 +63,14 @@ def save_trunk(trunk: Trunk, path: Path) -> None:
     except (SafetensorError, OSError):
         pass  # damaged: written anew
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_weights(stored, path)
+
+
+def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write `tensors` to `path` as safetensors, whole or not at all."""
     beside = path.with_name(f".{path.stem}-{os.getpid()}.part")
     try:
-        save_file(stored, beside, metadata={"format": "pt"})
+        save_file(tensors, beside, metadata={"format": "pt"})
         beside.chmod(0o644)  # safetensors' is private
         os.replace(beside, path)
     finally:

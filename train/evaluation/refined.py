@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from chromagan.hub.checkpoints import CheckpointError, load_checkpoint
+from chromagan.hub.checkpoints import CheckpointError, read_json
+from chromagan.hub.model import CONFIG_FILE
 from chromagan.hub.refiners import load_refiner
 from chromagan.measures.metrics import GRAY_CHROMA
+from chromagan.network.config import ModelConfig
 from train.evaluation.intervals import MEANS, draws, mean_interval, number
 from train.evaluation.measuring import Entry
 from train.evaluation.results_table import shown
@@ -29,7 +31,7 @@ def refined_twins(entries: list[Entry], source: str | os.PathLike, steps: int | 
     """
     twins = {}
     for entry in entries:
-        refiner = load_refiner(source, load_checkpoint(entry.checkpoint).config)
+        refiner = load_refiner(source, ModelConfig.from_dict(read_json(entry.checkpoint.file(CONFIG_FILE))))
         try:
             count = refiner.config.count(steps)
         except ValueError as error:

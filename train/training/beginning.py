@@ -1,14 +1,24 @@
-"""What is settled before a run begins: what its folder holds, and how processes share a batch."""
+"""What is settled before a run begins: what its folder holds, how processes share a batch, and which errors are told in
+a line."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
+from chromagan.data import DataError
+from chromagan.hub.model import CheckpointError
 from chromagan.hub.model_card import TRACKER_FILE
+from chromagan.hub.publish import PublishError
+from chromagan.network.trunk import PretrainedWeightsError
 from train.training.options import TrainConfig
 from train.training.refine_options import RefineConfig
 from train.training.watching import TrainingError
+
+# Errors whose message says what came and what to do.
+TELL_THEMSELVES = (TrainingError, DataError, CheckpointError, PretrainedWeightsError, PublishError, OSError)
 
 C = TypeVar("C", TrainConfig, RefineConfig)
 
@@ -37,6 +47,14 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
     return options
 
 
+def check_data(found: str, begun_with: str, config: TrainConfig | RefineConfig) -> None:
+    """TrainingError where a run goes on with other photos; both are a `fingerprint` of them."""
+    if found != begun_with:
+        raise TrainingError(
+            f"--data {' '.join(config.data)} does not hold the images that {config.run_dir} was begun with"
+        )
+
+
 def begins_a_run(path: Path) -> bool:
     """Whether a run that was killed before its first step may have left this, which a new one writes again."""
     return path.name in (TRACKER_FILE, "tensorboard") or path.suffix == ".part"
@@ -57,3 +75,12 @@ def fit_batch(config: C, images: int, processes: int) -> C:
     if largest == 0:
         raise TrainingError(f"{images} images cannot be shared by {processes} processes: launch fewer")
     return replace(config, batch_size=min(config.batch_size, largest))
+
+
+def explain(error: Exception, config: TrainConfig | RefineConfig) -> str | None:
+    """One line for what a user can mend; None for what is a bug."""
+    if isinstance(error, TELL_THEMSELVES):
+        return str(error)
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return f"a batch of {config.batch_size} does not fit into memory: lower {config.memory_options}"
+    return None

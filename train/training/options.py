@@ -5,7 +5,7 @@ import os
 import re
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from chromagan.network.config import PRESETS as MODEL_PRESETS
 from chromagan.network.config import ModelConfig
@@ -101,7 +101,7 @@ class TrainConfig(Options):
         True, "the penalty's gradient as transposed convolutions; without, the critic is differentiated twice"
     )
 
-    CHOICES = {  # noqa: RUF012 (no field)
+    CHOICES: ClassVar = {
         "decoder": tuple(DECODERS),
         "preset": tuple(MODEL_PRESETS),
         "precision": ("auto", "bf16", "fp32"),
@@ -145,6 +145,11 @@ class TrainConfig(Options):
     def critic_side(self) -> int:
         """Side in pixels of what the critic sees of a window."""
         return min(self.critic_crop, self.crop)
+
+    @property
+    def memory_options(self) -> str:
+        """What a step takes less memory with."""
+        return "--batch-size or --crop" if self.model.any_size else "--batch-size"
 
     @property
     def saved_epochs(self) -> set[int]:

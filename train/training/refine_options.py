@@ -57,6 +57,7 @@ class RefineConfig(Options):
         "resume", "source", "data", "output_dir", "log_every", "state_every", "cache_dir",
     })  # fmt: skip
 
+    memory_options = "--batch-size or --crop"  # what a step takes less memory with
     dropout = 0.0  # of the trunk's channels: what `Batches` asks for
 
     def __post_init__(self):

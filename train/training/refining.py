@@ -93,10 +93,7 @@ class RefinerLoss(nn.Module):
         refiner.eval()
         truth, before, likeness = halve(batch.ab), halve(ab), refiner.likeness(halve(batch.L))
         context = refiner.context(batch.stages, batch.L, before, batch.rows, batch.columns)
-        after = before
-        for step in range(refiner.config.steps):
-            outcomes = refiner.outcomes(after, likeness)
-            after = take(outcomes, refiner.best(context, after, outcomes, step))
+        *_, (after, _) = refiner.walk(context, before, likeness, refiner.config.steps)
         refiner.train()
         lightness = color.denormalize_L(halve(batch.L))
         vivid = [

@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 import torch
-from test_train import threads  # noqa: F401 (main sets how many threads torch uses)
 
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.hub.refiners import load_refiner

@@ -25,13 +25,6 @@ from train.training.watching import Meter, TrainingError
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.fixture(autouse=True)
-def threads():
-    """`main` sets how many threads torch uses; tests behind it go on with one."""
-    yield
-    torch.set_num_threads(1)
-
-
 def config(**changes):
     return TrainConfig(**dict(decoder="compact", data=["d"], output_dir="o") | changes)
 
