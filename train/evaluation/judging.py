@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from chromagan.network.decoders import DECODERS
-from train.evaluation.claims import CLAIMS, MEASURES, Claim, Measure
+from train.evaluation.claims import CLAIMS, Claim
 from train.evaluation.comparison import Comparison, Difference
 from train.evaluation.questions import CannotTellError, Question
+from train.evaluation.titles import measure_called
 
 STANDS, CONTRADICTED, UNDECIDED, CANNOT_TELL = "stands", "contradicted", "undecided", "cannot be told"
 LEAST_PHOTOS = 30  # that a difference must rest on
@@ -25,7 +26,7 @@ class Part:
 
     def evidence(self) -> str:
         """One line: the reading, the measure, and each difference with its interval, or what is missing."""
-        measure = MEASURES.get(self.question.measure, Measure(self.question.measure))
+        measure = measure_called(self.question.measure)
         if self.needs:
             return self.needs
         least = f", by {self.question.least:g} at least" if self.question.least else ""
@@ -138,7 +139,7 @@ def _judge(study: Comparison, claim: Claim, epoch_of) -> Verdict:
 
 def _require_photos(question: Question, difference: Difference) -> None:
     if difference.photos is not None and (difference.photos < LEAST_PHOTOS or np.isnan(difference.low)):
-        needs = MEASURES.get(question.measure, Measure(question.measure)).needs
+        needs = measure_called(question.measure).needs
         raise CannotTellError(
             f"needs {LEAST_PHOTOS} photos with {needs}{question.where}; {difference.photos} have them"
         )

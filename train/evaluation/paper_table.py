@@ -5,10 +5,11 @@ from itertools import combinations
 
 import numpy as np
 
-from train.evaluation.claims import MEASURES, PAPER_WORDS, WORDS, Measure
+from train.evaluation.claims import PAPER_WORDS, WORDS
 from train.evaluation.comparison import Comparison, Difference, newest, side
 from train.evaluation.intervals import number
 from train.evaluation.judging import label, shown
+from train.evaluation.titles import MEASURES, Measure
 
 
 @dataclass(frozen=True)

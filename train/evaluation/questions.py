@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from train.evaluation.comparison import Comparison, Difference, newest, side
+from train.evaluation.titles import measure_called
 
 IN_A_QUARTER = " in a quarter of all"
 
@@ -55,7 +56,7 @@ class Question:
     def values(self, columns: dict[str, np.ndarray] | None, of: str, measure: str | None = None) -> np.ndarray:
         measure = measure or self.measure
         if columns is None or measure not in columns:
-            raise CannotTellError(f"needs the measure {measure} of {of}, which was not taken")
+            raise CannotTellError(f"needs the measure {measure_called(measure).title} of {of}, which was not taken")
         return columns[measure]
 
 
@@ -101,7 +102,8 @@ class AgainstOthers(Question):
             found = study.paired(own, self.values(study.left_gray, "photos left gray"), "gray")
             if side(found.low, found.high) != 1:
                 raise CannotTellError(
-                    f"needs colorings above leaving the photos gray in {self.measure}: {found.value:+.3f} "
+                    f"needs colorings above leaving the photos gray in {measure_called(self.measure).title}: "
+                    f"{found.value:+.3f} "
                     f"({found.low:+.3f} to {found.high:+.3f})"
                 )
         differences = [study.paired(own, values, name) for name, values in theirs.items()]
@@ -118,7 +120,7 @@ class AgainstMeasure(Question):
         entry = self.entry(study, subject, epoch_of)
         own = self.values(study.columns[entry], subject)
         other = self.values(study.columns[entry], subject, self.other)
-        return Answer([study.paired(own, other, self.other)], entry, own - other)
+        return Answer([study.paired(own, other, measure_called(self.other).title)], entry, own - other)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +236,7 @@ class Cost(Question):
         others = {d: c[self.measure] for d, c in study.cost.items() if d != subject and self.measure in c}
         others = {d: c for d, c in others.items() if not self.among or d in self.among}
         if own is None or not others:
-            raise CannotTellError(f"needs {self.measure} of {subject} and of another decoder")
+            raise CannotTellError(f"needs {measure_called(self.measure).title} of {subject} and of another decoder")
         return Answer([Difference(d, *[own - cost] * 3, None) for d, cost in others.items()])
 
 
@@ -245,7 +247,7 @@ class ModerateCost(Question):
     def ask(self, study, subject, epoch_of):
         costs = {d: c[self.measure] for d, c in study.cost.items() if self.measure in c}
         if subject not in costs or len(costs) < 3:
-            raise CannotTellError(f"needs {self.measure} of {subject} and of two other decoders")
+            raise CannotTellError(f"needs {measure_called(self.measure).title} of {subject} and of two other decoders")
         own = costs[subject]
         ends = {"the least": own - min(costs.values()), "the most": max(costs.values()) - own}
         to = min(ends, key=ends.get)

@@ -10,13 +10,14 @@ from chromagan.measures.color_groups import TRAITS, ColorGroups
 from chromagan.measures.transitions import Transitions
 from chromagan.network.decoders import DECODERS
 from train.evaluation import judging
-from train.evaluation.claims import CLAIMS, MEASURES, PAPER_WORDS, WORDS, Claim
+from train.evaluation.claims import CLAIMS, PAPER_WORDS, WORDS, Claim
 from train.evaluation.claims_report import claims_report, quartile_table
 from train.evaluation.comparison import Comparison, newest
 from train.evaluation.intervals import draws
 from train.evaluation.judging import CANNOT_TELL, CONTRADICTED, STANDS, UNDECIDED, judge
 from train.evaluation.paper_table import ROWS, measured_table
 from train.evaluation.questions import AgainstOthers, AgainstTruth, Beyond, Cost, Unmeasured
+from train.evaluation.titles import MEASURES
 
 EPOCHS = (0, 300, 600, 900)
 COSTS = {  # parameters as the paper prints them; the rest made up in its order
@@ -107,6 +108,13 @@ def test_every_measure_that_a_claim_asks_for_is_taken():
     assert asked <= {*COLUMNS, "parameters", "gflops"}
     assert {*ColorGroups.NAMES, *Transitions.NAMES, *TRAITS} <= {*COLUMNS}
     assert asked - set(TRAITS) <= set(MEASURES)
+
+
+def test_evidence_is_in_words_and_not_in_names_of_columns(of_the_paper):
+    columns = {name for name, measure in MEASURES.items() if "_" in name and name != measure.title}
+    said = " ".join(part.evidence() for verdict in of_the_paper for part in verdict.parts)
+    assert "away from edges" in said
+    assert not [name for name in columns if name in said]
 
 
 def test_a_study_that_is_as_the_paper_says_bears_every_claim_out(of_the_paper):

@@ -5,11 +5,12 @@ from PIL import Image
 
 from chromagan.hub.checkpoints import list_checkpoints
 from chromagan.imaging import color
-from train.evaluation.claims import CLAIMS, MEASURES
+from train.evaluation.claims import CLAIMS
 from train.evaluation.claims_pictures import draw_claims, place_of
 from train.evaluation.judging import Verdict
 from train.evaluation.measuring import checkpoint_entry
 from train.evaluation.pixel_measures import PIXEL_PARTS, Truth
+from train.evaluation.titles import MEASURES
 
 CPU = torch.device("cpu")
 CLAIM = {claim.id: claim for claim in CLAIMS}
