@@ -272,6 +272,9 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
         if clash:
             problems.append(f"{path}: its results would replace those of {clash}: give it another name")
             continue
+        if any(target.samefile(path) for target in existing):  # or through a link: what it was could not be had again
+            problems.append(f"{path}: its result would replace the photo itself: give it another name")
+            continue
         if args.skip_existing and len(existing) == len(everything_of_it):
             continue
         if existing and not (args.overwrite or args.skip_existing):

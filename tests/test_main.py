@@ -86,6 +86,16 @@ def test_nothing_is_overwritten_unasked(source, tmp_path, capsys):
     assert (tmp_path / "out.png").read_bytes() != before
 
 
+@pytest.mark.parametrize("output", ["in.png", "link.png"])
+def test_the_photo_itself_is_not_replaced_even_if_asked(source, tmp_path, capsys, output):
+    made_photo(0).save(tmp_path / "in.png")
+    (tmp_path / "link.png").symlink_to("in.png")
+    before = (tmp_path / "in.png").read_bytes()
+    assert colorize(source, tmp_path / "in.png", "-o", tmp_path / output, "--overwrite") == 1
+    assert "its result would replace the photo itself: give it another name" in capsys.readouterr().err
+    assert (tmp_path / "in.png").read_bytes() == before
+
+
 @pytest.mark.parametrize("letter", ["n", "ß", "📷"])
 def test_the_longest_name_that_a_file_may_have(source, tmp_path, letter):
     """The result's is longer by the decoder and the epoch. Names that differ at their end only stay two."""

@@ -23,7 +23,7 @@ NO_PHOTOS = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC", "PDF"}
 class Format:
     """What a file format can hold of a result."""
 
-    holds: frozenset[str]  # of exif, icc_profile, dpi, xmp, iptc, alpha
+    holds: frozenset[str]  # of exif, icc_profile, dpi, xmp, iptc, notes, alpha
     longest_side: int  # pixels
     animated: bool = False  # several pages, each with its time
     quality: int | None = None
@@ -35,12 +35,12 @@ def _format(holds: str, longest_side: int, **rest) -> Format:
 
 # By Pillow's name, in which results are written.
 FORMATS = {
-    "JPEG": _format("exif icc_profile dpi xmp iptc", 65_500, quality=95),
-    "PNG": _format("exif icc_profile dpi xmp alpha", 2**31 - 1, animated=True),
+    "JPEG": _format("exif icc_profile dpi xmp iptc notes", 65_500, quality=95),
+    "PNG": _format("exif icc_profile dpi xmp notes alpha", 2**31 - 1, animated=True),
     "WEBP": _format("exif icc_profile xmp alpha", 16_383, animated=True, quality=95),
     "TIFF": _format("exif icc_profile dpi xmp iptc alpha", 2**31 - 1),
     "BMP": _format("dpi alpha", 2**31 - 1),
-    "GIF": _format("alpha", 65_535, animated=True),
+    "GIF": _format("notes alpha", 65_535, animated=True),
     "AVIF": _format("exif icc_profile xmp alpha", 65_535, animated=True, quality=95),
     "JPEG2000": _format("alpha", 2**31 - 1),
     "HEIF": _format("exif icc_profile xmp alpha", 16_384, quality=95),

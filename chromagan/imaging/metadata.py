@@ -1,4 +1,4 @@
-"""What a file says about a photo beside its pixels: EXIF, XMP and IPTC data, resolution; and which way is up."""
+"""What a file says about a photo beside its pixels: EXIF, XMP and IPTC data, notes, resolution; and which way is up."""
 
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
@@ -21,11 +21,13 @@ TIFF_DESCRIPTIONS = {
 XMP, IPTC, PHOTOSHOP = 700, 33723, 34377  # TIFF tags
 INCH, CENTIMETER = 2, 3  # units of resolution
 IPTC_RESOURCE = 0x0404  # of Photoshop's, in which a JPEG has its IPTC data
+NOT_NOTES = ("XML:com.adobe.xmp", "Raw profile type ")  # PNG's texts of other data
 CARRIED_BESIDE = {XMP, IPTC, PHOTOSHOP, ExifTags.Base.InterColorProfile}  # by each format in its own place
 
 
 def upright(image: Image.Image) -> tuple[Image.Image, dict]:
-    """`image` turned as its EXIF orientation says, and its metadata: exif, xmp, iptc (bytes) and dpi, where it has any.
+    """`image` turned as its EXIF orientation says, and its metadata: exif, xmp, iptc (bytes), notes, dpi, where it has
+    any. notes: {title: text}, of a PNG's texts; what other formats call a comment is titled Comment.
 
     EXIF data that are damaged are left out.
     """
@@ -51,6 +53,8 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
         info["xmp"] = xmp
     if iptc := _iptc(image):
         info["iptc"] = iptc
+    if notes := _notes(image):
+        info["notes"] = notes
     if dpi := _dpi(image):
         info["dpi"] = dpi[::-1] if turned.size != image.size else dpi
     return turned, info
@@ -59,8 +63,21 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
 def photoshop_segment(iptc: bytes) -> bytes:
     """The JPEG segment (APP13) of IPTC data."""
     resource = b"8BIM" + IPTC_RESOURCE.to_bytes(2, "big") + b"\0\0" + len(iptc).to_bytes(4, "big") + iptc
-    data = b"Photoshop 3.0\0" + resource + bytes(len(iptc) % 2)
-    return b"\xff\xed" + (len(data) + 2).to_bytes(2, "big") + data
+    return _segment(0xED, b"Photoshop 3.0\0" + resource + bytes(len(iptc) % 2))
+
+
+def comment_segment(notes: dict[str, str]) -> bytes:
+    """The JPEG segment of notes. Pillow's own fails for a comment that its buffer has no room for."""
+    return _segment(0xFE, as_comment(notes))
+
+
+def _segment(marker: int, data: bytes) -> bytes:
+    return bytes((0xFF, marker)) + (len(data) + 2).to_bytes(2, "big") + data
+
+
+def as_comment(notes: dict[str, str]) -> bytes:
+    """Notes as the one comment that a JPEG or a GIF has: a line for each, titled unless it was such a comment."""
+    return "\n".join(text if title == "Comment" else f"{title}: {text}" for title, text in notes.items()).encode()
 
 
 def tiff_tags(info: dict) -> Image.Exif:
@@ -98,6 +115,20 @@ def _iptc(image: Image.Image) -> bytes | None:
         order = "little" if getattr(image.tag_v2, "_endian", "<") == "<" else "big"
         data = b"".join(each.to_bytes(4, order) for each in data)  # as many programs declare them
     return data if isinstance(data, bytes) else None
+
+
+def _notes(image: Image.Image) -> dict[str, str]:
+    notes = {}
+    if image.format == "PNG":  # whose `info` has no other strings
+        notes = {k: v for k, v in image.info.items() if isinstance(v, str) and not k.startswith(NOT_NOTES)}
+    comment = image.info.get("comment")
+    if isinstance(comment, bytes):
+        try:
+            comment = comment.decode()
+        except UnicodeDecodeError:
+            comment = comment.decode("latin-1")
+        notes["Comment"] = comment.strip("\0")
+    return {title: text for title, text in notes.items() if text}
 
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:

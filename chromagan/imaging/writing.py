@@ -12,12 +12,12 @@ from PIL import Image, PngImagePlugin
 
 from chromagan.imaging import profiles
 from chromagan.imaging.formats import FORMATS, IMAGE_SUFFIXES, ImageError, format_of_suffix, is_written
-from chromagan.imaging.metadata import photoshop_segment, tiff_tags, with_resolution
+from chromagan.imaging.metadata import as_comment, comment_segment, photoshop_segment, tiff_tags, with_resolution
 from chromagan.imaging.photo import reason
 
 LONGEST_NAME = 255  # bytes, of a file on every usual file system
-MAX_SEGMENT = {"exif": 65_533, "xmp": 65_504, "iptc": 65_500}  # bytes: JPEG keeps each in one segment
-NAMES = {"exif": "EXIF data", "xmp": "XMP data", "iptc": "IPTC data", "dpi": "resolution"}
+MAX_SEGMENT = {"exif": 65_533, "xmp": 65_504, "iptc": 65_500, "notes": 65_533}  # bytes: JPEG keeps each in one segment
+NAMES = {"exif": "EXIF data", "xmp": "XMP data", "iptc": "IPTC data", "notes": "notes", "dpi": "resolution"}
 
 
 def write_image(image: Image.Image | Sequence[Image.Image], path: str | os.PathLike) -> None:
@@ -29,13 +29,14 @@ def write_image(image: Image.Image | Sequence[Image.Image], path: str | os.PathL
     path = Path(path)
     check_suffix(path)
     pages = [image] if isinstance(image, Image.Image) else list(image)
+    place = Path(os.path.realpath(path))  # a link stays one: what it leads to is written
     # Of a fixed length, since the name itself may have the longest there is; of this writer's own.
-    beside = path.with_name(f".chromagan-{secrets.token_hex(8)}.part")
+    beside = place.with_name(f".chromagan-{secrets.token_hex(8)}.part")
     try:
         data = encode_image(pages[0], format_of_suffix(path.suffix), pages[1:])
         with beside.open("xb") as file:
             file.write(data)
-        os.replace(beside, path)
+        os.replace(beside, place)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     except OSError as error:
@@ -102,28 +103,34 @@ def losses(image: Image.Image, kind: str) -> dict[str, str]:
         value = image.info.get(name)
         if not value or (name == "dpi" and "exif" in FORMATS[kind].holds):
             continue
-        too_long = kind == "JPEG" and name in MAX_SEGMENT and len(value) > MAX_SEGMENT[name]
+        size = len(as_comment(value) if name == "notes" else value)
+        too_long = kind == "JPEG" and name in MAX_SEGMENT and size > MAX_SEGMENT[name]
         if name not in FORMATS[kind].holds or too_long:
             lost[name] = words
     return lost
 
 
 def _add_metadata(options: dict, kept: dict, kind: str) -> None:
-    """Put `kept` (exif, icc_profile, dpi, xmp, iptc) where Pillow's writer of `kind` takes it."""
+    """Put `kept` (exif, icc_profile, dpi, xmp, iptc, notes) where Pillow's writer of `kind` takes it."""
     if kind == "TIFF":
         kept["exif"] = tiff_tags(kept)
-    xmp, iptc = kept.pop("xmp", None), kept.pop("iptc", None)
+    xmp, iptc, notes = kept.pop("xmp", None), kept.pop("iptc", None), kept.pop("notes", {})
     options |= kept
     if kind == "TIFF":
         return
-    if kind == "PNG" and xmp:
-        text = PngImagePlugin.PngInfo()
-        text.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
-        options["pnginfo"] = text
-    elif xmp:
+    if kind == "PNG":
+        options["pnginfo"] = texts = PngImagePlugin.PngInfo()
+        if xmp:
+            texts.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
+        for title, text in notes.items():
+            texts.add_text(title, text)
+        return
+    if xmp:
         options["xmp"] = xmp
-    if kind == "JPEG" and iptc:
-        options["extra"] = photoshop_segment(iptc)
+    if kind == "JPEG":
+        options["extra"] = (photoshop_segment(iptc) if iptc else b"") + (comment_segment(notes) if notes else b"")
+    elif notes:
+        options["comment"] = as_comment(notes)
 
 
 def _prepared(page: Image.Image, kind: str) -> Image.Image:

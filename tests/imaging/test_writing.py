@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import made_photo
 from made_profiles import gray_profile
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from chromagan.imaging.formats import FORMATS, ImageError
 from chromagan.imaging.metadata import photoshop_segment
@@ -72,12 +72,64 @@ def test_xmp_data_that_no_jpeg_can_hold_are_named():
     assert "xmp" not in open_image(io.BytesIO(encode_image(photo, "JPEG"))).info
 
 
+NOTES = {"Title": "Caf\xe9", "Description": "Opava \u2192 Brno, 1938", "Comment": "two\nlines"}
+
+
+def noted(kind: str) -> Image.Image:
+    """A photo with notes as Pillow writes them, not this project; where a format has one comment, it is the last."""
+    stream, texts = io.BytesIO(), PngImagePlugin.PngInfo()
+    for title, text in NOTES.items():
+        texts.add_text(title, text)
+    texts.add_text("Raw profile type iptc", "\niptc\n 2\n1c02")  # as ImageMagick keeps other data
+    made_photo(0).save(stream, kind, **{"pnginfo": texts} if kind == "PNG" else {"comment": NOTES["Comment"].encode()})
+    return open_image(stream)
+
+
+@pytest.mark.parametrize("source", ["PNG", "JPEG", "GIF", "JPEG2000"])
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_notes_are_carried_between_formats_that_hold_them(source, kind):
+    before = read_photo(noted(source))
+    assert before.info["notes"] == (NOTES if source == "PNG" else {"Comment": NOTES["Comment"]})
+    result = before.carry_over(made_photo(1))
+    after = read_photo(open_image(io.BytesIO(encode_image(result, kind)))).info
+    if "notes" not in FORMATS[kind].holds:
+        assert losses(result, kind)["notes"] == "notes" and after.get("notes") != before.info["notes"]
+    elif source == "PNG" and kind != "PNG":
+        assert after["notes"] == {"Comment": "Title: Caf\xe9\nDescription: Opava \u2192 Brno, 1938\ntwo\nlines"}
+    else:
+        assert after["notes"] == before.info["notes"] and "notes" not in losses(result, kind)
+
+
+def test_a_comment_of_another_century_and_one_that_no_jpeg_can_hold():
+    stream = io.BytesIO()
+    made_photo(0).save(stream, "JPEG", comment="Caf\xe9".encode("latin-1"))
+    assert read_photo(open_image(stream)).info["notes"] == {"Comment": "Caf\xe9"}
+    photo = made_photo(0)
+    photo.info["notes"] = {"Comment": "x" * 65_534}
+    assert losses(photo, "JPEG") == {"notes": "notes"} and losses(photo, "PNG") == {}
+    photo.info["notes"] = {"Comment": "x" * 65_533}
+    assert losses(photo, "JPEG") == {}
+    assert len(open_image(io.BytesIO(encode_image(photo, "JPEG"))).info["comment"]) == 65_533
+
+
 def test_a_name_of_the_longest_length(tmp_path):
     for suffix in (".jpg", ".png", ".tif"):
         path = tmp_path / ("n" * (255 - len(suffix)) + suffix)
         write_image(made_photo(0), path)
         assert Image.open(path).size == (64, 64)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "far").mkdir()
+    for name in ("there.png", "not there yet.png"):
+        link = tmp_path / f"link to {name}"
+        link.symlink_to(tmp_path / "far" / name)
+        if name == "there.png":
+            link.write_bytes(b"before")
+        write_image(made_photo(0), link)
+        assert link.is_symlink() and Image.open(tmp_path / "far" / name).size == (64, 64)
+    assert len(list(tmp_path.rglob("*"))) == 5
 
 
 def test_many_writers_of_one_file_leave_a_whole_one(tmp_path):
