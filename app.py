@@ -154,7 +154,7 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         outputs=[result, about, shown], show_progress_on=result, **QUICK,
     )  # fmt: skip
     button.click(**color)
-    for control in (epoch.input, controls.chroma.input, controls.saturation.release):
+    for control in (epoch.input, controls.chroma.input, controls.saturation.input):
         control(**color, trigger_mode="always_last")
     decoder.input(updates.on_decoder, [controls.network, controls.source, decoder, epoch], epoch, **AT_ONCE).then(
         **color
@@ -181,7 +181,7 @@ def refine_tab(controls: SimpleNamespace, colorize: SimpleNamespace) -> None:
         inputs=[controls.photo, *colorize.choices, step, view, controls.network, *controls.options], outputs=film,
         show_progress_on=film, trigger_mode="always_last", **QUICK,
     )  # fmt: skip
-    for event in (button.click, step.release, view.input):
+    for event in (button.click, step.input, view.input):
         event(**refine)
 
 

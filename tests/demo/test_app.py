@@ -30,9 +30,12 @@ from skimage.color import rgb2lab
 
 from chromagan.hub.checkpoints import save_checkpoint
 from chromagan.hub.model import ChromaGAN
+from chromagan.hub.refiners import save_refiner
 from chromagan.imaging.chroma import MODES
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
+from chromagan.network.refiner import ACTIONS, Refiner, RefinerConfig
+from chromagan.network.trunk import Trunk
 from docs import make_picture
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
@@ -73,14 +76,20 @@ def environment(source: Path, scratch: Path, **more: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
-    """Untrained checkpoints of two decoders, one of them measured; and a source `general` beside them."""
+    """Untrained checkpoints of two decoders behind one trunk, one measured, with a refiner; beside them `general`."""
     study = tmp_path_factory.mktemp("source")
     torch.manual_seed(0)
+    trunk = Trunk(ModelConfig().trunk, ModelConfig().trunk_stages)
     for folder, all_epochs in ((study, EPOCHS), (study / "general", GENERAL)):
         for decoder, epochs in all_epochs.items():
             for epoch in epochs:
                 model = ChromaGAN(ModelConfig.preset("lite", decoder)).without_class_head()
+                model.trunk = trunk
+                model.freeze_trunk()
                 save_checkpoint(model, folder / decoder / f"epoch-{epoch}", METRICS if epoch == 8 else None)
+        refiner = Refiner(RefinerConfig(channels=8, steps=2, trunk_digest=model.config.trunk_digest))
+        torch.nn.init.normal_(refiner.policy.weight, std=0.5)
+        save_refiner(refiner, folder / "refiner")
     return study
 
 
@@ -543,6 +552,22 @@ def test_epochs_scrub_play_and_animate(page, photo):
     assert page.faults == []
 
 
+def test_refiner_shows_its_steps_and_what_pixels_did(page, photo):
+    upload(page, photo)
+    open_tab(page, "Refine")  # is filled without being asked, at the last step
+    page.wait_for_selector("#refined .tag.end:has-text('Step 2 of 2')")
+    assert page.inner_text("#refined .tag.start") == "Before"
+    assert all(action in page.inner_text("#refined .legend") for action in ACTIONS)
+    page.click("#step-view >> text=What each pixel did")
+    page.wait_for_selector("#refined .tag.end:has-text('Step 2: actions')")
+    page.focus("#step input[type=range]")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("#refined .tag.end:has-text('Step 1: actions')")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("#refined .tag.end:has-text('Before')")
+    assert page.locator("#refined .legend").count() == 0 and page.faults == []
+
+
 def test_measures_of_a_photo_in_color(page, photo):
     upload(page, photo)
     open_tab(page, "Measure")
@@ -583,6 +608,10 @@ def test_options_change_the_picture(page):
     before = sources(page)
     page.click("#options >> text=Options")
     page.click("#chroma >> text=Bilinear")
+    wait_for_another(page, before)
+    before = sources(page)
+    page.focus("#saturation input[type=range]")  # without a pointer, too
+    page.keyboard.press("ArrowRight")
     wait_for_another(page, before)
 
 
