@@ -20,8 +20,9 @@ from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import load_refiner
 from chromagan.imaging import color
-from chromagan.imaging.chroma import MODES, ChromaUpsampler, lab_to_srgb8
+from chromagan.imaging.chroma import MODES, ChromaUpsampler
 from chromagan.imaging.compiled import each_band
+from chromagan.imaging.gamut import lab_to_srgb8
 from chromagan.imaging.photo import ImageError, Photo, open_image, read_photo
 from chromagan.network.folding import fold
 from chromagan.network.refiner import Refiner, double

@@ -350,11 +350,11 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 from PIL import Image
 from chromagan import Colorizer
-from chromagan.imaging import chroma, color
+from chromagan.imaging import chroma, color, gamut
 from chromagan.colorizer import warm_up
 
 def compiled():
-    loops = [f for module in (chroma, color) for f in vars(module).values() if isinstance(f, Dispatcher)]
+    loops = [f for module in (chroma, color, gamut) for f in vars(module).values() if isinstance(f, Dispatcher)]
     assert len(loops) > 10
     return {f.__name__: len(f.signatures) for f in loops}
 

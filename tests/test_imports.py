@@ -17,6 +17,7 @@ FOLDERS = {
         "compiled",
         "color",
         "chroma",
+        "gamut",
         "formats",
         "profiles",
         "gray",

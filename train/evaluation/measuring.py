@@ -19,7 +19,7 @@ from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, ChromaGAN
 from chromagan.hub.refiners import load_refiner
 from chromagan.hub.repositories import HubError
 from chromagan.imaging import color
-from chromagan.imaging.chroma import fit_gamut
+from chromagan.imaging.gamut import fit_gamut
 from chromagan.measures import metrics
 from chromagan.network.folding import fold_batch_norm
 from chromagan.network.trunk import imagenet_classifier
