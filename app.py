@@ -115,7 +115,7 @@ def photo_controls() -> SimpleNamespace:
     )  # fmt: skip
     network = radio_buttons(
         Offer(NETWORKS, STUDY), "Network trained on", "network", visible=service.general is not None,
-        info="For Colorize and Measure. The matrix and the epochs are the study's.",
+        info="For Colorize, Refine and Measure. The matrix and the epochs are the study's.",
     )  # fmt: skip
     with gr.Accordion("Options", open=False, elem_id="options"):
         saturation = gr.Slider(0, 2, 1, step=0.05, label="Saturation", elem_id="saturation")

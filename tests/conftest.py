@@ -29,7 +29,10 @@ torch.set_num_threads(1)  # small tensors: a second thread waits more than it wo
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 # Files whose tests take long, in the order in which they begin: else one worker is left alone with them at the end.
-FIRST = ("test_train", "test_app", "test_repositories", "test_study", "test_evaluate", "test_colorizer", "test_step")
+FIRST = (
+    "test_app", "test_train", "test_evaluate", "test_study", "test_repositories", "test_main", "test_step",
+    "test_colorizer", "test_push", "test_shards", "test_refine", "test_benchmark", "test_benchmark_photos",
+)  # fmt: skip
 
 
 def own_cores() -> set[int] | None:

@@ -797,7 +797,9 @@ def test_narrow_page_does_not_scroll_sideways(browser, server, scheme):
     for part in ("#header", "#result", "#caption", "#photo", "#examples", "#network", "#decoder", "#download"):
         box = page.locator(part).bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 390, part
+    assert page.locator("#network").bounding_box()["width"] == page.locator("#options").bounding_box()["width"]
     for name, ready in (
+        ("Refine", "#refined .legend"),
         ("Matrix", "#pair img"),
         ("Epochs", "#film .chart"),
         ("Measure", "#classes"),
