@@ -52,11 +52,11 @@ class TrainConfig(Options):
     )
     weight_decay: float = option(0.05, "AdamW's, of the generator's kernels and matrices; 0: plain Adam")
     dropout: float = option(
-        0.2, "share of a frozen trunk's channels, drawn for each photo and step, that a step does not see"
+        0.1, "share of a frozen trunk's channels, drawn for each photo and step, that a step does not see"
     )
     beta1: float = option(0.5, "first momentum of both")
     color_pivot: float = option(
-        16.0, "chroma above which L_e asks for more vivid, below for grayer colors than the mean of what is plausible; "
+        14.0, "chroma above which L_e asks for more vivid, below for grayer colors than the mean of what is plausible; "
         "0: the paper's squared error"
     )  # fmt: skip
     # 0.1 at 224 pixels is 0.04 at 64: the term's gradient per pixel grows as the critic's window shrinks (a mean over
