@@ -1,7 +1,10 @@
+import pytest
+
 from train.benchmarks import photos as benchmark_photos
 from train.benchmarks.photos import measure, photos_table
 
 
+@pytest.mark.alone
 def test_every_number_is_there(monkeypatch):
     monkeypatch.setattr(benchmark_photos, "SMALL", 2)
     results = measure("cpu", [(480, 320)], repeats=1)
