@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: a test must never wait for the Hub
+os.environ["ACCELERATE_USE_CPU"] = "true"  # on a machine with a GPU, too
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from chromagan.network.trunk import Trunk
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background: what tests start would be deaf, too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
 torch.set_num_threads(1)  # small tensors: a second thread waits more than it works
 
@@ -82,10 +84,12 @@ def side_by_side(request, tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Scripts set how many threads torch uses; tests behind them go on with one."""
+def as_before():
+    """Scripts set how many threads torch uses, and what a signal does; tests behind them go on as if they had not."""
     yield
     torch.set_num_threads(1)
+    for number, handler in HANDLERS.items():
+        signal.signal(number, handler)
 
 
 def made_photo(seed: int, height: int = 64, width: int = 64) -> Image.Image:

@@ -15,6 +15,9 @@ from torch.nn import functional as F
 from chromagan.imaging import color
 
 GRAY = 128 / 255  # a and b of gray, in loss units
+# What a unit of color difference adds to L_e: with it the gradient of a difference is that of the squared error of a
+# color that is 13 Lab units away, as colors are in the mean, and the weights of the other terms are those of the paper.
+LOSS_PER_DIFFERENCE = 4e-4
 
 
 def loss_units(L: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,20 +26,44 @@ def loss_units(L: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def color_loss(ab_pred: Tensor, ab: Tensor, pivot: float = 0.0) -> Tensor:
-    """L_e: mean squared error of ab (B, 2, H, W), both in loss units (eq. 2).
+    """L_e, the error of ab (B, 2, H, W), both in loss units: the paper's mean squared error (eq. 2), or with a pivot, a
+    chroma in Lab units, the mean `color_difference` of the prediction scaled by sqrt((pivot + 2) / (chroma + 2)).
 
-    pivot: a chroma in Lab units; 0 is the paper's loss. The minimizer of a squared error is the mean of the colors that
-    are plausible given L, and paler than any of them. With a pivot the error is that of the prediction scaled by
-    sqrt((pivot + 2) / (chroma + 2)), so that the minimizer keeps the mean's hue and has a chroma that grows about
-    as its square: as it is at the pivot, more vivid above, where the network is sure of a color, nearer to gray below,
-    where it is not. CIEDE2000 forgives errors of a vivid color more than those of a gray one, so that this costs
-    less of it than scaling all colors alike.
+    The minimizer of a squared error is the mean of the colors that are plausible given L, far from gray wherever a few
+    of them are; that of a difference is their median, which heeds what most of them are. Scaled like this it keeps the
+    median's hue and has a chroma that grows about as its square: as it is at the pivot, more vivid above, where the
+    network is sure of a color, nearer to gray below, where it is not. CIEDE2000 forgives errors of a vivid color more
+    than those of a gray one, so that this costs less of it than scaling all colors alike.
     """
-    if pivot:
-        offset = ab_pred - GRAY
-        chroma = 255 * (offset.square().sum(dim=1, keepdim=True) + 1e-8).sqrt()  # 1e-8: a gradient at gray, too
-        ab_pred = GRAY + offset * ((pivot + 2) / (chroma + 2)).sqrt()
-    return F.mse_loss(ab_pred, ab)
+    if not pivot:
+        return F.mse_loss(ab_pred, ab)
+    ab_pred, ab = 255 * (ab_pred - GRAY), 255 * (ab - GRAY)
+    chroma = _length(*ab_pred.split(1, dim=1))
+    return LOSS_PER_DIFFERENCE * color_difference(ab_pred * ((pivot + 2) / (chroma + 2)).sqrt(), ab).mean()
+
+
+def color_difference(ab_1: Tensor, ab_2: Tensor, dim: int = 1) -> Tensor:
+    """About CIEDE2000 of two colors of equal lightness, of ab in CIELAB units along `dim`, at an eighth of the time.
+
+    CIEDE2000 (see metrics.ciede2000, whose symbols these are) without what needs angles: T, which weights hues, is 1,
+    and R_T, which turns blues, 0. Differentiable everywhere.
+    """
+    a1, b1 = ab_1.unbind(dim)
+    a2, b2 = ab_2.unbind(dim)
+    mean_C = (_length(a1, b1) + _length(a2, b2)) / 50
+    cube = mean_C * mean_C * mean_C  # pow takes as long as all the rest
+    mean_C_7 = cube * cube * mean_C
+    stretch = 1.5 - 0.5 * (mean_C_7 / (mean_C_7 + 1) + 1e-6).sqrt()  # 1 + G
+    a1, a2 = stretch * a1, stretch * a2
+    C1, C2 = _length(a1, b1), _length(a2, b2)
+    mean_C = (C1 + C2) / 2
+    dC = C2 - C1
+    dH_2 = ((a1 - a2).square() + (b1 - b2).square() - dC.square()).clamp_min(0)
+    return ((dC / (1 + 0.045 * mean_C)).square() + dH_2 / (1 + 0.015 * mean_C).square() + 1e-6).sqrt()
+
+
+def _length(a: Tensor, b: Tensor) -> Tensor:
+    return (a * a + b * b + 1e-4).sqrt()  # 1e-4: a gradient at gray, too
 
 
 def wasserstein_loss(fake_scores: Tensor, real_scores: Tensor) -> Tensor:

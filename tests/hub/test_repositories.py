@@ -243,7 +243,6 @@ def test_training_pushes_its_epochs(server, image_folder, tmp_path):
     ]  # fmt: skip
     environment = os.environ | {
         "HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "home"),
-        "ACCELERATE_USE_CPU": "true",
     }  # fmt: skip
     command = [sys.executable, "train/train.py", *map(str, flags)]
     for more in ([], ["--resume"]):  # the second finds everything trained, and the Hub without what was pushed

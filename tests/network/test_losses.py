@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from chromagan.measures.metrics import ciede2000
 from chromagan.network import losses
 
 
@@ -96,23 +97,50 @@ def test_signs_of_the_wasserstein_terms():
     assert losses.adversarial_loss(fake).item() == -1  # better for the generator, the higher its score
 
 
-@pytest.mark.parametrize("mean", [0.0, 3.0, 14.0, 30.0])
-def test_color_pivot_makes_sure_colors_vivid_and_unsure_ones_gray(mean):
-    """Closed form: where colors of mean chroma m are plausible, the loss is least at (m^2 + sqrt(m^4 + 8 k m^2)) / 2k
-    with k = pivot + 2, of the mean's hue: found here by descent, among colors that scatter around the mean."""
-    pivot, hue = 14.0, torch.tensor([0.6, -0.8], dtype=torch.float64)
-    scatter = torch.tensor([[20.0, 5], [-20, -5], [7, -9], [-7, 9]], dtype=torch.float64)
-    plausible = (losses.GRAY + (mean * hue + scatter) / 255).view(4, 2, 1, 1)
-    ab_pred = torch.full((1, 2, 1, 1), losses.GRAY + 1e-3, dtype=torch.float64, requires_grad=True)
-    descent = torch.optim.LBFGS([ab_pred], max_iter=200, tolerance_grad=1e-13, line_search_fn="strong_wolfe")
+def test_the_color_difference_is_near_ciede2000():
+    choose = torch.Generator().manual_seed(0)
+    L = torch.full((1, 1, 100, 100), 50.0)
+    one = 25 * torch.randn(1, 2, 100, 100, generator=choose)
+    other = one + 10 * torch.randn(1, 2, 100, 100, generator=choose)
+    exact = ciede2000(torch.cat([L, one], dim=1), torch.cat([L, other], dim=1))
+    near = losses.color_difference(one, other)
+    assert torch.corrcoef(torch.stack([exact.flatten(), near.flatten()]))[0, 1] > 0.97
+    assert (near - exact).abs().mean() < 0.1 * exact.mean()
+    torch.testing.assert_close(near, losses.color_difference(other, one))
+    assert losses.color_difference(one, one).max() < 2e-3
+    gray = torch.zeros(1, 2, 2, 2, requires_grad=True)
+    losses.color_difference(gray, torch.zeros(1, 2, 2, 2)).sum().backward()
+    assert gray.grad.isfinite().all()
+
+
+def nearest_color(plausible, pivot):
+    """Where the color loss against several plausible colors, a and b (N, 2), is least: found by descent."""
+    truth = (losses.GRAY + plausible / 255).view(-1, 2, 1, 1)
+    ab_pred = torch.full((1, 2, 1, 1), losses.GRAY + 1e-2, dtype=torch.float64, requires_grad=True)
+    descent = torch.optim.LBFGS([ab_pred], max_iter=400, tolerance_grad=1e-13, line_search_fn="strong_wolfe")
 
     def closure():
         descent.zero_grad()
-        loss = 1e4 * losses.color_loss(ab_pred.expand(4, 2, 1, 1), plausible, pivot)
+        loss = 1e4 * losses.color_loss(ab_pred.expand(len(truth), 2, 1, 1), truth, pivot)
         loss.backward()
         return loss
 
     descent.step(closure)
-    chroma = (mean**2 + math.sqrt(mean**4 + 8 * (pivot + 2) * mean**2)) / (2 * (pivot + 2))
-    found = 255 * (ab_pred.detach() - losses.GRAY).flatten()
-    torch.testing.assert_close(found, chroma * hue, atol=0.03, rtol=0)
+    return 255 * (ab_pred.detach() - losses.GRAY).flatten()
+
+
+@pytest.mark.parametrize("likely", [3.0, 14.0, 30.0])
+def test_color_pivot_makes_vivid_what_most_colors_are(likely):
+    """Closed form: where three of five plausible colors are one of chroma m, the loss is least at chroma
+    (m^2 + sqrt(m^4 + 8 k m^2)) / 2k with k = pivot + 2, of its hue, whatever the two others are."""
+    pivot, hue = 14.0, torch.tensor([0.6, -0.8], dtype=torch.float64)
+    plausible = torch.stack([likely * hue] * 3 + [torch.zeros(2), likely * hue.flip(0)])
+    chroma = (likely**2 + math.sqrt(likely**4 + 8 * (pivot + 2) * likely**2)) / (2 * (pivot + 2))
+    torch.testing.assert_close(nearest_color(plausible, pivot), chroma * hue, atol=0.1, rtol=0)
+
+
+def test_what_most_colors_are_may_be_gray():
+    """The paper's squared error takes the mean of three grays and two vivid colors."""
+    plausible = torch.tensor([[0.0, 0], [0, 0], [0, 0], [40, 30], [40, 30]], dtype=torch.float64)
+    torch.testing.assert_close(nearest_color(plausible, 14.0), torch.zeros(2).double(), atol=0.1, rtol=0)
+    torch.testing.assert_close(nearest_color(plausible, 0.0), plausible.mean(dim=0), atol=0.01, rtol=0)

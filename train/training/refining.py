@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from chromagan.imaging import color
 from chromagan.measures.metrics import colorfulness
+from chromagan.network.losses import color_difference
 from chromagan.network.refiner import Refiner, halve, take
 from train.training.batches import Batch, epoch_generator
 from train.training.refine_options import RefineConfig
-from train.training.rewards import Rewards, color_difference
+from train.training.rewards import Rewards
 
 NEIGHBORHOOD = 9  # side, in the refiner's pixels, over which next values count for a pixel's return
 

@@ -7,31 +7,8 @@ action, not only for the one that is taken.
 from torch import Tensor
 
 from chromagan.imaging import color
+from chromagan.network.losses import color_difference
 from chromagan.network.refiner import Refiner
-
-
-def color_difference(ab_1: Tensor, ab_2: Tensor, dim: int = 1) -> Tensor:
-    """About CIEDE2000 of two colors of equal lightness, of ab in CIELAB units along `dim`, at an eighth of the time.
-
-    CIEDE2000 (see metrics.ciede2000, whose symbols these are) without what needs angles: T, which weights hues, is 1,
-    and R_T, which turns blues, 0. Differentiable everywhere.
-    """
-    a1, b1 = ab_1.unbind(dim)
-    a2, b2 = ab_2.unbind(dim)
-    mean_C = (_length(a1, b1) + _length(a2, b2)) / 50
-    cube = mean_C * mean_C * mean_C  # pow takes as long as all the rest
-    mean_C_7 = cube * cube * mean_C
-    stretch = 1.5 - 0.5 * (mean_C_7 / (mean_C_7 + 1) + 1e-6).sqrt()  # 1 + G
-    a1, a2 = stretch * a1, stretch * a2
-    C1, C2 = _length(a1, b1), _length(a2, b2)
-    mean_C = (C1 + C2) / 2
-    dC = C2 - C1
-    dH_2 = ((a1 - a2).square() + (b1 - b2).square() - dC.square()).clamp_min(0)
-    return ((dC / (1 + 0.045 * mean_C)).square() + dH_2 / (1 + 0.015 * mean_C).square() + 1e-6).sqrt()
-
-
-def _length(a: Tensor, b: Tensor) -> Tensor:
-    return (a * a + b * b + 1e-4).sqrt()
 
 
 class Rewards:

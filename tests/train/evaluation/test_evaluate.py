@@ -1,6 +1,5 @@
 import json
 import math
-import os
 import re
 import shutil
 import subprocess
@@ -72,14 +71,12 @@ def launch(*arguments, processes=1):
         command += ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
         command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
         command += ["--main_process_port", "0"]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true"}
     command += ["train/evaluate.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
-def run(monkeypatch, source, data, out, *more):
+def run(source, data, out, *more):
     """The script in this process: a launch costs as much as all it measures here."""
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     more = ["--size", "64", *more]
     script.main(script.parse_args(["--source", str(source), "--data", str(data), "--output-dir", str(out), *more]))
     text = (out / "metrics.json").read_text()
@@ -176,7 +173,7 @@ def test_a_run_that_was_cut_off_goes_on(evaluated, source, data, tmp_path, monke
     kept[0].unlink()
     kept[1].write_bytes(kept[1].read_bytes()[:100])
     before = {path: path.stat().st_mtime_ns for path in kept[2:]}
-    found = run(monkeypatch, source, data, out)
+    found = run(source, data, out)
     expected = json.loads((evaluated[0] / "metrics.json").read_text())
     assert found["checkpoints"] == expected["checkpoints"]
     assert before == {path: path.stat().st_mtime_ns for path in kept[2:]}
@@ -188,7 +185,7 @@ def test_damaged_checkpoints_are_named_and_the_rest_is_measured(source, data, tm
     shutil.copytree(source, broken)
     (broken / "compact" / "epoch-3" / "model.safetensors").write_bytes(b"no tensors")
     (broken / "depthwise" / "epoch-0" / "config.json").unlink()
-    found = run(monkeypatch, broken, data, tmp_path / "out", "--limit", "2", "--write-metrics")
+    found = run(broken, data, tmp_path / "out", "--limit", "2", "--write-metrics")
     assert [entry["epoch"] for entry in found["checkpoints"]] == [0] and len(found["damaged"]) == 2
     said = capsys.readouterr().err
     assert "epoch-3" in said and "depthwise" in said
@@ -201,12 +198,12 @@ def test_damaged_checkpoints_are_named_and_the_rest_is_measured(source, data, tm
     for path in broken.rglob("model.safetensors"):
         path.write_bytes(b"")
     with pytest.raises(script.CheckpointError, match="none of the"):
-        run(monkeypatch, broken, data, tmp_path / "out")
+        run(broken, data, tmp_path / "out")
 
 
 @pytest.mark.parametrize("pictures", [[made_photo(1)], [made_photo(s).convert("L") for s in range(2)]])
 def test_one_photo_and_gray_photos_have_no_intervals(source, tmp_path, monkeypatch, pictures):
-    found = run(monkeypatch, source, folder_of(tmp_path / "data", pictures, ["cat"]), tmp_path / "out")
+    found = run(source, folder_of(tmp_path / "data", pictures, ["cat"]), tmp_path / "out")
     colored = found["checkpoints"][0]["colored"]
     if len(pictures) == 1:
         assert colored["ciede2000_mean"]["value"] > 0 and colored["ciede2000_mean"]["low"] is None
@@ -263,7 +260,7 @@ def test_learned_measures_say_what_is_missing_and_run_where_it_is_there(source, 
         assert reason is None or ("left out" in reason and "\n" not in reason)
     monkeypatch.setattr(measure, "LEARNED_MEASURES", (Stub, Features))
     monkeypatch.setattr(script, "LEARNED_MEASURES", (Stub, Features))
-    found = run(monkeypatch, source, folder_of(tmp_path / "data", [made_photo(s) for s in range(3)]), tmp_path / "out")
+    found = run(source, folder_of(tmp_path / "data", [made_photo(s) for s in range(3)]), tmp_path / "out")
     colored = found["checkpoints"][0]["colored"]
     assert colored["lpips"]["value"] > 0 and found["truth"]["all"]["lpips"]["value"] == 0
     assert set(colored["frechet"]) == {measure.CLASSIFIER, "FID"}
@@ -283,7 +280,7 @@ def test_a_classifier_that_was_missing_before_is_asked_now(source, tmp_path, mon
         without.setattr(script, "Classifier", missing)
         found = run(without, source, data, out)
     assert found["classifier"] is None and found["checkpoints"][0]["colored"]["top1"] is None
-    found = run(monkeypatch, source, data, out)
+    found = run(source, data, out)
     colored = found["checkpoints"][0]["colored"]
     assert found["classifier"] == measure.CLASSIFIER and colored["top1"]["value"] >= 0
     assert measure.CLASSIFIER in colored["frechet"]
@@ -294,7 +291,7 @@ def test_figures_of_an_earlier_evaluation_go(source, data, tmp_path, monkeypatch
     figures.mkdir()
     for name in ("figure-2-original", "figure-7-9", "boundaries-9", "notes"):
         made_photo(0).save(figures / f"{name}.png")
-    run(monkeypatch, source, data, tmp_path, "--limit", "2")
+    run(source, data, tmp_path, "--limit", "2")
     names = {path.stem for path in figures.iterdir()}
     assert "notes" in names and not names & {"figure-2-original", "figure-7-9", "boundaries-9"}
     assert {"figure-3-compact", "figure-5-depthwise", "figure-7-1"} <= names  # numbered in the order of DECODERS
@@ -325,7 +322,7 @@ def test_a_measure_that_is_new_is_taken_and_the_others_stay(evaluated, source, d
     monkeypatch.setattr(measure.Classifier, "__call__", None)  # it has said all it can
     monkeypatch.setattr(pixel_measures.Truth, "similarity", None)
     monkeypatch.setattr(script, "measure_shards", lambda task, shards, cores, show: list(map(task.measure, shards)))
-    found = run(monkeypatch, source, data, out)
+    found = run(source, data, out)
     expected = json.loads((evaluated[0] / "metrics.json").read_text())
     own, old = (each["checkpoints"][0]["colored"] for each in (found, expected))
     for name in ("border_stripes", "border_excess"):

@@ -15,8 +15,7 @@ from train.training.watching import StopSignal, TrainingError
 
 
 @pytest.fixture
-def flags(source, image_folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+def flags(source, image_folder, tmp_path):
     return [
         "--source", str(source), "--data", str(image_folder), "--cache-dir", str(tmp_path.parent / "cache"),
         "--epochs", "0", "3", "--steps", "4", "--greedy-steps", "2", "--batch-size", "2", "--crop", "32",

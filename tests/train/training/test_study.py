@@ -15,15 +15,10 @@ import pytest
 from chromagan.hub.checkpoints import list_checkpoints
 from chromagan.network.decoders import DECODERS
 from train.study import describe, main, parse_args, plan, train
+from train.train import main as train_one
+from train.training.options import parse_config
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def run(folder, script, *arguments):
-    """A real script of train/, started in `folder`."""
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, str(ROOT / "train" / script), *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
 
 
 def planned(arguments, capsys):
@@ -45,8 +40,7 @@ def test_a_study_trains_measures_and_goes_on(image_folder, tmp_path, monkeypatch
     """Two decoders, the first trained to epoch 1 before; paths are those of the folder that it is started in."""
     monkeypatch.chdir(tmp_path)
     output = tmp_path / "runs" / "study"
-    first = run(tmp_path, "train.py", "--decoder", "compact", *flags(image_folder, 1))
-    assert first.returncode == 0, first.stderr[-2000:]
+    train_one(parse_config(["--decoder", "compact", *map(str, flags(image_folder, 1))]))
     weights = output / "compact" / "epoch-1" / "model.safetensors"
     written = weights.stat().st_mtime_ns
 
@@ -56,7 +50,8 @@ def test_a_study_trains_measures_and_goes_on(image_folder, tmp_path, monkeypatch
     assert lines[1].startswith(f"{DECODERS['depthwise'].label}: epochs 0 to 2, ") and "9 images" in lines[2]
     assert not (output / "depthwise").exists()
 
-    second = run(tmp_path, "study.py", *two)
+    command = [sys.executable, str(ROOT / "train" / "study.py"), *map(str, two)]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert second.returncode == 0, second.stderr[-2000:]
     assert "compact: going on" in second.stdout and "going on behind step 2 of 4" in second.stderr
     assert weights.stat().st_mtime_ns == written

@@ -34,8 +34,7 @@ def here(monkeypatch):
 
 
 @pytest.fixture
-def config(image_folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+def config(image_folder, tmp_path):
     return TrainConfig(
         decoder="compact", data=[str(image_folder)], output_dir=str(tmp_path / "birds"), epochs=1, save_epochs=[0],
         batch_size=4, crop=64, critic_crop=56, critic_width=4, log_every=1, state_every=1, limit_validation=2,
