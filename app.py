@@ -71,8 +71,8 @@ AT_ONCE = dict(preprocess=False, queue=False, show_progress="hidden", api_visibi
 BROWSER = dict(api_visibility="private")  # what page.js does alone
 
 SAVE_FILE = "(file) => Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name}).click()"
-REMEMBER_EXAMPLE = "photo => rememberView(['example'], [photo.url.split('/').pop().replace(/[.].*/, '')])"
-FORGET_EXAMPLE = "() => rememberView(['example'], [null])"
+REMEMBER_EXAMPLE = "photo => remember(['example'], [photo.url.split('/').pop().replace(/[.].*/, '')])"
+FORGET_EXAMPLE = "() => remember(['example'], [null])"
 PICK = """element.addEventListener('click', event => {
     const cell = event.target.closest('[data-key]');
     if (cell) trigger('pick', {key: cell.dataset.key});
@@ -336,7 +336,7 @@ def build_demo() -> gr.Blocks:
             (updates.on_example, controls.examples.load_input_event.then),
         ):
             event(
-                function, [controls.photo, decoder, epoch, of, *controls.options],
+                function, [controls.photo, decoder, epoch, of, controls.network, *controls.options],
                 [controls.network, decoder, epoch, at, of, *colorize.outputs],
                 show_progress_on=colorize.outputs[0], **QUICK,
             ).then(None, js="() => showTab()", **BROWSER)  # fmt: skip

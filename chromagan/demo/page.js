@@ -112,8 +112,8 @@
         const file = button.querySelector('img')?.src.split('/').pop() ?? '';
         button.setAttribute('aria-label', `Example photo: ${file.replace(/[.].*/, '')}`);
     });
-    window.rememberView = (names, values) => {
-        if (!restored) return;
+    window.rememberView = (names, values) => { if (restored) remember(names, values); };
+    window.remember = (names, values) => {
         const address = new URL(location.href);
         names.forEach((name, i) => {
             (values[i] ?? '') === '' ? address.searchParams.delete(name) : address.searchParams.set(name, values[i]);

@@ -51,13 +51,18 @@ class Updates:
         """An example, colored by the study."""
         return self._new_photo(STUDY, *args)
 
-    def _new_photo(self, wanted: str, photo, decoder: str, epoch: str, of: str, source, chroma, saturation) -> tuple:
-        network = self.choices.network(wanted)
+    def _new_photo(
+        self, wanted: str, photo, decoder: str, epoch: str, of: str, before: str, source, chroma, saturation
+    ) -> tuple:
+        """Choices change where the network does only: a decoder that is clicked while the photo is colored stays."""
+        network, changes = self.choices.network(wanted), (gr.skip(),) * 5
         here = chosen_source(source, network)
-        with errors_as_messages():
-            decoders, epochs, *others = self._offers(here, decoder, epoch, of)
-        result = as_handler(self.tabs.colorize)(photo, decoders.value, epochs.value, here, chroma, saturation)
-        return network, *map(radio, (decoders, epochs, *others)), *result
+        if network != before:
+            with errors_as_messages():
+                offers = self._offers(here, decoder, epoch, of)
+            decoder, epoch, *_ = (offer.value for offer in offers)
+            changes = (network, *map(radio, offers))
+        return *changes, *as_handler(self.tabs.colorize)(photo, decoder, epoch, here, chroma, saturation)
 
     def on_source(self, source: str, network: str) -> tuple:
         """The choices of another source; what ships, and a word about it, where it cannot be reached."""
