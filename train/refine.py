@@ -36,6 +36,7 @@ from train.training.batches import Batches, fingerprint, normalized_lab, trunk_s
 from train.training.beginning import check_data, check_run_dir, check_shares, explain, fit_batch
 from train.training.refine_options import RefineConfig, parse_config
 from train.training.refining import RefinerLoss, noise_of
+from train.training.rewards import FeatureDistance
 from train.training.state import load_state, save_state
 from train.training.step import GlobalBatchNorm
 from train.training.watching import Log, Meter, StopSignal, TrainingError
@@ -79,7 +80,10 @@ def main(config: RefineConfig) -> None:
             channels=config.channels, steps=config.agent_steps, delta=config.delta,
         )
     )  # fmt: skip
-    loss = RefinerLoss(refiner, config).to(device, memory_format=torch.channels_last)
+    distance = None
+    if config.feature_weight:
+        distance = FeatureDistance.from_imagenet(model.trunk).to(device, memory_format=torch.channels_last)
+    loss = RefinerLoss(refiner, config, distance).to(device, memory_format=torch.channels_last)
     if processes > 1:
         GlobalBatchNorm.convert(loss)
     optimizer = torch.optim.AdamW(loss.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay)

@@ -35,6 +35,10 @@ class RefineConfig(Options):
     value_weight: float = option(0.5, "weight of the value's squared error")
     discount: float = option(0.9, "of what the next step is worth")
     consistency_weight: float = option(0.0, "weight of local consistency beside the fall of the color difference")
+    feature_weight: float = option(
+        0.0,
+        "weight of the fall of the distance to the true photo in features of the trunk's network, which sees colors",
+    )
     large_weight: float = option(0.0, "weight of the squared color difference: of large faults more than of small ones")
     price: float = option(0.1, "what a Lab unit of chroma is worth at first")
     price_rate: float = option(0.05, "how fast that moves, for a relative difference of colorfulness of 1")
@@ -47,7 +51,7 @@ class RefineConfig(Options):
 
     NOT_NEGATIVE = (
         "greedy_steps", "limit_train", "weight_decay", "entropy_weight", "value_weight", "discount",
-        "consistency_weight", "large_weight", "price", "price_rate",
+        "consistency_weight", "feature_weight", "large_weight", "price", "price_rate",
     )  # fmt: skip
     POSITIVE = (
         "steps", "batch_size", "channels", "agent_steps", "delta", "lr", "colorfulness", "log_every", "state_every",

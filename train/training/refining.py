@@ -16,7 +16,7 @@ from chromagan.network.losses import color_difference
 from chromagan.network.refiner import Refiner, halve, take
 from train.training.batches import Batch, epoch_generator
 from train.training.refine_options import RefineConfig
-from train.training.rewards import Rewards
+from train.training.rewards import FeatureDistance, Rewards
 
 NEIGHBORHOOD = 9  # side, in the refiner's pixels, over which next values count for a pixel's return
 
@@ -28,9 +28,11 @@ class RefinerLoss(nn.Module):
     falls while they are more colorful (dual ascent on that constraint): see `settle`.
     """
 
-    def __init__(self, refiner: Refiner, config: RefineConfig):
+    def __init__(self, refiner: Refiner, config: RefineConfig, distance: FeatureDistance | None = None):
+        """distance: needed where config.feature_weight is not 0."""
         super().__init__()
         self.refiner, self.config = refiner, config
+        self.distances = (distance,)  # in a tuple: no part of what is trained and kept
         self.reach = nn.Conv2d(1, 1, NEIGHBORHOOD, padding=NEIGHBORHOOD // 2, bias=False)
         nn.init.dirac_(self.reach.weight)  # at first, of every neighborhood the pixel alone
         self.register_buffer("price", torch.tensor(config.price))
@@ -45,6 +47,10 @@ class RefinerLoss(nn.Module):
         truth, ab, likeness = halve(batch.ab), halve(ab), refiner.likeness(halve(batch.L))
         rewards = Rewards(refiner, truth, likeness, config.consistency_weight, config.large_weight)
         context = refiner.context(batch.stages, batch.L, ab, batch.rows, batch.columns)
+        (distance,), slope = self.distances, None
+        if config.feature_weight:
+            with torch.no_grad():
+                true_features = distance.features(batch.L, batch.ab)
         taken, earned, values, losses, entropies = [], [], [], [], []
         for step in range(refiner.config.steps):
             outcomes = refiner.outcomes(ab, likeness)
@@ -52,12 +58,16 @@ class RefinerLoss(nn.Module):
             log_policy = logits.log_softmax(dim=1)
             policy = log_policy.exp()
             with torch.no_grad():
-                reward = rewards(outcomes, self.price)
+                if config.feature_weight:
+                    slope = config.feature_weight * distance.slope(batch.L, ab, true_features)
+                reward = rewards(outcomes, self.price, slope)
                 actions = draw(policy, noise[step])
                 ab = take(outcomes, actions)
             entropies.append(-(policy * log_policy).sum(dim=1).mean())
             if greedy:
                 aimed = rewards.worth(color.denormalize_ab(aim), rewards.truth, self.price, dim=1)
+                if slope is not None:
+                    aimed = aimed - (slope * aim).sum(dim=1)
                 earned.append((policy.detach() * reward).sum(dim=1).mean())
                 losses.append(-(policy * reward).sum(dim=1).mean() - aimed.mean())
             else:

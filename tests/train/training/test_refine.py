@@ -19,7 +19,7 @@ def flags(source, image_folder, tmp_path):
     return [
         "--source", str(source), "--data", str(image_folder), "--cache-dir", str(tmp_path.parent / "cache"),
         "--epochs", "0", "3", "--steps", "4", "--greedy-steps", "2", "--batch-size", "2", "--crop", "32",
-        "--channels", "4", "--agent-steps", "2", "--log-every", "1", "--output-dir",
+        "--channels", "4", "--agent-steps", "2", "--log-every", "1", "--feature-weight", "10", "--output-dir",
     ]  # fmt: skip
 
 

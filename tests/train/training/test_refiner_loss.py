@@ -1,15 +1,18 @@
 """Rewards with known answers, and steps of a refiner that learns from them."""
 
+import copy
+
 import pytest
 import torch
 from accelerate import Accelerator
 
 from chromagan.measures.metrics import ciede2000
-from chromagan.network.refiner import ACTIONS, AIM, Refiner, RefinerConfig, halve
+from chromagan.network.refiner import ACTIONS, AIM, Refiner, RefinerConfig, double, halve
+from chromagan.network.trunk import Trunk
 from train.training.batches import Batch
 from train.training.refine_options import RefineConfig
 from train.training.refining import RefinerLoss, draw, noise_of
-from train.training.rewards import Rewards
+from train.training.rewards import FeatureDistance, Rewards
 
 CPU = torch.device("cpu")
 LEAVE, REDDER, GREENER, NEIGHBORS = (ACTIONS.index(a) for a in ("leave", "redder", "greener", "like its neighbors"))
@@ -61,6 +64,63 @@ def test_consistency_rewards_what_takes_a_spot_away():
     outcomes = refiner.outcomes(ab, likeness)
     without, with_it = (Rewards(refiner, truth, likeness, weight, 0.0)(outcomes, 0.0) for weight in (0.0, 1.0))
     assert with_it[0, NEIGHBORS, 4, 4] > without[0, NEIGHBORS, 4, 4] + 10
+
+
+@pytest.fixture(scope="module")
+def distance():
+    torch.manual_seed(1)
+    return FeatureDistance(Trunk("tf_efficientnet_lite0", FeatureDistance.STAGES))
+
+
+def colored(count=2, side=32):
+    choose = torch.Generator().manual_seed(3)
+    L = torch.rand(count, 1, side, side, generator=choose) - 0.5
+    truth = 0.4 * (torch.rand(count, 2, side // 2, side // 2, generator=choose) - 0.5)
+    return L, truth, truth + 0.1 * torch.randn(truth.shape, generator=choose)
+
+
+def test_the_feature_distance_is_0_at_the_truth_and_its_slope_is_what_a_small_change_does(distance):
+    distance = copy.deepcopy(distance).double()
+    L, truth, ab = (x.double() for x in colored())
+    true_features = distance.features(L, double(truth))
+    assert distance(L, double(truth), true_features).abs().max() < 1e-12
+    assert (distance(L, double(ab), true_features) > 1e-3).all()
+    slope = distance.slope(L, ab, true_features)
+    for change in (1e-6 * torch.ones_like(ab), -1e-6 * ab):
+        there, back = (distance(L, double(ab + sign * change), true_features) for sign in (1, -1))
+        expected = (slope * change).sum(dim=1).mean(dim=(1, 2))
+        torch.testing.assert_close((there - back) / 2, expected, rtol=1e-3, atol=0)
+
+
+def test_an_action_earns_what_the_feature_distance_falls_by(distance):
+    refiner, (L, truth, ab) = made_refiner(), colored()
+    likeness = refiner.likeness(halve(L))
+    outcomes = refiner.outcomes(ab, likeness)
+    slope = 7 * distance.slope(L, ab, distance.features(L, double(truth)))
+    rewards = Rewards(refiner, truth, likeness, 0.0, 0.0)
+    extra = rewards(outcomes, 0.0, slope) - rewards(outcomes, 0.0)
+    torch.testing.assert_close(extra, -(slope[:, None] * (outcomes - ab[:, None])).sum(dim=2), atol=1e-4, rtol=1e-3)
+    assert (extra[:, LEAVE] == 0).all()
+
+
+def test_a_refiner_learns_from_the_feature_distance(distance):
+    """Of a batch whose true colors are known to the features alone: the weight of the difference is nothing beside."""
+    options = config(entropy_weight=0.0, price=0.0, price_rate=0.0, feature_weight=1e4)
+    loss = RefinerLoss(made_refiner(), options, distance)
+    optimizer = torch.optim.Adam(loss.parameters(), 0.02)
+    assert not any(name.startswith("distance") for name in loss.state_dict())
+    batch, ab = made_batch()
+    true_features = distance.features(batch.L, batch.ab)
+    for step in range(20):
+        value, _ = loss(batch, ab, noise_of(step, options, slice(None), CPU), True)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    refiner = loss.refiner.eval()
+    context = refiner.context(batch.stages, batch.L, halve(ab), batch.rows, batch.columns)
+    *_, (after, _) = refiner.walk(context, halve(ab), refiner.likeness(halve(batch.L)), 3)
+    before = distance(batch.L, ab, true_features).mean()
+    assert distance(batch.L, double(after), true_features).mean() < 0.9 * before
 
 
 def test_actions_are_drawn_as_probable_as_they_are():
