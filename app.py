@@ -350,13 +350,13 @@ def build_demo() -> gr.Blocks:
         ).then(**colorize.color)  # fmt: skip
         demo.load(
             updates.on_restore, None, [bar, controls.photo, *chosen, *colorize.outputs], show_progress="hidden", **QUICK
-        ).then(None, js="() => viewRestored()", **BROWSER)  # fmt: skip
+        ).then(None, chosen, js=f"(...values) => viewRestored({list(REMEMBERED)}, values)", **BROWSER)  # fmt: skip
         gr.on(
             [choice.change for choice in chosen], None, chosen,
-            js=f"(...values) => rememberView({list(REMEMBERED)}, values)", **BROWSER,
+            js=f"(...values) => rememberChoices({list(REMEMBERED)}, values)", **BROWSER,
         )  # fmt: skip
         for name, tab in opened.items():
-            tab.select(None, js=f"() => {{ rememberView(['tab'], ['{name}']); showTab(); }}", **BROWSER)
+            tab.select(None, js=f"() => {{ rememberTab('{name}'); showTab(); }}", **BROWSER)
         controls.examples.load_input_event.then(None, controls.photo, js=REMEMBER_EXAMPLE, **BROWSER)
         gr.on([controls.photo.upload, controls.photo.clear], None, js=FORGET_EXAMPLE, **BROWSER)
         endpoints()

@@ -105,14 +105,20 @@
 
     // Only what is no one's own goes into the address: the tab, what was chosen, and which of the free examples.
     // Not before the view that the address asks for is there: a tab reports itself when it is made, too.
-    let restored = false;
-    window.viewRestored = () => { restored = true; nameExamples(); showTab(); };
+    let restored = false, missed = false;
+    window.viewRestored = (names, values) => {
+        restored = true;
+        if (missed) remember(names, values);  // a choice was clicked meanwhile
+        nameExamples();
+        showTab();
+    };
     // Gradio draws its examples as buttons that hold a picture without words: a screen reader has nothing to say.
     const nameExamples = () => document.querySelectorAll('#examples button').forEach(button => {
         const file = button.querySelector('img')?.src.split('/').pop() ?? '';
         button.setAttribute('aria-label', `Example photo: ${file.replace(/[.].*/, '')}`);
     });
-    window.rememberView = (names, values) => { if (restored) remember(names, values); };
+    window.rememberTab = name => { if (restored) remember(['tab'], [name]); };
+    window.rememberChoices = (names, values) => { if (restored) remember(names, values); else missed = true; };
     window.remember = (names, values) => {
         const address = new URL(location.href);
         names.forEach((name, i) => {

@@ -527,7 +527,7 @@ def test_stop_ends_long_work(page, photo, tmp_path):
     """One long request runs at a time: had the first gone on, its file would have come before the second's grid."""
     downloads = []
     page.on("download", lambda download: downloads.append(download))
-    Image.effect_noise((6000, 5000), 60).save(tmp_path / "large.jpg")  # takes seconds to pack, on any machine
+    Image.effect_noise((8000, 6000), 60).save(tmp_path / "large.jpg")  # takes seconds to pack, on any machine
     upload(page, tmp_path / "large.jpg")
     open_tab(page, "Matrix")
     page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 4")

@@ -165,7 +165,7 @@ def test_numbers_are_the_same_from_worker_processes(evaluated, source, data, tmp
     assert len(list(tmp_path.iterdir())) == 4
 
 
-def test_a_run_that_was_cut_off_goes_on(evaluated, source, data, tmp_path, monkeypatch):
+def test_a_run_that_was_cut_off_goes_on(evaluated, source, data, tmp_path):
     out = tmp_path / "again"
     shutil.copytree(evaluated[0], out)
     kept = sorted((out / "measured").iterdir())
@@ -180,7 +180,7 @@ def test_a_run_that_was_cut_off_goes_on(evaluated, source, data, tmp_path, monke
     assert sorted((out / "measured").iterdir()) == kept
 
 
-def test_damaged_checkpoints_are_named_and_the_rest_is_measured(source, data, tmp_path, monkeypatch, capsys):
+def test_damaged_checkpoints_are_named_and_the_rest_is_measured(source, data, tmp_path, capsys):
     broken = tmp_path / "source"
     shutil.copytree(source, broken)
     (broken / "compact" / "epoch-3" / "model.safetensors").write_bytes(b"no tensors")
@@ -202,7 +202,7 @@ def test_damaged_checkpoints_are_named_and_the_rest_is_measured(source, data, tm
 
 
 @pytest.mark.parametrize("pictures", [[made_photo(1)], [made_photo(s).convert("L") for s in range(2)]])
-def test_one_photo_and_gray_photos_have_no_intervals(source, tmp_path, monkeypatch, pictures):
+def test_one_photo_and_gray_photos_have_no_intervals(source, tmp_path, pictures):
     found = run(source, folder_of(tmp_path / "data", pictures, ["cat"]), tmp_path / "out")
     colored = found["checkpoints"][0]["colored"]
     if len(pictures) == 1:
@@ -278,7 +278,7 @@ def test_a_classifier_that_was_missing_before_is_asked_now(source, tmp_path, mon
 
     with monkeypatch.context() as without:
         without.setattr(script, "Classifier", missing)
-        found = run(without, source, data, out)
+        found = run(source, data, out)
     assert found["classifier"] is None and found["checkpoints"][0]["colored"]["top1"] is None
     found = run(source, data, out)
     colored = found["checkpoints"][0]["colored"]
@@ -286,7 +286,7 @@ def test_a_classifier_that_was_missing_before_is_asked_now(source, tmp_path, mon
     assert measure.CLASSIFIER in colored["frechet"]
 
 
-def test_figures_of_an_earlier_evaluation_go(source, data, tmp_path, monkeypatch):
+def test_figures_of_an_earlier_evaluation_go(source, data, tmp_path):
     figures = tmp_path / "figures"
     figures.mkdir()
     for name in ("figure-2-original", "figure-7-9", "boundaries-9", "notes"):

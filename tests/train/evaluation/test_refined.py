@@ -27,8 +27,8 @@ def test_differences_are_paired_and_of_the_colored_photos():
     assert row[header.index("top-1")].startswith("0.500 +0.500")
 
 
-def test_the_script_measures_refined_twins(monkeypatch, refined_source, data, tmp_path):  # noqa: F811
-    found = run(monkeypatch, refined_source, data, tmp_path, "--limit", "2", "--refine", "1")
+def test_the_script_measures_refined_twins(refined_source, data, tmp_path):  # noqa: F811
+    found = run(refined_source, data, tmp_path, "--limit", "2", "--refine", "1")
     assert [(r["decoder"], r["epoch"], r["steps"]) for r in found["refined"]] == [
         ("compact", 0, 1), ("compact", 3, 1), ("depthwise", 0, 1)
     ]  # fmt: skip

@@ -127,7 +127,7 @@ def test_one_batch_overfits(accelerator):
         stages = nets.generator.generator.trunk.eval()(batch.L)
     batch = made_batch(2, stages=stages)
     first, *_, last = (train_step(batch, nets, optimizers, options, accelerator) for _ in range(100))
-    assert last["color"] < 0.1 * first["color"]
+    assert last["color"] < 0.25 * first["color"]  # a difference; its square is a sixteenth
     assert last["semantic"] < 0.1 * first["semantic"]
 
 
