@@ -104,6 +104,23 @@ def made_photo(seed: int, height: int = 64, width: int = 64) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
+def folder_of(path, pictures, classes=("n01440764", "n02102040")):
+    for index, picture in enumerate(pictures):
+        target = path / "validation" / classes[index % len(classes)] / f"{index:03}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(target)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """20 photos of two Imagenette classes, of mixed sizes, the first one gray: two shards."""
+    sizes = [(64, 64), (100, 70), (64, 90)]
+    pictures = [made_photo(seed, *sizes[seed % 3]) for seed in range(20)]
+    pictures[0] = pictures[0].convert("L")
+    return folder_of(tmp_path_factory.mktemp("data"), pictures)
+
+
 @pytest.fixture(scope="session")
 def image_folder(tmp_path_factory):
     """Images as `imagefolder` reads them: train/ with 8 photos in two classes and a gray one, validation/ with 4."""

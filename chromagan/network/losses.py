@@ -38,7 +38,7 @@ def color_loss(ab_pred: Tensor, ab: Tensor, pivot: float = 0.0) -> Tensor:
     if not pivot:
         return F.mse_loss(ab_pred, ab)
     ab_pred, ab = 255 * (ab_pred - GRAY), 255 * (ab - GRAY)
-    chroma = _length(*ab_pred.split(1, dim=1))
+    chroma = length(*ab_pred.split(1, dim=1))
     return LOSS_PER_DIFFERENCE * color_difference(ab_pred * ((pivot + 2) / (chroma + 2)).sqrt(), ab).mean()
 
 
@@ -50,20 +50,21 @@ def color_difference(ab_1: Tensor, ab_2: Tensor, dim: int = 1) -> Tensor:
     """
     a1, b1 = ab_1.unbind(dim)
     a2, b2 = ab_2.unbind(dim)
-    mean_C = (_length(a1, b1) + _length(a2, b2)) / 50
+    mean_C = (length(a1, b1) + length(a2, b2)) / 50
     cube = mean_C * mean_C * mean_C  # pow takes as long as all the rest
     mean_C_7 = cube * cube * mean_C
     stretch = 1.5 - 0.5 * (mean_C_7 / (mean_C_7 + 1) + 1e-6).sqrt()  # 1 + G
     a1, a2 = stretch * a1, stretch * a2
-    C1, C2 = _length(a1, b1), _length(a2, b2)
+    C1, C2 = length(a1, b1), length(a2, b2)
     mean_C = (C1 + C2) / 2
     dC = C2 - C1
     dH_2 = ((a1 - a2).square() + (b1 - b2).square() - dC.square()).clamp_min(0)
     return ((dC / (1 + 0.045 * mean_C)).square() + dH_2 / (1 + 0.015 * mean_C).square() + 1e-6).sqrt()
 
 
-def _length(a: Tensor, b: Tensor) -> Tensor:
-    return (a * a + b * b + 1e-4).sqrt()  # 1e-4: a gradient at gray, too
+def length(a: Tensor, b: Tensor) -> Tensor:
+    """Chroma of a and b in CIELAB units, with a gradient at gray, too."""
+    return (a * a + b * b + 1e-4).sqrt()
 
 
 def wasserstein_loss(fake_scores: Tensor, real_scores: Tensor) -> Tensor:

@@ -65,9 +65,7 @@ class RefinerLoss(nn.Module):
                 ab = take(outcomes, actions)
             entropies.append(-(policy * log_policy).sum(dim=1).mean())
             if greedy:
-                aimed = rewards.worth(color.denormalize_ab(aim), rewards.truth, self.price, dim=1)
-                if slope is not None:
-                    aimed = aimed - (slope * aim).sum(dim=1)
+                aimed = rewards.worth(color.denormalize_ab(aim), rewards.truth, self.price, 1, slope)
                 earned.append((policy.detach() * reward).sum(dim=1).mean())
                 losses.append(-(policy * reward).sum(dim=1).mean() - aimed.mean())
             else:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from chromagan.imaging import color
 from chromagan.network.folding import fold
-from chromagan.network.losses import color_difference
+from chromagan.network.losses import color_difference, length
 from chromagan.network.refiner import Refiner, double
 from chromagan.network.trunk import Trunk
 
@@ -27,20 +27,21 @@ class Rewards:
         self.truth = color.denormalize_ab(truth)
         self.true_contrast = self.truth - refiner.mean_of_neighbors(self.truth, likeness)
 
-    def worth(self, ab: Tensor, truth: Tensor, price: float | Tensor, dim: int) -> Tensor:
-        """What colors are worth by themselves: of ab in Lab units along `dim`."""
+    def worth(self, ab: Tensor, truth: Tensor, price: float | Tensor, dim: int, slope: Tensor | None = None) -> Tensor:
+        """What colors are worth by themselves: of ab in Lab units along `dim`. slope: of `FeatureDistance.slope`, in
+        the shape of ab, weighted."""
         error = color_difference(ab, truth, dim)
-        return price * (ab.square().sum(dim) + 1e-4).sqrt() - error - self.large * error.square()
+        worth = price * length(*ab.unbind(dim)) - error - self.large * error.square()
+        return worth if slope is None else worth - (slope * ab).sum(dim)
 
     def __call__(self, outcomes: Tensor, price: float | Tensor, slope: Tensor | None = None) -> Tensor:
         """What each action earns, in units of CIEDE2000, (B, len(ACTIONS), h, w); to leave a pixel earns nothing.
 
         outcomes: of `Refiner.outcomes`, (B, len(ACTIONS), 2, h, w). price: what a Lab unit of chroma is worth: without
-        it, gray would be the safest answer to every doubt. slope: of `FeatureDistance.slope`, weighted.
+        it, gray would be the safest answer to every doubt. slope: (B, 2, h, w), see `worth`.
         """
-        steepness = 0.0 if slope is None else (slope[:, None] * outcomes).sum(dim=2)
         outcomes = color.denormalize_ab(outcomes)
-        worth = self.worth(outcomes, self.truth[:, None], price, dim=2) - steepness
+        worth = self.worth(outcomes, self.truth[:, None], price, 2, None if slope is None else slope[:, None])
         if self.consistency:
             # How much a pixel stands out of those neighbors that are as light as it is, against how much it should:
             # an edge of L takes no part, a spot and a blotch do. The neighbors are those before the step.
@@ -83,8 +84,9 @@ class FeatureDistance(nn.Module):
 
     def slope(self, L: Tensor, ab: Tensor, true_features: list[Tensor]) -> Tensor:
         """What a change of ab does to the distance, to first order: its mean over a photo's pixels of slope times
-        change, summed over a and b. (B, 2, h, w), for ab (B, 2, h, w) at the refiner's size and L at the network's."""
+        change, summed over a and b, in Lab units. (B, 2, h, w), for ab (B, 2, h, w) in [-1, 1] at the refiner's size
+        and L at the network's."""
         with torch.enable_grad():
             ab = ab.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(self(L, double(ab), true_features).sum(), ab)
-        return gradient * ab.shape[-2] * ab.shape[-1]
+        return gradient * (ab.shape[-2] * ab.shape[-1] / color.AB_RANGE)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import made_photo
+from conftest import folder_of, made_photo
 from PIL import Image
 from pyarrow import parquet
 
@@ -56,14 +56,6 @@ def test_the_truth_is_perfect():
     np.testing.assert_allclose(perfect["colorfulness"], perfect["colorfulness_truth"], rtol=0.02)
 
 
-def folder_of(path, pictures, classes=("n01440764", "n02102040")):
-    for index, picture in enumerate(pictures):
-        target = path / "validation" / classes[index % len(classes)] / f"{index:03}.png"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(target)
-    return path
-
-
 def launch(*arguments, processes=1):
     """The real script: on its own, or in several processes by accelerate."""
     command = [sys.executable]
@@ -82,15 +74,6 @@ def run(source, data, out, *more):
     text = (out / "metrics.json").read_text()
     assert "NaN" not in text and "Infinity" not in text
     return json.loads(text)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """20 photos of two Imagenette classes, of mixed sizes, the first one gray: two shards."""
-    sizes = [(64, 64), (100, 70), (64, 90)]
-    pictures = [made_photo(seed, *sizes[seed % 3]) for seed in range(20)]
-    pictures[0] = pictures[0].convert("L")
-    return folder_of(tmp_path_factory.mktemp("data"), pictures)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_evaluate import data, run  # noqa: F401 (a fixture, and the script in this process)
+from test_evaluate import run
 
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
 from train.evaluation.measuring import Entry, checkpoint_entry
@@ -27,7 +27,7 @@ def test_differences_are_paired_and_of_the_colored_photos():
     assert row[header.index("top-1")].startswith("0.500 +0.500")
 
 
-def test_the_script_measures_refined_twins(refined_source, data, tmp_path):  # noqa: F811
+def test_the_script_measures_refined_twins(refined_source, data, tmp_path):
     found = run(refined_source, data, tmp_path, "--limit", "2", "--refine", "1")
     assert [(r["decoder"], r["epoch"], r["steps"]) for r in found["refined"]] == [
         ("compact", 0, 1), ("compact", 3, 1), ("depthwise", 0, 1)

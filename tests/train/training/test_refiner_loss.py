@@ -6,6 +6,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from chromagan.imaging.color import denormalize_ab
 from chromagan.measures.metrics import ciede2000
 from chromagan.network.refiner import ACTIONS, AIM, Refiner, RefinerConfig, double, halve
 from chromagan.network.trunk import Trunk
@@ -88,7 +89,7 @@ def test_the_feature_distance_is_0_at_the_truth_and_its_slope_is_what_a_small_ch
     slope = distance.slope(L, ab, true_features)
     for change in (1e-6 * torch.ones_like(ab), -1e-6 * ab):
         there, back = (distance(L, double(ab + sign * change), true_features) for sign in (1, -1))
-        expected = (slope * change).sum(dim=1).mean(dim=(1, 2))
+        expected = (slope * denormalize_ab(change)).sum(dim=1).mean(dim=(1, 2))
         torch.testing.assert_close((there - back) / 2, expected, rtol=1e-3, atol=0)
 
 
@@ -99,7 +100,8 @@ def test_an_action_earns_what_the_feature_distance_falls_by(distance):
     slope = 7 * distance.slope(L, ab, distance.features(L, double(truth)))
     rewards = Rewards(refiner, truth, likeness, 0.0, 0.0)
     extra = rewards(outcomes, 0.0, slope) - rewards(outcomes, 0.0)
-    torch.testing.assert_close(extra, -(slope[:, None] * (outcomes - ab[:, None])).sum(dim=2), atol=1e-4, rtol=1e-3)
+    changes = denormalize_ab(outcomes - ab[:, None])
+    torch.testing.assert_close(extra, -(slope[:, None] * changes).sum(dim=2), atol=1e-4, rtol=1e-3)
     assert (extra[:, LEAVE] == 0).all()
 
 

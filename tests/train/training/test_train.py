@@ -108,16 +108,11 @@ def stop_after(lines, number, arguments, folder, processes=1):
 def whole(image_folder, tmp_path_factory):
     """The weights of unbroken runs of 12 epochs of 2 steps, in this process and in two that are launched."""
     folder = tmp_path_factory.mktemp("whole")
-    weights = {}
-    for processes in (1, 2):
-        flags = train_flags(image_folder, folder, **LONG, output_dir=folder / str(processes))
-        if processes == 1:
-            main(parse_config(flags))
-        else:
-            result = launch(*flags, processes=processes)
-            assert result.returncode == 0, result.stderr[-2000:]
-        weights[processes] = (folder / str(processes) / WEIGHTS).read_bytes()
-    return weights
+    one, two = (train_flags(image_folder, folder, **LONG, output_dir=folder / str(n)) for n in (1, 2))
+    main(parse_config(one))
+    result = launch(*two, processes=2)
+    assert result.returncode == 0, result.stderr[-2000:]
+    return {n: (folder / str(n) / WEIGHTS).read_bytes() for n in (1, 2)}
 
 
 def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(image_folder, tmp_path, whole):
