@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -131,11 +132,11 @@ def nearest_color(plausible, pivot):
 
 @pytest.mark.parametrize("likely", [3.0, 14.0, 30.0])
 def test_color_pivot_makes_vivid_what_most_colors_are(likely):
-    """Closed form: where three of five plausible colors are one of chroma m, the loss is least at chroma
-    (m^2 + sqrt(m^4 + 8 k m^2)) / 2k with k = pivot + 2, of its hue, whatever the two others are."""
+    """Closed form: where three of five plausible colors are one of chroma m, the loss is least at its hue
+    and the chroma c of (pivot + 2) c^3 = m^3 (c + 2), whatever the two others are."""
     pivot, hue = 14.0, torch.tensor([0.6, -0.8], dtype=torch.float64)
     plausible = torch.stack([likely * hue] * 3 + [torch.zeros(2), likely * hue.flip(0)])
-    chroma = (likely**2 + math.sqrt(likely**4 + 8 * (pivot + 2) * likely**2)) / (2 * (pivot + 2))
+    chroma = np.roots([pivot + 2, 0, -(likely**3), -2 * likely**3]).real.max()
     torch.testing.assert_close(nearest_color(plausible, pivot), chroma * hue, atol=0.1, rtol=0)
 
 

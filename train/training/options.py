@@ -56,7 +56,7 @@ class TrainConfig(Options):
     )
     beta1: float = option(0.5, "first momentum of both")
     color_pivot: float = option(
-        12.0, "L_e is the color difference, about CIEDE2000, for colors that are more vivid above this chroma, and "
+        9.0, "L_e is the color difference, about CIEDE2000, for colors that are more vivid above this chroma, and "
         "grayer below it, than the median of what is plausible; 0: the paper's squared error"
     )  # fmt: skip
     # 0.1 at 224 pixels is 0.04 at 64: the term's gradient per pixel grows as the critic's window shrinks (a mean over
