@@ -532,12 +532,20 @@ def test_stop_ends_long_work(page, photo, tmp_path):
     open_tab(page, "Matrix")
     page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 4")
     before = page.evaluate("document.querySelector('#matrix button.ready img').src")
-    # The packing's own progress, behind its first coloring: the filling has "processing" at the same place.
-    began = "/colorings/.test(document.querySelector('#pair .wrap')?.innerText)"
     page.wait_for_selector("#pair img")
+    # Pressed by the page itself, at the first sign of packing: a mouse waits for frames, of which a busy machine draws
+    # few for a photo like this. The filling has "processing" at the same place.
+    page.evaluate("""() => {
+        const pair = document.querySelector("#pair");
+        new MutationObserver((changes, observer) => {
+            if (!/colorings/.test(pair.querySelector(".wrap")?.textContent)) return;
+            observer.disconnect();
+            document.querySelector("#stop-fill").click();
+            window.stopped = true;
+        }).observe(pair, {subtree: true, childList: true, characterData: true});
+    }""")
     page.click("#zip")
-    page.wait_for_function(began, polling=20)  # by default at each frame, of which a busy machine draws few
-    page.click("#stop-fill")
+    page.wait_for_function("window.stopped")
     upload(page, photo)
     page.wait_for_function(
         "before => (ready => ready.length == 4 && ready.every(image => image.src != before))"
