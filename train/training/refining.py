@@ -18,6 +18,7 @@ from train.training.batches import Batch, epoch_generator
 from train.training.refine_options import RefineConfig
 from train.training.rewards import FeatureDistance, Rewards
 
+MEMORY = 0.05  # share of the newest batch in the mean colorfulness that moves the price
 NEIGHBORHOOD = 9  # side, in the refiner's pixels, over which next values count for a pixel's return
 
 
@@ -36,6 +37,7 @@ class RefinerLoss(nn.Module):
         self.reach = nn.Conv2d(1, 1, NEIGHBORHOOD, padding=NEIGHBORHOOD // 2, bias=False)
         nn.init.dirac_(self.reach.weight)  # at first, of every neighborhood the pixel alone
         self.register_buffer("price", torch.tensor(config.price))
+        self.register_buffer("vivid", torch.zeros(2))  # before and after refining; a share alone has no mean near gray
 
     def forward(self, batch: Batch, ab: Tensor, noise: Tensor, greedy: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and what is logged of it.
@@ -111,7 +113,8 @@ class RefinerLoss(nn.Module):
         ]
         error = [color_difference(*map(color.denormalize_ab, (x, truth))).mean() for x in (before, after)]
         measured = accelerator.reduce(torch.stack([*vivid, *error]).float(), "mean")
-        kept, error_kept = measured[1] / measured[0], measured[3] / measured[2]
+        self.vivid.lerp_(measured[:2], MEMORY)
+        kept, error_kept = self.vivid[1] / self.vivid[0], measured[3] / measured[2]
         self.price += self.config.price_rate * (self.config.colorfulness - kept)
         self.price.clamp_(0, 1)
         return {"colorfulness_kept": kept, "error_kept": error_kept, "price": self.price.clone()}

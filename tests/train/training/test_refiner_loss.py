@@ -170,16 +170,27 @@ def test_returns_hold_the_values_of_the_next_state():
 
 def test_the_price_of_chroma_rises_while_refined_colorings_are_paler():
     options = config(price=0.2, price_rate=0.1)
-    loss = RefinerLoss(made_refiner(), options)
     batch, ab = made_batch()
     for toward, moves in ((0.05, 1), (-0.05, -1)):  # gray, and away from it
-        loss.price.fill_(0.2)
+        loss = RefinerLoss(made_refiner(), options)
         with torch.no_grad():
             loss.refiner.policy.bias.fill_(toward / AIM)
         kept = loss.settle(batch, ab, Accelerator(cpu=True))["colorfulness_kept"]
         assert (kept - 1) * moves < -0.1
         assert loss.price.item() == pytest.approx(0.2 + 0.1 * (1 - kept.item()), abs=1e-5)
     assert halve(ab).shape[-1] == 16
+
+
+def test_a_coloring_that_was_all_but_gray_does_not_rule_the_price():
+    """What is kept is a share of the batches' mean colorfulness: the mean of their shares would be the gray one's."""
+    loss = RefinerLoss(made_refiner(), config(price=0.2, price_rate=0.1))
+    batch, ab = made_batch()
+    with torch.no_grad():
+        loss.refiner.policy.bias.fill_(-0.05 / AIM)
+    vivid = loss.settle(batch, ab, Accelerator(cpu=True))["colorfulness_kept"]
+    alone = RefinerLoss(loss.refiner, loss.config).settle(batch, 1e-3 * ab, Accelerator(cpu=True))["colorfulness_kept"]
+    both = loss.settle(batch, 1e-3 * ab, Accelerator(cpu=True))["colorfulness_kept"]
+    assert alone > 10 * vivid and both < 2 * vivid
 
 
 @pytest.mark.parametrize(
