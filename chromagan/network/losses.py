@@ -27,13 +27,14 @@ def loss_units(L: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
 
 def color_loss(ab_pred: Tensor, ab: Tensor, pivot: float = 0.0) -> Tensor:
     """L_e, the error of ab (B, 2, H, W), both in loss units: the paper's mean squared error (eq. 2), or with a pivot, a
-    chroma in Lab units, the mean `color_difference` of the prediction times the cube root of (pivot + 2) / (chroma + 2).
+    chroma in Lab units, the mean `color_difference` of the prediction times the cube root of
+    (pivot + 2) / (chroma + 2).
 
     The minimizer of a squared error is the mean of the colors that are plausible given L, far from gray wherever a few
     of them are; that of a difference is their median, which heeds what most of them are. Scaled like this it keeps the
     median's hue and has a chroma that grows about as its power of 1.5: as it is at the pivot, more vivid above, where
-    the network is sure of a color, nearer to gray below, where it is not. CIEDE2000 forgives errors of a vivid color more
-    than those of a gray one, so that this costs less of it than scaling all colors alike.
+    the network is sure of a color, nearer to gray below, where it is not. CIEDE2000 forgives errors of a vivid color
+    more than those of a gray one, so that this costs less of it than scaling all colors alike.
     """
     if not pivot:
         return F.mse_loss(ab_pred, ab)

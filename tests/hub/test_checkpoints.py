@@ -107,6 +107,16 @@ def test_the_nearest_is_the_one_that_was_measured_best(tmp_path, source):
     assert find_checkpoint(tmp_path).decoder == "original"
 
 
+def test_of_two_that_nobody_can_tell_apart_the_nearest_is_the_more_colorful(tmp_path):
+    for epoch, difference, colorfulness in ((1, 8.0, 20.0), (2, 8.07, 30.0), (3, 8.09, 40.0)):
+        folder = tmp_path / "compact" / f"epoch-{epoch}"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").touch()
+        values = {"ciede2000_mean": {"value": difference}, "colorfulness": {"value": colorfulness}}
+        write_json(folder / "metrics.json", {"colored": values})
+    assert find_checkpoint(tmp_path).epoch == 2  # the last is farther by more than a hundredth
+
+
 def test_empty_and_missing_sources_are_one_line(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoints in"):
         list_checkpoints(tmp_path)

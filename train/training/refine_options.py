@@ -41,7 +41,7 @@ class RefineConfig(Options):
     )
     large_weight: float = option(0.0, "weight of the squared color difference: of large faults more than of small ones")
     price: float = option(0.1, "what a Lab unit of chroma is worth at first")
-    price_rate: float = option(0.05, "how fast that moves, for a relative difference of colorfulness of 1")
+    price_rate: float = option(0.005, "how fast that moves, for a relative difference of colorfulness of 1")
     colorfulness: float = option(1.0, "what is kept of the colorings' colorfulness")
 
     seed: int = option(0, "of initial weights, data order, windows, flips and actions")
