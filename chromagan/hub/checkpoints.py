@@ -142,16 +142,19 @@ def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
     ALIKE of it the most colorful: the least difference alone prefers the paler. Where not all were measured nobody can
     tell: the last of the first decoder."""
     try:
-        ranked = sorted(checkpoints, key=lambda each: _measured(each, "ciede2000_mean"))
-        reach = (1 + ALIKE) * _measured(ranked[0], "ciede2000_mean")
-        alike = [each for each in ranked if _measured(each, "ciede2000_mean") <= reach]
-        return alike[0] if len(alike) == 1 else max(alike, key=lambda each: _measured(each, "colorfulness"))
-    except (CheckpointError, KeyError, TypeError):
+        metrics = {each: each.metrics for each in checkpoints}  # of files: each is read once
+        distance = {each: colored_value(metrics[each], "ciede2000_mean") for each in checkpoints}
+        reach = (1 + ALIKE) * min(distance.values())
+        alike = [each for each in checkpoints if distance[each] <= reach]
+        return max(alike, key=lambda each: (colored_value(metrics[each], "colorfulness"), -distance[each]))
+    except (AttributeError, CheckpointError, TypeError):
         return [each for each in checkpoints if each.decoder == checkpoints[0].decoder][-1]
 
 
-def _measured(checkpoint: Checkpoint, measure: str) -> float:
-    return checkpoint.metrics["colored"][measure]["value"]
+def colored_value(metrics: dict, measure: str) -> float | None:
+    """A measure over the photos that have colors, of a checkpoint's metrics; None where it was not measured."""
+    value = metrics.get("colored", {}).get(measure)
+    return value.get("value") if isinstance(value, dict) else value
 
 
 def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:

@@ -8,7 +8,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, constants
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from chromagan.hub.checkpoints import METRICS_FILE, NAMED_SOURCES, Checkpoint, nearest, read_json
+from chromagan.hub.checkpoints import METRICS_FILE, NAMED_SOURCES, Checkpoint, colored_value, nearest, read_json
 from chromagan.hub.model import CONFIG_FILE
 from chromagan.network.decoders import DECODERS
 from chromagan.network.refiner import ACTIONS, Refiner, RefinerConfig
@@ -68,7 +68,7 @@ def model_card(
             source_url=curves,
         )
         for key, (title, _) in MEASURES.items()
-        if (value := _measured(metrics, key)) is not None
+        if (value := colored_value(metrics, key)) is not None
     ]
     datasets = [hub_id for data in trained_on if (hub_id := _hub_id(data))]
     data = ModelCardData(
@@ -141,7 +141,8 @@ def _address_of_curves(checkpoint: Checkpoint) -> str | None:
 
 def _saved_epochs(epochs: list[Checkpoint], repo: str | None) -> list[dict]:
     """The epochs, ascending, each with the address of its files, and which was measured nearest to the true colors."""
-    best = nearest(measured) if (measured := [c for c in epochs if _measured(c.metrics, "ciede2000_mean")]) else None
+    measured = [c for c in epochs if colored_value(c.metrics, "ciede2000_mean")]
+    best = nearest(measured) if measured else None
     place = f"{constants.ENDPOINT}/{repo}/tree/" if repo else ""
     return [{"epoch": c.epoch, "address": f"{place}epoch-{c.epoch}", "best": c == best} for c in epochs]
 
@@ -170,15 +171,9 @@ def _hub_id(data: str) -> str | None:
     return None
 
 
-def _measured(metrics: dict, key: str) -> float | None:
-    """One of MEASURES over the colored photos; None where it was not measured."""
-    value = metrics.get("colored", {}).get(key)
-    return value.get("value") if isinstance(value, dict) else value
-
-
 def _cell(metrics: dict, key: str) -> str:
     """The value, and its 95 % interval where there is one."""
-    if (value := _measured(metrics, key)) is None:
+    if (value := colored_value(metrics, key)) is None:
         return "–"
     interval = metrics["colored"][key]
     if not isinstance(interval, dict) or None in (interval.get("low"), interval.get("high")):
@@ -188,10 +183,10 @@ def _cell(metrics: dict, key: str) -> str:
 
 def _measured_epochs(epochs: list[Checkpoint]) -> dict | None:
     """The table of the card: what was measured on, the measures that there are, a row for each epoch; None for none."""
-    measured = {c.epoch: m for c in epochs if _measured(m := c.metrics, "ciede2000_mean") is not None}
+    measured = {c.epoch: m for c in epochs if colored_value(m := c.metrics, "ciede2000_mean") is not None}
     if not measured:
         return None
-    keys = [key for key in MEASURES if any(_measured(m, key) is not None for m in measured.values())]
+    keys = [key for key in MEASURES if any(colored_value(m, key) is not None for m in measured.values())]
     first = next(iter(measured.values()))
     return {name: first.get(name) for name in ("split", "size", "preset")} | {
         "data": plain_name(first.get("data", "data not recorded")),

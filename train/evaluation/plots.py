@@ -9,6 +9,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from chromagan.hub.checkpoints import colored_value
 from chromagan.network.decoders import DECODERS
 
 INK = "#010203"  # stands for the page's text color in SVG
@@ -24,15 +25,10 @@ CURVES = (
 )
 
 
-def value(result: dict, name: str) -> float | None:
-    measured = result["colored"].get(name)
-    return measured["value"] if isinstance(measured, dict) else measured
-
-
 def turning_point(series: list[dict], name: str, higher: bool) -> dict | None:
     """The result of `series` that is best in measure `name`; None where it was not measured."""
-    known = [result for result in series if value(result, name) is not None]
-    return (max if higher else min)(known, key=lambda result: value(result, name), default=None)
+    known = [result for result in series if colored_value(result, name) is not None]
+    return (max if higher else min)(known, key=lambda result: colored_value(result, name), default=None)
 
 
 def epochs_plot(results: list[dict], truth: dict):
@@ -40,9 +36,9 @@ def epochs_plot(results: list[dict], truth: dict):
     figure, axes = plt.subplots(2, 2, figsize=(9.5, 6.6), sharex=True)
     for axis, (name, title, higher) in zip(axes.flat, CURVES):
         for decoder in dict.fromkeys(result["decoder"] for result in results):
-            series = [r for r in results if r["decoder"] == decoder and value(r, name) is not None]
+            series = [r for r in results if r["decoder"] == decoder and colored_value(r, name) is not None]
             epochs = [r["epoch"] for r in series]
-            axis.plot(epochs, [value(r, name) for r in series], "o-", ms=4, lw=1.8, color=COLORS[decoder],
+            axis.plot(epochs, [colored_value(r, name) for r in series], "o-", ms=4, lw=1.8, color=COLORS[decoder],
                       label=DECODERS[decoder].label)  # fmt: skip
             ends = [(r["epoch"], r["colored"][name]) for r in series if r["colored"][name]["low"] is not None]
             if ends:
@@ -51,10 +47,11 @@ def epochs_plot(results: list[dict], truth: dict):
                                   alpha=0.13, lw=0)  # fmt: skip
             best = turning_point(series, name, higher) if name != "colorfulness" else None
             if best and len(series) > 1:
-                axis.plot(best["epoch"], value(best, name), "o", ms=11, mfc="none", mew=1.6, color=COLORS[decoder])
-        if name == "colorfulness" and value(truth, name) is not None:
-            axis.axhline(value(truth, name), color=INK, lw=1, ls="--")
-            axis.annotate("truth", (0, value(truth, name)), fontsize=8, va="bottom", color=INK)
+                place = best["epoch"], colored_value(best, name)
+                axis.plot(*place, "o", ms=11, mfc="none", mew=1.6, color=COLORS[decoder])
+        if name == "colorfulness" and colored_value(truth, name) is not None:
+            axis.axhline(colored_value(truth, name), color=INK, lw=1, ls="--")
+            axis.annotate("truth", (0, colored_value(truth, name)), fontsize=8, va="bottom", color=INK)
         axis.set_title(title, fontsize=10, loc="left", color=INK)
     for axis in axes[1]:
         axis.set_xlabel("epoch", color=INK)
