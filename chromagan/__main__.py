@@ -243,8 +243,9 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
     no_folder = output.exists() and not output.is_dir()
     single = len(found) == 1 and not Path(args.inputs[0]).is_dir() and not args.all
     one_file = single and not output.is_dir() and (output.suffix or no_folder)
-    if no_folder and not one_file:
-        raise ImageError(f"{output} is a file: for several pictures, -o is a folder")
+    if found and not one_file and (no_folder or (not output.exists() and format_of_suffix(output.suffix))):
+        what = "is a file" if no_folder else "is the name of a photo"
+        raise ImageError(f"{output} {what}: for several pictures, -o is a folder")
     if one_file:
         check_suffix(output)
 

@@ -252,6 +252,8 @@ def test_saturation_and_chroma_reach_the_picture(source, tmp_path):
         (["colorize", "{photo}", "-o", "{out}", "--jobs", "0"], 2, "must be a whole number, 1 or more, got 0"),
         (["colorize", "{photo}", "-o", "{out}", "--all", "--epoch", "3"], 2, "goes without --decoder and --epoch"),
         (["colorize", "{photo}", "-o", "{out}", "--overwrite", "--skip-existing"], 2, "not allowed with"),
+        (["colorize", "{photo}", "{photo}", "-o", "{folder}/new.jpg"], 1, "is the name of a photo: for several"),
+        (["colorize", "{folder}", "-o", "{folder}/new.jpg"], 1, "is the name of a photo: for several"),
         (["colorize", "{photo}", "{photo}", "-o", "{folder}/text.jpg"], 1, "is a file: for several pictures"),
         (["colorize", "-", "{photo}", "-o", "{out}"], 1, "'-' is one photo"),
         (["list", "--source", "{folder}/empty"], 1, "no checkpoints in"),
