@@ -82,7 +82,8 @@ class Api:
 
         Args:
             image: The photo, in color.
-            epoch: The epoch of all decoders; none for the newest, or for each decoder's own where each has one.
+            epoch: The epoch of all decoders; none for that of the nearest checkpoint, or for each decoder's own where
+                each has one.
             source: "study", also where empty; "general", for photos of any kind; or a study on the Hub, owner/name.
 
         Returns:

@@ -17,7 +17,7 @@ from chromagan.demo.photo_report import MEASURES, NEAREST_TO_ZERO, REFERENCES, R
 from chromagan.demo.refining import ACTION_COLORS
 from chromagan.demo.source import CheckpointSource, label_of, measured
 from chromagan.demo.visible import VISIBLE
-from chromagan.hub.checkpoints import Checkpoint
+from chromagan.hub.checkpoints import Checkpoint, nearest_of_each
 from chromagan.measures.error_maps import BOTH_EDGES, FOUND_EDGE, FULL_SCALE, HEAT, TRUE_EDGE
 from chromagan.network.decoders import DECODERS
 
@@ -139,25 +139,26 @@ CURVES = {  # title, how to read it, digits
 
 
 def epochs_view(
-    frames: list[tuple[Checkpoint, Picture]], curves: dict[str, list[float]], truth: dict[str, float]
+    frames: list[tuple[Checkpoint, Picture]], curves: dict[str, list[float]], truth: dict[str, float], start: int
 ) -> str:
     """All epochs of one decoder in one place, a slider to go through them, and curves with the present one marked.
 
-    curves: of CURVES, a value for each frame. truth: the photo's own values of some of them.
+    curves: of CURVES, a value for each frame. truth: the photo's own values of some of them. start: the frame that is
+    shown first.
     """
     epochs = [checkpoint.epoch for checkpoint, _ in frames]
     pictures = [picture for _, picture in frames]
-    charts = [chart(CURVES[name], epochs, values, truth.get(name)) for name, values in curves.items()]
+    charts = [chart(CURVES[name], epochs, values, truth.get(name), start) for name, values in curves.items()]
     return rendered(
         "epochs", pictures=pictures, epochs=epochs, names=[epoch_label(checkpoint) for checkpoint, _ in frames],
-        charts=charts, last=len(frames) - 1, ratio=pictures[-1].width / pictures[-1].height,
+        charts=charts, start=start, last=len(frames) - 1, ratio=pictures[-1].width / pictures[-1].height,
     )  # fmt: skip
 
 
-def chart(words: tuple[str, str, int], epochs: list[int], values: list[float], truth: float | None) -> dict:
+def chart(words: tuple[str, str, int], epochs: list[int], values: list[float], truth: float | None, start: int) -> dict:
     """What chart.html draws: a line through `values`, one for each epoch, and the photo's own value where given.
 
-    words: as in CURVES. Values that are not finite have no point.
+    words: as in CURVES. start: the epoch, counted from 0, that is marked. Values that are not finite have no point.
     """
     title, hint, digits = words
     width, height, left, right, top, bottom = 280, 132, 36, 12, 12, 22
@@ -177,7 +178,7 @@ def chart(words: tuple[str, str, int], epochs: list[int], values: list[float], t
         {
             "index": index, "epoch": epochs[index], "x": x(index), "y": y(value), "text": f"{value:.{digits}f}",
             "label_x": min(max(x(index), left + 14), width - 16),
-            "now": index == len(epochs) - 1,  # the slider starts at the newest
+            "now": index == start,
         }
         for index, value in enumerate(values) if math.isfinite(value)
     ]  # fmt: skip
@@ -289,7 +290,7 @@ def about(source: CheckpointSource, milliseconds: dict[str, float]) -> str:
     milliseconds: what each decoder takes here.
     """
     rows, images = [], 0
-    for decoder, checkpoint in {checkpoint.decoder: checkpoint for checkpoint in source.checkpoints}.items():
+    for decoder, checkpoint in nearest_of_each(source.checkpoints).items():
         spec, values = DECODERS[decoder], measured(checkpoint)
         images = values.get("images", images)
         cells = [checkpoint.epoch, f"{spec.num_params:,}"]

@@ -19,7 +19,7 @@ from chromagan.demo.refining import action_picture, action_shares
 from chromagan.demo.service import GRAY, TRUTH, DemoService, Options, RequestError, options_of
 from chromagan.demo.source import CheckpointSource, label_of
 from chromagan.demo.visible import PLACES, words_for
-from chromagan.hub.checkpoints import Checkpoint
+from chromagan.hub.checkpoints import Checkpoint, nearest
 from chromagan.network.decoders import DECODERS
 from chromagan.network.trunk import PYPI_WEIGHTS, PretrainedWeightsError, imagenet_classifier
 
@@ -151,7 +151,8 @@ class Tabs:
         truth = photo_report.true_colorfulness(loaded)
         curves = photo_report.epoch_curves(here, loaded, checkpoints)
         lines = {"colorfulness": truth} if truth is not None else {}
-        return page.epochs_view(frames, curves, lines), TabState(photo, options, decoder)
+        start = checkpoints.index(nearest(checkpoints))
+        return page.epochs_view(frames, curves, lines, start), TabState(photo, options, decoder)
 
     def animation_file(self, state: TabState | None, kind: str) -> Path:
         """The epochs as one file that moves; kind: a key of downloads.ANIMATIONS."""
@@ -189,7 +190,7 @@ class Tabs:
         return table, page.visible_table(report), page.classes_table(rows), state
 
     def at_epoch(self, source: str, epoch: str | int | None) -> tuple[CheckpointSource, list[Checkpoint]]:
-        """A source and its checkpoints of one epoch, "" being the newest; RequestError where there are none.
+        """A source and its checkpoints of one epoch, "" the nearest one's; RequestError for an epoch of none.
 
         Where each decoder has one epoch, "" is all of them.
         """
@@ -197,7 +198,7 @@ class Tabs:
         if epoch in ("", None) and here.single:
             return here, here.checkpoints
         epochs = here.epochs()
-        wanted = str(epochs[-1] if epoch in ("", None) else epoch)
+        wanted = str(here.nearest.epoch if epoch in ("", None) else epoch)
         checkpoints = [each for each in here.checkpoints if str(each.epoch) == wanted]
         if not checkpoints:
             raise RequestError(f"no decoder has epoch {wanted}; choose from {', '.join(map(str, epochs))}")

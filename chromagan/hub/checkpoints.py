@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -149,6 +149,14 @@ def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
         return max(alike, key=lambda each: (colored_value(metrics[each], "colorfulness"), -distance[each]))
     except (AttributeError, CheckpointError, TypeError):
         return [each for each in checkpoints if each.decoder == checkpoints[0].decoder][-1]
+
+
+def nearest_of_each(checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:
+    """{decoder: the `nearest` of its checkpoints}, in the order of the list."""
+    by_decoder: dict[str, list[Checkpoint]] = {}
+    for each in checkpoints:
+        by_decoder.setdefault(each.decoder, []).append(each)
+    return {decoder: nearest(own) for decoder, own in by_decoder.items()}
 
 
 def colored_value(metrics: dict, measure: str) -> float | None:

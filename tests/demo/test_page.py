@@ -37,7 +37,7 @@ def test_names_cannot_put_markup_into_the_page(source):
         (page.header(BAD), 0),
         (page.comparison(picture(BAD), picture(BAD)), 2),
         (page.matrix(here, 1.5, pictures), 3),
-        (page.epochs_view(frames, {"colorfulness": [1.0, 2.0]}, {}), 2),
+        (page.epochs_view(frames, {"colorfulness": [1.0, 2.0]}, {}, 1), 2),
         (page.classes_table([(BAD, [(BAD, 0.5)])]), 0),
     ):
         found = Elements(html)
@@ -46,7 +46,17 @@ def test_names_cannot_put_markup_into_the_page(source):
 
 
 def test_a_chart_leaves_out_what_is_no_number():
-    drawn = page.chart(page.CURVES["psnr"], [0, 3, 8], [20.0, float("inf"), 22.5], 30.0)
+    drawn = page.chart(page.CURVES["psnr"], [0, 3, 8], [20.0, float("inf"), 22.5], 30.0, start=2)
     assert [point["epoch"] for point in drawn["points"]] == [0, 8] and drawn["points"][-1]["now"]
     assert drawn["points"][0]["y"] > drawn["points"][1]["y"] > drawn["truth"] > 0  # SVG counts down
     assert drawn["spoken"] == "epoch 0: 20.0, epoch 3: inf, epoch 8: 22.5" and "the photo 30.0" in drawn["hint"]
+
+
+def test_the_film_starts_at_the_epoch_that_is_asked_for(source):
+    frames = [(checkpoint, picture(f"{checkpoint.epoch}")) for checkpoint in CheckpointSource(source).checkpoints[:3]]
+    html = page.epochs_view(frames, {"psnr": [1.0, 2.0, 3.0]}, {}, start=1)
+    shown = [line for line in html.splitlines() if "<img" in line and " hidden" not in line]
+    assert len(shown) == 1 and "/files/3.jpg" in shown[0] and 'value="1"' in html
+    assert [point["now"] for point in page.chart(page.CURVES["psnr"], [0, 3, 6], [1, 2, 3], None, 1)["points"]] == [
+        False, True, False,
+    ]  # fmt: skip

@@ -46,12 +46,12 @@ def test_sources_are_hub_prefixes_and_never_folders(service, source):
             service.source(named)
 
 
-def test_the_newest_epoch_of_all_is_measured_where_none_is_named(service, photo):
+def test_the_epoch_of_the_nearest_is_measured_where_none_is_named(service, photo):
     tabs = Tabs(service)
-    _, newest = tabs.at_epoch("", "")
-    assert [(each.decoder, each.epoch) for each in newest] == [("depthwise", 6)]
-    assert Api(tabs).measure(photo)["epoch"] == 6
-    assert set(Api(tabs).measure(photo, 3)["measures"]) == {"left gray", "compact", "depthwise"}
+    _, both = tabs.at_epoch("", "")
+    assert [(each.decoder, each.epoch) for each in both] == [("compact", 3), ("depthwise", 3)]
+    assert Api(tabs).measure(photo)["epoch"] == 3 == service.shipped.nearest.epoch
+    assert set(Api(tabs).measure(photo, 6)["measures"]) == {"left gray", "depthwise"}
     with pytest.raises(RequestError, match="no decoder has epoch 4; choose from 0, 3, 6"):
         tabs.at_epoch("", "4")
 

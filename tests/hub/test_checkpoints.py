@@ -14,6 +14,7 @@ from chromagan.hub.checkpoints import (
     list_checkpoints,
     load_checkpoint,
     nearest,
+    nearest_of_each,
     save_checkpoint,
     write_json,
 )
@@ -105,6 +106,8 @@ def test_the_nearest_is_the_one_that_was_measured_best(tmp_path, source):
     assert nearest(list_checkpoints(tmp_path)) == find_checkpoint(tmp_path, "compact", 1)
     assert find_checkpoint(tmp_path, "compact").epoch == 1  # not the newest
     assert find_checkpoint(tmp_path).decoder == "original"
+    best = nearest_of_each(list_checkpoints(tmp_path))
+    assert {decoder: each.epoch for decoder, each in best.items()} == {"original": 2, "compact": 1}
 
 
 def test_of_two_that_nobody_can_tell_apart_the_nearest_is_the_more_colorful(tmp_path):

@@ -1,5 +1,6 @@
 """Paired comparisons of checkpoints on the same photos, with 95 % bootstrap intervals."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,8 +81,8 @@ def side(low: float, high: float) -> int:
     return -1 if high < 0 else 1 if low > 0 else 0
 
 
-def newest(columns: dict[Entry, Columns]) -> dict[str, Entry]:
-    """Each decoder's entry at the newest epoch that all have; its own newest where they share none."""
+def newest(columns: Collection[Entry]) -> dict[str, Entry]:
+    """Each decoder's (decoder, epoch) at the newest epoch that all have; its own newest where they share none."""
     epochs = {decoder: {e for d, e in columns if d == decoder} for decoder, _ in columns}
     shared = set.intersection(*epochs.values())
     return {d: (d, max(shared) if shared else max(own)) for d, own in epochs.items()}

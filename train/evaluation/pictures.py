@@ -11,6 +11,7 @@ from chromagan.hub.checkpoints import load_checkpoint
 from chromagan.measures.error_maps import edge_overlay, error_map
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.decoders import DECODERS
+from train.evaluation.comparison import newest
 from train.evaluation.measuring import GRAY, TRUTH, Entry, Networks, to_srgb8
 from train.evaluation.pixel_measures import Truth
 
@@ -19,7 +20,7 @@ PAPER, INK = (255, 255, 255), (40, 40, 40)
 EXTREMES = 6  # most and least successful photos shown
 
 FIGURES = {  # pattern of the files' names: heading, caption
-    "figure-*-[a-z]*": ("Figures 2–6: the decoders", "Nine photos beside the truth, newest epoch."),
+    "figure-*-[a-z]*": ("Figures 2–6: the decoders", "Nine photos beside the truth, newest shared epoch."),
     "figure-7-[0-9]": ("Figure 7: the epochs", "Gray, truth, and each decoder (rows) after each epoch (columns)."),
     "boundaries-*": (
         "Boundaries",
@@ -92,24 +93,25 @@ def draw_pictures(photos, tables: dict, entries: list[Entry], folder: Path, devi
     for pattern in FIGURES:
         for earlier in folder.glob(f"{pattern}.png"):
             earlier.unlink()
-    newest = list({entry.decoder: entry for entry in entries}.values())
+    by_epoch = {(entry.decoder, entry.epoch): entry for entry in entries}
+    compared = [by_epoch[each] for each in newest(by_epoch).values()]
     colored = np.flatnonzero(tables[TRUTH]["chroma_truth"] >= GRAY_CHROMA)
     if not len(colored):
         colored = np.arange(len(photos))
     nine = colored[evenly(len(colored), 9)].tolist()
-    error = np.mean([tables[entry]["ciede2000"] for entry in newest], axis=0)[colored]
+    error = np.mean([tables[entry]["ciede2000"] for entry in compared], axis=0)[colored]
     order = colored[np.argsort(error, kind="stable")]
     extremes = {"successes": order[:EXTREMES].tolist(), "failures": order[::-1][:EXTREMES].tolist()}
     few = nine[:: max(1, len(nine) // 3)][:3]  # photos of figure 7 and the boundary maps
     wanted = {entry: {*few} for entry in entries}
-    for entry in newest:
+    for entry in compared:
         wanted[entry] |= {*nine, *extremes["successes"], *extremes["failures"]}
     paint = Painter(photos, entries, wanted, device)
 
     def save(name: str, sheet: Image.Image) -> None:
         save_picture(sheet, folder / f"{name}.png")
 
-    for entry in newest:
+    for entry in compared:
         number = 2 + list(DECODERS).index(entry.decoder)  # 2 to 6 in the paper's order
         pairs = [[TRUTH, entry] for _ in range(3)]
         rows = [
@@ -119,19 +121,18 @@ def draw_pictures(photos, tables: dict, entries: list[Entry], folder: Path, devi
         save(f"figure-{number}-{entry.decoder}", grid(rows, ["truth", entry.decoder] * 3))
 
     epochs = sorted({entry.epoch for entry in entries})
-    by_epoch = {(entry.decoder, entry.epoch): entry for entry in entries}
     for number, index in enumerate(few, start=1):
         rows = []
-        for entry in newest:
+        for entry in compared:
             series = [by_epoch.get((entry.decoder, epoch)) for epoch in epochs]
             cells = [paint(known, index) if known else None for known in series]
             rows.append([paint(GRAY, index), paint(TRUTH, index), *cells])
-        names = [DECODERS[entry.decoder].label for entry in newest]
+        names = [DECODERS[entry.decoder].label for entry in compared]
         save(f"figure-7-{number}", grid(rows, ["gray", "truth", *(f"epoch {epoch}" for epoch in epochs)], names))
 
     for number, index in enumerate(few, start=1):
         truth = paint(TRUTH, index)
-        shown = {"truth": truth, "gray": paint(GRAY, index)} | {e.decoder: paint(e, index) for e in newest}
+        shown = {"truth": truth, "gray": paint(GRAY, index)} | {e.decoder: paint(e, index) for e in compared}
         rows = [
             list(shown.values()),
             [error_map(picture, truth) for picture in shown.values()],
@@ -140,5 +141,5 @@ def draw_pictures(photos, tables: dict, entries: list[Entry], folder: Path, devi
         save(f"boundaries-{number}", grid(rows, list(shown), ["", "CIEDE2000", "chroma edges"]))
 
     for name, indices in extremes.items():
-        rows = [[paint(GRAY, i), paint(TRUTH, i), *(paint(entry, i) for entry in newest)] for i in indices]
-        save(name, grid(rows, ["gray", "truth", *(entry.decoder for entry in newest)]))
+        rows = [[paint(GRAY, i), paint(TRUTH, i), *(paint(entry, i) for entry in compared)] for i in indices]
+        save(name, grid(rows, ["gray", "truth", *(entry.decoder for entry in compared)]))

@@ -61,18 +61,19 @@ def epochs_plot(results: list[dict], truth: dict):
 
 
 def cost_plot(results: list[dict], cost: dict):
-    """A figure of milliseconds against CIEDE2000, the size of a point its decoder's parameters; newest epochs."""
+    """A figure of milliseconds against CIEDE2000, the size of a point its decoder's parameters; each decoder at
+    the epoch of its least CIEDE2000."""
     figure, axis = plt.subplots(figsize=(9.5, 4.2))
-    for result in {result["decoder"]: result for result in results}.values():
-        own = cost["decoders"].get(result["decoder"], {}).get("decoder")
-        measured = result["colored"]["ciede2000_mean"]
-        if not own or not measured:
+    for decoder in dict.fromkeys(result["decoder"] for result in results):
+        own = cost["decoders"].get(decoder, {}).get("decoder")
+        best = turning_point([r for r in results if r["decoder"] == decoder], "ciede2000_mean", higher=False)
+        if not own or best is None:
             continue
-        color = COLORS[result["decoder"]]
+        measured, color = best["colored"]["ciede2000_mean"], COLORS[decoder]
         if measured["low"] is not None:
             axis.plot([own["ms"]] * 2, [measured["low"], measured["high"]], color=color, lw=1.5)
         axis.scatter(own["ms"], measured["value"], s=30 + own["parameters"] / 900, color=color, alpha=0.75, lw=0)
-        axis.annotate(DECODERS[result["decoder"]].label, (own["ms"], measured["value"]), xytext=(12, 6),
+        axis.annotate(DECODERS[decoder].label, (own["ms"], measured["value"]), xytext=(12, 6),
                       textcoords="offset points", fontsize=9, color=INK)  # fmt: skip
     axis.margins(0.18)
     axis.set_xlim(left=0)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from chromagan.hub.checkpoints import CLAIMS_FILE, Checkpoint, CheckpointError, list_checkpoints, read_json
+from chromagan.hub.checkpoints import CLAIMS_FILE, CheckpointError, list_checkpoints, nearest_of_each, read_json
 from chromagan.hub.model_card import model_card
 from train.evaluation.judging import label
 from train.evaluation.report import TEMPLATES
@@ -17,12 +17,12 @@ CLAIMS_MARKS = ("<!-- claims: start -->", "<!-- claims: end -->")
 def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> str:
     """The text between README_MARKS: a table of the checkpoints' metrics.json.
 
-    every: of all epochs, not of each decoder's newest alone. CheckpointError where nothing was measured, or not on the
+    every: of all epochs, not of each decoder's nearest alone. CheckpointError where nothing was measured, or not on the
     same photos.
     """
     checkpoints = list_checkpoints(source)
     if not every:
-        checkpoints = {checkpoint.decoder: checkpoint for checkpoint in checkpoints}.values()
+        checkpoints = nearest_of_each(checkpoints).values()
     results = [checkpoint.metrics for checkpoint in checkpoints]
     results = [result for result in results if "colored" in result]
     if not results:
@@ -32,7 +32,7 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
     if len(counts) > 1:
         raise CheckpointError(f"the checkpoints in {str(source)!r} were measured on different photos: {sorted(counts)}")
     truth = shown(first["colored"]["colorfulness_truth"], 1)
-    which = "Every epoch" if every else "Newest epochs"
+    which = "Every epoch" if every else "Each decoder at the epoch where it is nearest to the true colors"
     if "left_gray" in first:  # the floor to beat
         results.insert(0, {"decoder": "left gray", "epoch": None, "colored": first["left_gray"]})
     if "truth" in first:  # what a classifier makes of the true colors is the ceiling
@@ -69,12 +69,12 @@ def update_readme(readme: Path, section: str, marks: tuple[str, str] = README_MA
 
 
 def write_cards(source: Path) -> None:
-    """Write the model card of each decoder's newest epoch in `source` as <decoder>/README.md."""
-    epochs: dict[str, list[Checkpoint]] = {}
-    for checkpoint in list_checkpoints(source):
-        epochs.setdefault(checkpoint.decoder, []).append(checkpoint)
-    for decoder, of_decoder in epochs.items():
-        write_text(source / decoder / "README.md", str(model_card(of_decoder[-1], None, of_decoder)))
+    """Write the model card of each decoder in `source`, of the epoch nearest to the true colors, as
+    <decoder>/README.md."""
+    checkpoints = list_checkpoints(source)
+    for decoder, best in nearest_of_each(checkpoints).items():
+        own = [checkpoint for checkpoint in checkpoints if checkpoint.decoder == decoder]
+        write_text(source / decoder / "README.md", str(model_card(best, None, own)))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -255,7 +255,7 @@ def cost(about: dict, folder: Path) -> Blocks:
     yield heading("Cost against quality")
     path = folder / "figures" / "cost.png"
     svg = plots.save(plots.cost_plot(about["checkpoints"], about["cost"]), path)
-    yield plot(path, svg, f"Newest epochs. {about['cost']['machine']}.", folder)
+    yield plot(path, svg, f"Each decoder at the epoch of its least CIEDE2000. {about['cost']['machine']}.", folder)
     rows = [
         [
             f"{decoder}, {part}",
@@ -271,23 +271,20 @@ def cost(about: dict, folder: Path) -> Blocks:
 
 
 def classes(folder: Path) -> Blocks:
-    """Mean CIEDE2000 and colorfulness of each class, by the newest epoch of each decoder."""
+    """Mean CIEDE2000 and colorfulness of each class, by each decoder at the newest epoch that all share."""
     names = ["label", "colored", "decoder", "epoch", "ciede2000", "colorfulness"]
     photos = parquet.read_table(folder / "per_image.parquet", columns=names).to_pylist()
     labels = sorted({row["label"] for row in photos if row["label"] is not None})
     if not labels:
         return
-    latest = {}
-    for row in photos:
-        if row["decoder"] in DECODERS:
-            latest[row["decoder"]] = max(latest.get(row["decoder"], 0), row["epoch"])
-    latest = {d: latest[d] for d in DECODERS if d in latest}
+    entries = newest({(row["decoder"], row["epoch"]) for row in photos if row["decoder"] in DECODERS})
+    latest = {d: entries[d][1] for d in DECODERS if d in entries}
     sums: dict[tuple, list] = {}
     for row in photos:
         if row["colored"] and (row["decoder"] == "truth" or latest.get(row["decoder"]) == row["epoch"]):
             sums.setdefault((row["label"], row["decoder"]), []).append((row["ciede2000"], row["colorfulness"]))
     yield heading("By class")
-    yield paragraph("CIEDE2000 (colorfulness in brackets), colored photos, newest epochs.")
+    yield paragraph("CIEDE2000 (colorfulness in brackets), colored photos, newest shared epoch.")
     rows = []
     for label in labels:
         truth = sums.get((label, "truth"), [])

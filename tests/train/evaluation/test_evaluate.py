@@ -15,7 +15,7 @@ from conftest import folder_of, made_photo
 from PIL import Image
 from pyarrow import parquet
 
-from chromagan.hub.checkpoints import list_checkpoints
+from chromagan.hub.checkpoints import list_checkpoints, nearest_of_each
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.network.decoders import DECODERS
@@ -407,15 +407,15 @@ def test_cards_show_what_the_checkpoints_say_and_load_as_they_say(source, tmp_pa
     shutil.copytree(ROOT / "checkpoints", tmp_path / "checkpoints", ignore=shutil.ignore_patterns("README.md"))
     monkeypatch.chdir(tmp_path)
     readme.write_cards(tmp_path / source)
-    newest = {each.decoder: each for each in list_checkpoints(source)}
-    for decoder, checkpoint in newest.items():
+    best = nearest_of_each(list_checkpoints(source))
+    for decoder, checkpoint in best.items():
         card = (tmp_path / source / decoder / "README.md").read_text(encoding="utf-8")
         assert card == (ROOT / source / decoder / "README.md").read_text(encoding="utf-8")
         (folder,) = re.findall(r'ChromaGAN.from_pretrained\("([^"]*)"\)', card)
         assert Path(folder) == Path(source, decoder, f"epoch-{checkpoint.epoch}")
         assert ChromaGAN.from_pretrained(folder).config.decoder == decoder
         assert f'Colorizer.from_pretrained("{source}", decoder="{decoder}", epoch={checkpoint.epoch})' in card
-    assert set(newest) == set(DECODERS)
+    assert set(best) == set(DECODERS)
 
 
 def test_a_readme_gets_its_table_and_keeps_the_rest(tmp_path):
