@@ -102,7 +102,7 @@ def test_curves_are_the_measures_of_each_epoch(network_source, loaded, measured)
     lines = epoch_curves(network_source, loaded, checkpoints)
     assert lines["ciede2000"][0] == pytest.approx(dict(measured.rows)["compact"]["ciede2000"])
     assert all(len(line) == 2 for line in lines.values())
-    drawn = rendered("chart", chart=chart(("CIEDE2000", "lower is nearer", 1), [0, 300], [9.25, 8.0], None))
+    drawn = rendered("chart", chart=chart(("CIEDE2000", "lower is nearer", 1), [0, 300], [9.25, 8.0], None, 0))
     assert "epoch 0: 9.2" in drawn and drawn.count("<circle") == 2
     assert set(MEASURES) >= set(lines)
 
