@@ -19,7 +19,7 @@ from chromagan.demo.refining import action_picture, action_shares
 from chromagan.demo.service import GRAY, TRUTH, DemoService, Options, RequestError, options_of
 from chromagan.demo.source import CheckpointSource, label_of
 from chromagan.demo.visible import PLACES, words_for
-from chromagan.hub.checkpoints import Checkpoint, nearest
+from chromagan.hub.checkpoints import Checkpoint
 from chromagan.network.decoders import DECODERS
 from chromagan.network.trunk import PYPI_WEIGHTS, PretrainedWeightsError, imagenet_classifier
 
@@ -146,19 +146,18 @@ class Tabs:
     def show_epochs(self, photo: Path | None, decoder: str, *options) -> tuple[str, TabState]:
         """HTML of one decoder's epochs over the photo with their curves, and the state."""
         options = options_of(*options)
-        loaded, here, checkpoints = self.service.load(photo), *self._epochs(options, decoder)
+        loaded, here, checkpoints, best = self.service.load(photo), *self._epochs(options, decoder)
         frames = [(each, self.service.picture_of(loaded, each, options, SHOWN_SIDE)) for each in checkpoints]
         truth = photo_report.true_colorfulness(loaded)
         curves = photo_report.epoch_curves(here, loaded, checkpoints)
         lines = {"colorfulness": truth} if truth is not None else {}
-        start = checkpoints.index(nearest(checkpoints))
-        return page.epochs_view(frames, curves, lines, start), TabState(photo, options, decoder)
+        return page.epochs_view(frames, curves, lines, checkpoints.index(best)), TabState(photo, options, decoder)
 
     def animation_file(self, state: TabState | None, kind: str) -> Path:
         """The epochs as one file that moves; kind: a key of downloads.ANIMATIONS."""
         if state is None:
             raise RequestError("Show the epochs first.")
-        loaded, here, checkpoints = self.service.load(state.photo), *self._epochs(state.options, state.content)
+        loaded, here, checkpoints, _ = self.service.load(state.photo), *self._epochs(state.options, state.content)
         frames = (
             (label_of(each), here.color(loaded, each, ANIMATION_SIDE, **state.options.rendering))
             for each in checkpoints
@@ -166,10 +165,10 @@ class Tabs:
         name = downloads.named(state.photo, f"-{state.content}-epochs.{kind}")
         return self.service.files.put(downloads.animation(frames, kind), name)
 
-    def _epochs(self, options: Options, decoder: str) -> tuple[CheckpointSource, list[Checkpoint]]:
-        here = self.service.source(options.source)
-        decoder = self.service.find(options.source, decoder, None).decoder
-        return here, [each for each in here.checkpoints if each.decoder == decoder]
+    def _epochs(self, options: Options, decoder: str) -> tuple[CheckpointSource, list[Checkpoint], Checkpoint]:
+        """A source, its checkpoints of a decoder, and the one of them that is nearest to the true colors."""
+        here, best = self.service.source(options.source), self.service.find(options.source, decoder, None)
+        return here, [each for each in here.checkpoints if each.decoder == best.decoder], best
 
     # Measure
 

@@ -84,5 +84,5 @@ def side(low: float, high: float) -> int:
 def newest(columns: Collection[Entry]) -> dict[str, Entry]:
     """Each decoder's (decoder, epoch) at the newest epoch that all have; its own newest where they share none."""
     epochs = {decoder: {e for d, e in columns if d == decoder} for decoder, _ in columns}
-    shared = set.intersection(*epochs.values())
+    shared = set.intersection(*epochs.values()) if epochs else set()
     return {d: (d, max(shared) if shared else max(own)) for d, own in epochs.items()}
