@@ -1,6 +1,5 @@
 """Made images and networks for all tests: no network, no GPU, no data set."""
 
-import contextlib
 import os
 import shutil
 import signal
@@ -12,7 +11,6 @@ os.environ["ACCELERATE_USE_CPU"] = "true"  # on a machine with a GPU, too
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
 from hub_standin import Hub, connect
 from PIL import Image
 
@@ -57,30 +55,6 @@ if OWN_CORES := own_cores():
 def pytest_collection_modifyitems(items):
     """Long files begin first; xdist runs the tests of a file in one worker."""
     items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
-
-
-@pytest.fixture(autouse=True)
-def side_by_side(request, tmp_path_factory):
-    """Workers run side by side; a test marked `alone` waits until the tests of the others end, lets none begin, and has
-    all cores."""
-    if WORKER is None:
-        yield
-        return
-    workers = [f"gw{number}" for number in range(int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))]
-    folder = tmp_path_factory.getbasetemp().parent  # common to all workers
-    entrance, *busy = (FileLock(folder / f"{name}.lock") for name in ("entrance", *workers))
-    with contextlib.ExitStack() as held:
-        with entrance:
-            alone = request.node.get_closest_marker("alone")
-            for lock in busy if alone else [busy[workers.index(WORKER)]]:
-                held.enter_context(lock)
-            if alone:
-                if OWN_CORES:
-                    os.sched_setaffinity(0, ALL_CORES)
-                    held.callback(os.sched_setaffinity, 0, OWN_CORES)
-                yield
-        if not alone:
-            yield
 
 
 @pytest.fixture(autouse=True)

@@ -847,13 +847,11 @@ def test_page_asks_nobody_else(page):
 
 
 def test_picture_of_the_readme_shows_the_example_and_the_tab_that_are_asked_for(browser, server):
-    pictures = [
-        make_picture.take(browser, server.url, example, tab)
-        for example, tab in (("cat", "colorize"), ("coffee", "colorize"), ("cat", "matrix"))
-    ]
-    assert [picture.size for picture in pictures] == [(1280, 860), (1280, 860), (1280, 1180)]
-    cat, coffee, matrix = (np.asarray(picture.crop((0, 0, 1280, 860)), int) for picture in pictures)
-    assert min((np.abs(cat - other).max(axis=2) > 8).mean() for other in (coffee, matrix)) > 0.1
+    asked = (("cat", "colorize"), ("coffee", "matrix"))
+    pictures = [make_picture.take(browser, server.url, *example_and_tab) for example_and_tab in asked]
+    assert [picture.size for picture in pictures] == [(1280, 860), (1280, 1180)]
+    cat, coffee = (np.asarray(picture.crop((0, 0, 1280, 860)), int) for picture in pictures)
+    assert (np.abs(cat - coffee).max(axis=2) > 8).mean() > 0.1
     assert all(len(make_picture.encoded(picture)) <= 300_000 for picture in pictures)
 
 

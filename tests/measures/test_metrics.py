@@ -218,7 +218,6 @@ def seconds_of_one_core(function):
     return function(), time.thread_time() - start
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("height, width", [(80, 96), (67, 83)])
 def test_cdr_equals_the_literal_version_and_is_fifty_times_faster(height, width):
     truth = lab_of(made_photo(3, height, width))
