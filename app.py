@@ -327,7 +327,7 @@ def build_demo() -> gr.Blocks:
                 with opened["measure"]:
                     measure = measure_tab(controls, file)
                 with opened["about"]:
-                    about = gr.HTML(page.about(service.shipped, service.costs), elem_id="about")
+                    about = gr.HTML(page.about(service.shipped, service.costs, service.general), elem_id="about")
 
         chosen = [*colorize.choices, *matrix.choices, *epochs.choices, *measure.choices, controls.network]
         (decoder, epoch), (at, of) = colorize.choices, measure.choices

@@ -29,7 +29,7 @@ import torch
 from accelerate import Accelerator
 
 from chromagan.data import DataError
-from chromagan.hub.checkpoints import CheckpointError, write_json
+from chromagan.hub.checkpoints import CheckpointError, read_json, write_json
 from chromagan.network.config import PRESETS as MODEL_PRESETS
 from chromagan.network.decoders import DECODERS
 from train.benchmarks import chroma, photos
@@ -108,6 +108,14 @@ def main(args: argparse.Namespace) -> None:
         write_json(args.json, results)
 
 
+def is_result(path: Path) -> bool:
+    """Whether a file is what an earlier benchmark wrote, which a later one may overwrite."""
+    try:
+        return "matrix_gflops" in read_json(path)["machine"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     def count(text: str) -> int:
         if not text.isdecimal() or int(text) < 1:
@@ -126,7 +134,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=SECTIONS, default=list(USUAL), help="what to measure; default: all but chroma"
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the results here")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     step = parser.add_argument_group("training, switches, inference")
     step.add_argument("--preset", nargs="+", choices=MODEL_PRESETS, default=["lite"])
     step.add_argument("--decoders", nargs="+", choices=DECODERS, default=list(DECODERS))
@@ -144,6 +152,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     edges.add_argument("--source", default=str(chroma.SOURCE), help="folder of checkpoints or Hub prefix")
     edges.add_argument("--limit", type=count, default=400, metavar="N", help="photos, spread over the split; 400")
     args = parser.parse_args(argv)
+    if args.json and args.json.exists() and not is_result(args.json):
+        parser.error(f"--json {args.json} is no result of a benchmark, and would be overwritten: give another name")
     if ("chroma" in args.only) != (args.data is not None):
         parser.error("--only chroma and --data go together: it is measured on photos")
     try:

@@ -16,6 +16,7 @@ number. Of a photo that was measured a row of numbers stays in memory, and for e
 import argparse
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
@@ -32,11 +33,14 @@ from chromagan.data import DataError, PhotoSet
 from chromagan.hub.checkpoints import (
     CLAIMS_FILE,
     METRICS_FILE,
+    NAMED_SOURCES,
     CheckpointError,
     list_checkpoints,
     load_checkpoint,
+    read_json,
     write_json,
 )
+from chromagan.hub.model import ChromaGAN
 from chromagan.hub.model_card import plain_name
 from chromagan.hub.refiners import REFINER
 from chromagan.measures.metrics import GRAY_CHROMA
@@ -54,6 +58,7 @@ from train.evaluation.results import frechet_distances, merge, read_comparison, 
 from train.evaluation.results_table import markdown_table, results_table
 from train.evaluation.shards import SHARD, MeasuringTask, measure_shards, share_cores
 
+MEASURED = "measured"  # the folder in --output-dir of what was measured
 MODEL_BYTES = 4 << 30  # of the networks held at once; a source that needs more is measured in several passes
 
 
@@ -70,11 +75,31 @@ def passes(entries: list[Entry]) -> list[list[Entry]]:
     return groups
 
 
+def check_output_dir(folder: Path) -> None:
+    """OSError where a folder that no evaluation made holds files that this one would overwrite or delete."""
+    with suppress(OSError, ValueError):
+        if (folder / MEASURED).is_dir() or "left_gray" in read_json(folder / METRICS_FILE):
+            return
+    written = (METRICS_FILE, CLAIMS_FILE, "per_image.parquet", "report.md", "report.html", "figures")
+    if there := [name for name in written if (folder / name).exists()]:
+        raise FileExistsError(
+            f"{folder} holds {', '.join(there)}, of no evaluation, which would be lost: give another --output-dir"
+        )
+
+
+def check_size(model: ChromaGAN, size: int) -> None:
+    """CheckpointError where the network does not take images of that size."""
+    if not model.config.any_size and model.config.image_size != size:
+        raise CheckpointError(f"it takes images of {model.config.image_size} pixels only: leave out --size {size}")
+
+
 def main(args: argparse.Namespace) -> None:
     accelerator = Accelerator()
     cores, device, main_process = share_cores(accelerator), accelerator.device, accelerator.is_main_process
     output_dir = Path(args.output_dir)
-    checkpoints = list_checkpoints(args.source)
+    check_output_dir(output_dir)
+    source = NAMED_SOURCES.get(args.source, args.source)
+    checkpoints = list_checkpoints(source)
     if args.write_metrics and any(checkpoint.revision for checkpoint in checkpoints):
         raise CheckpointError(f"--write-metrics writes into a folder, and {args.source} is on the Hub: leave it out")
     with accelerator.main_process_first():
@@ -94,20 +119,20 @@ def main(args: argparse.Namespace) -> None:
         left_out.append("top-1 left out: the data's classes are not Imagenette's, by name or WordNet id")
 
     # Measure. Every process takes every n-th shard; what it finds out it leaves on disk.
-    (output_dir / "measured").mkdir(parents=True, exist_ok=True)
+    (output_dir / MEASURED).mkdir(parents=True, exist_ok=True)
     shards = [range(start, min(start + SHARD, len(photos))) for start in range(0, len(photos), SHARD)]
     mine = shards[accelerator.process_index :: accelerator.num_processes]
     entries, damaged = [], {}
     for checkpoint in checkpoints:
         try:
             entry = checkpoint_entry(checkpoint)
-            load_checkpoint(checkpoint)  # found out before an hour's work
+            check_size(load_checkpoint(checkpoint), args.size)  # found out before an hour's work
             entries.append(entry)
         except CheckpointError as error:
             damaged[checkpoint.decoder, checkpoint.epoch] = str(error)
-    twins = {} if args.refine == 0 else refined_twins(entries, args.source, args.refine)
+    twins = {} if args.refine == 0 else refined_twins(entries, source, args.refine)
     for group in passes([*entries, *twins.values()]) if entries else ():
-        task = MeasuringTask(photos, labels, (GRAY, TRUTH, *group), output_dir / "measured", classify, device)
+        task = MeasuringTask(photos, labels, (GRAY, TRUTH, *group), output_dir / MEASURED, classify, device)
         measure_shards(task, mine, cores, main_process)
     if main_process:
         for reason in damaged.values():
@@ -146,8 +171,8 @@ def main(args: argparse.Namespace) -> None:
         for result, entry in zip(everything["checkpoints"], entries, strict=True):
             frame = {"left_gray": results[GRAY]["colored"], "truth": results[TRUTH]["colored"]}
             write_json(Path(entry.checkpoint.path, METRICS_FILE), result | frame)
-        if refined and Path(args.source, REFINER).is_dir():
-            write_json(Path(args.source, REFINER, METRICS_FILE), about | {"refined": refined})
+        if refined and Path(source, REFINER).is_dir():
+            write_json(Path(source, REFINER, METRICS_FILE), about | {"refined": refined})
     draw_pictures(photos, tables, entries, output_dir / "figures", device)
     comparison = read_comparison(output_dir)
     if comparison:
@@ -155,7 +180,7 @@ def main(args: argparse.Namespace) -> None:
         claims = claims_report(comparison, verdicts)
         write_json(output_dir / CLAIMS_FILE, claims)
         if args.write_metrics:
-            write_json(Path(args.source, CLAIMS_FILE), claims)
+            write_json(Path(source, CLAIMS_FILE), claims)
         draw_claims(photos, verdicts, entries, output_dir / "figures", device)
     write_report(output_dir)
     print(results_table([everything["left_gray"], *everything["checkpoints"]]))

@@ -22,7 +22,7 @@ if __name__ == "__main__":  # the next imports take seconds
     end_in_one_line(STOPPED, at_once=True)
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from tqdm import tqdm
 
 from chromagan.colorizer import Colorizer
@@ -45,14 +45,16 @@ SETTLE_EVERY = 4  # steps: to refine a batch as users will takes a fifth of a st
 
 
 def main(config: RefineConfig) -> None:
-    accelerator = Accelerator(mixed_precision="no")
+    # While it is greedy, the value has no part in the loss.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[unused])
     share_cores(accelerator)
     device, main_process = accelerator.device, accelerator.is_main_process
     processes, rank = accelerator.num_processes, accelerator.process_index
     say = tqdm.write if main_process else lambda text, file: None
 
     # Run directory, and the networks whose colorings are refined.
-    check_run_dir(config)
+    recorded = check_run_dir(config)
     check_shares(config, processes)
     state = load_state(config.run_dir, lambda text: say(text, file=sys.stderr)) if config.resume else None
     if state is None and config.resume:
@@ -65,7 +67,7 @@ def main(config: RefineConfig) -> None:
     with accelerator.local_main_process_first():
         photos = load_photos(config.data, "train", model.image_size, config.limit_train or None, quiet=not main_process)
         stages = trunk_stages(photos.images, models[0], config.cache_dir, device)
-    config = fit_batch(config, len(photos), processes)
+    config = fit_batch(config, len(photos), processes, recorded)
     share = config.batch_size // processes
     part = slice(rank * share, (rank + 1) * share)
     batches = Batches(normalized_lab(photos.images, device), None, stages, config, device)

@@ -94,7 +94,7 @@ def main(config: TrainConfig) -> None:
         stages = None
         if config.keep_features and not config.train_trunk:
             stages = trunk_stages(photos.images, generator, config.cache_dir, device)
-    config = fit_batch(config, len(photos), processes)
+    config = fit_batch(config, len(photos), processes, recorded)
     share = config.batch_size // processes
     part = slice(rank * share, (rank + 1) * share)
     trunk = None if config.keep_features or config.train_trunk else frozen_trunk(generator.trunk, device)
@@ -139,8 +139,9 @@ def main(config: TrainConfig) -> None:
         finished = average.without_class_head().to(device)
         measured = None
         if validation is not None and config.limit_validation:
+            images = validation.images[evenly(len(validation), config.limit_validation)]
             measured = summarize(
-                evaluate(finished, validation.images[: config.limit_validation], device),
+                evaluate(finished, images, device),
                 data=" + ".join(config.data), split="validation", size=size,
             )  # fmt: skip
             measured |= {"decoder": config.decoder, "epoch": epoch, "preset": config.preset}

@@ -87,14 +87,19 @@ class Api:
             source: "study", also where empty; "general", for photos of any kind; or a study on the Hub, owner/name.
 
         Returns:
-            Measures of each decoder: ciede2000, lower is nearer; psnr, which rewards gray; colorfulness; and more.
+            Measures of each decoder: ciede2000, lower is nearer; psnr, which rewards gray; colorfulness; and more. And
+            the epoch of all of them, null where each has its own.
         """
         loaded, here, checkpoints = self.service.load(image), *self.tabs.at_epoch(source, epoch)
         report = photo_report.measure_photo(here, loaded, checkpoints)
         rows = {name: {k: v if math.isfinite(v) else None for k, v in values.items()} for name, values in report.rows}
+        epochs = {each.epoch for each in checkpoints}
         return {
-            "epoch": checkpoints[0].epoch, "colored": report.colored, "size": list(report.size), "measures": rows
-        }  # fmt: skip
+            "epoch": epochs.pop() if len(epochs) == 1 else None,
+            "colored": report.colored,
+            "size": list(report.size),
+            "measures": rows,
+        }
 
     def checkpoints(self, source: str = "") -> list[dict]:
         """List the decoders and the epochs of training that there are of each.

@@ -23,7 +23,8 @@ LONGEST_NAME = 120  # bytes: people read it
 
 
 def suffix_for(image: Image.Image, source_format: str | None) -> str:
-    """The suffix of a result's file: that of the photo's own format, but .png where that cannot hold it.
+    """The suffix of a result's file: that of the photo's own format, but .png where that cannot hold it or is written
+    slowly.
 
     source_format: as Pillow names it; None for a photo that came from no file.
     """

@@ -5,6 +5,7 @@ import math
 import os
 import secrets
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -44,23 +45,25 @@ class FileStore:
             digest.update(data)
         digest = digest.hexdigest()
         path = self.folder / RESULTS / digest / name
-        if path.exists():
-            os.utime(path)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside = path.with_name(f".{secrets.token_hex(4)}")
-            if isinstance(data, Path):
-                shutil.move(data, beside)
-            else:
-                beside.write_bytes(data)
-            os.replace(beside, path)
+        with self._lock:  # it is not deleted meanwhile
+            if not _touch(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                beside = path.with_name(f".{secrets.token_hex(4)}")
+                try:
+                    if isinstance(data, Path):
+                        shutil.move(data, beside)
+                    else:
+                        beside.write_bytes(data)
+                    os.replace(beside, path)
+                finally:  # a full disk leaves no half of a file
+                    beside.unlink(missing_ok=True)
         self.clean_up()
         return path
 
     def mark_used(self, path: Path) -> None:
         """Count the age of an upload from now. Files of other folders are let alone."""
-        if path.is_relative_to(self.folder) and path.exists():
-            os.utime(path)
+        if path.is_relative_to(self.folder):
+            _touch(path)
 
     def pin(self) -> None:
         """Never delete what is there now: the pictures of a page as it arrives."""
@@ -85,7 +88,7 @@ class FileStore:
                     status = path.stat()
                 except OSError:  # Gradio deletes old files of its own accord
                     continue
-                if path not in self._pinned:
+                if stat.S_ISREG(status.st_mode) and path not in self._pinned:  # Gradio has folders of its own here
                     files = results if path.parent.parent.name == RESULTS else uploads
                     files.append((status.st_mtime, status.st_size, path))
             grace = 0 if now else GRACE_SECONDS
@@ -98,8 +101,20 @@ class FileStore:
         for modified, size, path in sorted(files):
             age = present - modified
             if age > self.max_age or (total > limit and age > grace):
-                path.unlink(missing_ok=True)
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError:  # not to be deleted: it counts, and the others go
+                    continue
                 total -= size
                 with suppress(OSError):  # something else is in it
                     path.parent.rmdir()
         return total
+
+
+def _touch(path: Path) -> bool:
+    """Whether there is a file at `path`; its age counts from now."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True

@@ -10,7 +10,6 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from chromagan.imaging import color
 from chromagan.imaging.photo import Photo, averageable, count_pages, open_image, read_photo, srgb_image
 from chromagan.measures import metrics
 
@@ -83,11 +82,3 @@ def as_tensor(image: Image.Image) -> Tensor:
     """An 8-bit RGB image as sRGB (1, 3, H, W) in [0, 1]."""
     pixels = torch.frombuffer(bytearray(image.convert("RGB").tobytes()), dtype=torch.uint8)
     return pixels.view(1, image.height, image.width, 3).movedim(-1, 1).float() / 255
-
-
-def gray_image(photo: Photo) -> Image.Image:
-    """The photo as the networks see it: 8-bit gray, with its alpha channel if any."""
-    gray = Image.fromarray((255 * color.L_to_gray(photo.L[0, 0])).round().byte().numpy())
-    if photo.alpha is not None:
-        gray.putalpha(photo.alpha)
-    return gray

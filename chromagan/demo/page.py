@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from chromagan.demo.paper import read_findings
 from chromagan.demo.photo_report import MEASURES, NEAREST_TO_ZERO, REFERENCES, Report
 from chromagan.demo.refining import ACTION_COLORS
-from chromagan.demo.source import CheckpointSource, label_of, measured
+from chromagan.demo.source import CheckpointSource, label_of, measured, measured_on, trained_on
 from chromagan.demo.visible import VISIBLE
 from chromagan.hub.checkpoints import Checkpoint, nearest_of_each
 from chromagan.measures.error_maps import BOTH_EDGES, FOUND_EDGE, FULL_SCALE, HEAT, TRUE_EDGE
@@ -284,19 +284,24 @@ def classes_table(rows: list[tuple[str, list[tuple[str, float]]]] | None) -> str
 # What the project is
 
 
-def about(source: CheckpointSource, milliseconds: dict[str, float]) -> str:
+def about(source: CheckpointSource, milliseconds: dict[str, float], general: CheckpointSource | None = None) -> str:
     """The measured table, the paper's words beside it, and what a person should know before believing a picture.
 
-    milliseconds: what each decoder takes here.
+    milliseconds: what each decoder takes here. general: the networks for photos of any kind that lie beside `source`.
     """
-    rows, images = [], 0
+    rows, images, where = [], 0, ""
     for decoder, checkpoint in nearest_of_each(source.checkpoints).items():
         spec, values = DECODERS[decoder], measured(checkpoint)
-        images = values.get("images", images)
+        if "images" in values:
+            images, where = values["images"], measured_on(checkpoint)
         cells = [checkpoint.epoch, f"{spec.num_params:,}"]
         cells.append(f"{milliseconds[decoder]:.1f}" if decoder in milliseconds else "–")
         for name, digits in (("ciede2000_mean", 2), ("ciede2000_p95", 2), ("psnr_mean", 2), ("colorfulness", 1)):
             value = values.get(name)
             cells.append(f"{value['value']:.{digits}f}" if isinstance(value, dict) and "value" in value else "–")
         rows.append({"label": spec.label, "summary": sentence(spec.summary), "cells": cells})
-    return rendered("about", rows=rows, images=images, findings=read_findings(source.name))
+    networks = {"The study's networks": source} | ({"Those for photos of any kind": general} if general else {})
+    trained = [(name, data) for name, each in networks.items() if (data := trained_on(each))]
+    return rendered(
+        "about", rows=rows, images=images, where=where, trained=trained, findings=read_findings(source.name)
+    )

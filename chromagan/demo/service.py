@@ -21,7 +21,7 @@ from PIL import Image
 from chromagan.colorizer import render
 from chromagan.demo import downloads, page
 from chromagan.demo.file_store import FileStore
-from chromagan.demo.loaded_photo import LoadedPhoto, file_digest, gray_image, load_photo, resize_photo
+from chromagan.demo.loaded_photo import LoadedPhoto, file_digest, load_photo, resize_photo
 from chromagan.demo.source import CheckpointSource, decoder_milliseconds, label_of
 from chromagan.hub import repositories
 from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, CheckpointError, usual_source
@@ -67,6 +67,19 @@ def options_of(source: str | None, mode: str, saturation: float) -> Options:
     if not 0 <= saturation <= 3:
         raise RequestError(f"saturation must be between 0 and 3, got {saturation:g}")
     return Options((source or "").strip(), mode, saturation)
+
+
+def whole_number(epoch: str | float | None) -> int | None:
+    """The epoch of a request, None where it names none; RequestError for what is no whole number."""
+    if epoch in ("", None):
+        return None
+    try:
+        number = int(epoch)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RequestError(f"epoch {epoch!r} is not a whole number") from error
+    if isinstance(epoch, float) and number != epoch:
+        raise RequestError(f"epoch {epoch!r} is not a whole number")
+    return number
 
 
 class DemoService:
@@ -132,10 +145,7 @@ class DemoService:
 
     def find(self, source: str, decoder: str | None, epoch: str | int | None) -> Checkpoint:
         """The checkpoint that a request names; RequestError, listing what there is, where there is none."""
-        try:
-            number = None if epoch in ("", None) else int(epoch)
-        except (TypeError, ValueError) as error:
-            raise RequestError(f"epoch {epoch!r} is not a whole number") from error
+        number = whole_number(epoch)
         try:
             return self.source(source).find(str(decoder or "") or None, number)
         except CheckpointError as error:
@@ -192,7 +202,7 @@ class DemoService:
     def picture_of(self, photo: LoadedPhoto, what: str | Checkpoint, options: Options, side: int) -> page.Picture:
         """A picture for the page, at most `side` pixels a side. what: GRAY, TRUTH, or the checkpoint that colors."""
         if what == GRAY:
-            gray = gray_image(resize_photo(photo.shown, side))
+            gray = resize_photo(photo.shown, side).gray_image()
             return self.picture(gray, "Gray", "The photo in gray, as the network sees it")
         if what == TRUTH:
             return self.picture(photo.truth, "The photo", "The photo in its own colors")

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 import torch
 from cachetools import LRUCache, cachedmethod
@@ -25,8 +26,11 @@ from chromagan.hub.checkpoints import (
     list_checkpoints,
     load_checkpoint,
     nearest,
+    read_json,
 )
+from chromagan.hub.model_card import OPTIONS_FILE, plain_name
 from chromagan.hub.refiners import has_refiner, load_refiner
+from chromagan.hub.repositories import HubError
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS, FEATURE_CHANNELS, FEATURE_STRIDE, build_decoder
 from chromagan.network.refiner import Refiner
@@ -42,6 +46,11 @@ def digest_of(tensor: Tensor) -> str:
 
 def tensor_bytes(*tensors: Tensor) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def walk_bytes(walk: list[Prediction]) -> int:
+    actions = (each.actions for each in walk if each.actions is not None)
+    return tensor_bytes(walk[0].L, *(each.ab for each in walk), *actions)  # one L for all
 
 
 def network_bytes(colorizer: Colorizer) -> int:
@@ -81,7 +90,7 @@ class CheckpointSource:
         self.checkpoints = list_checkpoints(name)
         self.networks = LRUCache(NETWORK_BYTES, getsizeof=network_bytes)
         self.predictions = LRUCache(PREDICTION_BYTES, getsizeof=lambda each: tensor_bytes(each.ab, each.L))
-        self.walks = LRUCache(WALK_BYTES, getsizeof=lambda walk: tensor_bytes(*(each.ab for each in walk)))
+        self.walks = LRUCache(WALK_BYTES, getsizeof=walk_bytes)
         self._features = LRUCache(FEATURE_BYTES, getsizeof=lambda stages: tensor_bytes(*stages))
         self._trunks: dict[tuple, CachedTrunk] = {}  # by their weights as they were loaded
         self._lock = threading.Lock()  # of the caches; held for a look-up, never while a network runs
@@ -110,6 +119,8 @@ class CheckpointSource:
         """The checkpoint of `find_checkpoint`, without asking the Hub again; CheckpointError where there is none."""
         decoder = decoder or self.checkpoints[0].decoder
         found = [each for each in self.checkpoints if each.decoder == decoder and epoch in (None, each.epoch)]
+        if len(found) == 1:
+            return found[0]
         return nearest(found) if found else find_checkpoint(self.name, decoder, epoch)
 
     @functools.cached_property
@@ -206,3 +217,21 @@ def measured(checkpoint: Checkpoint) -> dict:
         return colored if isinstance(colored, dict) else {}
     except (CheckpointError, KeyError, TypeError):
         return {}
+
+
+def measured_on(checkpoint: Checkpoint) -> str:
+    """What a checkpoint was measured on, for people: "frgfm/imagenette, validation, at 224×224"."""
+    metrics = checkpoint.metrics
+    name, size = plain_name(metrics.get("data") or "data not recorded"), metrics.get("size")
+    return ", ".join(filter(None, [name, metrics.get("split")])) + (f", at {size}×{size}" if size else "")
+
+
+def trained_on(source: CheckpointSource) -> list[tuple[str, int]]:
+    """The data sets of the run that a source came from, as its options name them, and how many photos of each it used;
+    [] where that is not recorded."""
+    checkpoint = source.checkpoints[0]
+    try:
+        path = checkpoint.file(OPTIONS_FILE) if checkpoint.revision else Path(checkpoint.path).parent / OPTIONS_FILE
+        return [(plain_name(each["data"]), int(each["photos"])) for each in read_json(path)["sources"]]
+    except (OSError, ValueError, KeyError, TypeError, HubError):
+        return []

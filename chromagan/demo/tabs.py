@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from chromagan.colorizer import render
 from chromagan.demo import downloads, page, photo_report
-from chromagan.demo.loaded_photo import SHOWN_SIDE, SMALL_SIDE, gray_image
+from chromagan.demo.loaded_photo import SHOWN_SIDE, SMALL_SIDE
 from chromagan.demo.refining import action_picture, action_shares
-from chromagan.demo.service import GRAY, TRUTH, DemoService, Options, RequestError, options_of
+from chromagan.demo.service import GRAY, TRUTH, DemoService, Options, RequestError, options_of, whole_number
 from chromagan.demo.source import CheckpointSource, label_of
 from chromagan.demo.visible import PLACES, words_for
 from chromagan.hub.checkpoints import Checkpoint
@@ -76,7 +76,7 @@ class Tabs:
         name = label_of(checkpoint)
         left = self.service.picture(before, "Before", f"The photo colored by {name}")
         if view == "actions" and step:
-            right = action_picture(walk[step].actions, gray_image(shown))
+            right = action_picture(walk[step].actions, shown.gray_image())
             right = self.service.picture(
                 right, f"Step {step}: actions", f"What each pixel did in step {step}", exact=True
             )
@@ -180,7 +180,7 @@ class Tabs:
         report = photo_report.measure_photo(here, loaded, checkpoints)
         rows = None
         if (classes := classifier()) is not None:
-            versions = {"gray": gray_image(loaded.small)}
+            versions = {"gray": loaded.small.gray_image()}
             versions |= {"the photo": loaded.truth} if loaded.colored else {}
             versions |= {DECODERS[each.decoder].label: here.color(loaded, each, SMALL_SIDE) for each in checkpoints}
             rows = [(name, classes.top(image)) for name, image in versions.items()]
@@ -196,11 +196,11 @@ class Tabs:
         here = self.service.source(source)
         if epoch in ("", None) and here.single:
             return here, here.checkpoints
-        epochs = here.epochs()
-        wanted = str(here.nearest.epoch if epoch in ("", None) else epoch)
-        checkpoints = [each for each in here.checkpoints if str(each.epoch) == wanted]
+        wanted = whole_number(epoch)
+        wanted = here.nearest.epoch if wanted is None else wanted
+        checkpoints = [each for each in here.checkpoints if each.epoch == wanted]
         if not checkpoints:
-            raise RequestError(f"no decoder has epoch {wanted}; choose from {', '.join(map(str, epochs))}")
+            raise RequestError(f"no decoder has epoch {wanted}; choose from {', '.join(map(str, here.epochs()))}")
         return here, checkpoints
 
     def show_errors(self, state: TabState | None, decoder: str, view: str) -> str:

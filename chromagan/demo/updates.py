@@ -80,7 +80,7 @@ class Updates:
             gr.Dropdown(choices=cells.choices, value=GRAY), gr.Dropdown(choices=cells.choices, value=cells.value),
             radio(self.choices.decoders(source)), radio(self.choices.measured_epochs(shown)), radio(decoders),
             gr.Radio(visible=self.service.general is not None and not source.strip()),
-            page.about(here, self.service.costs),
+            page.about(here, self.service.costs, self.service.general if here is self.service.shipped else None),
         )  # fmt: skip
 
     def on_restore(self, request: gr.Request) -> tuple:

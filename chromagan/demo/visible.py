@@ -8,19 +8,16 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
 from chromagan.measures.color_groups import ColorGroups
 from chromagan.measures.error_maps import outlined
-from chromagan.measures.metrics import near_edges
 from chromagan.measures.patches import SPOT, Spots, false_red
 from chromagan.measures.transitions import BAND, Transitions, border_mask, border_stripes
 
 OF_THE_PHOTO = math.nan  # for the best value of a measure: the photo's own
 DRAWN_SIDE = 900  # pixels of a picture with places marked: a line of one pixel is seen on it
-SPOT_MARGIN = 3  # pixels around a spot: the line would cover it
 
 
 @dataclass(frozen=True)
@@ -110,8 +107,7 @@ class VisibleFaults:
         if name == "red":
             return false_red(lab, self.truth)[0].numpy()
         if name == "spots":
-            pixels = torch.from_numpy(self.spots(lab[0])[1])
-            return near_edges(pixels[None], SPOT_MARGIN)[0].numpy()
+            return self.spots.outlined(lab[0])
         return border_mask(*lab.shape[-2:]).numpy()
 
 

@@ -6,6 +6,7 @@ owner/name-<decoder> with a tag epoch-<N> for each epoch (chromagan.hub.reposito
 Epoch N means N completed epochs; epoch 0 is the network before training.
 """
 
+import functools
 import json
 import os
 import re
@@ -45,7 +46,7 @@ class Checkpoint:
     def _order(self) -> tuple[int, int]:
         return list(DECODERS).index(self.decoder), self.epoch
 
-    @property
+    @functools.cached_property
     def metrics(self) -> dict:
         """What was measured of it, or {} where nothing was; CheckpointError where the file is damaged."""
         try:
@@ -142,11 +143,10 @@ def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
     ALIKE of it the most colorful: the least difference alone prefers the paler. Where not all were measured nobody can
     tell: the last of the first decoder."""
     try:
-        metrics = {each: each.metrics for each in checkpoints}  # of files: each is read once
-        distance = {each: colored_value(metrics[each], "ciede2000_mean") for each in checkpoints}
+        distance = {each: colored_value(each.metrics, "ciede2000_mean") for each in checkpoints}
         reach = (1 + ALIKE) * min(distance.values())
         alike = [each for each in checkpoints if distance[each] <= reach]
-        return max(alike, key=lambda each: (colored_value(metrics[each], "colorfulness"), -distance[each]))
+        return max(alike, key=lambda each: (colored_value(each.metrics, "colorfulness"), -distance[each]))
     except (AttributeError, CheckpointError, TypeError):
         return [each for each in checkpoints if each.decoder == checkpoints[0].decoder][-1]
 

@@ -31,7 +31,8 @@ def declared_range(image: Image.Image) -> tuple[float, float] | None:
     sample = tags.get(ExifTags.Base.SampleFormat, (1,))[0]
     zero_is_white = tags.get(ExifTags.Base.PhotometricInterpretation) == 0
     most = _first(tags.get(S_MAX_SAMPLE_VALUE)) or _first(tags.get(MAX_SAMPLE_VALUE)) or 0
-    declared = most >= 255 and (most + 1) & most == 0 and (sample == FLOAT or most < 2**bits)
+    whole = float(most).is_integer() and (int(most) + 1).bit_count() == 1  # Pillow gives some as floats
+    declared = most >= 255 and whole and (sample == FLOAT or most < 2**bits)
     if declared:
         white = most
     elif image.mode.startswith("I;16") or (image.mode == "I" and tags and bits < 32):

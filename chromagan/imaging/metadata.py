@@ -1,5 +1,7 @@
 """What a file says about a photo beside its pixels: EXIF, XMP and IPTC data, notes, resolution; and which way is up."""
 
+from contextlib import suppress
+
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
 # The tags below 700 are TIFF's own. These describe the photo; the others say how its pixels lie in the file that was
@@ -29,14 +31,14 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
     """`image` turned as its EXIF orientation says, and its metadata: exif, xmp, iptc (bytes), notes, dpi, where it has
     any. notes: {title: text}, of a PNG's texts; what other formats call a comment is titled Comment.
 
-    EXIF data that are damaged are left out.
+    EXIF data that are damaged are left out; an orientation that can be read among them is heeded.
     """
     image.load()  # what fails from here on is the metadata
     info: dict = {}
     turned = image
-    try:
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-            turned = ImageOps.exif_transpose(image)  # always a copy: for a large photo that costs as much as decoding
+    with suppress(Exception):
+        turned = _turned(image)
+    with suppress(Exception):
         exif = Image.Exif()  # a copy: that of `image` is its owner's
         exif.load(turned.getexif().tobytes())
         for tag in list(exif):
@@ -44,8 +46,6 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
                 del exif[tag]
         if len(exif):
             info["exif"] = exif.tobytes()
-    except Exception:
-        turned = image
     xmp = turned.info.get("xmp")
     if isinstance(xmp, str):
         xmp = xmp.encode()
@@ -58,6 +58,19 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
     if dpi := _dpi(image):
         info["dpi"] = dpi[::-1] if turned.size != image.size else dpi
     return turned, info
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if orientation == 1:
+        return image
+    try:
+        return ImageOps.exif_transpose(image)  # always a copy: for a large photo that costs as much as decoding
+    except Exception:  # it writes all EXIF data anew, and others of them are damaged
+        bare, alone = image.copy(), Image.Exif()
+        alone[ExifTags.Base.Orientation] = orientation
+        bare.info["exif"] = alone.tobytes()
+        return ImageOps.exif_transpose(bare)
 
 
 def photoshop_segment(iptc: bytes) -> bytes:

@@ -164,6 +164,8 @@ def read_photo(image: Image.Image) -> Photo:
 
     What the file says of its pixels is heeded: transparency, ICC profile, whether zero is white, how many bits it uses.
     """
+    if not image.width or not image.height:
+        raise ImageError(f"{_name(image)}: it has no pixels")
     try:
         image = _load(image)
         declared = gray.declared_range(image)  # a turned copy has no tags

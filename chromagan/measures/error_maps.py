@@ -68,8 +68,3 @@ def outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     result[wider & ~grown] = 0
     result[grown & ~mask] = 255
     return result
-
-
-def heat_legend(width: int, height: int) -> np.ndarray:
-    """The heat map's scale, 0 at the left to full at the right: RGB (height, width, 3) uint8."""
-    return heat_map(np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1)), full_scale=1)

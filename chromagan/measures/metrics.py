@@ -68,15 +68,6 @@ def colorfulness(image: Tensor) -> Tensor:
     return variance.sum(dim=0).sqrt() + 0.3 * mean.square().sum(dim=0).sqrt()
 
 
-def colorfulness_difference(values: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Both published differences of colorfulness over a data set, from one number per image, (N,) each.
-
-    The difference of means, |mean(values) - mean(truth)|, which lets a gray and a garish image cancel, and the mean of
-    differences, mean |values - truth|, which does not and is never smaller.
-    """
-    return (values.mean() - truth.mean()).abs(), (values - truth).abs().mean()
-
-
 def mean_chroma(image: Tensor) -> Tensor:
     """Mean CIELAB chroma, sqrt(a^2 + b^2). Below GRAY_CHROMA an image counts as gray."""
     return color.srgb_to_lab(image)[:, 1:].square().sum(dim=1).sqrt().flatten(1).mean(dim=1, dtype=torch.float64)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from chromagan.imaging.compiled import compiled
+from chromagan.measures.metrics import near_edges
 
 RED, NOT_RED = 25.0, 8.0  # a* above which a color is red, and below which a true one is not
 SPOT = 64  # pixels: smaller patches are spots, larger ones patches
@@ -12,6 +13,7 @@ LEAST_SPOT = 4  # pixels: below is a trace of rounding, not a spot
 APART = 15.0  # Lab units by which a spot differs from its surroundings
 AROUND = 16  # pixels on each side whose mean is a pixel's surroundings
 RING = 4  # pixels around a patch that are compared with it
+SPOT_MARGIN = 3  # pixels around a spot that is outlined: the line would cover it
 
 
 def label_patches(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -60,6 +62,10 @@ class Spots:
         labels, sizes = _label(apart)
         kept = _spots(ab, labels, sizes, self.true_details)
         return int(kept.sum()), kept[labels]
+
+    def outlined(self, lab: Tensor) -> np.ndarray:
+        """Where a line around the spots of a coloring, Lab (3, H, W), may be drawn: bool (H, W)."""
+        return near_edges(torch.from_numpy(self(lab)[1])[None], SPOT_MARGIN)[0].numpy()
 
 
 def _planes(lab: Tensor) -> np.ndarray:

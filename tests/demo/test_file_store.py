@@ -1,5 +1,8 @@
 import os
 import time
+from pathlib import Path
+
+import pytest
 
 from chromagan.demo.file_store import GRACE_SECONDS, RESULTS, FileStore
 
@@ -89,3 +92,44 @@ def test_two_hundred_requests_leave_it_within_its_bounds(tmp_path, monkeypatch):
         if index % 10 == 9:
             sizes.append(sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()))
     assert sizes[5] == 30_000 and sizes[12:] == [60_000] * 8  # what is over a minute old made room
+
+
+def test_a_folder_of_someone_else_stays_and_the_rest_is_cleaned(tmp_path):
+    """Gradio makes deep_links/<id>/ beside the uploads."""
+    store = FileStore(tmp_path, 1000, max_age=60)
+    link = tmp_path / "deep_links" / "abc" / "state.json"
+    link.parent.mkdir(parents=True)
+    link.write_text("{}")
+    old = store.put(b"old", "a.jpg")
+    for path in (link.parent, old):
+        os.utime(path, (1000, 1000))
+    assert store.clean_up(now=True) == 0
+    assert link.exists() and not old.exists()
+
+
+def test_what_cannot_be_deleted_counts_and_the_others_go(tmp_path, monkeypatch):
+    store = FileStore(tmp_path, 1000, max_age=60)
+    kept, old = store.put(b"kept", "a.jpg"), store.put(b"old", "b.jpg")
+    for path in (kept, old):
+        os.utime(path, (1000, 1000))
+    unlink = Path.unlink
+
+    def refuse(path, **options):
+        if path == kept:
+            raise PermissionError(path)
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert store.clean_up(now=True) == len(b"kept")
+    assert kept.exists() and not old.exists()
+
+
+def test_a_full_disk_leaves_no_half_of_a_file(tmp_path, monkeypatch):
+    def fill(path, data):
+        path.open("wb").write(data[:1])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(OSError, match="No space"):
+        FileStore(tmp_path, 1000).put(b"picture", "a.jpg")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

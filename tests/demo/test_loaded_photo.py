@@ -4,7 +4,7 @@ import torch
 from conftest import made_photo
 from PIL import Image
 
-from chromagan.demo.loaded_photo import as_tensor, gray_image, load_photo
+from chromagan.demo.loaded_photo import as_tensor, load_photo
 from chromagan.demo.page import first_page
 from chromagan.imaging.photo import ImageError, read_photo
 
@@ -32,7 +32,7 @@ def test_photo_of_any_mode(tmp_path, mode):
     path = tmp_path / ("photo.tiff" if mode == "CMYK" else "photo.png")
     image.save(path)
     loaded = load_photo(path, 10**6)
-    assert loaded.truth.mode == "RGB" and loaded.truth.size == (60, 40) and gray_image(loaded.shown).size == (60, 40)
+    assert loaded.truth.mode == "RGB" and loaded.truth.size == (60, 40) and loaded.shown.gray_image().size == (60, 40)
     assert (loaded.shown.alpha is not None) == (mode in ("LA", "RGBA"))
 
 

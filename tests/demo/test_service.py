@@ -1,5 +1,6 @@
 """The demo without its page: choosing, refusing, keeping well. The page's tests see the rest."""
 
+import json
 import shutil
 
 import pytest
@@ -7,10 +8,12 @@ import torch
 from conftest import made_photo
 from PIL import Image
 
+from chromagan.demo import page
 from chromagan.demo.api import Api
 from chromagan.demo.service import CHROMA, DemoService, Options, RequestError, options_of
+from chromagan.demo.source import CheckpointSource
 from chromagan.demo.tabs import Tabs
-from chromagan.hub.checkpoints import CheckpointError, save_checkpoint
+from chromagan.hub.checkpoints import Checkpoint, CheckpointError, save_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.network.config import ModelConfig
 
@@ -52,8 +55,37 @@ def test_the_epoch_of_the_nearest_is_measured_where_none_is_named(service, photo
     assert [(each.decoder, each.epoch) for each in both] == [("compact", 3), ("depthwise", 3)]
     assert Api(tabs).measure(photo)["epoch"] == 3 == service.shipped.nearest.epoch
     assert set(Api(tabs).measure(photo, 6)["measures"]) == {"left gray", "depthwise"}
-    with pytest.raises(RequestError, match="no decoder has epoch 4; choose from 0, 3, 6"):
-        tabs.at_epoch("", "4")
+    assert tabs.at_epoch("", 3.0)[1] == tabs.at_epoch("", "3")[1] == both  # JSON has one kind of numbers
+    for epoch, words in (("4", "no decoder has epoch 4; choose from 0, 3, 6"), (3.5, "3.5 is not a whole number")):
+        with pytest.raises(RequestError, match=words):
+            tabs.at_epoch("", epoch)
+
+
+def test_an_epoch_is_named_only_where_all_have_it(source, photo, tmp_path):
+    shutil.copytree(source / "compact" / "epoch-3", tmp_path / "compact" / "epoch-3")
+    shutil.copytree(source / "depthwise" / "epoch-6", tmp_path / "depthwise" / "epoch-6")
+    for trunk in source.glob("*.safetensors"):
+        shutil.copy(trunk, tmp_path)
+    report = Api(Tabs(DemoService(str(tmp_path), str(source), tmp_path / "files"))).measure(photo)
+    assert report["epoch"] is None and set(report["measures"]) == {"left gray", "compact", "depthwise"}
+
+
+def test_the_page_says_what_networks_saw(source, tmp_path):
+    run = shutil.copytree(source, tmp_path / "run")
+    assert "Nothing of it is recorded" in page.about(CheckpointSource(run), {})
+    sources = [{"data": "owner/birds", "photos": 1234, "gray": 5}]
+    (run / "compact" / "train.json").write_text(json.dumps({"sources": sources}))
+    about = page.about(CheckpointSource(run), {})
+    assert "owner/birds, 1,234 photos in color." in about and "Imagenette has" not in about
+    both = page.about(CheckpointSource(run), {}, CheckpointSource(run))
+    assert both.count("owner/birds") == 2 and "Those for photos of any kind: owner/birds" in both
+
+
+def test_an_epoch_that_is_named_costs_no_question(source, monkeypatch):
+    """On the Hub, what was measured of a checkpoint is a file to be asked for."""
+    here = CheckpointSource(source)
+    monkeypatch.setattr(Checkpoint, "metrics", property(lambda self: pytest.fail("asked")))
+    assert here.find("depthwise", 6).epoch == 6
 
 
 def test_what_is_wrong_with_a_photo_is_said_without_where_it_lies(service, tmp_path):

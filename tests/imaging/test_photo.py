@@ -1,11 +1,14 @@
+import struct
 import zlib
 
 import numpy as np
 import pytest
+import torch
 from conftest import made_photo
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 from skimage import color as reference
 
+from chromagan.imaging.gray import declared_range
 from chromagan.imaging.photo import ImageError, open_image, read_photo
 from chromagan.imaging.writing import write_image
 
@@ -55,6 +58,35 @@ def test_damaged_exif_data_are_left_out():
     photo = made_photo(0)
     photo.info["exif"] = b"Exif\0\0II*\0\xff\xff\xff\xff damaged"
     assert "exif" not in read_photo(photo).info
+
+
+@pytest.mark.parametrize("tag, kind, value", [(0x0111, 2, b"what"), (0x0100, 9, b"\xff" * 4)])
+def test_an_orientation_beside_damaged_exif_data_is_heeded(tag, kind, value):
+    """Other tags of a type that is not theirs cannot be written anew; kind: TIFF's number of the type."""
+    entries = [(0x0112, 3, 1, b"\6\0\0\0"), (tag, kind, len(value) if kind == 2 else 1, value)]
+    packed = b"".join(struct.pack("<HHI", *entry) + data for *entry, data in sorted(entries))
+    photo = made_photo(0, 40, 20)
+    photo.info["exif"] = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + packed + bytes(4)
+    assert photo.getexif()[0x0112] == 6
+    turned = read_photo(photo).L[0, 0]
+    assert turned.shape == (20, 40) and torch.equal(turned, read_photo(made_photo(0, 40, 20)).L[0, 0].flip(0).T)
+
+
+@pytest.mark.parametrize("most", [255.0, 65535.0])
+def test_a_float_tiff_that_says_what_white_is(tmp_path, most):
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[341] = most  # SMaxSampleValue
+    pixels = np.linspace(0, most, 20, dtype=np.float32).reshape(4, 5)
+    Image.fromarray(pixels).save(tmp_path / "float.tif", tiffinfo=tags)
+    opened = open_image(tmp_path / "float.tif")
+    assert declared_range(opened) == (0, most)
+    assert read_photo(opened).L[0, 0, -1, -1] == pytest.approx(100, abs=0.01)
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0)])
+def test_an_image_without_pixels_is_refused(size):
+    with pytest.raises(ImageError, match="it has no pixels"):
+        read_photo(Image.new("RGB", size))
 
 
 @pytest.mark.parametrize(

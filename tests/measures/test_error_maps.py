@@ -21,8 +21,8 @@ def test_the_scale_ends_where_it_says():
     np.testing.assert_array_equal(
         error_maps.heat_map(np.array([[0, 15, 30, 300]]))[0, [0, 2, 3]], error_maps.HEAT[[0, 8, 8]]
     )
-    legend = error_maps.heat_legend(90, 4)
-    assert legend.shape == (4, 90, 3) and (np.diff(legend.astype(int).sum(axis=-1)) >= 0).all()
+    scale = error_maps.heat_map(np.linspace(0, 30, 90)[None])
+    assert scale.shape == (1, 90, 3) and (np.diff(scale.astype(int).sum(axis=-1)) >= 0).all()
 
 
 def test_edge_overlay_tells_missed_true_and_invented_edges():

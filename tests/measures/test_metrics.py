@@ -115,11 +115,6 @@ def test_mean_chroma_tells_gray_from_color():
     assert metrics.mean_chroma(red).item() == pytest.approx(math.hypot(80.09, 67.20), abs=0.02)
 
 
-def test_colorfulness_differences_by_hand():
-    values, truth = torch.tensor([10.0, 30.0]), torch.tensor([20.0, 20.0])
-    assert [x.item() for x in metrics.colorfulness_difference(values, truth)] == [0, 10]
-
-
 def lab_of(photo):
     return color.srgb_to_lab(to_tensor(np.array(photo)))
 

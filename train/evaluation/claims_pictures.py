@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from chromagan.measures.error_maps import outlined, to_tensor
-from chromagan.measures.metrics import near_edges
 from chromagan.measures.patches import false_red
 from chromagan.measures.transitions import border_mask
 from train.evaluation.judging import Verdict
@@ -15,7 +14,6 @@ from train.evaluation.pictures import Painter, grid, save_picture
 from train.evaluation.pixel_measures import Coloring, Truth
 
 WORST = 0.9  # the quantile of CIEDE2000 beyond which a place is marked for measures of the difference from the truth
-SPOT_MARGIN = 3  # pixels around a spot: the line would cover it
 
 
 def draw_claims(photos, verdicts: list[Verdict], entries: list[Entry], folder: Path, device: torch.device) -> dict:
@@ -66,8 +64,7 @@ def place_of(measure: str, truth: Truth, picture: np.ndarray) -> np.ndarray:
     if measure == "false_red":
         return false_red(coloring.lab, truth.lab)[0].numpy()
     if measure == "spots":
-        pixels = torch.from_numpy(truth.spots(coloring.lab[0])[1])
-        return near_edges(pixels[None], SPOT_MARGIN)[0].numpy()
+        return truth.spots.outlined(coloring.lab[0])
     if measure.startswith("border_"):
         return border_mask(height, width).numpy()
     if measure.startswith("edge_") or measure in ("ciede2000_near", "cdr"):

@@ -117,15 +117,9 @@ def _equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def load_networks(entries: list[Entry], device: torch.device) -> tuple[Networks, dict[Entry, str]]:
-    """The networks of `entries`, and for those that cannot be loaded the reason."""
-    models, damaged = {}, {}
-    for entry in entries:
-        try:
-            models[entry] = load_checkpoint(entry.checkpoint)
-        except CheckpointError as error:
-            damaged[entry] = str(error)
-    return Networks(models, device), damaged
+def load_networks(entries: list[Entry], device: torch.device) -> Networks:
+    """The networks of `entries`; CheckpointError where one cannot be loaded."""
+    return Networks({entry: load_checkpoint(entry.checkpoint) for entry in entries}, device)
 
 
 def to_srgb8(L: Tensor, ab: Tensor | None) -> Tensor:

@@ -68,7 +68,8 @@ def class_name(photos: PhotoSet, index: int) -> str | None:
     if photos.labels is None:
         return None
     label = photos.labels[index]
-    return photos.class_names[label] if photos.class_names else str(label)
+    name = photos.class_names[label] if photos.class_names else str(label)
+    return os.fsencode(name).decode("utf-8", "replace")  # a folder's name may be any bytes, a table's text may not
 
 
 def frechet_distances(

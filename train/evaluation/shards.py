@@ -56,7 +56,7 @@ class MeasuringTask:
     @functools.cached_property
     def measurer(self) -> Measurer:
         """The networks, loaded; CheckpointError where one cannot be."""
-        networks, _ = load_networks([entry for entry in self.entries if entry.checkpoint], self.device)
+        networks = load_networks([entry for entry in self.entries if entry.checkpoint], self.device)
         return Measurer(networks, Classifier(self.device) if self.classify else None, self.device)
 
     def measure(self, indices: range) -> int:

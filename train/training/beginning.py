@@ -39,8 +39,9 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
         raise TrainingError(f"nothing to resume in {config.run_dir}: start the run without --resume")
     try:
         options = json.loads(recorded.read_text(encoding="utf-8"))
-        difference = config.differs_from(options)
-    except (ValueError, AttributeError) as error:
+        fitted = min(config.batch_size, options.get("batch_size", config.batch_size))  # fit_batch tells, with the data
+        difference = replace(config, batch_size=fitted).differs_from(options)
+    except (ValueError, AttributeError, TypeError) as error:
         raise TrainingError(f"{recorded} is damaged: {error}") from error
     if difference:
         raise TrainingError(f"{difference}: leave it as it was, or give another --output-dir")
@@ -69,12 +70,16 @@ def check_shares(config: TrainConfig | RefineConfig, processes: int) -> None:
         )
 
 
-def fit_batch(config: C, images: int, processes: int) -> C:
-    """The config with a batch that the images fill and the processes share evenly; TrainingError where none is."""
+def fit_batch(config: C, images: int, processes: int, recorded: dict[str, Any] | None = None) -> C:
+    """The config with a batch that the images fill and the processes share evenly; TrainingError where none is, or
+    where it is not that of `recorded`, the options that a run which goes on was begun with."""
     largest = images // processes * processes
     if largest == 0:
         raise TrainingError(f"{images} images cannot be shared by {processes} processes: launch fewer")
-    return replace(config, batch_size=min(config.batch_size, largest))
+    fitted = replace(config, batch_size=min(config.batch_size, largest))
+    if difference := fitted.differs_from(recorded or {}):
+        raise TrainingError(f"{difference}: leave it as it was, or give another --output-dir")
+    return fitted
 
 
 def explain(error: Exception, config: TrainConfig | RefineConfig) -> str | None:

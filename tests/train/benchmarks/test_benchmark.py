@@ -80,6 +80,17 @@ def test_nonsense_is_refused(capsys):
     assert stop.value.code == 2 and "--crop must be a multiple of 8" in capsys.readouterr().err
 
 
+def test_a_file_that_is_no_result_is_not_overwritten(tmp_path, capsys):
+    notes, result = tmp_path / "notes.json", tmp_path / "result.json"
+    notes.write_text('{"machine": "mine"}')
+    with pytest.raises(SystemExit):
+        parse_args(["--json", str(notes)])
+    assert "notes.json is no result of a benchmark" in capsys.readouterr().err
+    result.write_text('{"machine": {"matrix_gflops": {}}}')
+    assert parse_args(["--json", str(result)]).json == result
+    assert parse_args(["--json", str(tmp_path / "new.json")]).json
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

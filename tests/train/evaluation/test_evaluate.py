@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,13 +17,14 @@ from conftest import folder_of, made_photo
 from PIL import Image
 from pyarrow import parquet
 
-from chromagan.hub.checkpoints import list_checkpoints, nearest_of_each
+from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, nearest_of_each
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
+from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
 from train import evaluate as script
 from train.evaluation import measuring as measure
-from train.evaluation import pixel_measures, readme, shards
+from train.evaluation import pixel_measures, readme, results, shards
 from train.evaluation.claims import CLAIMS
 from train.evaluation.cost import LiveMemory, network_costs
 from train.evaluation.intervals import draws, mean_interval, median_interval, summarize
@@ -163,12 +166,13 @@ def test_a_run_that_was_cut_off_goes_on(evaluated, source, data, tmp_path):
     assert sorted((out / "measured").iterdir()) == kept
 
 
-def test_damaged_checkpoints_are_named_and_the_rest_is_measured(source, data, tmp_path, capsys):
+def test_damaged_checkpoints_are_named_and_the_rest_is_measured(source, data, tmp_path, capsys, monkeypatch):
     broken = tmp_path / "source"
     shutil.copytree(source, broken)
     (broken / "compact" / "epoch-3" / "model.safetensors").write_bytes(b"no tensors")
     (broken / "depthwise" / "epoch-0" / "config.json").unlink()
-    found = run(broken, data, tmp_path / "out", "--limit", "2", "--write-metrics")
+    monkeypatch.setitem(script.NAMED_SOURCES, "study", broken)  # what is named is found, and written to, like a folder
+    found = run("study", data, tmp_path / "out", "--limit", "2", "--write-metrics")
     assert [entry["epoch"] for entry in found["checkpoints"]] == [0] and len(found["damaged"]) == 2
     said = capsys.readouterr().err
     assert "epoch-3" in said and "depthwise" in said
@@ -197,9 +201,33 @@ def test_one_photo_and_gray_photos_have_no_intervals(source, tmp_path, pictures)
     assert "nan" not in (tmp_path / "out" / "report.md").read_text().lower()
 
 
+def test_a_network_of_one_size_is_not_measured_at_another():
+    model = SimpleNamespace(config=ModelConfig.preset("paper"))
+    script.check_size(model, 224)
+    with pytest.raises(CheckpointError, match="it takes images of 224 pixels only: leave out --size 256"):
+        script.check_size(model, 256)
+
+
+def test_files_of_something_else_are_not_overwritten(evaluated, tmp_path):
+    script.check_output_dir(evaluated[0])
+    shutil.copy(evaluated[0] / "metrics.json", tmp_path)  # what was measured may be deleted, the report may not
+    script.check_output_dir(tmp_path)
+    for name, content in (("metrics.json", '{"accuracy": 1}'), ("report.md", "# Mine")):
+        folder = tmp_path / name.replace(".", "-")
+        folder.mkdir()
+        (folder / name).write_text(content)
+        with pytest.raises(OSError, match=f"holds {name}, of no evaluation"):
+            script.check_output_dir(folder)
+
+
+def test_a_class_of_any_bytes_has_a_name():
+    photos = SimpleNamespace(labels=[0], class_names=[os.fsdecode(b"caf\xe9")])
+    assert results.class_name(photos, 0) == "caf\ufffd"
+
+
 def test_trunks_are_shared_only_where_every_tensor_is_equal(source):
     entries = [measure.checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
-    networks, _ = measure.load_networks(entries, CPU)
+    networks = measure.load_networks(entries, CPU)
     assert len(set(networks.trunk_of.values())) == 1  # the source's one trunk
     for number, model in enumerate(networks.models.values()):
         next(model.trunk.parameters()).data += 0.01 * number  # as trunks are that trained
@@ -283,7 +311,7 @@ def test_figures_of_an_earlier_evaluation_go(source, data, tmp_path):
 
 def test_only_networks_that_lack_numbers_run(source):
     entries = [measure.checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
-    networks, _ = measure.load_networks(entries, CPU)
+    networks = measure.load_networks(entries, CPU)
     for entry in entries[:2]:
         networks.models[entry].forward = networks.models[entry].color = None  # the trunk is all three's
     measurer = measure.Measurer(networks, None, CPU)

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 import torch
+from launching import launch
+from safetensors.torch import load_file
 
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.hub.refiners import load_refiner
@@ -54,6 +56,17 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_weights(flags, source, tmp
 
     assert "holds a run already" in refused()
     assert "--lr is 0.5, but the run was begun with 0.002" in refused("--resume", "--lr", "0.5")
+
+
+def test_two_processes_train_the_agent_of_one(flags, tmp_path):
+    """In greedy steps, in which the value learns nothing, and behind them."""
+    main(parse_config([*flags, str(tmp_path / "one")]))
+    result = launch(*flags, tmp_path / "two", script="train/refine.py", processes=2)
+    assert result.returncode == 0, result.stderr[-3000:]
+    one, two = (load_file(tmp_path / run / "refiner" / "model.safetensors") for run in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=2e-4, rtol=1e-4, msg=name)
 
 
 def test_features_are_those_that_train_py_keeps(flags, image_folder, source, tmp_path):

@@ -4,43 +4,28 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
 from accelerate import Accelerator
+from launching import ROOT, launch, launch_command
 from PIL import Image
 from safetensors.torch import load_file
 
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.imaging.splits import DataError
 from train.train import explain, main
-from train.training.beginning import check_shares, fit_batch
+from train.training.beginning import check_run_dir, check_shares, fit_batch
 from train.training.options import TrainConfig, parse_config
 from train.training.watching import Meter, TrainingError
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def config(**changes):
     return TrainConfig(**dict(decoder="compact", data=["d"], output_dir="o") | changes)
-
-
-def launch_command(*arguments, processes=1, script="train/train.py"):
-    """A real `accelerate launch` on the CPU; the script alone where `processes` is None."""
-    several = ["--multi_gpu"] if processes and processes > 1 else []  # the launcher's name for "several processes"
-    command = [sys.executable, "-m", "accelerate.commands.launch", *several, "--num_processes", str(processes)]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command = [*command, script] if processes else [sys.executable, script]
-    return [*command, *map(str, arguments)]
-
-
-def launch(*arguments, **options):
-    command = launch_command(*arguments, **options)
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
 def train_flags(image_folder, tmp_path, **changes):
@@ -174,6 +159,18 @@ def test_a_batch_must_be_shared_evenly():
     check_shares(config(batch_size=15), processes=1)
     with pytest.raises(TrainingError, match="1 images cannot be shared by 2 processes"):
         fit_batch(options, images=1, processes=2)
+
+
+def test_a_batch_that_photos_did_not_fill_goes_on_by_the_same_command(tmp_path):
+    options = config(batch_size=16, output_dir=str(tmp_path), resume=True)
+    options.run_dir.mkdir()
+    (options.run_dir / "train.json").write_text(json.dumps(asdict(replace(options, batch_size=8))))
+    recorded = check_run_dir(options)
+    assert fit_batch(options, images=9, processes=2, recorded=recorded).batch_size == 8
+    with pytest.raises(TrainingError, match="--batch-size is 16, but the run was begun with 8"):
+        fit_batch(options, images=100, processes=2, recorded=recorded)
+    with pytest.raises(TrainingError, match="--batch-size is 4, but the run was begun with 8"):
+        check_run_dir(replace(options, batch_size=4))
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
