@@ -300,6 +300,7 @@ def test_a_classifier_that_was_missing_before_is_asked_now(source, tmp_path, mon
 def test_figures_of_an_earlier_evaluation_go(source, data, tmp_path):
     figures = tmp_path / "figures"
     figures.mkdir()
+    (tmp_path / "measured").mkdir()
     for name in ("figure-2-original", "figure-7-9", "boundaries-9", "notes"):
         made_photo(0).save(figures / f"{name}.png")
     run(source, data, tmp_path, "--limit", "2")
