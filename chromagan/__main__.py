@@ -253,6 +253,7 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
     taken: dict[Path, Path] = {}  # whose results go where
     suffixes = {path: suffix_for(path) for path, _ in found}
     names = Counter((folder, path.stem, suffixes[path].lower()) for path, folder in found)
+    photos = {identity(path) for path, _ in found if path.exists()}
     for index, (path, folder) in enumerate(found):
         suffix = suffixes[path]
         shared = suffix != path.suffix and names[folder, path.stem, suffix.lower()] > 1  # a.heic beside a.jpg
@@ -276,6 +277,9 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
         if any(target.samefile(path) for target in existing):  # or through a link: what it was could not be had again
             problems.append(f"{path}: its result would replace the photo itself: give it another name")
             continue
+        if named := next((target for target in existing if identity(target) in photos), None):
+            problems.append(f"{path}: its result would replace {named}, a photo that was named: give it another name")
+            continue
         if args.skip_existing and len(existing) == len(everything_of_it):
             continue
         if existing and not (args.overwrite or args.skip_existing):
@@ -286,6 +290,12 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
         everything_of_it[0].parent.mkdir(parents=True, exist_ok=True)
         tasks.append(Task(str(path), targets, sheet))
     return tasks, problems, everything.summary() if rank == 0 else ""
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """What is the same of two paths of one file."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def is_result(path: Path) -> bool:

@@ -86,6 +86,16 @@ def test_nothing_is_overwritten_unasked(source, tmp_path, capsys):
     assert (tmp_path / "out.png").read_bytes() != before
 
 
+def test_another_photo_that_was_named_is_not_replaced_even_if_asked(source, tmp_path, capsys):
+    photos = [tmp_path / name for name in ("a.png", "a-compact-epoch-3.png")]
+    for seed, path in enumerate(photos):
+        made_photo(seed).save(path)
+    before = photos[1].read_bytes()
+    assert colorize(source, *photos, "-o", tmp_path, "--decoder", "compact", "--epoch", "3", "--overwrite") == 1
+    assert f"would replace {photos[1]}, a photo that was named" in capsys.readouterr().err
+    assert photos[1].read_bytes() == before
+
+
 @pytest.mark.parametrize("output", ["in.png", "link.png"])
 def test_the_photo_itself_is_not_replaced_even_if_asked(source, tmp_path, capsys, output):
     made_photo(0).save(tmp_path / "in.png")
