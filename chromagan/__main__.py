@@ -253,7 +253,7 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
     taken: dict[Path, Path] = {}  # whose results go where
     suffixes = {path: suffix_for(path) for path, _ in found}
     names = Counter((folder, path.stem, suffixes[path].lower()) for path, folder in found)
-    photos = {identity(path) for path, _ in found if path.exists()}
+    photos = {identity(path) for path, _ in found if path.exists()} if args.overwrite else set()
     for index, (path, folder) in enumerate(found):
         suffix = suffixes[path]
         shared = suffix != path.suffix and names[folder, path.stem, suffix.lower()] > 1  # a.heic beside a.jpg
@@ -277,15 +277,15 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
         if any(target.samefile(path) for target in existing):  # or through a link: what it was could not be had again
             problems.append(f"{path}: its result would replace the photo itself: give it another name")
             continue
-        if named := next((target for target in existing if identity(target) in photos), None):
-            problems.append(f"{path}: its result would replace {named}, a photo that was named: give it another name")
-            continue
         if args.skip_existing and len(existing) == len(everything_of_it):
             continue
         if existing and not (args.overwrite or args.skip_existing):
             problems.append(
                 f"{path}: {existing[0]} exists already: --overwrite replaces it, --skip-existing leaves it as it is"
             )
+            continue
+        if named := next((target for target in existing if identity(target) in photos), None):
+            problems.append(f"{path}: its result would replace {named}, a photo that was named: give it another name")
             continue
         everything_of_it[0].parent.mkdir(parents=True, exist_ok=True)
         tasks.append(Task(str(path), targets, sheet))

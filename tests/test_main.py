@@ -94,6 +94,9 @@ def test_another_photo_that_was_named_is_not_replaced_even_if_asked(source, tmp_
     assert colorize(source, *photos, "-o", tmp_path, "--decoder", "compact", "--epoch", "3", "--overwrite") == 1
     assert f"would replace {photos[1]}, a photo that was named" in capsys.readouterr().err
     assert photos[1].read_bytes() == before
+    chosen = ["--decoder", "compact", "--epoch", "3", "--skip-existing"]
+    assert colorize(source, *photos, "-o", tmp_path, *chosen) == 0  # as a shell's *.png names them the next time
+    assert photos[1].read_bytes() == before
 
 
 @pytest.mark.parametrize("output", ["in.png", "link.png"])

@@ -194,9 +194,9 @@ class Tabs:
         Where each decoder has one epoch, "" is all of them.
         """
         here = self.service.source(source)
-        if epoch in ("", None) and here.single:
-            return here, here.checkpoints
         wanted = whole_number(epoch)
+        if wanted is None and here.single:
+            return here, here.checkpoints
         wanted = here.nearest.epoch if wanted is None else wanted
         checkpoints = [each for each in here.checkpoints if each.epoch == wanted]
         if not checkpoints:

@@ -40,12 +40,16 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
     try:
         options = json.loads(recorded.read_text(encoding="utf-8"))
         fitted = min(config.batch_size, options.get("batch_size", config.batch_size))  # fit_batch tells, with the data
-        difference = replace(config, batch_size=fitted).differs_from(options)
+        check_options(replace(config, batch_size=fitted), options)
     except (ValueError, AttributeError, TypeError) as error:
         raise TrainingError(f"{recorded} is damaged: {error}") from error
-    if difference:
-        raise TrainingError(f"{difference}: leave it as it was, or give another --output-dir")
     return options
+
+
+def check_options(config: TrainConfig | RefineConfig, recorded: dict[str, Any]) -> None:
+    """TrainingError where a run goes on with other options than `recorded`, those that it was begun with."""
+    if difference := config.differs_from(recorded):
+        raise TrainingError(f"{difference}: leave it as it was, or give another --output-dir")
 
 
 def check_data(found: str, begun_with: str, config: TrainConfig | RefineConfig) -> None:
@@ -77,8 +81,7 @@ def fit_batch(config: C, images: int, processes: int, recorded: dict[str, Any] |
     if largest == 0:
         raise TrainingError(f"{images} images cannot be shared by {processes} processes: launch fewer")
     fitted = replace(config, batch_size=min(config.batch_size, largest))
-    if difference := fitted.differs_from(recorded or {}):
-        raise TrainingError(f"{difference}: leave it as it was, or give another --output-dir")
+    check_options(fitted, recorded or {})
     return fitted
 
 
