@@ -26,8 +26,8 @@ if "GRADIO_TEMP_DIR" not in os.environ:  # before gradio is imported, which has 
     os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="chromagan-studio-")
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
-from chromagan import end_in_one_line
 from chromagan.demo.address import AddressError, listening_address, reach_without_proxy
+from chromagan.programs import end_in_one_line
 
 STOPPED = "app.py: stopped"
 if __name__ == "__main__":  # before gradio is imported, which reads the environment and takes seconds

@@ -19,18 +19,25 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from chromagan import STOPPED_STATUS, end_in_one_line, raise_again
+from chromagan.programs import (
+    STOPPED_STATUS,
+    check_output_folder,
+    end_in_one_line,
+    is_closed,
+    one_line,
+    printable,
+    raise_again,
+)
 
 STOPPED = "chromagan: stopped: what was finished by then is there, and nothing is half-written"
 STARTED = __name__ == "__main__" or Path(sys.argv[0]).stem == "chromagan"  # the installed command imports this
 if STARTED:  # the next imports take seconds
     end_in_one_line(STOPPED, at_once=True)
 
-import torch
 from PIL import Image
 from tqdm import tqdm
 
-from chromagan.colorizer import Colorizer, render
+from chromagan.colorizer import MOST_SATURATION, Colorizer, render
 from chromagan.hub.checkpoints import (
     SHIPPED,
     Checkpoint,
@@ -64,6 +71,8 @@ def main(argv: list[str] | None = None) -> int:
         # open_image has a limit of its own on pixels; and what a damaged file holds gets one line, from here.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         logging.getLogger("PIL").setLevel(logging.CRITICAL)
+        if args.run is list_command and is_closed(sys.stdout):
+            raise OSError("stdout is closed: there is nowhere to write the list to")
         status = args.run(args)
         sys.stdout.flush()
         return status
@@ -160,7 +169,7 @@ def colorize_command(args: argparse.Namespace) -> int:
             return None
         except (ImageError, OSError, MemoryError, RuntimeError) as error:
             line = one_line(error)
-            return line if task.photo in line else f"{task.photo}: {line}"
+            return line if printable(task.photo) in line else f"{printable(task.photo)}: {line}"
 
     done = 0
     with ThreadPoolExecutor(args.jobs) as pool:  # one photo is decoded or encoded while another is colored
@@ -173,11 +182,11 @@ def colorize_command(args: argparse.Namespace) -> int:
             pool.shutdown(cancel_futures=True)
             raise
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {printable(note)}", file=sys.stderr)
     for problem in problems:
-        print(f"chromagan: {problem}", file=sys.stderr)
+        print(f"chromagan: {printable(problem)}", file=sys.stderr)
     if passed_over:
-        print(f"passed over: {passed_over}", file=sys.stderr)
+        print(f"passed over: {printable(passed_over)}", file=sys.stderr)
     if len(tasks) > 1:
         print(f"{done} of {len(tasks)} photos colored", file=sys.stderr)
     return 1 if problems else 0
@@ -224,7 +233,10 @@ def color_pages(photos: list[Photo], colorizer: Colorizer, args: argparse.Namesp
 
 def what_is_lost(result: Image.Image, pages: int, colored: int, kind: str) -> list[str]:
     """A line for each thing of a photo that a file of format `kind` cannot hold."""
-    lines = [f"{kind} cannot hold its {words}: left out" for words in losses(result, kind).values()]
+    lines = [
+        f"{kind} cannot hold its {words}: {'white shows' if name == 'alpha' else 'left out'}"
+        for name, words in losses(result, kind).items()
+    ]
     if colored < pages:
         lines.append(f"only the first of its {pages} pages is colored: {kind} cannot hold them")
     return lines
@@ -241,6 +253,7 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
     everything = find_photos(args.inputs, output, is_result)
     found, problems = everything.photos, everything.problems if rank == 0 else []
     no_folder = output.exists() and not output.is_dir()
+    check_output_folder(output.parent)
     single = len(found) == 1 and not Path(args.inputs[0]).is_dir() and not args.all
     one_file = single and not output.is_dir() and (output.suffix or no_folder)
     if found and not one_file and (no_folder or (not output.exists() and format_of_suffix(output.suffix))):
@@ -287,6 +300,11 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
         if named := next((target for target in existing if identity(target) in photos), None):
             problems.append(f"{path}: its result would replace {named}, a photo that was named: give it another name")
             continue
+        try:
+            check_output_folder(everything_of_it[0].parent)
+        except OSError as error:  # a file where this photo's folder would be
+            problems.append(f"{path}: {error}")
+            continue
         everything_of_it[0].parent.mkdir(parents=True, exist_ok=True)
         tasks.append(Task(str(path), targets, sheet))
     return tasks, problems, everything.summary() if rank == 0 else ""
@@ -318,6 +336,9 @@ def colorize_stream(args: argparse.Namespace) -> int:
         if output.exists() and not args.overwrite:
             raise ImageError(f"{output} exists already: --overwrite replaces it")
     (name,) = args.inputs
+    for stream in (sys.stdin,) * (name == STREAM) + (sys.stdout,) * (output is None):
+        if is_closed(stream):
+            raise ImageError(f"'-' is {'stdin' if stream is sys.stdin else 'stdout'}, which is closed")
     image = open_image(sys.stdin.buffer if name == STREAM else name)
     numbers = page_numbers(image)
     alpha = image.has_transparency_data
@@ -345,15 +366,6 @@ def write_stdout(data: bytes) -> None:
         raise ImageError(f"stdout: the picture cannot be written: {error.strerror}") from error
 
 
-def one_line(error: BaseException) -> str:
-    """An error in a line for people: what the file is called, and what is wrong."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):  # a RuntimeError
-        return "there is not enough memory for it"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="chromagan", description="Color gray photos; see what there is to color them with."
@@ -375,10 +387,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     coloring.add_argument("inputs", nargs="+", metavar="IN", help="image files, patterns, folders; - is stdin")
     coloring.add_argument(
-        "-o", "--output", required=True, metavar="OUT", help="a file for one photo, else a folder; - is stdout"
-    )
+        "-o", "--output", required=True, type=_name, metavar="OUT",
+        help="a file for one photo, else a folder; - is stdout",
+    )  # fmt: skip
     coloring.add_argument("--all", action="store_true", help="every decoder and epoch, and a contact sheet of them")
-    coloring.add_argument("--saturation", type=_at_least_0, default=1.0, metavar="X", help="multiplies the chroma (1)")
+    coloring.add_argument("--saturation", type=_saturation, default=1.0, metavar="X", help="multiplies the chroma (1)")
     coloring.add_argument(
         "--chroma", choices=MODES, default=MODES[0], help=f"how colors are brought to full size ({MODES[0]})"
     )
@@ -394,7 +407,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     coloring.set_defaults(run=colorize_command)
 
     exporting = commands.add_parser("export", help="write a checkpoint as ONNX")
-    exporting.add_argument("-o", "--output", required=True, metavar="FILE.onnx", help="the file to write")
+    exporting.add_argument("-o", "--output", required=True, type=_name, metavar="FILE.onnx", help="the file to write")
     exporting.add_argument("--refiner", action="store_true", help="one step of the source's refiner in its place")
     exporting.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     exporting.set_defaults(run=export_command)
@@ -434,11 +447,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def _at_least_0(text: str) -> float:
+def _name(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("must be a name, got ''")
+    return text
+
+
+def _saturation(text: str) -> float:
     with contextlib.suppress(ValueError):
-        if 0 <= float(text) < float("inf"):
+        if 0 <= float(text) <= MOST_SATURATION:
             return float(text)
-    raise argparse.ArgumentTypeError(f"must be a number, 0 or more, got {text}")
+    raise argparse.ArgumentTypeError(f"must be a number, 0 to {MOST_SATURATION}, got {text}")
 
 
 def _at_least_1(text: str) -> int:

@@ -29,6 +29,7 @@ from chromagan.network.refiner import Refiner, double
 
 LONGEST_SIDE = 4  # times the trained size: the most that the network sees of a panorama
 BATCH = 4  # photos that go through the network together: of 8 at 224 pixels the features no longer fit a core's cache
+MOST_SATURATION = 100  # far beyond it float32 overflows; every pixel that has a color has all of it long before
 GROUP_PIXELS = 2**24  # that photos in memory may have together; a larger photo is alone
 
 Photograph = Image.Image | np.ndarray | str | os.PathLike
@@ -115,12 +116,12 @@ class Colorizer:
         the result are carried over in `info`. Of a file of several pages the first is colored, of a PIL image the page
         it is at.
 
-        saturation: multiplies the chroma, at least 0. chroma: how it is brought to full size, "edge-aware" or
+        saturation: multiplies the chroma, 0 to MOST_SATURATION. chroma: how it is brought to full size, "edge-aware" or
         "bilinear" (see ChromaUpsampler).
         Raises ImageError for what cannot be read as an image, ValueError for an option of no meaning.
         """
-        if not saturation >= 0 or math.isinf(saturation):
-            raise ValueError(f"saturation must be 0 or more, got {saturation}")
+        if not 0 <= saturation <= MOST_SATURATION:
+            raise ValueError(f"saturation must be 0 to {MOST_SATURATION}, got {saturation}")
         if not isinstance(image, list | tuple):
             return self([image], saturation=saturation, chroma=chroma)[0]
 
@@ -218,7 +219,7 @@ def pick_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # "meta" has no numbers
         return torch.device(device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise ValueError(f"device {str(device)!r} is not available: use auto, cpu, cuda or mps") from error

@@ -103,6 +103,11 @@ class PhotoSet:
             raise DataError(f"{part.name(row)} of {part.data!r} ({where}) cannot be read: {cause}") from error
         return torch.from_numpy(np.array(_square(photo, self.size))).movedim(-1, 0)
 
+    def holds_color(self) -> bool:
+        """Whether not all photos are gray (mean chroma below 2): they are read until one is not."""
+        chroma = (metrics.mean_chroma(self[index][None].float() / 255) for index in range(len(self)))
+        return any(each >= metrics.GRAY_CHROMA for each in chroma)
+
     @cached_property
     def part_of(self) -> np.ndarray:
         """Which data set each photo is of, (N,): its place in the order in which they were named."""

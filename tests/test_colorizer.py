@@ -311,8 +311,9 @@ def test_saturation(colorizer):
         return np.hypot(lab[..., 1], lab[..., 2]).mean()
 
     assert chroma(saturation=0) < 0.5 < chroma() < chroma(saturation=1.5)
-    for nonsense in (-1, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="saturation must be 0 or more"):
+    assert chroma(saturation=1.5) < chroma(saturation=10) <= chroma(saturation=100)
+    for nonsense in (-1, float("nan"), float("inf"), 100.1):
+        with pytest.raises(ValueError, match="saturation must be 0 to 100"):
             colorizer(photo, saturation=nonsense)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chromagan import end_in_one_line, raise_again
+from chromagan.programs import end_in_one_line, raise_again
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ["app.py", "chromagan/__main__.py", *(f"train/{path.name}" for path in (ROOT / "train").glob("*.py"))]
-LIGHT = {*sys.stdlib_module_names, "chromagan", "chromagan.demo.address"}
+LIGHT = {*sys.stdlib_module_names, "chromagan.programs", "chromagan.demo.address"}
 ALONE = {"train/__init__.py", "train/job.py"}  # of the standard library until Ctrl-C is heeded
 
 

@@ -62,7 +62,8 @@ FOLDERS = {
         "updates",
     ],
 }
-ORDER = [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]
+ORDER = ["programs"]
+ORDER += [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]
 ORDER.append("__main__")
 PACKAGE = {
     ".".join(path.relative_to(ROOT / "chromagan").with_suffix("").parts): path

@@ -251,17 +251,25 @@ def test_saturation_and_chroma_reach_the_picture(source, tmp_path):
         (["colorize", "{photo}", "-o", "{out}", "--epoch", "last"], 2, "invalid int value: 'last'"),
         (["colorize", "{photo}", "-o", "{out}", "--decoder", "original"], 1, "no checkpoint of decoder 'original'"),
         (["colorize", "{photo}", "-o", "{out}", "--device", "abacus"], 1, "device 'abacus' is not available"),
+        (["colorize", "{photo}", "-o", "{out}", "--device", "meta"], 1, "device 'meta' is not available"),
         (["colorize", "{folder}/text.jpg", "-o", "{out}"], 1, "text.jpg: it is not an image that can be read"),
         (["colorize", "{folder}/none.jpg", "-o", "{out}"], 1, "none.jpg: there is no such file"),
         (["colorize", "{folder}/empty", "-o", "{out}"], 1, "empty: there are no images in this folder"),
         (["colorize", "{folder}/*.gif", "-o", "{out}"], 1, "*.gif: no file has a name like this"),
         (["colorize", "{folder}/lost.jpg", "-o", "{out}"], 1, "lost.jpg: it is a link to a file that is not there"),
         (["colorize", "{folder}/pointer.jpg", "-o", "{out}"], 1, "git lfs pull brings it"),
-        (["colorize", "{photo}", "-o", "{folder}/text.jpg/out.png"], 1, "text.jpg"),
+        (["colorize", "{photo}", "-o", "{folder}/text.jpg/out.png"], 1, "text.jpg is a file, not a folder"),
+        (["colorize", "{photo}", "-o", "{folder}/text.jpg/deeper"], 1, "text.jpg is a file, not a folder"),
+        (["colorize", "{photo}", "-o", ""], 2, "must be a name, got ''"),
+        (["colorize", "{folder}/two\nlines.jpg", "-o", "{out}"], 1, r"two\nlines.jpg: it is not an image"),
+        (["colorize", "{folder}/two  blanks.jpg", "-o", "{out}"], 1, "chromagan: {folder}/two  blanks.jpg: it is not"),
+        (["colorize", "{folder}/\x1b[31mred.jpg", "-o", "{out}"], 1, r"\x1b[31mred.jpg: it is not an image"),
+        (["colorize", "{folder}/no\nsuch.jpg", "-o", "{out}"], 1, r"no\nsuch.jpg: there is no such file"),
         (["colorize", "{photo}", "-o", "{folder}/out.xyz"], 1, "cannot write .xyz: use .jpg"),
         (["colorize", "{photo}"], 2, "required: -o/--output"),
-        (["colorize", "{photo}", "-o", "{out}", "--saturation", "-1"], 2, "must be a number, 0 or more, got -1"),
-        (["colorize", "{photo}", "-o", "{out}", "--saturation", "much"], 2, "must be a number, 0 or more, got much"),
+        (["colorize", "{photo}", "-o", "{out}", "--saturation", "-1"], 2, "must be a number, 0 to 100, got -1"),
+        (["colorize", "{photo}", "-o", "{out}", "--saturation", "1e38"], 2, "must be a number, 0 to 100, got 1e38"),
+        (["colorize", "{photo}", "-o", "{out}", "--saturation", "much"], 2, "must be a number, 0 to 100, got much"),
         (["colorize", "{photo}", "-o", "{out}", "--jobs", "0"], 2, "must be a whole number, 1 or more, got 0"),
         (["colorize", "{photo}", "-o", "{out}", "--all", "--epoch", "3"], 2, "goes without --decoder and --epoch"),
         (["colorize", "{photo}", "-o", "{out}", "--overwrite", "--skip-existing"], 2, "not allowed with"),
@@ -277,12 +285,13 @@ def test_saturation_and_chroma_reach_the_picture(source, tmp_path):
 )
 def test_bad_input_is_one_line(source, tmp_path, capsys, arguments, status, message):
     made_photo(0).save(tmp_path / "photo.png")
-    (tmp_path / "text.jpg").write_text("hello")
+    for name in ("text.jpg", "two\nlines.jpg", "two  blanks.jpg", "\x1b[31mred.jpg"):
+        (tmp_path / name).write_text("hello")
     (tmp_path / "empty").mkdir()
     (tmp_path / "lost.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "pointer.jpg").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     places = {"photo": tmp_path / "photo.png", "out": tmp_path / "out.png", "folder": tmp_path}
-    arguments = [argument.format(**places) for argument in arguments]
+    arguments, message = [argument.format(**places) for argument in arguments], message.format(**places)
     if arguments and arguments[0] == "colorize":
         arguments += ["--source", str(source)]
     try:
@@ -324,6 +333,76 @@ def test_a_folder_that_cannot_be_read_is_one_line(source, tmp_path, capsys, monk
     assert colorize(source, tmp_path / "closed", tmp_path / "photo.png", "-o", tmp_path / "out") == 1
     assert f"chromagan: {tmp_path / 'closed'}: Permission denied" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo-compact-epoch-3.png"]
+
+
+def test_a_photo_in_a_folder_that_is_closed_is_one_line(source, tmp_path, capsys, monkeypatch):
+    made_photo(0).save(tmp_path / "photo.png")
+    status = os.lstat
+
+    def lstat(path, **options):
+        if "closed" in str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return status(path, **options)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    assert colorize(source, tmp_path / "closed" / "a.png", "-o", tmp_path / "out") == 1
+    assert capsys.readouterr().err == f"chromagan: {tmp_path / 'closed' / 'a.png'}: Permission denied\n"
+
+
+def test_a_photo_that_cannot_be_opened_is_named_once(source, tmp_path, capsys, monkeypatch):
+    made_photo(0).save(tmp_path / "photo.png")
+
+    def refuse(file, **options):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+
+    monkeypatch.setattr(Image, "open", refuse)
+    assert colorize(source, tmp_path / "photo.png", "-o", tmp_path / "out.png") == 1
+    assert capsys.readouterr().err == f"chromagan: {tmp_path / 'photo.png'}: Permission denied\n"
+
+
+def test_a_file_in_the_place_of_a_folder_stops_only_what_would_go_there(source, tmp_path, capsys):
+    for name in ("in/a.png", "in/deep/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        made_photo(0).save(tmp_path / name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "deep").write_text("the user's own")
+    assert colorize(source, tmp_path / "in", "-o", tmp_path / "out") == 1
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("chromagan: "))
+    assert f"b.png: {tmp_path / 'out' / 'deep'} cannot be written to" in line
+    assert (tmp_path / "out" / "deep").read_text() == "the user's own"
+    assert (tmp_path / "out" / "a-compact-epoch-3.png").exists()
+
+
+def test_what_a_result_cannot_hold_of_the_alpha_channel_is_said(source, tmp_path, capsys):
+    photo = made_photo(0, 40, 50)
+    photo.putalpha(Image.linear_gradient("L").resize(photo.size))
+    photo.save(tmp_path / "clear.png")
+    for suffix, kind, words in (("jpg", "JPEG", "transparency"), ("bmp", "BMP", "transparency"),
+                                ("gif", "GIF", "half transparency"), ("tif", "TIFF", None)):  # fmt: skip
+        assert colorize(source, tmp_path / "clear.png", "-o", tmp_path / f"out.{suffix}") == 0
+        line = f"note: {tmp_path / 'clear.png'}: {kind} cannot hold its {words}: white shows\n"
+        assert capsys.readouterr().err == (line if words else "")
+
+
+def test_closed_streams(source, tmp_path, monkeypatch, capsys):
+    """As cron, or a shell's <&- and >&-, start a program."""
+    for seed in (0, 1):
+        made_photo(seed).save(tmp_path / f"{seed}.png")
+    command = [sys.executable, "-m", "chromagan", "colorize", *(str(tmp_path / f"{seed}.png") for seed in (0, 1))]
+    command += ["-o", str(tmp_path / "out"), "--source", str(source)]
+    assert subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *command], cwd=ROOT, timeout=120).returncode == 0
+    for seed in (0, 1):
+        Image.open(tmp_path / "out" / f"{seed}-compact-epoch-3.png").load()
+    with open(os.devnull) as nothing_to_read, open(os.devnull, "w") as nowhere:
+        monkeypatch.setattr(sys, "stdin", nothing_to_read)
+        assert colorize(source, "-", "-o", tmp_path / "out.png") == 1
+        assert capsys.readouterr().err == "chromagan: '-' is stdin, which is closed\n"
+        monkeypatch.setattr(sys, "stdout", nowhere)
+        assert colorize(source, tmp_path / "0.png", "-o", "-") == main(["list", "--source", str(source)]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "chromagan: '-' is stdout, which is closed",
+        "chromagan: stdout is closed: there is nowhere to write the list to",
+    ]
 
 
 def test_every_page_is_colored_where_the_format_holds_pages(source, tmp_path, capsys):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan import end_in_one_line
+from chromagan.programs import end_in_one_line, one_line
 
 STOPPED = "benchmark.py: stopped"
 if __name__ == "__main__":  # the next imports take seconds
@@ -169,4 +169,4 @@ if __name__ == "__main__":
     try:
         main(parse_args())
     except (CheckpointError, DataError, OSError) as error:
-        sys.exit(f"benchmark.py: {error}")
+        sys.exit(f"benchmark.py: {one_line(error)}")

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan import end_in_one_line
+from chromagan.programs import check_output_folder, end_in_one_line, one_line
 
 STOPPED = "evaluate.py: stopped; what was measured is kept, and the same command goes on"
 if __name__ == "__main__":  # the next imports take seconds
@@ -96,6 +96,7 @@ def check_size(model: ChromaGAN, size: int) -> None:
 def main(args: argparse.Namespace) -> None:
     accelerator = Accelerator()
     cores, device, main_process = share_cores(accelerator), accelerator.device, accelerator.is_main_process
+    check_output_folder(args.output_dir)
     output_dir = Path(args.output_dir)
     check_output_dir(output_dir)
     source = NAMED_SOURCES.get(args.source, args.source)
@@ -106,6 +107,8 @@ def main(args: argparse.Namespace) -> None:
         photos = PhotoSet(args.data, "validation", args.size, args.limit)
     if not len(photos):
         raise DataError(f"{' '.join(args.data)!r} holds no photos to measure on")
+    if not photos.holds_color():
+        raise DataError(f"all {len(photos)} photos of {' '.join(args.data)!r} are gray: there is no color to measure")
     if main_process:
         print(photos.summary, file=sys.stderr)
     left_out = [reason for measure in LEARNED_MEASURES if (reason := measure.missing())]
@@ -223,4 +226,4 @@ if __name__ == "__main__":
     try:
         main(parse_args())
     except (CheckpointError, DataError, OSError) as error:
-        sys.exit(f"evaluate.py: {error}")
+        sys.exit(f"evaluate.py: {one_line(error)}")

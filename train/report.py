@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan import end_in_one_line
+from chromagan.programs import end_in_one_line, one_line
 
 STOPPED = "report.py: stopped"
 if __name__ == "__main__":  # the next imports take seconds
@@ -52,4 +52,4 @@ if __name__ == "__main__":
         else:
             write_report(arguments.folder)
     except (CheckpointError, OSError, ValueError, KeyError) as error:
-        sys.exit(f"report.py: {error}")
+        sys.exit(f"report.py: {one_line(error)}")

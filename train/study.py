@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan import end_in_one_line
+from chromagan.programs import end_in_one_line, one_line
 
 STOPPED = "study.py: stopped; the same command goes on"
 if __name__ == "__main__":  # the next imports take seconds
@@ -260,4 +260,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(*parse_args()))
     except (DataError, OSError) as error:
-        sys.exit(f"study.py: {error}")
+        sys.exit(f"study.py: {one_line(error)}")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan import end_in_one_line
+from chromagan.programs import end_in_one_line
 
 STOPPED = "train.py: stopped; what was saved is whole"
 if __name__ == "__main__":  # the next imports take seconds

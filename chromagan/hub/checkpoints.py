@@ -70,7 +70,8 @@ def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
 
     source: a folder, a Hub prefix owner/name, or the name of one that ships: "study" (Imagenette, every epoch) or
     "general" (more kinds of photos, one epoch a decoder).
-    Raises CheckpointError where the folder does not exist or holds none, or the Hub has none or is out of reach.
+    Raises CheckpointError where the folder does not exist, cannot be read or holds none, or the Hub has none or is out
+    of reach.
     """
     source = NAMED_SOURCES.get(source, source)
     if repositories.is_prefix(source):
@@ -89,12 +90,16 @@ def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
             f"no folder {str(source)!r}: give a folder of checkpoints, such as the checkpoints/ shipped, or a Hub "
             "prefix owner/name"
         )
-    found = [
-        Checkpoint(decoder, int(match[1]), str(path))
-        for decoder in DECODERS
-        for path in folder.glob(f"{decoder}/epoch-*")
-        if (match := EPOCH_FOLDER.fullmatch(path.name)) and Path(path, WEIGHTS_FILE).is_file()
-    ]
+    try:
+        found = [
+            Checkpoint(decoder, int(match[1]), str(folder / decoder / name))
+            for decoder in DECODERS
+            if decoder in os.listdir(folder)
+            for name in os.listdir(folder / decoder)
+            if (match := EPOCH_FOLDER.fullmatch(name)) and Path(folder, decoder, name, WEIGHTS_FILE).is_file()
+        ]
+    except OSError as error:
+        raise CheckpointError(f"{error.filename} cannot be read: {error.strerror}") from error
     if not found:
         raise CheckpointError(
             f"no checkpoints in {str(source)!r}: expected <decoder>/epoch-<N>/{WEIGHTS_FILE} below it"

@@ -154,7 +154,8 @@ def reading(name: str, folder: Path) -> Iterator[None]:
 
 
 def fitting(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, if they are those of `expected` in name and shape; ValueError with the first that is not."""
+    """The tensors, if they are those of `expected` in name and shape and hold numbers; ValueError with the first that
+    is not."""
     if missing := sorted(expected.keys() - tensors.keys()):
         raise ValueError(f"the weights lack {len(missing)} tensors of {len(expected)}, {missing[0]} first")
     if extra := sorted(tensors.keys() - expected.keys()):
@@ -163,4 +164,6 @@ def fitting(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str
         if tensor.shape != expected[name].shape:
             shapes = f"{tuple(tensor.shape)}, not {tuple(expected[name].shape)} as the config has it"
             raise ValueError(f"tensor {name} has shape {shapes}")
+        if not tensor.isfinite().all():  # else every color is black
+            raise ValueError(f"tensor {name} holds values that are no numbers: its training failed, or it is damaged")
     return tensors

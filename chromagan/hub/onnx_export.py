@@ -15,6 +15,7 @@ from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.network.refiner import ACTIONS, Refiner, halve, take
 from chromagan.network.trunk import Trunk
+from chromagan.programs import check_output_folder
 
 PACKAGES = ("onnx", "onnxruntime")  # chromagan[onnx]
 OPSET = 18
@@ -23,7 +24,7 @@ FLIPPED = 1e-3  # share of pixels that may act otherwise: rounding decides betwe
 
 
 class ExportError(RuntimeError):
-    """A network that cannot be written as ONNX, or one that answers differently there."""
+    """A network that cannot be written as ONNX, or not there, or one that answers differently in it."""
 
 
 class PhysicalUnits(torch.nn.Module):
@@ -135,12 +136,16 @@ def _export(network, inputs: dict, outputs: list[str], axes: dict, facts: dict, 
         )  # fmt: skip
     proto = onnx.load_model_from_string(buffer.getvalue())
     onnx.helper.set_model_props(proto, facts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-        written = Path(folder, path.name)
-        onnx.save_model(proto, written)
-        checked = check(written)
-        os.replace(written, path)
+    try:
+        check_output_folder(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+            written = Path(folder, path.name)
+            onnx.save_model(proto, written)
+            checked = check(written)
+            os.replace(written, path)
+    except OSError as error:
+        raise ExportError(f"{path}: it cannot be written: {error.strerror or error}") from error
     return checked
 
 

@@ -40,7 +40,15 @@ def find_photos(names: list[str], output: Path, is_result: Callable[[Path], bool
     found = Found()
     output = output.resolve()
     for name in names:
-        if os.path.lexists(name):  # a link to nothing too: opening it tells
+        try:
+            os.lstat(name)
+            there = True  # a link to nothing too: opening it tells
+        except PermissionError as error:
+            found.problems.append(f"{name}: {error.strerror}")
+            continue
+        except (OSError, ValueError):  # a name that no file can have
+            there = False
+        if there:
             path = Path(name)
             if not path.is_dir():
                 found.photos.append((path, Path()))

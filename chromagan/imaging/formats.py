@@ -39,7 +39,7 @@ FORMATS = {
     "PNG": _format("exif icc_profile dpi xmp notes alpha", 2**31 - 1, animated=True),
     "WEBP": _format("exif icc_profile xmp alpha", 16_383, animated=True, quality=95),
     "TIFF": _format("exif icc_profile dpi xmp iptc alpha", 2**31 - 1),
-    "BMP": _format("dpi alpha", 2**31 - 1),
+    "BMP": _format("dpi", 2**31 - 1),
     "GIF": _format("notes alpha", 65_535, animated=True),
     "AVIF": _format("exif icc_profile xmp alpha", 65_535, animated=True, quality=95),
     "JPEG2000": _format("alpha", 2**31 - 1),
@@ -74,7 +74,7 @@ def format_of_suffix(suffix: str) -> str | None:
 def is_read(suffix: str) -> bool:
     """Whether files of this suffix are taken for photos, in a folder."""
     name = format_of_suffix(suffix)
-    return name is not None and name in Image.OPEN
+    return name in Image.OPEN or name == "MPO"  # a phone's, of several JPEGs: opened by JPEG's reader
 
 
 def is_written(suffix: str) -> bool:
@@ -143,8 +143,13 @@ def what_it_is(file: BinaryIO) -> str:
         color = PHOTOSHOP_COLORS.get(mode, f"mode {mode}")
         return f"{_article(bits)} {bits}-bit {color} Photoshop file cannot be read: {SAVE}"
     if head[4:8] == b"ftyp":
-        brands = head[8:64]
-        if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim")):
+        size = int.from_bytes(head[:4], "big")  # of the list of brands
+        brands = {head[start : start + 4] for start in range(8, min(size, len(head)), 4)}
+        if brands & {b"avif", b"avis"}:
+            return "it is an AVIF picture that is damaged or cut short"
+        if brands & {b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"}:
+            if register_heif():
+                return "it is a HEIC photo that is damaged or cut short"
             return "it is a HEIC photo: pip install pillow-heif, which reads it, or save it as JPEG"
         return "it is no image but a film, or a format that cannot be read: export a picture of it as PNG"
     for mark, kind in ((b"%pdf", "a PDF"), (b"%!ps", "a PostScript page"), (b"<svg", "an SVG drawing")):

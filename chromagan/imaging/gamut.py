@@ -12,6 +12,7 @@ from chromagan.imaging.compiled import compiled
 KNEE = 0.9
 REACH = 1.3  # see near_gamut_edge; over random lightnesses and hues, what it misses is off by less than 0.5 / 255
 BISECTIONS = 8  # of the largest scale of ab that fits: found within 1/256
+MOST_CHROMA = 134  # of any color of sRGB; blue's. What is asked for beyond it is first brought down to it
 
 # For the compiled loops: float64 would take twice the time.
 DELTA, SLOPE_BELOW = np.float32(color.DELTA), np.float32(3 * color.DELTA**2)
@@ -53,6 +54,7 @@ def soften(lab: Tensor) -> Tensor:
     """The compression of `fit_gamut` on pixels (3, n) -> linear RGB (3, n); scales up to 1 / KNEE are bisected."""
     todo = (~_in_gamut(_scale_ab(lab, 1 / KNEE))).nonzero()[:, 0]
     pixels = lab[:, todo]
+    pixels = _scale_ab(pixels, (MOST_CHROMA / pixels[1:].norm(dim=0).clamp_min(1)).clamp_max(1))
     fit = _in_gamut(pixels)
     inside, beyond = fit.to(lab.dtype), torch.where(fit, 1 / KNEE, 1.0).to(lab.dtype)
     for _ in range(BISECTIONS):
@@ -159,8 +161,11 @@ def _soften(count, L, a, b):
     takes a tenth of the time.
     """
     one, far, half = np.float32(1), np.float32(1 / KNEE), np.float32(0.5)
-    knee, room = np.float32(KNEE), np.float32(1 - KNEE)
+    knee, room, most = np.float32(KNEE), np.float32(1 - KNEE), np.float32(MOST_CHROMA)
     for i in range(count):
+        within = min(most / max(np.sqrt(a[i] * a[i] + b[i] * b[i]), one), one)
+        a[i] *= within
+        b[i] *= within
         fits = _fits(L[i], a[i], b[i])
         inside, beyond = one if fits else np.float32(0), far if fits else one
         for _ in range(BISECTIONS):

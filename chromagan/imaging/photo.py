@@ -155,6 +155,8 @@ def _timing(image: Image.Image) -> dict:
 
 def reason(error: Exception) -> str:
     """One line for what a reader or writer of Pillow raised: OSError says it itself, a KeyError does not."""
+    if isinstance(error, OSError) and error.strerror:  # without its number, and the file's name once more
+        return error.strerror
     text = " ".join(str(error).split())
     return text if isinstance(error, OSError | SyntaxError | ValueError) and text else f"it is damaged ({error!r})"
 

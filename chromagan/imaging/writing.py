@@ -97,8 +97,15 @@ def encode_image(image: Image.Image, kind: str, more: Sequence[Image.Image] = ()
 
 
 def losses(image: Image.Image, kind: str) -> dict[str, str]:
-    """What of the metadata of `image` a format cannot hold: name in `info` -> its name for people."""
+    """What of `image` a format cannot hold of its metadata, by the name in `info`, and of its "alpha" channel, in place
+    of which white shows: name -> name for people."""
     lost = {}
+    if image.mode == "RGBA":
+        levels = image.getchannel("A").histogram()
+        if "alpha" not in FORMATS[kind].holds and any(levels[:255]):
+            lost["alpha"] = "transparency"
+        elif kind == "GIF" and any(levels[1:255]):
+            lost["alpha"] = "half transparency"
     for name, words in NAMES.items():
         value = image.info.get(name)
         if not value or (name == "dpi" and "exif" in FORMATS[kind].holds):
@@ -141,9 +148,11 @@ def _prepared(page: Image.Image, kind: str) -> Image.Image:
         page = profiles.to_srgb(page.convert("RGB"), profile) or page
         if alpha:
             page.putalpha(alpha)
-    if page.mode == "RGBA" and "alpha" not in FORMATS[kind].holds:  # show what a white page would
-        white = Image.new("RGBA", page.size, "white")
+    if page.mode == "RGBA" and (kind == "GIF" or "alpha" not in FORMATS[kind].holds):  # show what a white page would
+        alpha, white = page.getchannel("A"), Image.new("RGBA", page.size, "white")
         page = Image.alpha_composite(white, page).convert("RGB")
+        if kind == "GIF":  # a pixel is there or it is not
+            page.putalpha(alpha.point([0] * 128 + [255] * 128))
     if kind == "GIF" and page.mode == "RGB":
         palette = page.quantize(256, method=Image.Quantize.MEDIANCUT)
         page = page.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)

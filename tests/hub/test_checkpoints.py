@@ -1,4 +1,7 @@
+import errno
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +130,15 @@ def test_empty_and_missing_sources_are_one_line(tmp_path):
         list_checkpoints(tmp_path / "nowhere")
 
 
+def test_a_source_that_cannot_be_read_is_not_an_empty_one(tmp_path, monkeypatch):
+    def refuse(path):  # the tests may run as root, from whom nothing can be closed
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(CheckpointError, match=f"^{re.escape(str(tmp_path))} cannot be read: Permission denied$"):
+        list_checkpoints(tmp_path)
+
+
 def _edit_config(folder, **changes):
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
@@ -160,6 +172,10 @@ def _edit_weights(folder, change):
         (
             lambda f: _edit_weights(f, lambda t: t.update({"fusion.0.bias": torch.zeros(3)})),
             r"fusion.0.bias has shape \(3,\), not",
+        ),
+        (
+            lambda f: _edit_weights(f, lambda t: t["fusion.0.bias"].fill_(float("nan"))),
+            "fusion.0.bias holds values that are no numbers",
         ),
         (lambda f: (f / "model.safetensors").write_bytes(b"not safetensors"), "is damaged or cut short"),
         (

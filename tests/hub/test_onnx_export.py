@@ -71,6 +71,7 @@ def test_bad_input_is_one_line(source, exported, tmp_path, capsys, monkeypatch):
     assert "ends with .onnx" in line("-o", tmp_path / "model.pt")
     assert "exists already: --overwrite replaces it" in line("-o", exported)
     assert "compact has no epoch 9" in line("-o", tmp_path / "a.onnx", "--epoch", "9")
+    assert line("-o", exported / "a.onnx").endswith(f"{exported} is a file, not a folder")
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnx" else found(name, *rest))
     assert line("-o", tmp_path / "a.onnx") == "chromagan: ONNX export needs onnx: pip install onnx"

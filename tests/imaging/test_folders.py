@@ -28,7 +28,8 @@ def find(folder, *names, output="out", is_result=lambda path: "-result" in path.
 
 
 def test_every_format_of_photos_is_read(tmp_path):
-    suffixes = (".jpg", ".JPEG", ".jfif", ".png", ".webp", ".avif", ".gif", ".jp2", ".pgm", ".bmp", ".tif", ".tga")
+    suffixes = (".jpg", ".JPEG", ".jfif", ".png", ".webp", ".avif", ".gif", ".jp2", ".pgm", ".bmp", ".tif", ".tga",
+                ".mpo")  # fmt: skip
     put(tmp_path, *(f"{index:02}{suffix}" for index, suffix in enumerate(suffixes)))
     found = find(tmp_path)
     assert len(found.photos) == len(suffixes) and not found.problems and found.summary() == ""
@@ -106,6 +107,17 @@ def test_heic_without_its_package_is_named(tmp_path, without_heif):
     (tmp_path / "b.heic").write_bytes(b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(40))
     with pytest.raises(formats.ImageError, match="b.heic: it is a HEIC photo: pip install pillow-heif"):
         open_image(tmp_path / "b.heic")
+
+
+@pytest.mark.parametrize("suffix, words", [(".avif", "an AVIF picture"), (".heic", "a HEIC photo")])
+def test_a_damaged_photo_whose_reader_is_there_asks_for_no_package(tmp_path, suffix, words):
+    formats.register_heif()
+    made_photo(0).save(tmp_path / f"a{suffix}")
+    path = tmp_path / f"cut{suffix}"
+    path.write_bytes((tmp_path / f"a{suffix}").read_bytes()[:60])
+    with pytest.raises(formats.ImageError) as error:
+        open_image(path)
+    assert str(error.value) == f"{path}: it is {words} that is damaged or cut short"
 
 
 @pytest.mark.parametrize(

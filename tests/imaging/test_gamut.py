@@ -62,6 +62,24 @@ def test_compression_is_smooth_and_keeps_order():
         assert (left[reach < 0.85 * largest] - reach[reach < 0.85 * largest]).abs().max() < 0.02
 
 
+@pytest.mark.parametrize("times", [10, 10_000])
+def test_the_most_chroma_that_there_is_is_left_of_far_more(times):
+    """In torch and compiled: neither gray, nor another lightness or hue."""
+    lab = torch.cat([lab_image(3, 40)[:, :1].clamp(20, 90), lab_image(3, 40)[:, 1:]], dim=1)
+    far = torch.cat([lab[:, :1], times * lab[:, 1:]], dim=1)
+    compiled = np.empty((40, 50, 3), np.uint8)
+    gamut.lab_to_srgb8(far[0, 0].numpy(), far[0, 1:].numpy(), compiled)
+    strong = lab[:, 1:].norm(dim=1) > 134 / times
+    assert strong.float().mean() > 0.9
+    for srgb in (gamut.fit_gamut(far), torch.from_numpy(compiled).movedim(-1, 0)[None] / 255):
+        fitted = color.srgb_to_lab(srgb)
+        assert (fitted[:, 0] - lab[:, 0]).abs().max() < 0.4
+        beyond = color.lab_to_linear(torch.cat([fitted[:, :1], 1.06 * fitted[:, 1:]], dim=1))
+        assert ((beyond < 1e-3) | (beyond > 1 - 1e-3)).any(dim=1)[strong].float().mean() > 0.99
+        cosine = torch.cosine_similarity(fitted[:, 1:], lab[:, 1:], dim=1)
+        assert cosine[strong].min() > 0.998
+
+
 @pytest.mark.parametrize("L", [0.0, 100.0])
 def test_black_and_white_have_no_color(L):
     lab = torch.cat([torch.full((1, 1, 4, 5), L), torch.full((1, 2, 4, 5), 40.0)], dim=1)

@@ -112,6 +112,24 @@ def test_a_comment_of_another_century_and_one_that_no_jpeg_can_hold():
     assert len(open_image(io.BytesIO(encode_image(photo, "JPEG"))).info["comment"]) == 65_533
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "BMP", "GIF"])
+def test_white_shows_behind_what_a_format_cannot_hold_of_alpha(kind):
+    """A GIF's pixel is there or it is not; BMP's alpha no reader heeds."""
+    photo = Image.new("RGB", (30, 20), (200, 40, 40))
+    alpha = Image.new("L", photo.size, 255)
+    alpha.paste(0, (0, 0, 10, 20))
+    alpha.paste(192, (10, 0, 20, 20))
+    photo.putalpha(alpha)
+    written = open_image(io.BytesIO(encode_image(photo, kind)))
+    shown = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), written.convert("RGBA")).convert("RGB")
+    for column, expected in ((2, (255, 255, 255)), (15, (214, 94, 94)), (27, (200, 40, 40))):
+        assert np.abs(np.array(shown.getpixel((column, 10))) - expected).max() <= 4, column
+    assert written.has_transparency_data == (kind == "GIF")
+    assert losses(photo, kind) == {"alpha": "half transparency" if kind == "GIF" else "transparency"}
+    photo.putalpha(255)
+    assert losses(photo, kind) == {}
+
+
 def test_a_name_of_the_longest_length(tmp_path):
     for suffix in (".jpg", ".png", ".tif"):
         path = tmp_path / ("n" * (255 - len(suffix)) + suffix)

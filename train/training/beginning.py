@@ -13,6 +13,7 @@ from chromagan.hub.model import CheckpointError
 from chromagan.hub.model_card import TRACKER_FILE
 from chromagan.hub.publish import PublishError
 from chromagan.network.trunk import PretrainedWeightsError
+from chromagan.programs import check_output_folder, one_line
 from train.training.options import TrainConfig
 from train.training.refine_options import RefineConfig
 from train.training.watching import TrainingError
@@ -26,8 +27,10 @@ C = TypeVar("C", TrainConfig, RefineConfig)
 def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
     """The options that a run which goes on was begun with, {} for a new one.
 
-    TrainingError where the run's folder holds a run that would be lost, or none or another one to resume.
+    OSError where there can be no such folder, TrainingError where it holds a run that would be lost, or none or another
+    one to resume.
     """
+    check_output_folder(config.output_dir)
     recorded = config.run_dir / "train.json"
     if not config.resume:
         if config.run_dir.exists() and any(not begins_a_run(path) for path in config.run_dir.iterdir()):
@@ -88,7 +91,7 @@ def fit_batch(config: C, images: int, processes: int, recorded: dict[str, Any] |
 def explain(error: Exception, config: TrainConfig | RefineConfig) -> str | None:
     """One line for what a user can mend; None for what is a bug."""
     if isinstance(error, TELL_THEMSELVES):
-        return str(error)
+        return one_line(error)
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
         return f"a batch of {config.batch_size} does not fit into memory: lower {config.memory_options}"
     return None

@@ -17,6 +17,7 @@ from conftest import folder_of, made_photo
 from PIL import Image
 from pyarrow import parquet
 
+from chromagan.data import DataError
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, nearest_of_each
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
@@ -464,6 +465,17 @@ def test_bad_input_is_one_line(source, tmp_path, capsys):
     result = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "no folder" in result.stderr.strip().splitlines()[-1]
+    gray = folder_of(tmp_path / "gray", [made_photo(seed).convert("L") for seed in range(2)])
+    (tmp_path / "file").touch()
+    for data, output, message in (
+        (gray, tmp_path / "o", "all 2 photos of .* are gray: there is no color to measure"),
+        (gray, tmp_path / "file", "file cannot be written to: .* is a file, not a folder"),
+        (gray, "", "no folder is named to write to"),
+    ):
+        arguments = ["--source", source, "--data", data, "--output-dir", output]
+        with pytest.raises((DataError, OSError), match=message):
+            script.main(script.parse_args([*map(str, arguments)]))
+    assert not (tmp_path / "o").exists()
     for wrong, message in ((["--size", "50"], "multiple of 32"), (["--limit", "0"], "at least 1")):
         with pytest.raises(SystemExit) as ended:
             script.parse_args(["--source", "s", "--data", "d", "--output-dir", "o", *wrong])

@@ -205,6 +205,9 @@ def test_data_that_cannot_be_used_is_one_line(image_folder, tmp_path):
     made_photo(0).convert("L").save(tmp_path / "gray" / "a.png")
     with pytest.raises(DataError, match="no Parquet files and no images"):
         main(parse_config(train_flags(image_folder, tmp_path, data=tmp_path / "empty")))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file.* cannot be written to: .* is a file, not a folder"):  # before it reads them
+        main(parse_config(train_flags(tmp_path / "empty", tmp_path / "file")))
     result = launch(*train_flags(image_folder, tmp_path, data=tmp_path / "gray"), processes=None)
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "are gray: there is no color to learn from" in result.stderr.strip().splitlines()[-1]

@@ -1,0 +1,62 @@
+"""What all programs share: streams, lines and folders."""
+
+import os
+import sys
+
+import pytest
+import torch
+
+from chromagan.programs import check_output_folder, is_closed, one_line, open_closed_streams, printable
+
+
+@pytest.mark.parametrize(
+    "error, line",
+    [
+        (FileNotFoundError(2, "No such file or directory", "a.png"), "a.png: No such file or directory"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("of its own words"), "of its own words"),
+        (MemoryError(), "there is not enough memory for it"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            "there is not enough memory for it",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), "there is not enough memory for it"),
+        (RuntimeError("a library's\n   two lines"), "a library's two lines"),
+        (ValueError("a\nb.png: it is a folder"), r"a\nb.png: it is a folder"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_an_error_is_one_line(error, line):
+    assert one_line(error) == line
+
+
+def test_a_name_cannot_end_a_line_or_color_the_terminal():
+    assert printable("Café 写真 \U0001f4f7.jpg") == "Café 写真 \U0001f4f7.jpg"
+    assert printable("a\nb\t\x1b[31m\x00\u2028\udcff.jpg") == r"a\nb\t\x1b[31m\x00\u2028\udcff.jpg"
+
+
+def test_streams_that_are_closed_become_the_null_device(monkeypatch):
+    there = sys.stdout
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    open_closed_streams()
+    assert is_closed(sys.stdin) and is_closed(sys.stderr) and sys.stdout is there and not is_closed(there)
+    assert sys.stdin.read() == ""
+    print("to nobody", file=sys.stderr)
+    for stream in (sys.stdin, sys.stderr):
+        stream.close()
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    for fine in (tmp_path, tmp_path / "new" / "deeper", "."):
+        check_output_folder(fine)
+    for name in ("file", "link", "file/below/it"):
+        with pytest.raises(NotADirectoryError) as error:
+            check_output_folder(tmp_path / name)
+        wrong = tmp_path / name.split("/")[0]
+        assert str(error.value) == f"{tmp_path / name} cannot be written to: {wrong} is a file, not a folder"
+    with pytest.raises(OSError, match="no folder is named"):
+        check_output_folder("")
+    assert sorted(os.listdir(tmp_path)) == ["file", "link"]
