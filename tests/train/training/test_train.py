@@ -16,8 +16,10 @@ from launching import ROOT, launch, launch_command
 from PIL import Image
 from safetensors.torch import load_file
 
+from chromagan.data import load_photos
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.imaging.splits import DataError
+from chromagan.measures.metrics import colorfulness
 from train.train import explain, main
 from train.training.beginning import check_run_dir, check_shares, fit_batch
 from train.training.options import TrainConfig, parse_config
@@ -38,7 +40,7 @@ def train_flags(image_folder, tmp_path, **changes):
 
 
 def test_two_steps_for_real_and_what_they_leave(image_folder, tmp_path):
-    result = launch(*train_flags(image_folder, tmp_path), "--tracker", "tensorboard")
+    result = launch(*train_flags(image_folder, tmp_path, samples=3), "--tracker", "tensorboard")
     assert result.returncode == 0, result.stderr[-2000:]
     run = tmp_path / "run"
     assert [(c.decoder, c.epoch) for c in list_checkpoints(run)] == [("compact", 0), ("compact", 1)]
@@ -51,6 +53,10 @@ def test_two_steps_for_real_and_what_they_leave(image_folder, tmp_path):
     assert json.loads((run / "compact" / "train.json").read_text())["crop"] == 64
     measured = list_checkpoints(run)[1].metrics
     assert measured["images"] == 2 and measured["epoch"] == 1 and measured["colored"]["ciede2000_mean"]["value"] > 0
+    photos = load_photos([str(image_folder)], "validation", 224, quiet=True).images
+    first_and_last = colorfulness(photos[[0, 3]] / 255)  # spread: data are often sorted by class
+    truth = measured["colored"]["colorfulness_truth"]["value"]
+    assert truth == pytest.approx(first_and_last.mean().item(), rel=1e-4)
     before, after = (load_checkpoint(checkpoint) for checkpoint in list_checkpoints(run))
     assert before.config.trunk_digest == after.config.trunk_digest != ""  # one frozen trunk, stored once
     assert (run / "tf_efficientnet_lite0.safetensors").is_file()
