@@ -120,6 +120,14 @@ def test_an_installed_copy_has_every_file_of_the_package():
     assert {path for path in files if path.suffix != ".py"} == named and len(named) > 5
 
 
+def test_the_bounds_of_an_installed_copy_are_those_that_are_tested():
+    text = "\n".join((ROOT / name).read_text() for name in ("requirements.txt", "requirements-dev.txt"))
+    tested = {line.split("#")[0].strip() for line in text.splitlines()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    optional = [each for group in project["optional-dependencies"].values() for each in group]
+    assert {*project["dependencies"], *optional} <= tested
+
+
 def folder_of(package: str) -> Path:
     return ROOT.joinpath(*package.split("."))
 

@@ -29,6 +29,7 @@ from chromagan.colorizer import Colorizer
 from chromagan.data import load_photos
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint, write_json
 from chromagan.hub.model import ChromaGAN
+from chromagan.hub.model_card import OPTIONS_FILE
 from chromagan.hub.refiners import REFINER, save_refiner
 from chromagan.network.refiner import Refiner, RefinerConfig
 from train.evaluation.shards import share_cores
@@ -98,9 +99,10 @@ def main(config: RefineConfig) -> None:
         loss.load_state_dict(state["loss"])
         optimizer.load_state_dict(state["optimizer"])
     accelerator.wait_for_everyone()  # all have read before the first one writes
+    options = asdict(config) | {"sources": sources}
     if main_process:
         config.run_dir.mkdir(parents=True, exist_ok=True)
-        write_json(config.run_dir / "train.json", asdict(config) | {"sources": sources})
+        write_json(config.run_dir / OPTIONS_FILE, options)
     count = sum(p.numel() for p in refiner.parameters())
     say(
         f"refiner: {len(photos)} images ({photos.gray_dropped} gray ones left out), colored by {len(generators)} "
@@ -148,7 +150,9 @@ def main(config: RefineConfig) -> None:
                     bar.set_postfix({name: f"{values[name]:.3g}" for name in shown if name in values})
             with meter.paused():
                 if main_process and step in (config.greedy_steps, total):
-                    save_refiner(refiner, config.run_dir / (REFINER if step == total else f"{REFINER}-greedy"))
+                    folder = config.run_dir / (REFINER if step == total else f"{REFINER}-greedy")
+                    save_refiner(refiner, folder)
+                    write_json(folder / OPTIONS_FILE, options)
                 if main_process and keeping:
                     parts = {"loss": loss.state_dict(), "optimizer": optimizer.state_dict()}
                     save_state(config.run_dir, step, {"data": data_digest, **parts})

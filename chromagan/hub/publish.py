@@ -24,7 +24,6 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RevisionN
 from chromagan.hub import repositories
 from chromagan.hub.checkpoints import (
     METRICS_FILE,
-    NAMED_SOURCES,
     Checkpoint,
     CheckpointError,
     list_checkpoints,
@@ -32,7 +31,7 @@ from chromagan.hub.checkpoints import (
 )
 from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE
 from chromagan.hub.model_card import OPTIONS_FILE, model_card, plain_name, refiner_card
-from chromagan.hub.refiners import REFINER
+from chromagan.hub.refiners import REFINER, find_refiner, has_refiner
 from chromagan.hub.trunks import find_trunk
 from chromagan.network.decoders import DECODERS
 
@@ -70,10 +69,10 @@ def publish(
             # A run may have been pushed in another order, and an older epoch measured anew: main is the newest.
             _commit(epochs[-1], repo, epochs)
         repos = [repositories.repository(to, decoder) for decoder in {c.decoder: None for c in checkpoints}]
-        if (refiner := Path(NAMED_SOURCES.get(source, source), REFINER)).is_dir():
+        if has_refiner(source):
             repos.append(repositories.repository(to, REFINER))
             HfApi().create_repo(repos[-1], private=private, exist_ok=True)
-            push_refiner(refiner, repos[-1], to)
+            push_refiner(find_refiner(source), repos[-1], to)
             say(f"{repos[-1]}: pushed")
         if collection:
             _collect(to, repos)
@@ -121,16 +120,16 @@ def push_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> b
 
 
 def push_refiner(folder: Path, repo: str, study: str) -> None:
-    """Commit the refiner in `folder`: weights, config, measures, card. The client makes no commit of what is there."""
-    names = [name for name in (CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE) if (folder / name).exists()]
-    operations = [CommitOperationAdd(name, (folder / name).read_bytes()) for name in names]
+    """Commit the refiner in `folder`: weights, config, trunk, measures, options, card. The client makes no commit of
+    what is there."""
+    operations = [CommitOperationAdd(name, content) for name, content in _files(folder, folder).items()]
     operations.append(CommitOperationAdd(CARD_FILE, str(refiner_card(folder, study)).encode()))
     HfApi().create_commit(repo, operations, commit_message="The refiner")
 
 
 def _commit(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:
     """Make main this epoch; the commit's id. The client makes no commit where nothing differs."""
-    files = _files(checkpoint)
+    files = _files_of(checkpoint)
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     card = model_card(checkpoint, repo, epochs, _newer_version(repo))
     operations.append(CommitOperationAdd(CARD_FILE, str(card).encode()))
@@ -170,15 +169,19 @@ def supersede(older: str, to: str) -> list[str]:
     return [repositories.repository(older, decoder) for decoder in there]
 
 
-def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
+def _files_of(checkpoint: Checkpoint) -> dict[str, bytes]:
     """Name in the repository -> content, of those that are there."""
-    folder = Path(checkpoint.path)
+    return _files(Path(checkpoint.path), Path(checkpoint.path).parent)
+
+
+def _files(folder: Path, run: Path) -> dict[str, bytes]:
+    """The files of the network in `folder`, with its trunk, and the options that its `run` left."""
     files = {name: (folder / name).read_bytes() for name in (CONFIG_FILE, WEIGHTS_FILE)}
     config = read_json(folder / CONFIG_FILE)
     if config.get("trunk_digest"):
         path = find_trunk(folder, config["trunk"])
         files[path.name] = path.read_bytes()
-    for name, path in ((METRICS_FILE, folder / METRICS_FILE), (OPTIONS_FILE, folder.parent / OPTIONS_FILE)):
+    for name, path in ((METRICS_FILE, folder / METRICS_FILE), (OPTIONS_FILE, run / OPTIONS_FILE)):
         if path.exists():
             files[name] = (json.dumps(without_paths(read_json(path)), indent=2) + "\n").encode()
     return files
@@ -200,7 +203,7 @@ def _same_as_tagged(repo: str, name: str, checkpoint: Checkpoint) -> bool | None
 
     The run's options are left out: they change for all epochs when a run goes on, and main has the newest.
     """
-    files = {file: content for file, content in _files(checkpoint).items() if file != OPTIONS_FILE}
+    files = {file: content for file, content in _files_of(checkpoint).items() if file != OPTIONS_FILE}
     try:
         tagged = HfApi().get_paths_info(repo, [*files, METRICS_FILE], revision=name)
     except RevisionNotFoundError:

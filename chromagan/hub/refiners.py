@@ -1,7 +1,8 @@
 """Where a source keeps its refiner, and how one is read and written.
 
 A source has at most one, for all of its checkpoints behind one frozen trunk: <source>/refiner/{config.json,
-model.safetensors}, also for the sources below it; of a Hub prefix owner/name it is the repository owner/name-refiner.
+model.safetensors, metrics.json, train.json}, also for the sources below it; of a Hub prefix owner/name it is the
+repository owner/name-refiner.
 """
 
 import os
@@ -26,7 +27,7 @@ def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
 
     Raises CheckpointError, one line, where there is none, it is damaged, or it was made for another trunk.
     """
-    folder = _find(source)
+    folder = find_refiner(source)
     name = f"refiner {folder}"
     with reading(name, folder):
         config = RefinerConfig.from_dict(read_json(folder / CONFIG_FILE))
@@ -40,7 +41,7 @@ def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
 def has_refiner(source: str | os.PathLike) -> bool:
     """Whether a refiner lies with the folder `source`, be it usable or not; of one on the Hub it is asked there."""
     try:
-        _find(source)
+        find_refiner(source)
     except CheckpointError:
         return False
     return True
@@ -53,7 +54,7 @@ def save_refiner(refiner: Refiner, folder: Path) -> None:
     write_json(folder / CONFIG_FILE, asdict(refiner.config))
 
 
-def _find(source: str | os.PathLike) -> Path:
+def find_refiner(source: str | os.PathLike) -> Path:
     """The folder of a source's refiner, downloaded where it is on the Hub; CheckpointError without one."""
     source = NAMED_SOURCES.get(source, source)
     if repositories.is_prefix(source):

@@ -134,9 +134,14 @@ def test_a_refiner_goes_to_a_repository_of_its_own_and_comes_back(server, refine
     measured |= {"before": {"ciede2000_mean": 10.0}, "difference": {"ciede2000_mean": change}}
     about = {"data": "birds", "split": "validation", "size": 64}
     write_json(study / "refiner" / "metrics.json", about | {"refined": [measured]})
+    write_json(study / "refiner" / "train.json", {"steps": 9, "output_dir": "/home/somebody"})
     assert push(study)[-1] == "someone/study-refiner: pushed"
     files = server.files("someone/study-refiner")
-    assert {"README.md", "config.json", "model.safetensors", "metrics.json"} <= files.keys()
+    trunk = f"{load_checkpoint(list_checkpoints(study)[0]).config.trunk}.safetensors"  # it stands alone
+    assert files.keys() - {".gitattributes"} == {
+        "README.md", "config.json", "model.safetensors", "metrics.json", "train.json", trunk
+    }  # fmt: skip
+    assert json.loads(files["train.json"]) == {"steps": 9}  # nothing of the machine
     card = files["README.md"].decode()
     assert "| compact | 3 | 9 | 10.00, -0.20 (-0.30 to -0.10) | – |" in card and "like its neighbors" in card
     assert [(c.decoder, c.epoch) for c in list_checkpoints("someone/study")] == [

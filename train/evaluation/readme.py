@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from chromagan.hub.checkpoints import CLAIMS_FILE, CheckpointError, list_checkpoints, nearest_of_each, read_json
-from chromagan.hub.model_card import model_card
+from chromagan.hub.model_card import model_card, refiner_card
+from chromagan.hub.refiners import REFINER
 from train.evaluation.judging import label
 from train.evaluation.report import TEMPLATES
 from train.evaluation.results_table import results_table, shown
@@ -32,7 +33,8 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
     if len(counts) > 1:
         raise CheckpointError(f"the checkpoints in {str(source)!r} were measured on different photos: {sorted(counts)}")
     truth = shown(first["colored"]["colorfulness_truth"], 1)
-    which = "Every epoch" if every else "Each decoder at the epoch where it is nearest to the true colors"
+    usual = "Each decoder at its usual epoch, the most colorful within 1 % of its lowest CIEDE2000"
+    which = "Every epoch" if every else usual
     if "left_gray" in first:  # the floor to beat
         results.insert(0, {"decoder": "left gray", "epoch": None, "colored": first["left_gray"]})
     if "truth" in first:  # what a classifier makes of the true colors is the ceiling
@@ -69,12 +71,14 @@ def update_readme(readme: Path, section: str, marks: tuple[str, str] = README_MA
 
 
 def write_cards(source: Path) -> None:
-    """Write the model card of each decoder in `source`, of the epoch nearest to the true colors, as
-    <decoder>/README.md."""
+    """Write the model card of each decoder in `source`, of the epoch nearest to the true colors, and of its refiner, if
+    it has one of its own, as README.md in their folders."""
     checkpoints = list_checkpoints(source)
     for decoder, best in nearest_of_each(checkpoints).items():
         own = [checkpoint for checkpoint in checkpoints if checkpoint.decoder == decoder]
         write_text(source / decoder / "README.md", str(model_card(best, None, own)))
+    if (source / REFINER).is_dir():
+        write_text(source / REFINER / "README.md", str(refiner_card(source / REFINER, source.name)))
 
 
 def write_text(path: Path, text: str) -> None:

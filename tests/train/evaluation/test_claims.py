@@ -93,7 +93,8 @@ def test_no_claim_and_no_word_of_the_paper_is_left_out():
     assert all(claim.subject in DECODERS and claim.words and claim.questions for claim in CLAIMS)
     assert {claim.subject for claim in CLAIMS if claim.section == "4.3"} == {"original"}
     assert len({claim.words for claim in CLAIMS}) == len(CLAIMS)
-    assert set(PAPER_WORDS) == set(ROWS) and all(set(row) == set(DECODERS) for row in PAPER_WORDS.values())
+    of_the_paper = list(DECODERS)[:5]
+    assert set(PAPER_WORDS) == set(ROWS) and all(list(row) == of_the_paper for row in PAPER_WORDS.values())
     assert {word for row in PAPER_WORDS.values() for word in row.values()} == set(WORDS)
     transposed = [row["transposed"] for row in PAPER_WORDS.values()]
     depthwise = [row["depthwise"] for row in PAPER_WORDS.values()]

@@ -36,6 +36,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_weights(flags, source, tmp
             main(parse_config([*flags, str(broken)]))
     assert not (broken / "refiner").exists() and (broken / "refiner-greedy").is_dir()
     main(parse_config([*flags, str(broken), "--resume"]))
+    assert (whole / "refiner" / "train.json").read_bytes() == (whole / "train.json").read_bytes()
     for name in ("config.json", "model.safetensors"):
         assert (broken / "refiner" / name).read_bytes() == (whole / "refiner" / name).read_bytes()
     lines = [json.loads(line) for line in (broken / "log.jsonl").read_text().splitlines()]
