@@ -22,6 +22,7 @@ from pathlib import Path
 from chromagan.programs import (
     STOPPED_STATUS,
     check_output_folder,
+    count,
     end_in_one_line,
     is_closed,
     one_line,
@@ -396,10 +397,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--chroma", choices=MODES, default=MODES[0], help=f"how colors are brought to full size ({MODES[0]})"
     )
     coloring.add_argument(
-        "--refine", nargs="?", default=0, const=None, type=_at_least_1, metavar="N",
+        "--refine", nargs="?", default=0, const=None, type=count, metavar="N",
         help="mend the colors in N steps by the source's refiner; without N, in all that it was trained to take",
     )  # fmt: skip
-    coloring.add_argument("--jobs", type=_at_least_1, default=2, metavar="N", help="photos worked on at once (2)")
+    coloring.add_argument("--jobs", type=count, default=2, metavar="N", help="photos worked on at once (2)")
     coloring.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     exists = coloring.add_mutually_exclusive_group()
     exists.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
@@ -458,13 +459,6 @@ def _saturation(text: str) -> float:
         if 0 <= float(text) <= MOST_SATURATION:
             return float(text)
     raise argparse.ArgumentTypeError(f"must be a number, 0 to {MOST_SATURATION}, got {text}")
-
-
-def _at_least_1(text: str) -> int:
-    with contextlib.suppress(ValueError):
-        if int(text) >= 1:
-            return int(text)
-    raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""What all programs share: their streams, Ctrl-C, the line that tells an error, the folder that is written to.
+"""What all programs share: streams, Ctrl-C, the line that tells an error, numbers and folders that are named.
 
 Of the standard library alone: it is imported before what takes seconds.
 """
 
+import argparse
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -86,3 +88,11 @@ def check_output_folder(name: str | os.PathLike) -> None:
             if not path.is_dir():
                 raise NotADirectoryError(f"{folder} cannot be written to: {path} is a file, not a folder")
             return
+
+
+def count(text: str) -> int:
+    """A flag's value that is a whole number, 1 or more."""
+    with contextlib.suppress(ValueError):
+        if int(text) >= 1:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text}")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import end_in_one_line, one_line
+from chromagan.programs import count, end_in_one_line, one_line
 
 STOPPED = "benchmark.py: stopped"
 if __name__ == "__main__":  # the next imports take seconds
@@ -117,11 +117,6 @@ def is_result(path: Path) -> bool:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    def count(text: str) -> int:
-        if not text.isdecimal() or int(text) < 1:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-        return int(text)
-
     def size(text: str) -> tuple[int, int]:
         width, _, height = text.partition("x")
         try:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import check_output_folder, end_in_one_line, one_line
+from chromagan.programs import check_output_folder, count, end_in_one_line, one_line
 
 STOPPED = "evaluate.py: stopped; what was measured is kept, and the same command goes on"
 if __name__ == "__main__":  # the next imports take seconds
@@ -193,11 +193,6 @@ def main(args: argparse.Namespace) -> None:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    def count(text: str) -> int:
-        if not text.isdecimal() or int(text) < 1:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-        return int(text)
-
     def side(text: str) -> int:
         if count(text) % 32 or int(text) < 32:
             raise argparse.ArgumentTypeError(f"must be a multiple of 32, got {text}")

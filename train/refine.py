@@ -31,14 +31,15 @@ from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint, write_j
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.model_card import OPTIONS_FILE
 from chromagan.hub.refiners import REFINER, save_refiner
+from chromagan.hub.trunks import digest_of
 from chromagan.network.refiner import Refiner, RefinerConfig
 from train.evaluation.shards import share_cores
 from train.training.batches import Batches, fingerprint, normalized_lab, trunk_stages
-from train.training.beginning import check_data, check_run_dir, check_shares, explain, fit_batch
+from train.training.beginning import check_data, check_run_dir, check_shares, explain, fit_batch, load_run
 from train.training.refine_options import RefineConfig, parse_config
 from train.training.refining import RefinerLoss, noise_of
 from train.training.rewards import FeatureDistance
-from train.training.state import load_state, save_state
+from train.training.state import save_state
 from train.training.step import GlobalBatchNorm
 from train.training.watching import Log, Meter, StopSignal, TrainingError
 
@@ -57,10 +58,9 @@ def main(config: RefineConfig) -> None:
     # Run directory, and the networks whose colorings are refined.
     recorded = check_run_dir(config)
     check_shares(config, processes)
-    state = load_state(config.run_dir, lambda text: say(text, file=sys.stderr)) if config.resume else None
-    if state is None and config.resume:
-        raise TrainingError(f"no state in {config.run_dir} is whole: start anew with another --output-dir")
+    state = load_run(config, lambda text: say(text, file=sys.stderr))
     models = load_models(config)
+    refined = digest_of({f"{n}.{k}": t for n, model in enumerate(models) for k, t in model.state_dict().items()})
     model, trunk = models[0].config, models[0].trunk
     generators = [Colorizer(each, device).model for each in models]  # as users have them
 
@@ -96,6 +96,8 @@ def main(config: RefineConfig) -> None:
     if state is not None:
         step = state.pop("step")
         check_data(data_digest, state.pop("data"), config)
+        if state.pop("refined") != refined:
+            raise TrainingError(f"--source {config.source} does not hold the networks that {config.run_dir} began with")
         loss.load_state_dict(state["loss"])
         optimizer.load_state_dict(state["optimizer"])
     accelerator.wait_for_everyone()  # all have read before the first one writes
@@ -142,20 +144,23 @@ def main(config: RefineConfig) -> None:
 
             stopping = stop.agreed()
             keeping = step % config.state_every == 0 or step == total or stopping
+            saving = step in (config.greedy_steps, total)
             if logging:  # waits for the device, so not at every step
                 values = meter.read(step, config.batch_size)
                 if main_process:
                     log.write({"step": step, **values})
                     shown = ("error_kept", "colorfulness_kept")
                     bar.set_postfix({name: f"{values[name]:.3g}" for name in shown if name in values})
+            elif saving or keeping:
+                meter.require_finite()
             with meter.paused():
-                if main_process and step in (config.greedy_steps, total):
+                if main_process and saving:
                     folder = config.run_dir / (REFINER if step == total else f"{REFINER}-greedy")
                     save_refiner(refiner, folder)
                     write_json(folder / OPTIONS_FILE, options)
                 if main_process and keeping:
                     parts = {"loss": loss.state_dict(), "optimizer": optimizer.state_dict()}
-                    save_state(config.run_dir, step, {"data": data_digest, **parts})
+                    save_state(config.run_dir, step, {"data": data_digest, "refined": refined, **parts})
             if stopping:
                 break
     accelerator.end_training()

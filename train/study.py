@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import end_in_one_line, one_line
+from chromagan.programs import count, end_in_one_line, one_line
 
 STOPPED = "study.py: stopped; the same command goes on"
 if __name__ == "__main__":  # the next imports take seconds
@@ -225,11 +225,6 @@ def main(args: argparse.Namespace, flags: list[str]) -> int:
 
 def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
     """The study's own options, and the flags that are train.py's."""
-
-    def count(text: str) -> int:
-        if not text.isdecimal() or int(text) < 1:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-        return int(text)
 
     def positive(text: str) -> float:
         with contextlib.suppress(ValueError):

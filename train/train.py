@@ -44,9 +44,9 @@ from train.training.batches import (
     teacher_targets,
     trunk_stages,
 )
-from train.training.beginning import check_data, check_run_dir, check_shares, explain, fit_batch
+from train.training.beginning import check_data, check_run_dir, check_shares, explain, fit_batch, load_run
 from train.training.options import TrainConfig, parse_config
-from train.training.state import load_state, save_state
+from train.training.state import save_state
 from train.training.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
 from train.training.tracking import Tracker, check_tracker
 from train.training.watching import Log, Meter, StopSignal, TrainingError
@@ -76,9 +76,7 @@ def main(config: TrainConfig) -> None:
     publisher = None
     if config.push_to_hub and main_process:
         publisher = BackgroundPublisher(config.push_to_hub, config.decoder, Path(config.output_dir))
-    state = load_state(config.run_dir, lambda text: say(text, file=sys.stderr)) if config.resume else None
-    if state is None and config.resume and any(config.run_dir.glob("*.damaged")):
-        raise TrainingError(f"no state in {config.run_dir} is whole: start anew with another --output-dir")
+    state = load_run(config, lambda text: say(text, file=sys.stderr))
 
     # Data. On every machine one process computes what is kept; the others read it.
     size = config.model.image_size

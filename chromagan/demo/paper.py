@@ -86,7 +86,9 @@ def _row(row: dict) -> dict:
 
 def _agreeing(row: dict) -> str:
     """In how many pairs of decoders the order is the paper's; it tells no order where its words are the same."""
-    return f"{row['agreeing']} of {row['pairs']} pairs in the paper's order"
+    rest = row["pairs"] - row["agreeing"] - row["disagreeing"]
+    within = f", {rest} within chance" if rest else ""
+    return f"{row['agreeing']} of {row['pairs']} pairs in the paper's order, {row['disagreeing']} in the other{within}"
 
 
 def _claim(claim: dict) -> dict:

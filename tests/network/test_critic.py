@@ -54,6 +54,7 @@ def test_a_gradient_reaches_every_parameter_through_loss_and_penalty():
     for name, parameter in critic.named_parameters():
         if name.endswith("weight"):  # the score's gradient does not depend on the last bias, nor smoothly on the others
             assert parameter.grad.abs().sum() > 0, name
+    critic.zero_grad()
     losses.wasserstein_loss(critic(L, fake), critic(L, ab)).backward()
     assert all(p.grad.abs().sum() > 0 for name, p in critic.named_parameters() if name != "convs.4.bias")
     assert critic.convs[4].bias.grad.abs().sum() < 1e-6  # it moves real and fake alike

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import timm
 import torch
@@ -64,6 +66,13 @@ def test_teacher_cannot_be_put_into_training_mode():
     first, second = teacher(L), teacher(L)  # dropout would make these differ
     assert torch.equal(first, second)
     assert torch.allclose(first.sum(dim=1), torch.ones(2), atol=1e-5)
+
+
+def test_a_teacher_of_other_classes_is_one_line(monkeypatch):
+    few = SimpleNamespace(num_classes=10)
+    monkeypatch.setattr("chromagan.network.trunk.imagenet_classifier", lambda name: few)
+    with pytest.raises(PretrainedWeightsError, match="the teacher somebody has 10 classes, not 1000"):
+        build_teacher("somebody")
 
 
 def test_weights_that_cannot_be_had_are_one_line(monkeypatch):

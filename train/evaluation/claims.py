@@ -93,7 +93,7 @@ CLAIMS = (
             Beyond(measure="edge_gradient_kept", direction="lower", level=0.5,
                    reading="color changes less than half as steeply at true edges"),
             AgainstMeasure(measure="ciede2000_near", other="ciede2000_elsewhere", direction="higher",
-                           reading="the error is larger near edges than elsewhere")),
+                           reading="the error is larger near edges than elsewhere, by more than in photos left gray")),
     ),
     *about(
         "compact", "4.2",
@@ -166,7 +166,7 @@ CLAIMS = (
             Beyond(measure="colorfulness", direction="lower", level=15.0, epochs=(0,),  # Hasler and Süsstrunk 2003
                    reading="less than “slightly colorful”, 15"),
             Beyond(measure="mean_b", direction="higher", level=0.0, least=1.0, epochs=(0,),
-                   reading="b* lies above 0 by a Lab unit")),
+                   reading="b* lies above 0 by a Lab unit (the tint is that of these random weights)")),
         E300=("epoch 300: basic colors; still too gray, saturation too low, bleeding at edges",
               AgainstEpochs(measure="mean_chroma", direction="lower", epochs=(300, 600, 900),
                             reading="less chroma than at 600 and 900"),

@@ -1,13 +1,14 @@
 """Verdicts on the paper's claims, all by one rule."""
 
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 
 from chromagan.network.decoders import DECODERS
 from train.evaluation.claims import CLAIMS, Claim
 from train.evaluation.comparison import Comparison, Difference
-from train.evaluation.questions import CannotTellError, Question
+from train.evaluation.questions import Answer, CannotTellError, Question
 from train.evaluation.titles import measure_called
 
 STANDS, CONTRADICTED, UNDECIDED, CANNOT_TELL = "stands", "contradicted", "undecided", "cannot be told"
@@ -67,10 +68,12 @@ def judge(study: Comparison, claims: tuple[Claim, ...] = CLAIMS) -> list[Verdict
     """The verdict on each of `claims`, in their order, over the colored photos.
 
     stands           every difference that the claim is put as lies on the claim's side, with its whole interval
-    contradicted     one lies on the other side with its whole interval
+    contradicted     one lies on the other side with its whole interval, widened for how many there are (Bonferroni)
     undecided        neither: the intervals reach to both sides
     cannot be told   a measure, a decoder or an epoch is missing, or fewer than LEAST_PHOTOS photos have the measure
 
+    The sides meet at a question's `least`: of what surely nobody sees it is surely wrong to say that it is seen. The
+    intervals are over photos; what another run of the same decoder would give is not in them.
     What the paper says of its epoch 300 is not told from another epoch. Where those that it names are missing, the
     same comparison of epochs that are there is shown beside the verdict, in `instead`.
     """
@@ -82,14 +85,21 @@ def conjunction(verdicts: list[str]) -> str:
     return next((word for word in (CONTRADICTED, CANNOT_TELL, UNDECIDED) if word in verdicts), STANDS)
 
 
-def verdict_on(question: Question, differences: list[Difference]) -> str:
-    """Whether differences lie beyond `question.least` in its direction."""
+def verdict_on(question: Question, differences: list[Difference], tests: int) -> str:
+    """Whether differences lie beyond `question.least` in its direction.
+
+    tests: how many sampled differences the claim comes down to in all. Each of them has to stand, so that chance is no
+    help to a claim; but it is contradicted by any one, and of many one is on the wrong side by chance.
+    """
     sign = {"higher": 1, "lower": -1}[question.direction]
+    normal = NormalDist()
+    widened = normal.inv_cdf(1 - 0.025 / max(tests, 1)) / normal.inv_cdf(0.975)
     verdicts = []
     for difference in differences:
+        value = sign * difference.value - question.least
         low, high = sorted((sign * difference.low - question.least, sign * difference.high - question.least))
-        exact = difference.photos is None
-        verdicts.append(STANDS if low > 0 else CONTRADICTED if high < 0 or (exact and high == 0) else UNDECIDED)
+        against = value + widened * (high - value) < 0 or (difference.photos is None and high == 0)
+        verdicts.append(STANDS if low > 0 else CONTRADICTED if against else UNDECIDED)
     return conjunction(verdicts)
 
 
@@ -118,17 +128,23 @@ def _judge_with_stand_ins(study: Comparison, claim: Claim) -> Verdict:
 
 
 def _judge(study: Comparison, claim: Claim, epoch_of) -> Verdict:
-    parts, answers = [], []
+    found: list[tuple[Question, Answer | str]] = []
     for question in claim.questions:
         try:
             answer = question.ask(study, claim.subject, epoch_of)
             for difference in answer.differences:
                 _require_photos(question, difference)
+            found.append((question, answer))
         except CannotTellError as missing:
-            parts.append(Part(question, CANNOT_TELL, needs=str(missing)))
-        else:
-            parts.append(Part(question, verdict_on(question, answer.differences), tuple(answer.differences)))
-            answers.append((question, answer))
+            found.append((question, str(missing)))
+    answers = [(question, answer) for question, answer in found if isinstance(answer, Answer)]
+    tests = sum(d.photos is not None for _, answer in answers for d in answer.differences)
+    parts = [
+        Part(question, verdict_on(question, answer.differences, tests), tuple(answer.differences))
+        if isinstance(answer, Answer)
+        else Part(question, CANNOT_TELL, needs=answer)
+        for question, answer in found
+    ]
     epochs = [answer.entry[1] for _, answer in answers if answer.entry]
     photos = [d.photos for _, answer in answers for d in answer.differences if d.photos is not None]
     return Verdict(

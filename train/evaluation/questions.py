@@ -51,7 +51,11 @@ class Question:
         entries = newest(study.columns)
         if subject not in entries:
             raise CannotTellError(f"needs the decoder {subject}, which this source does not have")
-        return (subject, epoch_of(self.epochs[0])) if self.epochs else entries[subject]
+        if self.epochs:
+            return subject, epoch_of(self.epochs[0])
+        if len({epoch for _, epoch in entries.values()}) > 1 or entries[subject][1] == 0:
+            raise CannotTellError("needs a trained epoch that all decoders have")
+        return entries[subject]
 
     def values(self, columns: dict[str, np.ndarray] | None, of: str, measure: str | None = None) -> np.ndarray:
         measure = measure or self.measure
@@ -112,15 +116,19 @@ class AgainstOthers(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class AgainstMeasure(Question):
-    """One measure's mean lies beyond that of another measure of the same colorings."""
+    """One measure's mean lies beyond that of another measure of the same colorings, by more than in photos left gray:
+    those have it by what the photos are, not by how they are colored."""
 
     other: str
 
     def ask(self, study, subject, epoch_of):
         entry = self.entry(study, subject, epoch_of)
-        own = self.values(study.columns[entry], subject)
-        other = self.values(study.columns[entry], subject, self.other)
-        return Answer([study.paired(own, other, measure_called(self.other).title)], entry, own - other)
+        own, gray = (
+            self.values(columns, of) - self.values(columns, of, self.other)
+            for columns, of in ((study.columns[entry], subject), (study.left_gray, "photos left gray"))
+        )
+        to = f"{measure_called(self.other).title}, less the same of photos left gray"
+        return Answer([study.paired(own, gray, to)], entry, own - gray)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -179,7 +179,7 @@ def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
 def agreement(found: dict) -> str:
     return (
         f"Kendall's tau {found['tau']:+.2f} over {found['pairs']} pairs ({found['agreeing']} in the paper's order, "
-        f"{found['disagreeing']} in the other)."
+        f"{found['disagreeing']} in the other, the rest within chance)."
     )
 
 

@@ -2,6 +2,7 @@
 a line."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from chromagan.network.trunk import PretrainedWeightsError
 from chromagan.programs import check_output_folder, one_line
 from train.training.options import TrainConfig
 from train.training.refine_options import RefineConfig
+from train.training.state import load_state
 from train.training.watching import TrainingError
 
 # Errors whose message says what came and what to do.
@@ -47,6 +49,15 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
     except (ValueError, AttributeError, TypeError) as error:
         raise TrainingError(f"{recorded} is damaged: {error}") from error
     return options
+
+
+def load_run(config: TrainConfig | RefineConfig, warn: Callable[[str], None]) -> dict[str, Any] | None:
+    """The state that a run goes on from; None for a new one, and one that was killed before its first. `warn` hears of
+    damaged ones; TrainingError where all are."""
+    state = load_state(config.run_dir, warn) if config.resume else None
+    if state is None and config.resume and any(config.run_dir.glob("*.damaged")):
+        raise TrainingError(f"no state in {config.run_dir} is whole: start anew with another --output-dir")
+    return state
 
 
 def check_options(config: TrainConfig | RefineConfig, recorded: dict[str, Any]) -> None:

@@ -134,6 +134,8 @@ class TrainConfig(Options):
         self._require(
             0 < self.crop <= size and self.crop % multiple == 0, "crop", f"a multiple of {multiple} up to {size}"
         )
+        cells = self.batch_size * (self.crop // FEATURE_STRIDE) ** 2  # over which batch norm takes its mean
+        self._require(cells > 1, "batch_size", f"2 or more with a --crop of {self.crop}")
         self._require(
             self.critic_crop > 0 and self.critic_crop % FEATURE_STRIDE == 0, "critic_crop",
             f"a multiple of {FEATURE_STRIDE}",

@@ -16,7 +16,7 @@ from train.evaluation.comparison import Comparison, newest
 from train.evaluation.intervals import draws
 from train.evaluation.judging import CANNOT_TELL, CONTRADICTED, STANDS, UNDECIDED, judge
 from train.evaluation.paper_table import ROWS, measured_table
-from train.evaluation.questions import AgainstOthers, AgainstTruth, Beyond, Cost, Unmeasured
+from train.evaluation.questions import AgainstMeasure, AgainstOthers, AgainstTruth, Beyond, Cost, Unmeasured
 from train.evaluation.titles import MEASURES
 
 EPOCHS = (0, 300, 600, 900)
@@ -68,7 +68,8 @@ def study(means=PAPER, over=OVER_EPOCHS, photos=400, decoders=tuple(DECODERS), e
                     own[measure] = own[measure] + hard + (photos_spread(traits) if epoch == 300 else 0)
             columns[decoder, epoch] = own
     truth = {name: np.full(photos, value) for name, value in TRUE.items()}
-    gray = {"cdr": np.full(photos, 0.5)}
+    gray = {"cdr": 0.5, "ciede2000_near": 12.0, "ciede2000_elsewhere": 9.0}
+    gray = {name: np.full(photos, value) for name, value in gray.items()}
     return Comparison(columns, **({"left_gray": gray, "truth": truth, "cost": COSTS} | more))
 
 
@@ -217,6 +218,39 @@ def test_a_quarter_of_the_photos_has_to_be_thirty_as_well():
     assert {v.claim.id: v for v in judge(study(photos=120), CLAIMS)}["E900c"].verdict == STANDS
 
 
+def test_one_of_many_differences_is_on_the_wrong_side_by_chance():
+    """Five decoders that are equal: 22 % of twelve differences at 95 % would contradict, of these widened ones few."""
+    questions = [AgainstOthers(measure=f"x{n}", direction="higher", reading="r") for n in range(3)]
+    contradicted = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        columns = {(d, 4): {f"x{n}": rng.normal(size=200) for n in range(3)} for d in DECODERS}
+        contradicted += single(Comparison(columns), *questions).verdict == CONTRADICTED
+    assert contradicted <= 6
+    clear = {(d, 4): {"x0": rng.normal(size=200) - 0.5 * (d == "transposed")} for d in DECODERS}
+    assert single(Comparison(clear), questions[0]).verdict == CONTRADICTED
+
+
+def test_decoders_are_judged_where_all_of_them_are_trained():
+    question = AgainstOthers(measure="x", direction="higher", reading="r")
+    one = two(1, 0.1).columns
+    for epochs in ((0, 0), (4, 2)):
+        moved = dict(zip(zip(("transposed", "compact"), epochs), one.values()))
+        found = single(Comparison(moved), question)
+        assert (found.verdict, found.needs) == (CANNOT_TELL, "needs a trained epoch that all decoders have")
+
+
+def test_what_gray_photos_have_as_well_is_no_fault_of_a_coloring():
+    rng = np.random.default_rng(3)
+    near, far = rng.normal(13, 1, 100), rng.normal(9, 1, 100)
+    question = AgainstMeasure(measure="near", other="far", direction="higher", reading="r")
+    gray = {"near": near, "far": far}
+    for excess, verdict in ((0.5, STANDS), (-0.5, CONTRADICTED)):
+        own = {"near": near + excess + 0.1 * rng.normal(size=100), "far": far}
+        assert single(Comparison({("transposed", 4): own}, gray), question).verdict == verdict
+    assert "photos left gray" in single(Comparison({("transposed", 4): own}), question).needs
+
+
 def test_what_is_missing_is_named():
     question = AgainstOthers(measure="x", direction="higher", reading="r")
     alone = Comparison({("transposed", 4): {"x": np.ones(40)}})
@@ -302,7 +336,7 @@ def test_table_1_of_a_study_like_the_papers_agrees_with_it():
     # Of ten pairs those of original and pixelshuffle, and of compact and depthwise, have the same word.
     assert fidelity["pairs"] == 8 and fidelity["tau"] == 1
     ranks = {cell["decoder"]: cell["rank"] for cell in found["rows"][3]["cells"]}
-    assert ranks == {"compact": 1, "depthwise": 2, "original": 3, "transposed": 4, "pixelshuffle": 5}
+    assert ranks.items() >= dict(compact=1, depthwise=2, original=3, transposed=4, pixelshuffle=5).items()
 
 
 def test_table_1_tells_each_disagreement_in_a_sentence():
@@ -316,8 +350,16 @@ def test_table_1_tells_each_disagreement_in_a_sentence():
         "Transposed convolutions (Good) before Depthwise convolutions (Very Poor)" in text and "-0.8" in text
         for text in row["sentences"]
     )
+
+
+def test_a_pair_that_chance_puts_in_order_counts_for_neither_side():
     alike = measured_table(study(PAPER | {"edge_gradient_kept": {"rest": 0.4}}, stray=0.5))["rows"][1]
-    assert alike["sentences"] and all("not beyond chance" in text for text in alike["sentences"])
+    assert alike["pairs"] == 7 and alike["agreeing"] + alike["disagreeing"] <= 1  # one in twenty is told by chance
+    assert alike["tau"] == pytest.approx((alike["agreeing"] - alike["disagreeing"]) / 7, abs=1e-6)
+    near = {decoder: cost | {"ms": 10 + 0.2 * number} for number, (decoder, cost) in enumerate(COSTS.items())}
+    assert measured_table(study(cost=near))["rows"][3]["tau"] == 0
+    far = {decoder: cost | {"ms": 10 * 1.2**number} for number, (decoder, cost) in enumerate(COSTS.items())}
+    assert measured_table(study(cost=far))["rows"][3]["tau"] != 0
 
 
 def test_one_decoder_and_one_photo_rank_nothing():
@@ -335,7 +377,7 @@ def test_the_report_is_plain_data():
     lines = {line["id"]: line for line in found["claims"]}
     assert lines["E900"]["beside"]["stand_ins"] == {"300": 2, "600": 4, "900": 8}
     assert "to" in lines["D1"]["evidence"][0] and lines["D1"]["photos"] == 400
-    assert len(lines["D1"]["parts"][0]["differences"]) == 4
+    assert len(lines["D1"]["parts"][0]["differences"]) == len(DECODERS) - 1
 
 
 def test_no_name_of_a_decoder_decides_how_a_claim_is_judged():

@@ -36,6 +36,12 @@ def test_epochs_to_save():
     assert config(epochs=5, save_epochs=[1]).saved_epochs == {1, 5}
 
 
+def test_a_batch_of_one_cell_has_no_norm():
+    with pytest.raises(ValueError, match="--batch-size must be 2 or more with a --crop of 8, got 1"):
+        config(batch_size=1, crop=8)
+    assert config(batch_size=1, crop=16) and config(batch_size=2, crop=8)
+
+
 NONSENSE = {
     "decoder": "nearest", "preset": "tiny", "epochs": -1, "save_epochs": [901], "batch_size": 0, "crop": 100,
     "lr": 0.0, "critic_lr": -1.0, "beta1": 1.0, "dropout": 1.0, "weight_decay": -1.0,

@@ -13,6 +13,7 @@ from chromagan.hub.refiners import load_refiner
 from chromagan.hub.trunks import digest_of
 from train.refine import explain, main
 from train.training.refine_options import parse_config
+from train.training.refining import RefinerLoss
 from train.training.watching import StopSignal, TrainingError
 
 
@@ -57,6 +58,29 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_weights(flags, source, tmp
 
     assert "holds a run already" in refused()
     assert "--lr is 0.5, but the run was begun with 0.002" in refused("--resume", "--lr", "0.5")
+    another = shutil.copytree(source, tmp_path / "another")
+    shutil.copytree(another / "compact" / "epoch-0", another / "compact" / "epoch-3", dirs_exist_ok=True)
+    assert "does not hold the networks that" in refused("--resume", "--source", str(another))
+    for state in whole.glob("state-*.pt"):  # as if it had been killed before the first
+        state.unlink()
+    main(parse_config([*flags, str(whole), "--resume"]))
+    assert (whole / "refiner" / "model.safetensors").read_bytes() == (
+        broken / "refiner" / "model.safetensors"
+    ).read_bytes()
+
+
+def test_what_is_no_number_is_not_kept(flags, tmp_path, monkeypatch):
+    """Between two lines of the log, too."""
+    forward = RefinerLoss.forward
+
+    def broken(self, *arguments):
+        value, terms = forward(self, *arguments)
+        return value, terms | {"reward": terms["reward"] * float("nan")}
+
+    monkeypatch.setattr(RefinerLoss, "forward", broken)
+    with pytest.raises(TrainingError, match="the reward term is not finite at step 1"):
+        main(parse_config([*flags, str(tmp_path / "run"), "--log-every", "9"]))
+    assert not list((tmp_path / "run").glob("state-*")) and not (tmp_path / "run" / "refiner-greedy").exists()
 
 
 def test_two_processes_train_the_agent_of_one(flags, tmp_path):

@@ -156,7 +156,7 @@ def test_every_gpu_gets_a_decoder_of_its_own(tmp_path, monkeypatch):
         (["--decoders", "nearest"], "invalid choice: 'nearest'"),
         (["--decoder", "compact"], "--decoder is for train.py alone"),
         (["--resume"], "--resume is for train.py alone"),
-        (["--limit", "0"], "at least 1"),
+        (["--limit", "0"], "1 or more"),
         (["--price-per-hour", "free"], "must be a number above 0, got 'free'"),
     ],
 )
