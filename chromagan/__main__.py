@@ -221,7 +221,7 @@ def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argpa
             results[checkpoint.decoder, checkpoint.epoch] = small
     if task.sheet and (args.overwrite or not task.sheet.exists()):
         write_image(contact_sheet(results, LABELS), task.sheet)
-    return what_is_lost(pages[0], len(numbers), len(photos), kind)
+    return what_is_lost(pages, len(numbers), kind)
 
 
 def color_pages(photos: list[Photo], colorizer: Colorizer, args: argparse.Namespace) -> list[Image.Image]:
@@ -232,13 +232,15 @@ def color_pages(photos: list[Photo], colorizer: Colorizer, args: argparse.Namesp
     ]
 
 
-def what_is_lost(result: Image.Image, pages: int, colored: int, kind: str) -> list[str]:
-    """A line for each thing of a photo that a file of format `kind` cannot hold."""
+def what_is_lost(results: list[Image.Image], pages: int, kind: str) -> list[str]:
+    """A line for each thing of a photo of so many pages that a file of format `kind` cannot hold. results: those of its
+    pages that are colored."""
+    lost = {name: words for result in results for name, words in losses(result, kind).items()}
     lines = [
         f"{kind} cannot hold its {words}: {'white shows' if name == 'alpha' else 'left out'}"
-        for name, words in losses(result, kind).items()
+        for name, words in lost.items()
     ]
-    if colored < pages:
+    if len(results) < pages:
         lines.append(f"only the first of its {pages} pages is colored: {kind} cannot hold them")
     return lines
 
@@ -351,7 +353,7 @@ def colorize_stream(args: argparse.Namespace) -> int:
         write_image(pages, output)
     else:
         write_stdout(encode_image(pages[0], kind, pages[1:]))
-    for note in what_is_lost(pages[0], len(numbers), len(photos), kind):
+    for note in what_is_lost(pages, len(numbers), kind):
         print(f"note: {note}", file=sys.stderr)
     return 0
 
@@ -443,6 +445,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.run is not space_command and args.source is None:
         one_coloring = args.run is colorize_command and not args.all
         args.source = usual_source(args.decoder, args.epoch) if one_coloring else "study"
+    if args.run is publish_command and args.supersedes == args.to:
+        publishing.error(f"--supersedes {args.to}: a study cannot be its own newer version")
     if getattr(args, "all", False) and (args.decoder or args.epoch is not None):
         coloring.error("--all is every decoder and epoch: it goes without --decoder and --epoch")
     return args

@@ -327,9 +327,13 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(body=collection_body(slug, {"title": "study", "namespace": OWNER}))
 
     def variable(self, content: bytes, repo: str) -> None:
-        wanted = json.loads(content)
-        self.hub.variables.setdefault(repo, {})[wanted["key"]] = wanted["value"]
-        self.answer(body={wanted["key"]: {"key": wanted["key"], "value": wanted["value"], "updatedAt": None}})
+        wanted = json.loads(content or b"{}")
+        variables = self.hub.variables.setdefault(repo, {})
+        if self.command == "POST":
+            variables[wanted["key"]] = wanted["value"]
+        elif self.command == "DELETE":
+            variables.pop(wanted["key"])
+        self.answer(body={name: {"key": name, "value": value, "updatedAt": None} for name, value in variables.items()})
 
 
 def key(kind: str, repo: str) -> str:
@@ -359,8 +363,8 @@ ROUTES = [
     (rf"GET {REPO}/revision/(?P<revision>.+)", "info"),
     (rf"GET {REPO}/tree/(?P<revision>[^/]+)/?(?P<below>.*)", "tree"),
     (rf"POST {REPO}/paths-info/(?P<revision>.+)", "paths_info"),
+    (r"(GET|POST|DELETE) /api/spaces/(?P<repo>[^/]+/[^/]+)/variables", "variable"),
     (rf"GET {REPO}", "info"),
-    (r"POST /api/spaces/(?P<repo>[^/]+/[^/]+)/variables", "variable"),
     (r"POST /api/collections", "collection"),
     (r"GET /api/collections/(?P<slug>.+)", "collection_there"),
     (r"POST /api/collections/(?P<slug>.+)/items?", "collection_item"),

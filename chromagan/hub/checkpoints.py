@@ -30,6 +30,10 @@ NAMED_SOURCES = {"study": SHIPPED, "general": SHIPPED / "general"}
 EPOCH_FOLDER = re.compile(r"epoch-(\d+)")
 
 
+class NotNowError(CheckpointError):
+    """What the Hub did not give this time, and may give another."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """One decoder at one epoch. Sorts by the order of DECODERS, then by epoch."""
@@ -48,12 +52,15 @@ class Checkpoint:
 
     @functools.cached_property
     def metrics(self) -> dict:
-        """What was measured of it, or {} where nothing was; CheckpointError where the file is damaged."""
+        """What was measured of it, or {} where nothing was; CheckpointError where the file is damaged, and
+        NotNowError where the Hub does not give it."""
         try:
             path = self.file(METRICS_FILE)
             return read_json(path) if path.exists() else {}
-        except repositories.HubError:  # not measured, or never downloaded
+        except repositories.MissingError:  # not measured, or never downloaded
             return {}
+        except repositories.HubError as error:
+            raise NotNowError(str(error)) from error
         except (OSError, ValueError) as error:
             raise CheckpointError(str(error)) from error
 
@@ -146,12 +153,14 @@ def usual_source(decoder: str | None, epoch: str | int | None, general: Collecti
 def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
     """The one measured nearest to the true colors, by mean CIEDE2000 over the photos that have colors; of those within
     ALIKE of it the most colorful: the least difference alone prefers the paler. Where not all were measured nobody can
-    tell: the last of the first decoder."""
+    tell: the last of the first decoder. NotNowError where the Hub does not say what was measured."""
     try:
         distance = {each: colored_value(each.metrics, "ciede2000_mean") for each in checkpoints}
         reach = (1 + ALIKE) * min(distance.values())
         alike = [each for each in checkpoints if distance[each] <= reach]
         return max(alike, key=lambda each: (colored_value(each.metrics, "colorfulness"), -distance[each]))
+    except NotNowError:
+        raise
     except (AttributeError, CheckpointError, TypeError):
         return [each for each in checkpoints if each.decoder == checkpoints[0].decoder][-1]
 

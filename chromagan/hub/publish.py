@@ -36,6 +36,7 @@ from chromagan.hub.trunks import find_trunk
 from chromagan.network.decoders import DECODERS
 
 CARD_FILE = "README.md"
+SOURCE_VARIABLE = "CHROMAGAN_SOURCE"  # of a Space: what app.py shows
 SPACE_FILES = [
     "app.py", "README.md", "docs/**", "requirements.txt", "LICENSE", "chromagan/**", "examples/**", "checkpoints/**",
 ]  # fmt: skip
@@ -151,11 +152,16 @@ def _newer_version(repo: str) -> str | None:
 def supersede(older: str, to: str) -> list[str]:
     """Let the cards of the study `older` name the repositories of the study `to` as their newer version; which.
 
-    Raises PublishError where `older` is no study that the token may write to.
+    Decoders that `to` does not have are left as they are. Raises PublishError where `older` is no study that the token
+    may write to.
     """
     check_access(older)
     try:
-        there = [decoder for decoder in DECODERS if HfApi().repo_exists(repositories.repository(older, decoder))]
+        there = [
+            decoder
+            for decoder in DECODERS
+            if all(HfApi().repo_exists(repositories.repository(study, decoder)) for study in (older, to))
+        ]
         for decoder in there:
             repo = repositories.repository(older, decoder)
             card = ModelCard.load(hf_hub_download(repo, CARD_FILE))
@@ -244,7 +250,9 @@ def publish_space(root: Path, to: str, *, source: str = "", private: bool = Fals
         api = HfApi()
         api.create_repo(to, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
         if source:
-            api.add_space_variable(to, "CHROMAGAN_SOURCE", source)
+            api.add_space_variable(to, SOURCE_VARIABLE, source)
+        elif SOURCE_VARIABLE in api.get_space_variables(to):  # of an earlier call
+            api.delete_space_variable(to, SOURCE_VARIABLE)
         api.upload_folder(
             repo_id=to, repo_type="space", folder_path=root, allow_patterns=SPACE_FILES,
             ignore_patterns=["**/__pycache__/**"], delete_patterns=SPACE_FILES, commit_message="The demo",

@@ -37,6 +37,10 @@ class HubError(RuntimeError):
     """Something on the Hub that cannot be had: the message says what, and what to do."""
 
 
+class MissingError(HubError):
+    """A file that is not there, or that was never downloaded where the Hub is out of reach: asking again is no help."""
+
+
 def is_prefix(source: str | os.PathLike) -> bool:
     """Whether `source` names a study on the Hub: owner/name, and no folder of that name is here."""
     return isinstance(source, str) and PREFIX.fullmatch(source) is not None and not os.path.isdir(source)
@@ -91,7 +95,8 @@ def _tagged_epochs(repo: str) -> list[int]:
 
 
 def download(repo: str, revision: str, name: str, *, local_files_only: bool = False, **options) -> Path:
-    """The file `name` of `repo` at `revision`, from the cache where it is there and whole; HubError without it.
+    """The file `name` of `repo` at `revision`, from the cache where it is there and whole; HubError without it, and
+    MissingError where there is none.
 
     Only JSON and safetensors are ever asked for. A repository that has only a pickle, which can run anybody's code when
     it is read, is refused by name. options: those of the client.
@@ -99,15 +104,19 @@ def download(repo: str, revision: str, name: str, *, local_files_only: bool = Fa
     try:
         local = local_files_only or not reachable()
         return Path(hf_hub_download(repo, name, revision=revision, local_files_only=local, **options))
+    except GatedRepoError as error:  # it is of the next kind, too
+        raise HubError(f"{repo} is gated: ask for access on its page") from error
     except RepositoryNotFoundError as error:
         raise HubError(f"no repository {repo!r} on the Hub; a private one needs a token (hf auth login)") from error
     except RevisionNotFoundError as error:
         raise HubError(f"{repo} has no tag {revision!r}") from error
     except LocalEntryNotFoundError as error:
         missing = f"{name} of {repo} ({revision}) was not downloaded before"
-        raise HubError(f"{missing if local_files_only else f'{_unreachable()}, and {missing}'}: {_remedy()}") from error
+        raise MissingError(
+            f"{missing if local_files_only else f'{_unreachable()}, and {missing}'}: {_remedy()}"
+        ) from error
     except EntryNotFoundError as error:
-        raise HubError(f"{repo} ({revision}) has no {name}{_pickle_instead(repo, revision, name)}") from error
+        raise MissingError(f"{repo} ({revision}) has no {name}{_pickle_instead(repo, revision, name)}") from error
     except Exception as error:
         raise HubError(f"{name} of {repo} ({revision}) did not come from the Hub: {_first_line(error)}") from error
 

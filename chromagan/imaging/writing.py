@@ -66,26 +66,26 @@ def check_suffix(path: Path) -> None:
 def encode_image(image: Image.Image, kind: str, more: Sequence[Image.Image] = (), **options) -> bytes:
     """The file of `image` as `kind`, a Pillow format name, with what `info` holds of its profile and metadata.
 
-    more: further pages. options: Pillow's, of that format.
+    more: further pages; in a TIFF each has its own profile and metadata. options: Pillow's, of that format.
     Raises ImageError, without a name, for a picture that the format cannot hold.
     """
-    pages, spec, info = [image, *more], FORMATS[kind], image.info
+    pages, spec = [image, *more], FORMATS[kind]
     for page in pages:
         if max(page.size) > spec.longest_side:
             raise ImageError(f"{kind} holds at most {spec.longest_side} pixels a side, not {page.width}x{page.height}")
-    if info.get("default_image") and kind != "PNG" and more:  # what readers of PNG show that know of no animation
+    if image.info.get("default_image") and kind != "PNG" and more:  # what readers of PNG show that know of no animation
         pages = pages[1:]
     pages = [_prepared(page, kind) for page in pages]
-    kept = {name: info[name] for name in spec.holds if name in info and name not in losses(image, kind)}
-    if "dpi" in info and "exif" in spec.holds and "dpi" not in spec.holds:
-        kept["exif"] = with_resolution(kept.get("exif", b""), info["dpi"])
-    _add_metadata(options, kept, kind)
+    options |= _metadata(image, kind)
     if spec.quality:
         options["quality"] = spec.quality
     if len(pages) > 1:
         options |= {"save_all": True, "append_images": pages[1:]}
         if spec.animated:
             options |= _timing([image, *more][-len(pages) :], kind)
+    of_their_own = pages[1:] if kind == "TIFF" else []
+    for page, source in zip(of_their_own, more):
+        page.encoderinfo = {"icc_profile": None, "dpi": None, **_metadata(source, kind)}  # else they are the first's
     file = io.BytesIO()
     try:
         pages[0].save(file, kind, **options)
@@ -93,6 +93,9 @@ def encode_image(image: Image.Image, kind: str, more: Sequence[Image.Image] = ()
         raise
     except Exception as error:  # each format's writer has its own ways to fail
         raise ImageError(f"{kind} cannot hold it: {reason(error)}") from error
+    finally:
+        for page in of_their_own:  # one may be the caller's
+            del page.encoderinfo
     return file.getvalue()
 
 
@@ -117,27 +120,32 @@ def losses(image: Image.Image, kind: str) -> dict[str, str]:
     return lost
 
 
-def _add_metadata(options: dict, kept: dict, kind: str) -> None:
-    """Put `kept` (exif, icc_profile, dpi, xmp, iptc, notes) where Pillow's writer of `kind` takes it."""
+def _metadata(image: Image.Image, kind: str) -> dict:
+    """What a format holds of the metadata in `info`, as the options that Pillow's writer of `kind` takes."""
+    spec, info, lost = FORMATS[kind], image.info, losses(image, kind)
+    options = {name: info[name] for name in spec.holds if name in info and name not in lost}
+    if "dpi" in info and "exif" in spec.holds and "dpi" not in spec.holds:
+        options["exif"] = with_resolution(options.get("exif", b""), info["dpi"])
     if kind == "TIFF":
-        kept["exif"] = tiff_tags(kept)
-    xmp, iptc, notes = kept.pop("xmp", None), kept.pop("iptc", None), kept.pop("notes", {})
-    options |= kept
+        options["exif"] = tiff_tags(options)
+    xmp, iptc, notes = (options.pop(name, None) for name in ("xmp", "iptc", "notes"))
+    notes = notes or {}
     if kind == "TIFF":
-        return
+        return options
     if kind == "PNG":
         options["pnginfo"] = texts = PngImagePlugin.PngInfo()
         if xmp:
             texts.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
         for title, text in notes.items():
             texts.add_text(title, text)
-        return
+        return options
     if xmp:
         options["xmp"] = xmp
     if kind == "JPEG":
         options["extra"] = (photoshop_segment(iptc) if iptc else b"") + (comment_segment(notes) if notes else b"")
     elif notes:
         options["comment"] = as_comment(notes)
+    return options
 
 
 def _prepared(page: Image.Image, kind: str) -> Image.Image:

@@ -30,6 +30,8 @@ class GrayInput(nn.Module):
 
         super().__init__()
         pretrained = timm.get_pretrained_cfg(timm_name)
+        if pretrained is None:
+            raise ValueError(f"timm has no network {timm_name!r}")
         # lite0 was trained with mean = std = 0.5, not ImageNet's: the wrong ones cost it six points of top-1.
         self.register_buffer("mean", torch.tensor(pretrained.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(pretrained.std).view(3, 1, 1), persistent=False)

@@ -10,7 +10,7 @@ from test_publish import measured
 from chromagan.__main__ import main
 from chromagan.hub.checkpoints import list_checkpoints, write_json
 from chromagan.hub.model_card import model_card
-from chromagan.hub.publish import publish
+from chromagan.hub.publish import publish, supersede
 
 CURVES = "https://huggingface.co/spaces/someone/curves?project=study"
 
@@ -65,6 +65,16 @@ def test_a_newer_study_is_named_by_the_older_one_and_not_forgotten(server, study
     assert newer("someone/first-compact") == "someone/second-compact"
     assert "A newer version is [someone/second-compact]" in server.files("someone/first-compact")["README.md"].decode()
     assert json.loads(server.files("someone/first-compact")["metrics.json"])["attempt"] == 2
+
+    shutil.copytree(study / "compact", study / "original")  # which the newer one does not have
+    for path in (study / "original").glob("*/config.json"):
+        path.write_text(path.read_text().replace('"compact"', '"original"'))
+    publish(study, "someone/first", say=lambda line: None)
+    assert supersede("someone/first", "someone/second") == ["someone/first-compact", "someone/first-depthwise"]
+    assert newer("someone/first-original") is None
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "someone/second"])
+    assert stop.value.code == 2 and "its own newer version" in capsys.readouterr().err
 
     assert main([*arguments, "someone/none"]) == 1
     assert "no study 'someone/none' on the Hub" in capsys.readouterr().err

@@ -10,9 +10,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from chromagan.hub import repositories
 from chromagan.hub.checkpoints import (
     Checkpoint,
     CheckpointError,
+    NotNowError,
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
@@ -161,6 +163,7 @@ def _edit_weights(folder, change):
         (lambda f: (f / "config.json").unlink(), "config.json is missing"),
         (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing; only safetensors are read"),
         (lambda f: _edit_config(f, mid_channels=["a"]), "cannot be used"),
+        (lambda f: _edit_config(f, trunk="no_such_net"), "timm has no network 'no_such_net'"),
         (
             lambda f: _edit_weights(f, lambda t: t.pop("fusion.0.bias")),
             "lack 1 tensors of .*, fusion.0.bias",
@@ -197,6 +200,20 @@ def test_damaged_metrics_are_a_checkpoint_error(tmp_path):
     (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"metrics.json is not JSON"):
         _ = Checkpoint("compact", 0, str(tmp_path)).metrics
+
+
+def test_measures_that_the_hub_does_not_give_this_time_choose_no_other_epoch(monkeypatch):
+    checkpoints = [Checkpoint("compact", epoch, "someone/study-compact", f"epoch-{epoch}") for epoch in (1, 3)]
+    answers = [repositories.HubError("busy"), repositories.MissingError("none")]
+
+    def download(*arguments):
+        raise answers[0]
+
+    monkeypatch.setattr(repositories, "download", download)
+    with pytest.raises(NotNowError, match="busy"):
+        nearest(checkpoints)
+    answers.pop(0)
+    assert nearest(checkpoints).epoch == 3 and checkpoints[0].metrics == {}  # not measured: nobody can tell
 
 
 def test_json_never_holds_nan(tmp_path):

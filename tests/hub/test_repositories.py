@@ -221,6 +221,9 @@ def test_collection_and_space(server, source, capsys):
     assert not [name for name in files if "__pycache__" in name or name.startswith((".venv", "tests", "runs"))]
     assert server.variables == {"someone/demo": {"CHROMAGAN_SOURCE": "someone/study"}}
     assert server.repos["spaces/someone/demo"]["sdk"] == "gradio"
+    for _ in range(2):  # without a source it is the shipped checkpoints that it shows
+        assert main(["space", "--to", "someone/demo"]) == 0
+        assert server.variables == {"someone/demo": {}}
 
 
 def test_a_run_is_pushed_while_it_trains_and_a_failure_does_not_stop_it(server, source):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import made_photo
-from made_profiles import gray_profile
+from made_profiles import gray_profile, rgb_profile
 from PIL import Image, PngImagePlugin
 
 from chromagan.imaging.formats import FORMATS, ImageError
@@ -255,3 +255,13 @@ def test_each_page_has_its_own_profile(tmp_path):
     image = open_image(tmp_path / "in.tif")
     first, linear, last = (photo.L for photo in read_pages(image, page_numbers(image)))
     assert torch.equal(first, last) and (linear - first).mean() > 5
+    # And in what is written.
+    results = [photo.carry_over(made_photo(1)) for photo in read_pages(image, page_numbers(image))]
+    results[1].info |= {"icc_profile": rgb_profile("adobe", 2.2), "dpi": (300, 300)}
+    results[2].info["xmp"] = XMP
+    write_image(results, tmp_path / "out.tif")
+    assert not any(hasattr(page, "encoderinfo") for page in results[1:])
+    written, found = open_image(tmp_path / "out.tif"), []
+    for photo in read_pages(written, page_numbers(written)):
+        found.append((photo.profile, photo.info.get("dpi"), photo.info.get("xmp")))
+    assert found == [(None, None, None), (results[1].info["icc_profile"], (300, 300), None), (None, None, XMP)]
