@@ -155,7 +155,7 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     )  # fmt: skip
     button.click(**color)
     for control in (epoch.input, controls.chroma.input, controls.saturation.input):
-        control(**color, trigger_mode="always_last")
+        control(**color, trigger_mode="always_last").then(None, js="() => showTab()", **BROWSER)
     decoder.input(updates.on_decoder, [controls.network, controls.source, decoder, epoch], epoch, **AT_ONCE).then(
         **color
     )
@@ -201,9 +201,11 @@ def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     shown = gr.State()
 
     filling = button.click(
-        as_handler(tabs.fill_matrix), [controls.photo, *controls.options, left, right], [cells, pair, shown],
-        show_progress="hidden", trigger_mode="always_last", **LONG,
+        as_handler(tabs.fill_matrix), [controls.photo, *controls.options], [cells, shown], show_progress="hidden",
+        trigger_mode="always_last", **LONG,
     )  # fmt: skip
+    # With what is chosen by then: a picture that is there already may have been clicked meanwhile.
+    filling.success(as_handler(tabs.compare), [left, right, shown], [cells, pair], show_progress_on=pair, **QUICK)
     for side in (left, right):
         side.input(as_handler(tabs.compare), [left, right, shown], [cells, pair], show_progress_on=pair, **QUICK)
     cells.pick(
@@ -347,7 +349,7 @@ def build_demo() -> gr.Blocks:
         controls.source.submit(
             updates.on_source, [controls.source, controls.network], [controls.source, *chosen, about],
             show_progress="hidden", **QUICK,
-        ).then(**colorize.color)  # fmt: skip
+        ).then(**colorize.color).then(None, js="() => showTab()", **BROWSER)  # fmt: skip
         demo.load(
             updates.on_restore, None, [bar, controls.photo, *chosen, *colorize.outputs], show_progress="hidden", **QUICK
         ).then(None, chosen, js=f"(...values) => viewRestored({list(REMEMBERED)}, values)", **BROWSER)  # fmt: skip

@@ -266,7 +266,8 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
         check_suffix(output)
 
     tasks: list[Task] = []
-    taken: dict[Path, Path] = {}  # whose results go where
+    taken: dict[str, Path] = {}  # whose results go where
+    same = str.casefold if folds_case(output) else str
     suffixes = {path: suffix_for(path) for path, _ in found}
     names = Counter((folder, path.stem, suffixes[path].lower()) for path, folder in found)
     photos = {identity(path) for path, _ in found if path.exists()} if args.overwrite else set()
@@ -282,9 +283,9 @@ def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[
             targets = {checkpoints[0]: output}
         everything_of_it = [*targets.values(), *([sheet] if sheet else [])]
         existing = [target for target in everything_of_it if target.exists()]
-        clash = next((taken[target] for target in everything_of_it if target in taken), None)
+        clash = next((taken[same(str(target))] for target in everything_of_it if same(str(target)) in taken), None)
         for target in everything_of_it:
-            taken.setdefault(target, path)
+            taken.setdefault(same(str(target)), path)
         if index % processes != rank or (clash and clash.resolve() == path.resolve()):  # it was named twice
             continue
         if clash:
@@ -317,6 +318,15 @@ def identity(path: Path) -> tuple[int, int]:
     """What is the same of two paths of one file."""
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+def folds_case(folder: Path) -> bool:
+    """Whether A.png and a.png are one file on the disk of `folder`, as on those of macOS and Windows."""
+    for there in (folder.resolve(), *folder.resolve().parents):
+        other = there.with_name(there.name.swapcase()) if there.name else there
+        if there.exists() and other != there:
+            return other.exists() and other.samefile(there)
+    return False
 
 
 def is_result(path: Path) -> bool:

@@ -19,6 +19,7 @@ from PIL import Image
 from skimage import color as reference
 
 from chromagan import Colorizer
+from chromagan import __main__ as main_module
 from chromagan.__main__ import main, parse_args
 from chromagan.colorizer import warm_up
 from chromagan.hub.checkpoints import NAMED_SOURCES
@@ -167,6 +168,19 @@ def test_two_photos_of_one_name_do_not_replace_each_other(source, tmp_path, caps
     status = colorize(source, tmp_path / "a/photo.png", tmp_path / "b/photo.png", "-o", tmp_path / "out")
     assert status == 1 and "would replace those of" in capsys.readouterr().err
     assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+@pytest.mark.parametrize("folds, written", [(True, 1), (False, 2)])
+def test_names_that_are_one_on_some_disks(source, tmp_path, capsys, monkeypatch, folds, written):
+    """They are two on this one: what tells such a disk is replaced."""
+    assert not main_module.folds_case(tmp_path) and not main_module.folds_case(tmp_path / "new" / "deeper")
+    monkeypatch.setattr(main_module, "folds_case", lambda folder: folds)
+    for name in ("x/A.png", "y/a.png"):
+        (tmp_path / name).parent.mkdir()
+        made_photo(0).save(tmp_path / name)
+    status = colorize(source, tmp_path / "x/A.png", tmp_path / "y/a.png", "-o", tmp_path / "out")
+    assert (status == 1) == folds == ("would replace those of" in capsys.readouterr().err)
+    assert len(list((tmp_path / "out").iterdir())) == written
 
 
 def test_a_run_that_was_cut_off_goes_on(source, tmp_path):

@@ -40,7 +40,7 @@
         const group = radio.closest('.block').id;
         if (radio.name !== group) radio.name = group;
     }));
-    // A new picture comes with a new input: it goes on from where the divider stands.
+    // What a new picture brings may be a new input: it goes on from where the divider stands.
     document.addEventListener('focusin', event => {
         if (event.target.matches('.compare input')) {
             const at = parseFloat(host(event.target).style.getPropertyValue('--at'));
@@ -49,12 +49,26 @@
     });
     document.addEventListener('click', event => {
         const full = event.target.closest('.compare .full');
-        if (full) document.fullscreenElement ? document.exitFullscreen() : full.closest('.compare').requestFullscreen();
+        if (full) (document.fullscreenElement ? document.exitFullscreen() : full.closest('.compare').requestFullscreen()).catch(() => {});
         const start = event.target.closest('.scrubber .play');
         if (start) play(start);
         const mark = event.target.closest('.scrubber [data-index]');
         if (mark) showEpoch(mark.closest('.scrubber'), mark.dataset.index);
     });
+
+    // iPhones have no full screen for a part of a page, and some frames do not allow it.
+    document.documentElement.classList.toggle('no-full', !document.fullscreenEnabled);
+
+    // Gradio patches what is on the page: other pictures in the same scrubber, whose input stays where it was moved to.
+    const holdsPictures = node => node.matches?.('img, .scrubber') || node.querySelector?.('img');
+    new MutationObserver(changes => {
+        const news = changes.filter(change => change.target.closest?.('#film') && (change.type === 'attributes' || [...change.addedNodes].some(holdsPictures)));
+        const scrubber = news.length && document.querySelector('#film .scrubber');
+        if (!scrubber) return;
+        const button = scrubber.querySelector('.play');
+        if (button.timer) { clearInterval(button.timer); button.timer = 0; button.setAttribute('aria-pressed', false); button.setAttribute('aria-label', 'Play the epochs'); }
+        showEpoch(scrubber, scrubber.querySelector('input').getAttribute('value'));
+    }).observe(document.documentElement, {subtree: true, childList: true, attributeFilter: ['src']});
 
     // A photo that is pasted or dropped anywhere is the next photo: Gradio takes one only where none is shown, and a
     // browser would leave the page to show a file that was dropped beside the field.
@@ -87,11 +101,13 @@
     }, true);
 
     // A tab that is opened, or that is open when another photo comes, shows that photo: its first button is pressed
-    // unless it was for this very photo; measures are also of the network that is chosen, refined colorings of the checkpoint.
+    // unless it was for this very photo and these options; measures are also of the network that is chosen, refined
+    // colorings of the checkpoint.
     const made = {}, MAKES = '#fill, #refine, #scrub, #run-measure';
     const photo = () => document.querySelector('#photo img')?.src;
     const chosen = (...names) => names.map(name => document.querySelector(`#${name} input:checked`)?.value ?? '').join();
-    const subject = button => photo() + ({
+    const written = name => document.querySelector(`#${name} :is(input, textarea)`)?.value ?? '';
+    const subject = button => [photo(), written('source'), written('saturation'), chosen('chroma')].join() + ({
         'run-measure': chosen('network'), refine: chosen('network', 'decoder', 'epoch'),
     }[button.id] ?? '');
     document.addEventListener('click', event => {

@@ -30,7 +30,7 @@ from chromagan.hub.checkpoints import (
 )
 from chromagan.hub.model_card import OPTIONS_FILE, plain_name
 from chromagan.hub.refiners import has_refiner, load_refiner
-from chromagan.hub.repositories import HubError
+from chromagan.hub.repositories import HubError, is_prefix
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS, FEATURE_CHANNELS, FEATURE_STRIDE, build_decoder
 from chromagan.network.refiner import Refiner
@@ -87,6 +87,7 @@ class CheckpointSource:
     def __init__(self, name: str | os.PathLike):
         """name: a folder or a Hub prefix; CheckpointError where it holds no checkpoints or cannot be reached."""
         self.name = str(name)
+        self.title = self.name if is_prefix(self.name) else Path(self.name).name  # a visitor is not shown our folders
         self.checkpoints = list_checkpoints(name)
         self.networks = LRUCache(NETWORK_BYTES, getsizeof=network_bytes)
         self.predictions = LRUCache(PREDICTION_BYTES, getsizeof=lambda each: tensor_bytes(each.ab, each.L))
@@ -121,7 +122,12 @@ class CheckpointSource:
         found = [each for each in self.checkpoints if each.decoder == decoder and epoch in (None, each.epoch)]
         if len(found) == 1:
             return found[0]
-        return nearest(found) if found else find_checkpoint(self.name, decoder, epoch)
+        if found:
+            return nearest(found)
+        try:
+            return find_checkpoint(self.name, decoder, epoch)
+        except CheckpointError as error:
+            raise CheckpointError(str(error).replace(self.name, self.title)) from error
 
     @functools.cached_property
     def refiner(self) -> Refiner | None:

@@ -90,20 +90,20 @@ class Tabs:
 
     # Matrix
 
-    def fill_matrix(self, photo: Path | None, source, chroma, saturation, left: str, right: str) -> Iterator[tuple]:
-        """HTML of the grid, filled as the colorings are ready, HTML of the two that are compared, and the state."""
+    def fill_matrix(self, photo: Path | None, source, chroma, saturation) -> Iterator[tuple]:
+        """HTML of the grid, filled as the colorings are ready, and the state."""
         options = options_of(source, chroma, saturation)
         here, loaded = self.service.source(options.source), self.service.load(photo)
         height, width = loaded.small.L.shape[-2:]
         cells, drawn = {}, time.monotonic()
         state = TabState(photo, options, (cells, width / height))
-        yield page.matrix(here, width / height, cells), None, state
+        yield page.matrix(here, width / height, cells), state
         for checkpoint in here.checkpoints:
             cells[page.key_of(checkpoint)] = self.service.picture_of(loaded, checkpoint, options, SMALL_SIDE)
             if time.monotonic() - drawn > REDRAW_SECONDS:
-                yield page.matrix(here, width / height, cells), None, None
+                yield page.matrix(here, width / height, cells), None
                 drawn = time.monotonic()
-        yield *self.compare(left, right, state), state
+        yield page.matrix(here, width / height, cells), state
 
     def compare(self, left: str, right: str, state: TabState | None) -> tuple[str, str]:
         """HTML of the grid with two colorings marked, and of the two on the slider. left, right: their keys."""

@@ -68,7 +68,7 @@ class Updates:
         """The choices of another source; what ships, and a word about it, where it cannot be reached."""
         try:
             here = self.service.source(source)
-            words = f"Using {here.name}." if source.strip() else SOURCE_INFO
+            words = f"Using {here.title}." if source.strip() else SOURCE_INFO
         except RequestError as error:
             words = f"{error} Using the shipped checkpoints."
             gr.Warning(as_html(words))

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -29,6 +29,7 @@ PREFIX = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 EPOCH_TAG = re.compile(r"epoch-(\d+)")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
+MOST_BYTES = 1 << 30  # of a file: the largest network of this project, of the `paper` preset, has a third of it
 PROBE_SECONDS = 2.0
 PROBE_MEMORY = 30.0  # seconds for which an answer holds
 
@@ -103,7 +104,13 @@ def download(repo: str, revision: str, name: str, *, local_files_only: bool = Fa
     """
     try:
         local = local_files_only or not reachable()
+        if not local and name.endswith(".safetensors"):  # anybody's: a visitor of the demo may name any repository
+            size = get_hf_file_metadata(hf_hub_url(repo, name, revision=revision)).size or 0
+            if size > MOST_BYTES:
+                raise HubError(f"{name} of {repo} has {size / 1e9:.1f} GB, more than any network of this project")
         return Path(hf_hub_download(repo, name, revision=revision, local_files_only=local, **options))
+    except HubError:
+        raise
     except GatedRepoError as error:  # it is of the next kind, too
         raise HubError(f"{repo} is gated: ask for access on its page") from error
     except RepositoryNotFoundError as error:

@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 from chromagan.network.decoders import DECODERS
 
 CONFIG_VERSION = 2
+MOST_CHANNELS, MOST_PIXELS = 8192, 1024  # `paper` has 4096 and 224: what asks for far more is none of ours
 
 
 class Config:
@@ -67,6 +68,9 @@ class ModelConfig(Config):
             raise ValueError(
                 f"global_channels {self.global_channels} and global_strides {self.global_strides} differ in length"
             )
+        sizes = *self.mid_channels, *self.global_channels, *self.global_dense, self.fusion_channels, *self.class_dense
+        if max(sizes, default=0) > MOST_CHANNELS or self.image_size > MOST_PIXELS:  # it may be anybody's
+            raise ValueError(f"a network has at most {MOST_CHANNELS} channels and {MOST_PIXELS} pixels a side")
         if self.image_size % self.size_multiple:
             raise ValueError(f"image_size must be a multiple of {self.size_multiple}, got {self.image_size}")
 

@@ -132,7 +132,8 @@ def test_health_says_what_fails(source, tmp_path):
 
 def test_the_two_that_are_compared_are_marked(service, photo):
     tabs = Tabs(service)
-    *_, (grid, pair, state) = tabs.fill_matrix(photo, *Options(), "compact/3", "depthwise/6")
+    *_, (_, state) = tabs.fill_matrix(photo, *Options())
+    grid, pair = tabs.compare("compact/3", "depthwise/6", state)
     assert grid.count('class="ready"') == 5 and "all 5" in grid and pair.count("<img") == 2
     assert grid.index(">left</b>") < grid.index(">right</b>") and grid.count('aria-pressed="true"') == 2
     grid, pair = tabs.compare("depthwise/0", "depthwise/0", state)

@@ -129,3 +129,11 @@ def test_damaged_checkpoint_is_an_error_that_names_it(shared, photo, tmp_path):
 
 def test_cost():
     assert 0 < decoder_milliseconds("depthwise", 2) < 10_000
+
+
+def test_a_visitor_is_not_shown_the_servers_folders(shared):
+    source = CheckpointSource(shared)
+    assert source.title == shared.name
+    with pytest.raises(CheckpointError) as error:
+        source.find("compact", 99)
+    assert "has no epoch 99" in str(error.value) and str(shared.parent) not in str(error.value)

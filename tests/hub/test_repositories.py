@@ -15,6 +15,7 @@ from huggingface_hub import ModelCard, constants
 
 from chromagan import CheckpointError, ChromaGAN, Colorizer
 from chromagan.__main__ import main
+from chromagan.hub import repositories
 from chromagan.hub.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint, nearest
 from chromagan.hub.publish import BackgroundPublisher, PublishError, publish
 from train.train import main as train
@@ -256,3 +257,11 @@ def test_training_pushes_its_epochs(server, image_folder, tmp_path):
     train(parse_config([*map(str, flags), "--resume"]))  # finds everything trained, and the Hub without what was pushed
     assert set(server.repos["someone/live-compact"]["tags"]) == {"epoch-0", "epoch-1"}
     assert "train.json" in server.files("someone/live-compact", "epoch-1")
+
+
+def test_a_file_that_is_no_network_of_ours_is_not_downloaded(server, source, monkeypatch):
+    """A visitor of the demo may name any repository."""
+    publish(source, "someone/study", say=lambda line: None)
+    monkeypatch.setattr(repositories, "MOST_BYTES", 1000)
+    with pytest.raises(CheckpointError, match="more than any network of this project"):
+        load_checkpoint(find_checkpoint("someone/study", "compact", 3))

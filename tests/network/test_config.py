@@ -20,6 +20,8 @@ def test_survives_json(name):
         ({"layers": 3}, "unknown keys in the config: layers"),
         ({"image_size": 100}, "multiple of 32"),
         ({"global_strides": [2]}, "differ in length"),
+        ({"image_size": 16384}, "at most 8192 channels and 1024 pixels a side"),
+        ({"global_dense": [256, 10**6]}, "at most 8192 channels and 1024 pixels a side"),
     ],
 )
 def test_nonsense_is_refused(change, message):
