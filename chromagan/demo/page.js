@@ -106,8 +106,9 @@
     const made = {}, MAKES = '#fill, #refine, #scrub, #run-measure';
     const photo = () => document.querySelector('#photo img')?.src;
     const chosen = (...names) => names.map(name => document.querySelector(`#${name} input:checked`)?.value ?? '').join();
+    // Options that were never opened are not on the page.
     const written = name => document.querySelector(`#${name} :is(input, textarea)`)?.value ?? '';
-    const subject = button => [photo(), written('source'), written('saturation'), chosen('chroma')].join() + ({
+    const subject = button => [photo(), written('source'), written('saturation') || '1', chosen('chroma') || 'edge-aware'].join() + ({
         'run-measure': chosen('network'), refine: chosen('network', 'decoder', 'epoch'),
     }[button.id] ?? '');
     document.addEventListener('click', event => {

@@ -14,10 +14,10 @@ from train.evaluation.questions import (
     AgainstOthers,
     AgainstTruth,
     Beyond,
-    ChangePerEpoch,
     Cost,
     ModerateCost,
     Question,
+    SettlesAt,
     SpreadOverQuartiles,
     Unmeasured,
 )
@@ -173,8 +173,8 @@ CLAIMS = (
               AgainstEpochs(measure="ciede2000_near", direction="higher", epochs=(300, 600, 900),
                             reading="a larger error near edges than at 600 and 900")),
         E300m=("300 epochs are the least for stable performance", *(
-            ChangePerEpoch(measure=measure, direction="higher", epochs=(300,),
-                           reading="changes more in an epoch before 300 than after it")
+            SettlesAt(measure=measure, direction="higher", epochs=(300,),
+                      reading="changes more up to 300, from the epoch before, than behind it")
             for measure in ("ciede2000", "ciede2000_near", "colorfulness", "mean_chroma", "edge_gradient_kept"))),
         E600=("epoch 600: much better, finer, livelier colors; minor bleeding; steadier over contrasts",
               AgainstEpochs(measure="ciede2000", direction="lower", epochs=(600, 300),

@@ -7,6 +7,7 @@ or "lower", and `least`: by how much at least, so that a difference which nobody
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -207,10 +208,11 @@ class SpreadOverQuartiles(Question):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChangePerEpoch(Question):
-    """The measure changes more in an epoch before the given one than after it: from the trained epochs beside it.
+class SettlesAt(Question):
+    """The measure changes more from the trained epoch before the given one to it than from it to the newest.
 
-    Epoch 0, not trained yet, is no evidence: anything changes faster from there.
+    In all, not in an epoch: every curve that levels off changes less in an epoch behind any point of it. Epoch 0, not
+    trained yet, is no evidence: anything changes most from there.
     """
 
     def ask(self, study, subject, epoch_of):
@@ -219,17 +221,17 @@ class ChangePerEpoch(Question):
         after = [epoch for epoch in study.epochs(subject) if epoch > at]
         if not before or not after:
             raise CannotTellError(f"needs a trained epoch before and one after epoch {at} of {subject}")
-        rates = []
-        values = [self.values(study.columns[subject, e], subject) for e in (before[-1], at, after[0])]
-        for (one, other), epochs in zip(((0, 1), (1, 2)), (at - before[-1], after[0] - at)):
-            change = values[other] - values[one]
-            samples = study.samples(change)
+        changes = []
+        values = [self.values(study.columns[subject, e], subject) for e in (before[-1], at, after[-1])]
+        for one, other in pairwise(values):
+            samples = study.samples(other - one)
             if samples is None:
                 raise CannotTellError("needs two photos and more")
-            rates.append((abs(np.nanmean(change)) / epochs, abs(samples) / epochs, int(np.isfinite(change).sum())))
-        (early, early_samples, few), (late, late_samples, many) = rates
+            change = (other - one)[np.isfinite(other - one)]
+            changes.append((abs(change.mean()), abs(samples), len(change)))
+        (early, early_samples, few), (late, late_samples, many) = changes
         ends = np.nanquantile(early_samples - late_samples, [0.025, 0.975])
-        to = f"an epoch from {at} to {after[0]}"
+        to = f"the change from {at} to {after[-1]}"
         return Answer([Difference(to, early - late, *ends, min(few, many))], (subject, at))
 
 

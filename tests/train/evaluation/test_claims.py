@@ -16,7 +16,7 @@ from train.evaluation.comparison import Comparison, newest
 from train.evaluation.intervals import draws
 from train.evaluation.judging import CANNOT_TELL, CONTRADICTED, STANDS, UNDECIDED, judge
 from train.evaluation.paper_table import ROWS, measured_table
-from train.evaluation.questions import AgainstMeasure, AgainstOthers, AgainstTruth, Beyond, Cost, Unmeasured
+from train.evaluation.questions import AgainstMeasure, AgainstOthers, AgainstTruth, Beyond, Cost, SettlesAt, Unmeasured
 from train.evaluation.titles import MEASURES
 
 EPOCHS = (0, 300, 600, 900)
@@ -304,6 +304,18 @@ def test_better_than_an_untrained_decoder_is_no_evidence_for_a_minimum():
     for name in ("ciede2000", "ciede2000_near", "colorfulness", "mean_chroma", "edge_gradient_kept"):
         table["original", 600][name] = 20 * table["original", 300][name]
     assert verdicts(judge(only, CLAIMS))["E300m"] == CONTRADICTED
+
+
+@pytest.mark.parametrize("pace, verdict", [(100, STANDS), (1000, CONTRADICTED)])
+def test_a_curve_has_settled_only_where_little_is_left_of_its_change(pace, verdict):
+    """Both level off, and change less and less in an epoch."""
+    noise = 0.001 * np.random.default_rng(0).normal(size=(3, 100))
+    columns = {("original", e): {"x": np.exp(-e / pace) + noise[n]} for n, e in enumerate((100, 300, 900))}
+    question = SettlesAt(measure="x", direction="higher", epochs=(300,), reading="r")
+    found = single(Comparison(columns), question, subject="original")
+    assert found.verdict == verdict
+    early, late = (np.exp(-a / pace) - np.exp(-b / pace) for a, b in ((100, 300), (300, 900)))
+    assert found.parts[0].differences[0].value == pytest.approx(early - late, abs=1e-3)
 
 
 def test_the_photos_that_show_a_claim_and_speak_against_it():
