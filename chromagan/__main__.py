@@ -6,22 +6,17 @@ settled before any of it is done.
 
 import argparse
 import contextlib
-import glob
 import json
 import logging
 import os
-import re
 import sys
 import threading
 import warnings
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from chromagan.programs import (
     STOPPED_STATUS,
-    check_output_folder,
     count,
     end_in_one_line,
     is_closed,
@@ -51,17 +46,16 @@ from chromagan.hub.onnx_export import ExportError, export_onnx, export_refiner
 from chromagan.hub.refiners import load_refiner
 from chromagan.imaging.chroma import MODES
 from chromagan.imaging.contact_sheet import contact_sheet
-from chromagan.imaging.folders import find_photos
-from chromagan.imaging.formats import ImageError, format_for, format_of_suffix, holds_pages, suffix_for
+from chromagan.imaging.formats import ImageError, format_for, format_of_suffix, holds_pages
 from chromagan.imaging.photo import Photo, open_image, page_numbers, read_pages
-from chromagan.imaging.writing import check_suffix, encode_image, fitting_name, losses, write_image
+from chromagan.imaging.writing import check_suffix, encode_image, losses, write_image
 from chromagan.network.decoders import DECODERS, LABELS
+from chromagan.plan import Task, make_plan
 
 if STARTED:
     raise_again()
 
 STREAM = "-"  # stdin as input, stdout as output
-RESULT = re.compile(rf"-({'|'.join(DECODERS)})-epoch-\d+$")  # how the names of results end
 stopping = threading.Event()  # set by Ctrl-C: nothing more is written
 
 
@@ -142,15 +136,6 @@ def space_command(args: argparse.Namespace) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class Task:
-    """One photo, and the file that each checkpoint's coloring of it goes to."""
-
-    photo: str  # a path
-    targets: dict[Checkpoint, Path]
-    sheet: Path | None  # where all of them are shown together
-
-
 def colorize_command(args: argparse.Namespace) -> int:
     stopping.clear()
     if STREAM in (*args.inputs, args.output):
@@ -158,7 +143,11 @@ def colorize_command(args: argparse.Namespace) -> int:
     checkpoints = (
         list_checkpoints(args.source) if args.all else [find_checkpoint(args.source, args.decoder, args.epoch)]
     )
-    tasks, problems, passed_over = plan(args, checkpoints)
+    plan = make_plan(
+        args.inputs, Path(args.output), checkpoints,
+        sheets=args.all, overwrite=args.overwrite, skip_existing=args.skip_existing,
+    )  # fmt: skip
+    tasks, problems = plan.tasks, plan.problems
     if tasks:
         colorizers = {checkpoint: load_colorizer(checkpoint, args) for checkpoint in checkpoints}
     notes: list[str] = []
@@ -170,7 +159,8 @@ def colorize_command(args: argparse.Namespace) -> int:
             return None
         except (ImageError, OSError, MemoryError, RuntimeError) as error:
             line = one_line(error)
-            return line if printable(task.photo) in line else f"{printable(task.photo)}: {line}"
+            photo = printable(str(task.photo))
+            return line if photo in line else f"{photo}: {line}"
 
     done = 0
     with ThreadPoolExecutor(args.jobs) as pool:  # one photo is decoded or encoded while another is colored
@@ -186,8 +176,8 @@ def colorize_command(args: argparse.Namespace) -> int:
         print(f"note: {printable(note)}", file=sys.stderr)
     for problem in problems:
         print(f"chromagan: {printable(problem)}", file=sys.stderr)
-    if passed_over:
-        print(f"passed over: {printable(passed_over)}", file=sys.stderr)
+    if plan.passed_over:
+        print(f"passed over: {printable(plan.passed_over)}", file=sys.stderr)
     if len(tasks) > 1:
         print(f"{done} of {len(tasks)} photos colored", file=sys.stderr)
     return 1 if problems else 0
@@ -243,100 +233,6 @@ def what_is_lost(results: list[Image.Image], pages: int, kind: str) -> list[str]
     if len(results) < pages:
         lines.append(f"only the first of its {pages} pages is colored: {kind} cannot hold them")
     return lines
-
-
-def plan(args: argparse.Namespace, checkpoints: list[Checkpoint]) -> tuple[list[Task], list[str], str]:
-    """What this process is to do, before any of it is done; a line for each input that cannot be; and what of folders
-    was passed over.
-
-    Several processes (accelerate launch -m chromagan ..., or torchrun) share the photos out between them.
-    """
-    rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
-    output = Path(args.output)
-    everything = find_photos(args.inputs, output, is_result)
-    found, problems = everything.photos, everything.problems if rank == 0 else []
-    no_folder = output.exists() and not output.is_dir()
-    check_output_folder(output.parent)
-    single = len(found) == 1 and not Path(args.inputs[0]).is_dir() and not args.all
-    one_file = single and not output.is_dir() and (output.suffix or no_folder)
-    if found and not one_file and (no_folder or (not output.exists() and format_of_suffix(output.suffix))):
-        what = "is a file" if no_folder else "is the name of a photo"
-        raise ImageError(f"{output} {what}: for several pictures, -o is a folder")
-    if one_file:
-        check_suffix(output)
-
-    tasks: list[Task] = []
-    taken: dict[str, Path] = {}  # whose results go where
-    same = str.casefold if folds_case(output) else str
-    suffixes = {path: suffix_for(path) for path, _ in found}
-    names = Counter((folder, path.stem, suffixes[path].lower()) for path, folder in found)
-    photos = {identity(path) for path, _ in found if path.exists()} if args.overwrite else set()
-    for index, (path, folder) in enumerate(found):
-        suffix = suffixes[path]
-        shared = suffix != path.suffix and names[folder, path.stem, suffix.lower()] > 1  # a.heic beside a.jpg
-        stem = path.name if shared else path.stem
-        targets = {
-            c: output / folder / fitting_name(stem, f"-{c.decoder}-epoch-{c.epoch}{suffix}") for c in checkpoints
-        }
-        sheet = output / folder / fitting_name(stem, "-all.jpg") if args.all else None
-        if one_file:
-            targets = {checkpoints[0]: output}
-        everything_of_it = [*targets.values(), *([sheet] if sheet else [])]
-        existing = [target for target in everything_of_it if target.exists()]
-        clash = next((taken[same(str(target))] for target in everything_of_it if same(str(target)) in taken), None)
-        for target in everything_of_it:
-            taken.setdefault(same(str(target)), path)
-        if index % processes != rank or (clash and clash.resolve() == path.resolve()):  # it was named twice
-            continue
-        if clash:
-            problems.append(f"{path}: its results would replace those of {clash}: give it another name")
-            continue
-        if any(target.samefile(path) for target in existing):  # or through a link: what it was could not be had again
-            problems.append(f"{path}: its result would replace the photo itself: give it another name")
-            continue
-        if args.skip_existing and len(existing) == len(everything_of_it):
-            continue
-        if existing and not (args.overwrite or args.skip_existing):
-            problems.append(
-                f"{path}: {existing[0]} exists already: --overwrite replaces it, --skip-existing leaves it as it is"
-            )
-            continue
-        if named := next((target for target in existing if identity(target) in photos), None):
-            problems.append(f"{path}: its result would replace {named}, a photo that was named: give it another name")
-            continue
-        try:
-            check_output_folder(everything_of_it[0].parent)
-        except OSError as error:  # a file where this photo's folder would be
-            problems.append(f"{path}: {error}")
-            continue
-        everything_of_it[0].parent.mkdir(parents=True, exist_ok=True)
-        tasks.append(Task(str(path), targets, sheet))
-    return tasks, problems, everything.summary() if rank == 0 else ""
-
-
-def identity(path: Path) -> tuple[int, int]:
-    """What is the same of two paths of one file."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
-def folds_case(folder: Path) -> bool:
-    """Whether A.png and a.png are one file on the disk of `folder`, as on those of macOS and Windows."""
-    for there in (folder.resolve(), *folder.resolve().parents):
-        other = there.with_name(there.name.swapcase()) if there.name else there
-        if there.exists() and other != there:
-            return other.exists() and other.samefile(there)
-    return False
-
-
-def is_result(path: Path) -> bool:
-    """Whether a file in a folder is, by its name, a result of an earlier run or a sheet of them."""
-    if RESULT.search(path.stem):
-        return True
-    stem = path.stem.removesuffix("-all")
-    return path.name == f"{stem}-all.jpg" and any(
-        RESULT.fullmatch(other.stem.removeprefix(stem)) for other in path.parent.glob(f"{glob.escape(stem)}-*-epoch-*")
-    )
 
 
 def colorize_stream(args: argparse.Namespace) -> int:

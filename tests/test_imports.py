@@ -41,7 +41,7 @@ FOLDERS = {
         "model_card",
         "publish",
     ],
-    "": ["data", "colorizer", "__init__"],
+    "": ["data", "colorizer", "plan", "__init__"],
     "demo": [
         "__init__",
         "address",

@@ -18,8 +18,7 @@ from conftest import made_photo
 from PIL import Image
 from skimage import color as reference
 
-from chromagan import Colorizer
-from chromagan import __main__ as main_module
+from chromagan import Colorizer, plan
 from chromagan.__main__ import main, parse_args
 from chromagan.colorizer import warm_up
 from chromagan.hub.checkpoints import NAMED_SOURCES
@@ -173,8 +172,8 @@ def test_two_photos_of_one_name_do_not_replace_each_other(source, tmp_path, caps
 @pytest.mark.parametrize("folds, written", [(True, 1), (False, 2)])
 def test_names_that_are_one_on_some_disks(source, tmp_path, capsys, monkeypatch, folds, written):
     """They are two on this one: what tells such a disk is replaced."""
-    assert not main_module.folds_case(tmp_path) and not main_module.folds_case(tmp_path / "new" / "deeper")
-    monkeypatch.setattr(main_module, "folds_case", lambda folder: folds)
+    assert not plan.folds_case(tmp_path) and not plan.folds_case(tmp_path / "new" / "deeper")
+    monkeypatch.setattr(plan, "folds_case", lambda folder: folds)
     for name in ("x/A.png", "y/a.png"):
         (tmp_path / name).parent.mkdir()
         made_photo(0).save(tmp_path / name)

@@ -1,0 +1,160 @@
+"""What `colorize` is to write, settled before any of it is written: the files of each photo, or why it has none."""
+
+import glob
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from chromagan.hub.checkpoints import Checkpoint
+from chromagan.imaging.folders import find_photos
+from chromagan.imaging.formats import ImageError, format_of_suffix, suffix_for
+from chromagan.imaging.writing import check_suffix, fitting_name
+from chromagan.network.decoders import DECODERS
+from chromagan.programs import check_output_folder
+
+RESULT = re.compile(rf"-({'|'.join(DECODERS)})-epoch-\d+$")  # how the names of results end
+
+
+@dataclass(frozen=True)
+class Task:
+    """One photo, and the file that each checkpoint's coloring of it goes to."""
+
+    photo: Path
+    targets: dict[Checkpoint, Path]
+    sheet: Path | None  # where all of them are shown together
+
+    @property
+    def files(self) -> list[Path]:
+        return [*self.targets.values(), *([self.sheet] if self.sheet else [])]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What this process is to do. problems: a line for each input that cannot be colored. passed_over: what of folders
+    is left out, in a line; "" for nothing."""
+
+    tasks: list[Task]
+    problems: list[str]
+    passed_over: str
+
+
+def make_plan(
+    inputs: list[str],
+    output: Path,
+    checkpoints: list[Checkpoint],
+    *,
+    sheets: bool = False,
+    overwrite: bool = False,
+    skip_existing: bool = False,
+) -> Plan:
+    """The photos that `inputs` stand for, each with its files in the folder `output`, or one with its file `output`.
+
+    sheets: each photo gets a contact sheet of its colorings, too. overwrite, skip_existing: what becomes of files that
+    exist; a photo that was named is never replaced. Several processes (accelerate launch -m chromagan ..., or torchrun)
+    share the photos out between them. The folders of results are made. Raises ImageError, or OSError, where `output`
+    cannot be what it ought to be.
+    """
+    rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+    found = find_photos(inputs, output, is_result)
+    check_output_folder(output.parent)
+    single = len(found.photos) == 1 and not Path(inputs[0]).is_dir() and not sheets
+    if _is_one_file(output, single, bool(found.photos)):
+        wanted = [Task(found.photos[0][0], {checkpoints[0]: output}, None)]
+    else:
+        wanted = _named_after_photos(found.photos, output, checkpoints, sheets)
+
+    tasks, problems = [], found.problems if rank == 0 else []
+    taken: dict[str, Path] = {}  # whose results go where
+    same = str.casefold if folds_case(output) else str
+    named = {_identity(task.photo) for task in wanted if task.photo.exists()} if overwrite else set()
+    for index, task in enumerate(wanted):
+        places = [same(str(file)) for file in task.files]
+        clash = next((taken[place] for place in places if place in taken), None)
+        for place in places:
+            taken.setdefault(place, task.photo)
+        if index % processes != rank or (clash and clash.resolve() == task.photo.resolve()):  # it was named twice
+            continue
+        existing = [file for file in task.files if file.exists()]
+        if clash:
+            reason = f"its results would replace those of {clash}: give it another name"
+        elif any(file.samefile(task.photo) for file in existing):  # or by a link: what it was could not be had again
+            reason = "its result would replace the photo itself: give it another name"
+        elif skip_existing and len(existing) == len(task.files):
+            continue
+        elif existing and not (overwrite or skip_existing):
+            reason = f"{existing[0]} exists already: --overwrite replaces it, --skip-existing leaves it as it is"
+        elif photo := next((file for file in existing if _identity(file) in named), None):
+            reason = f"its result would replace {photo}, a photo that was named: give it another name"
+        else:
+            reason = _make_folder(task.files[0].parent)
+        if reason:
+            problems.append(f"{task.photo}: {reason}")
+        else:
+            tasks.append(task)
+    return Plan(tasks, problems, found.summary() if rank == 0 else "")
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file in a folder is, by its name, a result of an earlier run or a sheet of them."""
+    if RESULT.search(path.stem):
+        return True
+    stem = path.stem.removesuffix("-all")
+    return path.name == f"{stem}-all.jpg" and any(
+        RESULT.fullmatch(other.stem.removeprefix(stem)) for other in path.parent.glob(f"{glob.escape(stem)}-*-epoch-*")
+    )
+
+
+def folds_case(folder: Path) -> bool:
+    """Whether A.png and a.png are one file on the disk of `folder`, as on those of macOS and Windows."""
+    for there in (folder.resolve(), *folder.resolve().parents):
+        other = there.with_name(there.name.swapcase()) if there.name else there
+        if there.exists() and other != there:
+            return other.exists() and other.samefile(there)
+    return False
+
+
+def _is_one_file(output: Path, single: bool, any_photo: bool) -> bool:
+    """Whether `output` is the file of one result, not the folder of several; ImageError where it cannot be either."""
+    no_folder = output.exists() and not output.is_dir()
+    if single and not output.is_dir() and (output.suffix or no_folder):
+        check_suffix(output)
+        return True
+    if any_photo and (no_folder or (not output.exists() and format_of_suffix(output.suffix))):
+        what = "is a file" if no_folder else "is the name of a photo"
+        raise ImageError(f"{output} {what}: for several pictures, -o is a folder")
+    return False
+
+
+def _named_after_photos(
+    photos: list[tuple[Path, Path]], output: Path, checkpoints: list[Checkpoint], sheets: bool
+) -> list[Task]:
+    """The files of each photo below `output`, in the photo's folder below the one that was named, each by the photo's
+    name and the checkpoint's."""
+    suffixes = {path: suffix_for(path) for path, _ in photos}
+    names = Counter((folder, path.stem, suffixes[path].lower()) for path, folder in photos)
+    tasks = []
+    for path, folder in photos:
+        suffix = suffixes[path]
+        shared = suffix != path.suffix and names[folder, path.stem, suffix.lower()] > 1  # a.heic beside a.jpg
+        stem, place = path.name if shared else path.stem, output / folder
+        targets = {c: place / fitting_name(stem, f"-{c.decoder}-epoch-{c.epoch}{suffix}") for c in checkpoints}
+        tasks.append(Task(path, targets, place / fitting_name(stem, "-all.jpg") if sheets else None))
+    return tasks
+
+
+def _make_folder(folder: Path) -> str:
+    """Make a folder of results; why it cannot be, where a file is in its place."""
+    try:
+        check_output_folder(folder)
+    except OSError as error:
+        return str(error)
+    folder.mkdir(parents=True, exist_ok=True)
+    return ""
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """What is the same of two paths of one file."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
