@@ -69,6 +69,7 @@ QUICK = dict(preprocess=False, concurrency_limit=1, concurrency_id="quick", api_
 LONG = dict(preprocess=False, concurrency_limit=1, concurrency_id="long", api_visibility="private")
 AT_ONCE = dict(preprocess=False, queue=False, show_progress="hidden", api_visibility="private")
 BROWSER = dict(api_visibility="private")  # what page.js does alone
+SHOW_TAB = dict(fn=None, js="() => showTab()", **BROWSER)  # what the open tab shows follows
 
 SAVE_FILE = "(file) => Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name}).click()"
 REMEMBER_EXAMPLE = "photo => remember(['example'], [photo.url.split('/').pop().replace(/[.].*/, '')])"
@@ -155,7 +156,7 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     )  # fmt: skip
     button.click(**color)
     for control in (epoch.input, controls.chroma.input, controls.saturation.input):
-        control(**color, trigger_mode="always_last").then(None, js="() => showTab()", **BROWSER)
+        control(**color, trigger_mode="always_last").then(**SHOW_TAB)
     decoder.input(updates.on_decoder, [controls.network, controls.source, decoder, epoch], epoch, **AT_ONCE).then(
         **color
     )
@@ -341,15 +342,15 @@ def build_demo() -> gr.Blocks:
                 function, [controls.photo, decoder, epoch, of, controls.network, *controls.options],
                 [controls.network, decoder, epoch, at, of, *colorize.outputs],
                 show_progress_on=colorize.outputs[0], **QUICK,
-            ).then(None, js="() => showTab()", **BROWSER)  # fmt: skip
+            ).then(**SHOW_TAB)  # fmt: skip
         controls.network.input(
             updates.on_network, [controls.network, controls.source, decoder, epoch, of], [decoder, epoch, at, of],
             **AT_ONCE,
-        ).then(**colorize.color).then(None, js="() => showTab()", **BROWSER)  # fmt: skip
+        ).then(**colorize.color).then(**SHOW_TAB)  # fmt: skip
         controls.source.submit(
             updates.on_source, [controls.source, controls.network], [controls.source, *chosen, about],
             show_progress="hidden", **QUICK,
-        ).then(**colorize.color).then(None, js="() => showTab()", **BROWSER)  # fmt: skip
+        ).then(**colorize.color).then(**SHOW_TAB)  # fmt: skip
         demo.load(
             updates.on_restore, None, [bar, controls.photo, *chosen, *colorize.outputs], show_progress="hidden", **QUICK
         ).then(None, chosen, js=f"(...values) => viewRestored({list(REMEMBERED)}, values)", **BROWSER)  # fmt: skip

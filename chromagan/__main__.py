@@ -245,9 +245,10 @@ def colorize_stream(args: argparse.Namespace) -> int:
         if output.exists() and not args.overwrite:
             raise ImageError(f"{output} exists already: --overwrite replaces it")
     (name,) = args.inputs
-    for stream in (sys.stdin,) * (name == STREAM) + (sys.stdout,) * (output is None):
-        if is_closed(stream):
-            raise ImageError(f"'-' is {'stdin' if stream is sys.stdin else 'stdout'}, which is closed")
+    if name == STREAM and is_closed(sys.stdin):
+        raise ImageError("'-' is stdin, which is closed")
+    if output is None and is_closed(sys.stdout):
+        raise ImageError("'-' is stdout, which is closed")
     image = open_image(sys.stdin.buffer if name == STREAM else name)
     numbers = page_numbers(image)
     alpha = image.has_transparency_data

@@ -32,6 +32,7 @@ import torch
 
 from chromagan.data import DataError, count_photos
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
+from chromagan.hub.model_card import OPTIONS_FILE
 from chromagan.network.decoders import DECODERS
 from train.training.options import TrainConfig, parse_config
 
@@ -58,7 +59,7 @@ def plan(decoders: list[str], flags: list[str]) -> list[Run]:
     for decoder in decoders:
         own = ["--decoder", decoder, *flags]
         config = parse_config(own)
-        begun = (config.run_dir / "train.json").exists()
+        begun = (config.run_dir / OPTIONS_FILE).exists()
         runs.append(Run(config, own, begun, _epochs_done(config.run_dir / "log.jsonl")))
     return runs
 

@@ -28,6 +28,7 @@ from tqdm import tqdm
 from chromagan.data import evenly, load_photos
 from chromagan.hub.checkpoints import save_checkpoint, write_json
 from chromagan.hub.model import ChromaGAN
+from chromagan.hub.model_card import OPTIONS_FILE
 from chromagan.hub.publish import BackgroundPublisher
 from chromagan.imaging import color
 from chromagan.network.critic import Critic
@@ -118,7 +119,7 @@ def main(config: TrainConfig) -> None:
     tracker = Tracker(accelerator, config, step, lambda text: say(text, file=sys.stderr))
     if main_process:
         config.run_dir.mkdir(parents=True, exist_ok=True)
-        write_json(config.run_dir / "train.json", asdict(config) | {"sources": sources})
+        write_json(config.run_dir / OPTIONS_FILE, asdict(config) | {"sources": sources})
     say(
         f"{config.decoder}: {len(photos)} images ({photos.gray_dropped} gray ones left out), "
         f"{batches.steps_per_epoch} steps of {config.batch_size} an epoch, {parameters(generator):,} parameters "

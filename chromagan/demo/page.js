@@ -17,9 +17,8 @@
         scrubber.querySelector('.tag').textContent = name;
     }
 
-    function play(button) {
+    function setPlaying(button, on) {
         const scrubber = button.closest('.scrubber');
-        const on = button.getAttribute('aria-pressed') !== 'true';
         button.setAttribute('aria-pressed', on);
         button.setAttribute('aria-label', on ? 'Pause' : 'Play the epochs');
         clearInterval(button.timer);
@@ -51,7 +50,7 @@
         const full = event.target.closest('.compare .full');
         if (full) (document.fullscreenElement ? document.exitFullscreen() : full.closest('.compare').requestFullscreen()).catch(() => {});
         const start = event.target.closest('.scrubber .play');
-        if (start) play(start);
+        if (start) setPlaying(start, start.getAttribute('aria-pressed') !== 'true');
         const mark = event.target.closest('.scrubber [data-index]');
         if (mark) showEpoch(mark.closest('.scrubber'), mark.dataset.index);
     });
@@ -65,8 +64,7 @@
         const news = changes.filter(change => change.target.closest?.('#film') && (change.type === 'attributes' || [...change.addedNodes].some(holdsPictures)));
         const scrubber = news.length && document.querySelector('#film .scrubber');
         if (!scrubber) return;
-        const button = scrubber.querySelector('.play');
-        if (button.timer) { clearInterval(button.timer); button.timer = 0; button.setAttribute('aria-pressed', false); button.setAttribute('aria-label', 'Play the epochs'); }
+        setPlaying(scrubber.querySelector('.play'), false);
         showEpoch(scrubber, scrubber.querySelector('input').getAttribute('value'));
     }).observe(document.documentElement, {subtree: true, childList: true, attributeFilter: ['src']});
 

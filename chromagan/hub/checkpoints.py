@@ -98,10 +98,11 @@ def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
             "prefix owner/name"
         )
     try:
+        there = os.listdir(folder)
         found = [
             Checkpoint(decoder, int(match[1]), str(folder / decoder / name))
             for decoder in DECODERS
-            if decoder in os.listdir(folder)
+            if decoder in there
             for name in os.listdir(folder / decoder)
             if (match := EPOCH_FOLDER.fullmatch(name)) and Path(folder, decoder, name, WEIGHTS_FILE).is_file()
         ]

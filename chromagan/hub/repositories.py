@@ -119,9 +119,8 @@ def download(repo: str, revision: str, name: str, *, local_files_only: bool = Fa
         raise HubError(f"{repo} has no tag {revision!r}") from error
     except LocalEntryNotFoundError as error:
         missing = f"{name} of {repo} ({revision}) was not downloaded before"
-        raise MissingError(
-            f"{missing if local_files_only else f'{_unreachable()}, and {missing}'}: {_remedy()}"
-        ) from error
+        why = missing if local_files_only else f"{_unreachable()}, and {missing}"
+        raise MissingError(f"{why}: {_remedy()}") from error
     except EntryNotFoundError as error:
         raise MissingError(f"{repo} ({revision}) has no {name}{_pickle_instead(repo, revision, name)}") from error
     except Exception as error:

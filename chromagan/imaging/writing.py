@@ -126,12 +126,10 @@ def _metadata(image: Image.Image, kind: str) -> dict:
     options = {name: info[name] for name in spec.holds if name in info and name not in lost}
     if "dpi" in info and "exif" in spec.holds and "dpi" not in spec.holds:
         options["exif"] = with_resolution(options.get("exif", b""), info["dpi"])
-    if kind == "TIFF":
-        options["exif"] = tiff_tags(options)
-    xmp, iptc, notes = (options.pop(name, None) for name in ("xmp", "iptc", "notes"))
-    notes = notes or {}
-    if kind == "TIFF":
-        return options
+    tags = tiff_tags(options) if kind == "TIFF" else None
+    xmp, iptc, notes = options.pop("xmp", None), options.pop("iptc", None), options.pop("notes", {})
+    if tags is not None:
+        return options | {"exif": tags}
     if kind == "PNG":
         options["pnginfo"] = texts = PngImagePlugin.PngInfo()
         if xmp:

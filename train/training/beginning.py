@@ -11,7 +11,7 @@ import torch
 
 from chromagan.data import DataError
 from chromagan.hub.model import CheckpointError
-from chromagan.hub.model_card import TRACKER_FILE
+from chromagan.hub.model_card import OPTIONS_FILE, TRACKER_FILE
 from chromagan.hub.publish import PublishError
 from chromagan.network.trunk import PretrainedWeightsError
 from chromagan.programs import check_output_folder, one_line
@@ -33,7 +33,7 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
     one to resume.
     """
     check_output_folder(config.output_dir)
-    recorded = config.run_dir / "train.json"
+    recorded = config.run_dir / OPTIONS_FILE
     if not config.resume:
         if config.run_dir.exists() and any(not begins_a_run(path) for path in config.run_dir.iterdir()):
             raise TrainingError(
