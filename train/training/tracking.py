@@ -115,7 +115,7 @@ class Tracker:
                     accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": step + 1}})
         except Exception as error:
             if not config.resume:
-                raise TrainingError(f"--tracker {self.name} does not start: {one_line(error)}") from error
+                raise TrainingError(f"--tracker {self.name} does not start: {shortened(error)}") from error
             self._give_up(error)
 
     def _start_trackio(self, config: TrainConfig) -> None:
@@ -183,7 +183,7 @@ class Tracker:
 
     def _give_up(self, error: Exception) -> None:
         self.accelerator.trackers = []
-        self.say(f"the run goes on without its tracker, {self.name}: {one_line(error)}")
+        self.say(f"the run goes on without its tracker, {self.name}: {shortened(error)}")
 
 
 def colored_values(measured: dict | None) -> dict[str, float]:
@@ -199,14 +199,15 @@ def warn_in_lines(say: Callable[[str], None]) -> None:
 
     def show(message, category, filename, lineno, file=None, line=None) -> None:
         if Path(filename).is_relative_to(folder):
-            say(f"from Trackio: {one_line(message).removeprefix('* ')}")
+            say(f"from Trackio: {shortened(message).removeprefix('* ')}")
         else:
             shown(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
 
 
-def one_line(error: Exception) -> str:
+def shortened(error: Exception | str) -> str:
+    """A library's error, which may run over many lines, in the start of one."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
