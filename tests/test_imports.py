@@ -25,7 +25,6 @@ FOLDERS = {
         "photo",
         "writing",
         "folders",
-        "splits",
         "contact_sheet",
     ],
     "measures": ["__init__", "segmentation", "metrics", "color_groups", "transitions", "patches", "error_maps"],
@@ -41,6 +40,7 @@ FOLDERS = {
         "model_card",
         "publish",
     ],
+    "data_sets": ["__init__", "splits", "readers"],
     "": ["data", "colorizer", "plan", "__init__"],
     "demo": [
         "__init__",

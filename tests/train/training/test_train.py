@@ -17,8 +17,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from chromagan.data import load_photos
+from chromagan.data_sets.splits import DataError
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
-from chromagan.imaging.splits import DataError
 from chromagan.measures.metrics import colorfulness
 from train.train import explain, main
 from train.training.beginning import check_run_dir, check_shares, fit_batch

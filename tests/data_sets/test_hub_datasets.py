@@ -16,11 +16,13 @@ import datasets
 import pytest
 from conftest import made_photo
 
-from chromagan.data import IMAGENETTE, IMAGENETTE_CONFIG, IMAGENETTE_REVISION, DataError, load_photos
+from chromagan.data import DataError, load_photos
+from chromagan.data_sets.readers import IMAGENETTE, IMAGENETTE_CONFIG, IMAGENETTE_REVISION
 
 OTHER = "b" * 40
 COUNTS = {IMAGENETTE_REVISION: (3, 2), OTHER: (5, 1)}  # photos of train and validation at each commit
 
+ROOT = Path(__file__).resolve().parents[2]
 LOAD = """
 import sys
 from chromagan.data import DataError, load_photos
@@ -111,7 +113,7 @@ def test_imagenette_is_read_at_the_pinned_commit_or_at_the_one_that_was_asked_fo
     names = [IMAGENETTE, f"{IMAGENETTE}@{OTHER}", f"{IMAGENETTE}@main", f"{IMAGENETTE}@{'c' * 40}"]
     try:
         done = subprocess.run(
-            [sys.executable, "-c", LOAD, *names], cwd=Path(__file__).resolve().parent.parent, env=env,
+            [sys.executable, "-c", LOAD, *names], cwd=ROOT, env=env,
             capture_output=True, text=True, timeout=120,
         )  # fmt: skip
     finally:

@@ -1,4 +1,4 @@
-"""What lies in the folder of a data set, and which of it is which split: the rules, which `data.py` reads by.
+"""What lies in the folder of a data set, and which of it is which split: the rules, which `readers` opens them by.
 
 In a folder of images a split is a folder directly in it, called exactly train, validation (or val) or test. In a folder
 of Parquet files a split is a part of the file's name between dashes, underscores and dots, as in
