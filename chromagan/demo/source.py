@@ -32,7 +32,8 @@ from chromagan.hub.model_card import OPTIONS_FILE, plain_name
 from chromagan.hub.refiners import has_refiner, load_refiner
 from chromagan.hub.repositories import HubError, is_prefix
 from chromagan.network.config import ModelConfig
-from chromagan.network.decoders import DECODERS, FEATURE_CHANNELS, FEATURE_STRIDE, build_decoder
+from chromagan.network.decoders import DECODERS, build_decoder
+from chromagan.network.layers import FEATURE_CHANNELS, FEATURE_STRIDE
 from chromagan.network.refiner import Refiner
 from chromagan.network.trunk import Trunk
 

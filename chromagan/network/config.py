@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from chromagan.network.decoders import DECODERS
 
 CONFIG_VERSION = 2
-MOST_CHANNELS, MOST_PIXELS = 8192, 1024  # `paper` has 4096 and 224: what asks for far more is none of ours
+MAX_CHANNELS, MAX_SIDE = 8192, 1024  # `paper` has 4096 and 224: what asks for far more is none of ours
 
 
 class Config:
@@ -69,14 +69,15 @@ class ModelConfig(Config):
                 f"global_channels {self.global_channels} and global_strides {self.global_strides} differ in length"
             )
         sizes = *self.mid_channels, *self.global_channels, *self.global_dense, self.fusion_channels, *self.class_dense
-        if max(sizes, default=0) > MOST_CHANNELS or self.image_size > MOST_PIXELS:  # it may be anybody's
-            raise ValueError(f"a network has at most {MOST_CHANNELS} channels and {MOST_PIXELS} pixels a side")
+        if max(sizes, default=0) > MAX_CHANNELS or self.image_size > MAX_SIDE:  # it may be anybody's
+            raise ValueError(f"a network has at most {MAX_CHANNELS} channels and {MAX_SIDE} pixels a side")
         if self.image_size % self.size_multiple:
             raise ValueError(f"image_size must be a multiple of {self.size_multiple}, got {self.image_size}")
 
     @property
     def size_multiple(self) -> int:
-        """Sides of an input image must be multiples of this many pixels: the trunk's deepest stride."""
+        """Sides of an input image must be multiples of this many pixels: the stride of the deepest map, of `lite`'s
+        trunk and of `paper`'s global branch alike."""
         return 32
 
     @property

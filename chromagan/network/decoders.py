@@ -10,25 +10,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-FEATURE_CHANNELS = 128  # what fusion hands to every decoder
-FEATURE_STRIDE = 8  # pixels of the image per cell of the features
-
-# Keras, which the reference uses, keeps 0.99 of the running average and divides by sqrt(var + 1e-3);
-# PyTorch's momentum is the share of the new value.
-BN_MOMENTUM = 0.01
-BN_EPS = 1e-3
-
-
-def conv3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1)
-
-
-def batch_norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=BN_EPS, momentum=BN_MOMENTUM)
-
-
-def upsample2(mode: str) -> nn.Upsample:
-    return nn.Upsample(scale_factor=2, mode=mode)
+from chromagan.network.layers import batch_norm, conv3, upsample2
 
 
 class OriginalDecoder(nn.Sequential):

@@ -10,11 +10,11 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from chromagan.network.config import ModelConfig
-from chromagan.network.decoders import FEATURE_CHANNELS, batch_norm, build_decoder, conv3
-from chromagan.network.trunk import STRIDE, Trunk
+from chromagan.network.decoders import build_decoder
+from chromagan.network.layers import FEATURE_CHANNELS, ConvReluNorm, Merge, batch_norm, conv3
+from chromagan.network.trunk import Trunk
 
 
 class Generator(nn.Module):
@@ -122,58 +122,3 @@ class Generator(nn.Module):
             raise ValueError(f"this model takes {side}x{side} images only, got {height}x{width}")
         if height % multiple or width % multiple:
             raise ValueError(f"image sides must be multiples of {multiple}, got {height}x{width}")
-
-
-class Merge(nn.Module):
-    """The first convolution of the mid-level branch: maps of several strides -> one map of `stride`, 8 by default.
-
-    One map of that stride goes through a 3x3 convolution, as in the paper. Several are brought to it, finer ones by
-    space-to-depth, coarser ones bilinearly, concatenated, and go through a 1x1 convolution. That one commutes with
-    bilinear interpolation, so each map is convolved at its own size, and the results are added: the same function, and
-    at stride 32 a sixteenth of the work.
-    """
-
-    def __init__(self, strides: list[int], channels: list[int], out_channels: int, stride: int = STRIDE):
-        """strides, channels: of the maps, in the order in which `forward` takes them."""
-        super().__init__()
-        self.strides, self.stride = strides, stride
-        if strides == [stride]:
-            self.convs = nn.ModuleList([conv3(channels[0], out_channels)])
-            return
-        deep = [count * max(stride // own, 1) ** 2 for own, count in zip(strides, channels, strict=True)]
-        whole = nn.Conv2d(sum(deep), out_channels, kernel_size=1)  # one convolution's initial weights, cut in pieces
-        self.convs = nn.ModuleList()
-        for index, weight in enumerate(whole.weight.detach().split(deep, dim=1)):
-            conv = nn.Conv2d(weight.shape[1], out_channels, kernel_size=1, bias=index == 0)
-            conv.weight = nn.Parameter(weight.clone())
-            self.convs.append(conv)
-
-    def forward(self, maps: list[Tensor], rows: Tensor | None = None, columns: Tensor | None = None) -> Tensor:
-        """maps (B, C, H / their stride, W / theirs) -> (B, out_channels, H / stride, W / stride); rows, columns: see
-        Generator.fuse."""
-        cells = None
-        merged = None
-        for stride, conv, x in zip(self.strides, self.convs, maps, strict=True):
-            if stride <= self.stride:
-                x = conv(F.pixel_unshuffle(x, self.stride // stride))
-                cells = x.shape[-2:]
-            elif rows is None:
-                x = F.interpolate(conv(x), size=cells, mode="bilinear")
-            else:
-                x = F.interpolate(conv(x), scale_factor=stride // self.stride, mode="bilinear")
-                x = cut(x.movedim(1, -1), torch.arange(len(x), device=x.device), rows, columns)
-            merged = x if merged is None else merged + x
-        return merged
-
-
-def cut(images: Tensor, index: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Windows (B, C, h, w), channels last in memory, of images (N, H, W, C): of `index` (B,) at rows (B, h), columns
-    (B, w). Only what is inside a window is read."""
-    return images[index[:, None, None], rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
-
-
-class ConvReluNorm(nn.Sequential):
-    """conv3, relu, then batch norm: the reference's order."""
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
-        super().__init__(conv3(in_channels, out_channels, stride), nn.ReLU(), batch_norm(out_channels))

@@ -16,8 +16,7 @@ from torch.nn import functional as F
 
 from chromagan.imaging.color import AB_RANGE, L_RANGE
 from chromagan.network.config import Config, ModelConfig
-from chromagan.network.decoders import FEATURE_STRIDE, batch_norm, conv3
-from chromagan.network.generator import Merge
+from chromagan.network.layers import FEATURE_STRIDE, Merge, batch_norm, conv3
 
 HALF = 2  # pixels of the network's size in one of the refiner's, along each side
 CELL = 4  # pixels of the network's size in a cell of the refiner's maps

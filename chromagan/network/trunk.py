@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from chromagan.imaging import color
-
-STRIDE = 8  # of the map that the branches behind the trunk work on
+from chromagan.network.layers import FEATURE_STRIDE
 
 
 class PretrainedWeightsError(RuntimeError):
@@ -57,8 +56,10 @@ class Trunk(nn.Module):
         self.net = timm.create_model(timm_name, features_only=True, feature_cls="getter", out_indices=stages)
         self.strides = self.net.feature_info.reduction()
         self.channels = self.net.feature_info.channels()
-        if STRIDE not in self.strides:
-            raise ValueError(f"stages {stages} of {timm_name} have strides {self.strides}, none of them {STRIDE}")
+        if FEATURE_STRIDE not in self.strides:
+            raise ValueError(
+                f"stages {stages} of {timm_name} have strides {self.strides}, none of them {FEATURE_STRIDE}"
+            )
 
     def load_imagenet(self, timm_name: str) -> None:
         """Load the ImageNet weights of `timm_name`; PretrainedWeightsError if they cannot be had."""

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from chromagan.network.decoders import DECODERS, FEATURE_CHANNELS, build_decoder
+from chromagan.network.decoders import DECODERS, build_decoder
+from chromagan.network.layers import FEATURE_CHANNELS
 
 
 def test_the_table_is_the_papers():

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from chromagan.hub.model import CheckpointError, ChromaGAN
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
-from chromagan.network.generator import Merge
+from chromagan.network.layers import Merge
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from chromagan.hub.checkpoints import load_checkpoint
-from chromagan.network.decoders import FEATURE_CHANNELS, FEATURE_STRIDE
+from chromagan.network.layers import FEATURE_CHANNELS, FEATURE_STRIDE
 
 REPEATS = 15
 

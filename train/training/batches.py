@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from chromagan.hub.trunks import digest_of, half
 from chromagan.imaging import color
-from chromagan.network.decoders import FEATURE_STRIDE
 from chromagan.network.folding import fold
-from chromagan.network.generator import Generator, cut
+from chromagan.network.generator import Generator
+from chromagan.network.layers import FEATURE_STRIDE, cut
 from chromagan.network.trunk import Teacher, Trunk, build_teacher
 from train.training.cache import cached
 from train.training.options import TrainConfig

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from chromagan.network.config import PRESETS as MODEL_PRESETS
 from chromagan.network.config import ModelConfig
-from chromagan.network.decoders import DECODERS, FEATURE_STRIDE
+from chromagan.network.decoders import DECODERS
+from chromagan.network.layers import FEATURE_STRIDE
 from train.training.parsing import Options, option, parse_options
 
 DATA_HELP = "one or more data sets: Hub id, also with @revision, folder of Parquet files, or folder of images"

@@ -3,7 +3,7 @@
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from chromagan.network.decoders import FEATURE_STRIDE
+from chromagan.network.layers import FEATURE_STRIDE
 from train.training.options import CACHE_DIR, DATA_HELP
 from train.training.parsing import Options, option, parse_options
 

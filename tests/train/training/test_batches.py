@@ -8,7 +8,7 @@ import torch
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.network.config import ModelConfig
-from chromagan.network.generator import cut
+from chromagan.network.layers import cut
 from chromagan.network.trunk import Trunk
 from train.training import batches as batches_module
 from train.training.batches import Batches, fits, normalized_lab, teacher_targets, trunk_stages
