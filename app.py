@@ -50,7 +50,7 @@ from chromagan.demo.api import Api
 from chromagan.demo.choices import NETWORKS, REMEMBERED, Offer
 from chromagan.demo.downloads import ANIMATIONS
 from chromagan.demo.events import as_handler, by_network, errors_as_messages, fetched, from_gradio
-from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, STUDY, DemoService, Options
+from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, STUDY, DemoService
 from chromagan.demo.tabs import Tabs
 from chromagan.demo.updates import SOURCE_INFO, TABS, Updates
 from chromagan.demo.visible import PLACES
@@ -107,22 +107,22 @@ def photo_controls() -> SimpleNamespace:
     """The column at the left: the photo and how it is colored."""
     photo = gr.Image(
         str(EXAMPLES[0]), type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"],
-        label="Photo", height=210, placeholder="Drop a photo here, or click to choose one", buttons=[],
-        alt_text="The photo to color", elem_id="photo",
+        label="What the network sees", height=210, placeholder="Drop a photo here, or tap to choose one",
+        buttons=[], alt_text="The photo to color", elem_id="photo",
     )  # fmt: skip
+    gr.Button("Choose a photo", variant="primary", elem_id="choose", elem_classes="choose")  # page.js opens the chooser
     examples = gr.Examples(
         [[str(path)] for path in EXAMPLES], photo, label="Or try one of these", cache_examples=False,
         elem_id="examples",
     )  # fmt: skip
     network = radio_buttons(
         Offer(NETWORKS, STUDY), "Network trained on", "network", visible=service.general is not None,
-        info="For Colorize, Refine and Measure. The matrix and the epochs are the study's.",
     )  # fmt: skip
     with gr.Accordion("Options", open=False, elem_id="options"):
         saturation = gr.Slider(0, 2, 1, step=0.05, label="Saturation", elem_id="saturation")
         chroma = gr.Radio(
-            [("Bilinear", "bilinear"), ("Edge-aware", "edge-aware")], value=CHROMA, label="Chroma upsampling",
-            info="How colors come up to full size: along edges, or smoothly.", elem_id="chroma",
+            [("Edge-aware", "edge-aware"), ("Bilinear", "bilinear")], value=CHROMA, label="Chroma upsampling",
+            info="How colors are brought to full size: along the photo's edges, or smoothly.", elem_id="chroma",
         )  # fmt: skip
         source = gr.Textbox("", label="Checkpoints", info=SOURCE_INFO, placeholder="owner/name", elem_id="source")
     return SimpleNamespace(
@@ -139,23 +139,31 @@ def download_result(event, file: gr.File) -> None:
 def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     """One coloring, against the gray."""
     first = service.shipped.nearest
-    stage, words, arrival = tabs.colorize(EXAMPLES[0], first.decoder, str(first.epoch), *Options())
+    stage, words, arrival = tabs.colorize(EXAMPLES[0], first.decoder, str(first.epoch), False, "", CHROMA, 1.0)
+    with gr.Row(elem_classes="choices"):
+        decoder = radio_buttons(choices.decoders(STUDY), "Decoder", "decoder", scale=5, min_width=260)
+        epoch = radio_buttons(
+            choices.epochs(STUDY, first.decoder, str(first.epoch)), "Epochs of training", "epoch", scale=3,
+            min_width=260,
+        )  # fmt: skip
     result = gr.HTML(stage, elem_id="result", elem_classes="stage follow")
     with gr.Row(elem_classes="actions"):
-        button = gr.Button("Colorize", variant="primary", elem_id="colorize", min_width=120)
-        download = gr.Button("Download", elem_id="download", min_width=120)
-    decoder = radio_buttons(choices.decoders(STUDY), "Decoder", "decoder")
-    epoch = radio_buttons(choices.epochs(STUDY, first.decoder, str(first.epoch)), "Epochs of training", "epoch")
+        download = gr.Button("Download", variant="primary", elem_id="download", min_width=120)
+        button = gr.Button("Colorize again", elem_id="colorize", min_width=120)
+        refined = gr.Checkbox(
+            False, label="Refined", info="Fewer red patches and spots, slightly paler.", elem_id="refined",
+            container=False, min_width=260, visible=service.shipped.refiner is not None,
+        )  # fmt: skip
     about = gr.HTML(words, elem_id="caption", elem_classes="caption")
     shown = gr.State(arrival)
 
     color = dict(
         fn=as_handler(by_network(tabs.colorize)),
-        inputs=[controls.photo, decoder, epoch, controls.network, *controls.options],
+        inputs=[controls.photo, decoder, epoch, refined, controls.network, *controls.options],
         outputs=[result, about, shown], show_progress_on=result, **QUICK,
     )  # fmt: skip
     button.click(**color)
-    for control in (epoch.input, controls.chroma.input, controls.saturation.input):
+    for control in (epoch.input, refined.input, controls.chroma.input, controls.saturation.input):
         control(**color, trigger_mode="always_last").then(**SHOW_TAB)
     decoder.input(updates.on_decoder, [controls.network, controls.source, decoder, epoch], epoch, **AT_ONCE).then(
         **color
@@ -164,22 +172,24 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     download_result(
         download.click(as_handler(tabs.colorized_file), shown, file, show_progress_on=result, **QUICK), file
     )
-    return SimpleNamespace(color=color, choices=[decoder, epoch], outputs=[result, about, shown])
+    return SimpleNamespace(color=color, choices=[decoder, epoch, refined], outputs=[result, about, shown])
 
 
 def refine_tab(controls: SimpleNamespace, colorize: SimpleNamespace) -> None:
     """What the refiner makes of the coloring that Colorize shows, step by step."""
     film = gr.HTML(EMPTY["refine"], elem_id="refined", elem_classes="stage follow")
+    with gr.Row(elem_classes="actions"):
+        button = gr.Button("Refine", variant="primary", elem_id="refine", min_width=120)
     steps = service.shipped.refiner.config.steps if service.shipped.refiner else 1
     step = gr.Slider(
         0, steps, steps, step=1, label="Step of the refiner", elem_id="step", info="0 is before the first."
     )
     views = [("Coloring", "coloring"), ("What each pixel did", "actions")]
     view = radio_buttons(Offer(views, "coloring"), "Shown as", "step-view")
-    button = gr.Button("Refine", variant="primary", elem_id="refine", min_width=120)
+    gr.HTML(REFINER_NOTE)
     refine = dict(
         fn=as_handler(by_network(tabs.refine)),
-        inputs=[controls.photo, *colorize.choices, step, view, controls.network, *controls.options], outputs=film,
+        inputs=[controls.photo, *colorize.choices[:2], step, view, controls.network, *controls.options], outputs=film,
         show_progress_on=film, trigger_mode="always_last", **QUICK,
     )  # fmt: skip
     for event in (button.click, step.input, view.input):
@@ -194,6 +204,7 @@ def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         button = gr.Button("Color with all of them", variant="primary", elem_id="fill", min_width=120)
         stop = gr.Button("Stop", elem_id="stop-fill", min_width=80)
         pack = gr.Button("Download all (ZIP)", elem_id="zip", min_width=120)
+    gr.HTML(STUDY_NOTE)
     cells = gr.HTML(page.matrix(here, 1.5, {}), elem_id="matrix", js_on_load=PICK, elem_classes="quiet")
     with gr.Row():
         offer = choices.cells(STUDY)
@@ -227,6 +238,7 @@ def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         button = gr.Button("Show its epochs", variant="primary", elem_id="scrub", min_width=120)
         webp = gr.Button("Download WebP", elem_id="webp", min_width=120)
         gif = gr.Button("Download GIF", elem_id="gif", min_width=120)
+    gr.HTML(STUDY_NOTE)
     shown = gr.State()
 
     scrub = dict(
@@ -265,7 +277,7 @@ def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         event(
             as_handler(by_network(tabs.measure)), [controls.photo, at, controls.network, *controls.options],
             [table, seen, classes, shown], show_progress_on=table, trigger_mode="always_last", **LONG,
-        ).success(**locate)  # fmt: skip
+        ).success(updates.on_measured, [shown, of], [of, view], **AT_ONCE).success(**locate)  # fmt: skip
     of.input(**locate)
     view.input(**locate)
     download_result(save_table.click(as_handler(tabs.measures_file), shown, file, **QUICK), file)
@@ -273,19 +285,25 @@ def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
 
 
 EMPTY = {
-    "refine": "<p class='empty'>An agent mends the coloring in a few steps, with one small action at each pixel: "
-    "what it makes of your photo, and what it did where.</p>",
+    "refine": "<p class='empty'>An agent corrects the coloring in a few steps.</p>",
     "matrix": "<p class='empty'>Every decoder at every epoch, on your photo. Then click any two to compare them.</p>",
     "epochs": "<p class='empty'>How one decoder learned: your photo at each of its epochs.</p>",
     "measure": "<p class='note'>How far each decoder is from the photo's own colors, and where. "
-    "A photo that is gray has none: it is said then what can be measured.</p>",
+    "A gray photo has none; the table then shows what can be measured without.</p>",
 }
+REFINER_NOTE = (
+    "<p class='note'>An agent, trained by reinforcement, corrects the coloring of the Colorize tab in a few steps. In "
+    "each, every pixel takes one small action: redder, weaker, like its neighbors, and so on. That removes red patches "
+    "and spots, and makes colors slightly paler.</p>"
+)
+STUDY_NOTE = "<p class='note'>By the study's networks, trained on Imagenette, whichever is chosen beside the photo.</p>"
 
 
 def endpoints() -> None:
     """The API, and the tools of assistants. Its inputs are its own: their defaults do not follow the page's."""
     with gr.Row(visible=False):
         image = fetched(gr.Image(type="filepath", image_mode=None, label="image"))
+        refine = gr.Checkbox(False, label="refine")
         decoder = gr.Radio(["", *DECODERS], value="", label="decoder")
         epoch = gr.Number(None, precision=0, label="epoch")
         chroma, saturation = gr.Radio(list(MODES), value=CHROMA, label="chroma"), gr.Number(1.0, label="saturation")
@@ -293,7 +311,7 @@ def endpoints() -> None:
         picture, file, answer = gr.Image(format="png", label="result"), gr.File(label="file"), gr.JSON(label="answer")
         options = [chroma, saturation, source]
         for function, inputs, output, lane in (
-            (api.colorize, [image, decoder, epoch, *options], picture, QUICK),
+            (api.colorize, [image, decoder, epoch, *options, refine], picture, QUICK),
             (api.matrix, [image, *options], file, LONG),
             (api.epochs, [image, decoder, kind, *options], file, LONG),
             (api.measure, [image, epoch, source], answer, LONG),
@@ -333,19 +351,19 @@ def build_demo() -> gr.Blocks:
                     about = gr.HTML(page.about(service.shipped, service.costs, service.general), elem_id="about")
 
         chosen = [*colorize.choices, *matrix.choices, *epochs.choices, *measure.choices, controls.network]
-        (decoder, epoch), (at, of) = colorize.choices, measure.choices
+        (decoder, epoch, refined), (at, of) = colorize.choices, measure.choices
         for function, event in (
             (updates.on_own_photo, controls.photo.upload),
             (updates.on_example, controls.examples.load_input_event.then),
         ):
             event(
-                function, [controls.photo, decoder, epoch, of, controls.network, *controls.options],
-                [controls.network, decoder, epoch, at, of, *colorize.outputs],
+                function, [controls.photo, decoder, epoch, refined, of, controls.network, *controls.options],
+                [controls.photo, controls.network, decoder, epoch, refined, at, of, *colorize.outputs],
                 show_progress_on=colorize.outputs[0], **QUICK,
             ).then(**SHOW_TAB)  # fmt: skip
         controls.network.input(
-            updates.on_network, [controls.network, controls.source, decoder, epoch, of], [decoder, epoch, at, of],
-            **AT_ONCE,
+            updates.on_network, [controls.network, controls.source, decoder, of],
+            [decoder, epoch, refined, at, of], **AT_ONCE,
         ).then(**colorize.color).then(**SHOW_TAB)  # fmt: skip
         controls.source.submit(
             updates.on_source, [controls.source, controls.network], [controls.source, *chosen, about],
@@ -362,6 +380,9 @@ def build_demo() -> gr.Blocks:
             tab.select(None, js=f"() => {{ rememberTab('{name}'); showTab(); }}", **BROWSER)
         controls.examples.load_input_event.then(None, controls.photo, js=REMEMBER_EXAMPLE, **BROWSER)
         gr.on([controls.photo.upload, controls.photo.clear], None, js=FORGET_EXAMPLE, **BROWSER)
+        # Not at controls.photo.clear: a photo that takes the place of another clears the box, too.
+        cleared = gr.Button(visible="hidden", elem_id="cleared")
+        cleared.click(updates.on_clear, None, colorize.outputs, **AT_ONCE)
         endpoints()
     return demo.queue(max_size=QUEUE, default_concurrency_limit=1)
 
@@ -374,12 +395,14 @@ def offers_tools() -> bool:
     return False
 
 
-def leave(*_) -> None:
+def leave(status: int = 0) -> None:
     """End the program, with what is registered with atexit. Python itself would wait without end for a thread that
-    Gradio's MCP server has for each tool that was called."""
+    Gradio's MCP server has for each tool that was called, and abort while another compiles."""
+    # What is still served finds its file gone: that is no one's trouble any more.
+    sys.stdout.flush(), sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    os._exit(0)
+    os._exit(status)
 
 
 def health() -> JSONResponse:
@@ -412,16 +435,18 @@ except CheckpointError as error:
 
 if __name__ == "__main__":
     service.files.pin()
-    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGTERM, lambda *_: leave())
     threading.Thread(target=service.maintain, daemon=True).start()
     threading.Thread(target=warm_up, daemon=True).start()  # before somebody's first photo waits for it
     try:
         demo.launch(
-            theme=THEME, css=page.CSS, head=f"<script>{page.SCRIPT}</script>", max_file_size=MAX_FILE_SIZE,
+            theme=THEME, css=page.CSS, head=page.HEAD, max_file_size=MAX_FILE_SIZE,
             ssr_mode=False, run_history=False, footer_links=["api", "settings"], mcp_server=offers_tools(), pwa=True,
+            favicon_path=str(page.ICON),
             allowed_paths=[str(EXAMPLES[0].parent)], server_name=HOST, server_port=PORT,
             app_kwargs={"routes": [APIRoute("/health", health, methods=["GET"])]},
         )  # fmt: skip
     except OSError as error:  # taken since it was looked at
-        sys.exit(f"app.py: {error}")
+        print(f"app.py: {error}", file=sys.stderr)
+        leave(1)
     leave()

@@ -159,9 +159,12 @@ class Colorizer:
         return [predictions[index] for index in range(len(photos))]
 
     @torch.inference_mode()
-    def walk(self, photo: Photo, refiner: Refiner) -> list[Prediction]:
+    def rollout(self, photo: Photo, refiner: Refiner | None = None) -> list[Prediction]:
         """The photo's coloring before the first step of `refiner`, which is moved to the device, and after each of all
-        its steps."""
+        its steps, with what every pixel did in it. None is the colorizer's own refiner; ValueError without one."""
+        refiner = refiner or self.refiner
+        if refiner is None:
+            raise ValueError("this colorizer has no refiner: Colorizer.from_pretrained(..., refine=None) loads one")
         L = _resize(photo.L, self.working_size(*photo.L.shape[-2:]))
         stages, lightness, ab = self._color(L)
         predictions = [Prediction(color.denormalize_ab(ab).cpu(), L)]

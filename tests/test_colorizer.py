@@ -379,13 +379,13 @@ def test_a_refiner_mends_what_the_network_says(refined_source):
     photos = [read_photo(made_photo(seed, 90, 70)) for seed in (1, 2)]
     before, after = plain.predict(photos), refined.predict(photos)
     for index, photo in enumerate(photos):
-        walk = plain.walk(photo, refined.refiner)
-        assert len(walk) == 3 and walk[0].actions is None
-        torch.testing.assert_close(walk[0].ab, before[index].ab, atol=1e-3, rtol=0)
-        torch.testing.assert_close(walk[2].ab, after[index].ab, atol=1e-3, rtol=0)
-        torch.testing.assert_close(one.predict([photo])[0].ab, walk[1].ab, atol=1e-3, rtol=0)
-        assert walk[1].actions.shape == tuple(side // 2 for side in walk[1].L.shape[-2:])
-        assert len(walk[1].actions.unique()) > 1 and not torch.equal(walk[0].ab, walk[2].ab)
+        rollout = plain.rollout(photo, refined.refiner)
+        assert len(rollout) == 3 and rollout[0].actions is None
+        torch.testing.assert_close(rollout[0].ab, before[index].ab, atol=1e-3, rtol=0)
+        torch.testing.assert_close(rollout[2].ab, after[index].ab, atol=1e-3, rtol=0)
+        torch.testing.assert_close(one.predict([photo])[0].ab, rollout[1].ab, atol=1e-3, rtol=0)
+        assert rollout[1].actions.shape == tuple(side // 2 for side in rollout[1].L.shape[-2:])
+        assert len(rollout[1].actions.unique()) > 1 and not torch.equal(rollout[0].ab, rollout[2].ab)
     assert np.abs(lightness(refined(made_photo(1))) - lightness(made_photo(1))).mean() < 0.5
     with pytest.raises(ValueError, match="takes 0 to 2 steps, got 3"):
         Colorizer.from_pretrained(refined_source, "compact", 0, "cpu", refine=3)

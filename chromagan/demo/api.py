@@ -21,7 +21,7 @@ class Api:
 
     def colorize(
         self, image: Path, decoder: str = "", epoch: int | None = None, chroma: str = CHROMA, saturation: float = 1.0,
-        source: str = "",
+        source: str = "", refine: bool = False,
     ) -> Path:  # fmt: skip
         """Color a gray photo, or one in color as if it were gray. Colors are guessed, the lightness is kept.
 
@@ -32,14 +32,15 @@ class Api:
             chroma: How colors come up to full size: along the photo's edges, or bilinear.
             saturation: Factor of the colors' strength, from 0 (gray) to 3.
             source: "general" or empty for any photo, "study" or with an epoch the study, or owner/name on the Hub.
+            refine: Whether the refiner corrects the colors: fewer red patches and spots, slightly paler.
 
         Returns:
             A PNG of the photo's size.
         """
         source = (source or "").strip() or self.service.usual(decoder, epoch)
-        options, checkpoint = options_of(source, chroma, saturation), self.service.find(source, decoder, epoch)
+        options, checkpoint = options_of(source, chroma, saturation, refine), self.service.find(source, decoder, epoch)
         result, _ = self.service.color(image, options, checkpoint)
-        name = downloads.file_name(image.name, checkpoint, ".png")
+        name = downloads.file_name(image.name, checkpoint, ".png", options.refined)
         return self.service.files.put(downloads.encode(result, ".png"), name)
 
     def matrix(self, image: Path, chroma: str = CHROMA, saturation: float = 1.0, source: str = "") -> Path:

@@ -9,7 +9,7 @@ from chromagan.demo.source import label_of
 from chromagan.hub.checkpoints import Checkpoint
 from chromagan.network.decoders import DECODERS
 
-REMEMBERED = ("decoder", "epoch", "left", "right", "film", "at", "of", "network")  # in the address, in this order
+REMEMBERED = ("decoder", "epoch", "refined", "left", "right", "film", "at", "of", "network")  # in the address
 NETWORKS = [("Imagenette (the study)", STUDY), ("Photos of any kind", GENERAL)]
 EACH_OWN = "Each decoder's own"  # epoch, where a source has one for each
 
@@ -56,6 +56,11 @@ class Choices:
         here = self.service.source(source)
         cells = [(label_of(each), page.key_of(each)) for each in here.checkpoints]
         return Offer([("Gray", GRAY), ("The photo itself", TRUTH), *cells], page.key_of(here.nearest))
+
+    def refined(self, source: str) -> bool:
+        """Whether colorings are refined unless one says otherwise: by the networks for photos of any kind, which are
+        asked for good colors; those of the study are asked what they make of a photo."""
+        return source == GENERAL and self.service.source(source).refiner is not None
 
     def network(self, wanted: str | None) -> str:
         """The shipped source of that name where it is here, else the study."""

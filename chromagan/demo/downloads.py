@@ -33,9 +33,9 @@ def suffix_for(image: Image.Image, source_format: str | None) -> str:
     return ".webp" if source_format == "WEBP" else ".tiff" if source_format == "TIFF" else ".png"
 
 
-def file_name(photo: str, checkpoint: Checkpoint, suffix: str) -> str:
-    """The name of a download, such as harbor-compact-epoch-4.jpg: which photo, decoder and epoch."""
-    return named(photo, f"-{checkpoint.decoder}-epoch-{checkpoint.epoch}{suffix}")
+def file_name(photo: str, checkpoint: Checkpoint, suffix: str, refined: bool = False) -> str:
+    """The name of a download, such as harbor-compact-epoch-4-refined.jpg: which photo, decoder and epoch."""
+    return named(photo, f"-{checkpoint.decoder}-epoch-{checkpoint.epoch}{'-refined' * refined}{suffix}")
 
 
 def named(photo: str | Path, ending: str) -> str:

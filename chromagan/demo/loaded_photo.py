@@ -28,10 +28,12 @@ class LoadedPhoto:
 
     @functools.cached_property
     def colored(self) -> bool:
-        """Whether the photo has colors to compare with."""
+        """Whether the photo has colors to compare with: a gray one has none, nor has one that is toned, as sepia is."""
         small = self.truth.copy()
         small.thumbnail((SMALL_SIDE, SMALL_SIDE))
-        return float(metrics.mean_chroma(as_tensor(small))) >= metrics.GRAY_CHROMA
+        pixels = as_tensor(small)
+        chroma = min(metrics.mean_chroma(pixels), metrics.chroma_beyond_tone(pixels))
+        return float(chroma) >= metrics.GRAY_CHROMA
 
     @functools.cached_property
     def small(self) -> Photo:

@@ -70,28 +70,66 @@
 
     // A photo that is pasted or dropped anywhere is the next photo: Gradio takes one only where none is shown, and a
     // browser would leave the page to show a file that was dropped beside the field.
+    const replacePhoto = file => {
+        document.querySelector('#photo [aria-label="Remove Image"]')?.click();
+        const hand = tries => {
+            const input = document.querySelector('#photo input[type=file]');
+            if (!input) return tries && setTimeout(hand, 50, tries - 1);
+            input.files = listOf(file);
+            input.dispatchEvent(new Event('change', {bubbles: true}));
+        };
+        hand(20);
+    };
     const take = event => {
         const files = [...(event.clipboardData ?? event.dataTransfer).files];
         if (!files.length) return;
         event.preventDefault();
         event.stopPropagation();
-        document.querySelector('#photo [aria-label="Remove Image"]')?.click();
-        const choose = tries => {
-            const input = document.querySelector('#photo input[type=file]');
-            if (!input) return tries && setTimeout(choose, 50, tries - 1);
-            input.files = listOf(files[0]);
-            input.dispatchEvent(new Event('change', {bubbles: true}));
-        };
-        choose(20);
+        replacePhoto(files[0]);
     };
     document.addEventListener('paste', take, true);
     document.addEventListener('drop', take, true);
     document.addEventListener('dragover', event => event.preventDefault());
 
+    // A photo is chosen by the button, and by a click on the one that is shown, which stays until another comes:
+    // Gradio's own icon would remove it, and open nothing.
+    const chooser = Object.assign(document.createElement('input'), {type: 'file', accept: 'image/*'});
+    chooser.addEventListener('change', () => {
+        if (chooser.files.length) replacePhoto(chooser.files[0]);
+        chooser.value = '';
+    });
+    const CHOOSES = '.choose, #photo .image-frame, #photo:has(.image-frame img) [aria-label="Upload file"]';
+    document.addEventListener('click', event => {
+        if (event.target.closest(CHOOSES)) {
+            event.preventDefault();
+            event.stopPropagation();
+            chooser.click();
+        } else if (event.isTrusted && event.target.closest('#photo [aria-label="Remove Image"]')) {
+            document.querySelector('#cleared').click();  // it was not replaced: its coloring goes, too
+        }
+    }, true);
+    // What a browser cannot show, such as TIFF, is shown as the network sees it. `data-file` is still the photo.
+    const BLANK = 'data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7';
+    const grayOne = () => document.querySelector('#result .compare img');
+    const putInstead = (image, src) => { image.src = image.dataset.instead = src; };
+    document.addEventListener('error', event => {
+        const image = event.target;
+        if (!image.matches?.('#photo img') || image.src === image.dataset.instead) return;
+        image.dataset.file = image.src;
+        image.dataset.before = grayOne()?.src;  // that of the photo before
+        putInstead(image, BLANK);
+    }, true);
+    new MutationObserver(changes => {
+        if (!changes.some(change => change.target.closest?.('#result'))) return;
+        const image = document.querySelector('#photo img'), gray = grayOne();
+        if (gray && image?.src === BLANK && gray.src !== image.dataset.before) putInstead(image, gray.src);
+    }).observe(document.documentElement, {subtree: true, childList: true, attributeFilter: ['src']});
+
     // Gradio says the name of a file that is too large in a message, as HTML.
     const listOf = file => {
         const list = new DataTransfer();
-        list.items.add(new File([file], file.name.replace(/[<>&"'`]/g, ''), {type: file.type}));
+        const name = file.name.replace(/['`]/g, '’').replace(/"/g, '”').replace(/&/g, '+').replace(/[<>]/g, '');
+        list.items.add(new File([file], name, {type: file.type}));
         return list.files;
     };
     document.addEventListener('change', event => {
@@ -102,7 +140,10 @@
     // unless it was for this very photo and these options; measures are also of the network that is chosen, refined
     // colorings of the checkpoint.
     const made = {}, MAKES = '#fill, #refine, #scrub, #run-measure';
-    const photo = () => document.querySelector('#photo img')?.src;
+    const photo = () => {
+        const image = document.querySelector('#photo img');
+        return image && image.src === image.dataset.instead ? image.dataset.file : image?.src;
+    };
     const chosen = (...names) => names.map(name => document.querySelector(`#${name} input:checked`)?.value ?? '').join();
     // Options that were never opened are not on the page.
     const written = name => document.querySelector(`#${name} :is(input, textarea)`)?.value ?? '';

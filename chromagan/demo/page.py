@@ -23,6 +23,9 @@ from chromagan.network.decoders import DECODERS
 
 CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
+ICON = Path(__file__).with_name("icon.png")
+DESCRIPTION = "Turn a black-and-white photo into color: five decoders of ChromaGAN, at every epoch of their training."
+HEAD = f'<meta name="description" content="{DESCRIPTION}"><script>{SCRIPT}</script>'
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined,
     trim_blocks=True, lstrip_blocks=True,
@@ -59,6 +62,11 @@ def comparison(left: Picture, right: Picture) -> str:
     return rendered("comparison", left=left, right=right)
 
 
+def invitation() -> str:
+    """What stands on the stage where there is no photo."""
+    return rendered("invitation")
+
+
 def first_page(pages: int) -> str:
     """That only the first of several pages is shown, and what colors all of them."""
     if pages == 1:
@@ -73,8 +81,9 @@ def caption(checkpoint: Checkpoint, milliseconds: float | None = None) -> str:
     spec, values, measures = DECODERS[checkpoint.decoder], measured(checkpoint), ""
     with suppress(KeyError, TypeError, ValueError):  # the picture is there all the same
         measures = (
-            f"Over {values['images']:,} colored validation photos: {values['ciede2000_mean']['value']:.1f} CIEDE2000 "
-            f"from the true colors, {values['colorfulness_ratio']:.0%} of their colorfulness."
+            f"Over {values['images']:,} validation photos its colors differ from the true ones by "
+            f"{values['ciede2000_mean']['value']:.1f} CIEDE2000 and have {values['colorfulness_ratio']:.0%} of their "
+            "colorfulness."
         )
     return rendered(
         "caption", spec=spec, summary=sentence(spec.summary), moment=epoch_label(checkpoint), milliseconds=milliseconds,
@@ -113,7 +122,7 @@ def matrix(source: CheckpointSource, ratio: float, pictures: dict[str, Picture],
     """
     epochs = source.epochs()
     by_key = {key_of(checkpoint): checkpoint for checkpoint in source.checkpoints}
-    sides = dict(zip(reversed(chosen), ("right", "left")))  # a cell against itself is at the left
+    sides = dict(zip(reversed(chosen), ("Right", "Left")))  # a cell against itself is at the left
 
     def cell(key: str) -> dict | None:
         if key not in by_key:

@@ -32,8 +32,10 @@ MAX_MEGAPIXELS = 64  # about 1.5 GB of memory while it is colored
 PHOTO_BYTES = 96 << 20  # of uploaded photos in memory
 DISK_BYTES = 256 << 20  # of uploads and results; beyond it the oldest go, results first
 MAX_AGE = 6 * 3600  # seconds, after which all go
+MAX_SATURATION = 3  # beyond it hardly a pixel is left whose color is not at the limit of sRGB
 VISITED = 2  # sources that visitors named, kept beside the one that ships
 CHROMA = inspect.signature(render).parameters["chroma"].default  # what the command line does, too
+NO_PHOTO = "Upload a photo first."
 GRAY, TRUTH = "gray", "truth"  # beside the checkpoints, what can be compared
 STUDY, GENERAL = NAMED_SOURCES  # every epoch of a study; and in a folder of it, if any, networks for photos of any kind
 
@@ -45,18 +47,20 @@ class RequestError(ValueError):
 
 
 class Options(NamedTuple):
-    """How a photo is colored: the source, as of `DemoService.source`, and how the color map is rendered."""
+    """How a photo is colored: the source, as of `DemoService.source`, how the color map is rendered, and whether the
+    source's refiner takes all of its steps before."""
 
     source: str = ""
     chroma: str = CHROMA
     saturation: float = 1.0
+    refined: bool = False
 
     @property
     def rendering(self) -> dict:
         return {"chroma": self.chroma, "saturation": self.saturation}
 
 
-def options_of(source: str | None, mode: str, saturation: float) -> Options:
+def options_of(source: str | None, mode: str, saturation: float, refined: bool = False) -> Options:
     """The options of a request, checked; RequestError for one of no meaning."""
     if mode not in chroma.MODES:
         raise RequestError(f"chroma upsampling {mode!r} is none of {', '.join(chroma.MODES)}")
@@ -64,9 +68,9 @@ def options_of(source: str | None, mode: str, saturation: float) -> Options:
         saturation = float(saturation)
     except (TypeError, ValueError) as error:
         raise RequestError(f"saturation {saturation!r} is not a number") from error
-    if not 0 <= saturation <= 3:
-        raise RequestError(f"saturation must be between 0 and 3, got {saturation:g}")
-    return Options((source or "").strip(), mode, saturation)
+    if not 0 <= saturation <= MAX_SATURATION:
+        raise RequestError(f"saturation must be between 0 and {MAX_SATURATION}, got {saturation:g}")
+    return Options((source or "").strip(), mode, saturation, bool(refined))
 
 
 def whole_number(epoch: str | float | None) -> int | None:
@@ -175,7 +179,7 @@ class DemoService:
     def _opened(self, path: Path | None, read: Callable):
         """What `read` gives; RequestError where the file is gone or is no photo."""
         if path is None:
-            raise RequestError("Upload a photo first.")
+            raise RequestError(NO_PHOTO)
         try:
             self.files.mark_used(path)
             return read()
@@ -189,7 +193,8 @@ class DemoService:
     def color(self, path: Path, options: Options, checkpoint: Checkpoint) -> tuple[Image.Image, str]:
         """The photo colored at its own size, and the suffix of the file it is to be written in."""
         loaded, (photo, kind) = self.load(path), self.load_whole(path)
-        result = render(photo, self.source(options.source).predict(loaded, checkpoint), **options.rendering)
+        prediction = self.source(options.source).predict(loaded, checkpoint, options.refined)
+        result = render(photo, prediction, **options.rendering)
         return result, downloads.suffix_for(result, kind)
 
     # Pictures for the page
@@ -206,8 +211,9 @@ class DemoService:
             return self.picture(gray, "Gray", "The photo in gray, as the network sees it")
         if what == TRUTH:
             return self.picture(photo.truth, "The photo", "The photo in its own colors")
-        image = self.source(options.source).color(photo, what, side, **options.rendering)
-        return self.picture(image, label_of(what), f"The photo colored by {label_of(what)}")
+        image = self.source(options.source).color(photo, what, side, options.refined, **options.rendering)
+        label = label_of(what) + (", refined" if options.refined else "")
+        return self.picture(image, label, f"The photo colored by {label}")
 
     # Staying up
 

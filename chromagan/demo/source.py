@@ -38,7 +38,7 @@ from chromagan.network.refiner import Refiner
 from chromagan.network.trunk import Trunk
 
 # Bytes of the caches of one source: its networks, what they say of about four photos, and what its refiner made of it.
-NETWORK_BYTES, PREDICTION_BYTES, FEATURE_BYTES, WALK_BYTES = 1024 << 20, 48 << 20, 16 << 20, 24 << 20
+NETWORK_BYTES, PREDICTION_BYTES, FEATURE_BYTES, ROLLOUT_BYTES = 1024 << 20, 48 << 20, 16 << 20, 24 << 20
 
 
 def digest_of(tensor: Tensor) -> str:
@@ -49,9 +49,9 @@ def tensor_bytes(*tensors: Tensor) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def walk_bytes(walk: list[Prediction]) -> int:
-    actions = (each.actions for each in walk if each.actions is not None)
-    return tensor_bytes(walk[0].L, *(each.ab for each in walk), *actions)  # one L for all
+def rollout_bytes(rollout: list[Prediction]) -> int:
+    actions = (each.actions for each in rollout if each.actions is not None)
+    return tensor_bytes(rollout[0].L, *(each.ab for each in rollout), *actions)  # one L for all
 
 
 def network_bytes(colorizer: Colorizer) -> int:
@@ -92,7 +92,7 @@ class CheckpointSource:
         self.checkpoints = list_checkpoints(name)
         self.networks = LRUCache(NETWORK_BYTES, getsizeof=network_bytes)
         self.predictions = LRUCache(PREDICTION_BYTES, getsizeof=lambda each: tensor_bytes(each.ab, each.L))
-        self.walks = LRUCache(WALK_BYTES, getsizeof=walk_bytes)
+        self.rollouts = LRUCache(ROLLOUT_BYTES, getsizeof=rollout_bytes)
         self._features = LRUCache(FEATURE_BYTES, getsizeof=lambda stages: tensor_bytes(*stages))
         self._trunks: dict[tuple, CachedTrunk] = {}  # by their weights as they were loaded
         self._lock = threading.Lock()  # of the caches; held for a look-up, never while a network runs
@@ -147,21 +147,25 @@ class CheckpointSource:
         with self._loading:
             return self._load(checkpoint)
 
+    def predict(self, photo: LoadedPhoto, checkpoint: Checkpoint, refined: bool = False) -> Prediction:
+        """What a checkpoint's network says of a photo, refined: after all steps of the refiner. CheckpointError where
+        the checkpoint or the refiner cannot be used."""
+        return self.rollout(photo, checkpoint)[-1] if refined else self._predict(photo, checkpoint)
+
     @cachedmethod(
         lambda self: self.predictions,
         key=lambda self, photo, checkpoint: (photo.digest, checkpoint),
         lock=lambda self: self._lock,
     )
-    def predict(self, photo: LoadedPhoto, checkpoint: Checkpoint) -> Prediction:
-        """What a checkpoint's network says of a photo; CheckpointError where the checkpoint cannot be used."""
+    def _predict(self, photo: LoadedPhoto, checkpoint: Checkpoint) -> Prediction:
         return self.colorizer(checkpoint).predict([photo.shown])[0]
 
     @cachedmethod(
-        lambda self: self.walks,
+        lambda self: self.rollouts,
         key=lambda self, photo, checkpoint: (photo.digest, checkpoint),
         lock=lambda self: self._lock,
     )
-    def walk(self, photo: LoadedPhoto, checkpoint: Checkpoint) -> list[Prediction]:
+    def rollout(self, photo: LoadedPhoto, checkpoint: Checkpoint) -> list[Prediction]:
         """What a checkpoint's network says of a photo, and what the refiner makes of that in each of its steps;
         CheckpointError where the source has no refiner, or it was made for another trunk."""
         colorizer = self.colorizer(checkpoint)
@@ -169,11 +173,13 @@ class CheckpointSource:
             raise CheckpointError("these checkpoints have no refiner")
         if misfit := self.refiner.config.misfit(colorizer.model.config):
             raise CheckpointError(f"the refiner cannot be used: {misfit}")
-        return colorizer.walk(photo.shown, self.refiner)
+        return colorizer.rollout(photo.shown, self.refiner)
 
-    def color(self, photo: LoadedPhoto, checkpoint: Checkpoint, side: int = SHOWN_SIDE, **options) -> Image.Image:
+    def color(
+        self, photo: LoadedPhoto, checkpoint: Checkpoint, side: int = SHOWN_SIDE, refined: bool = False, **options
+    ) -> Image.Image:
         """The photo in color, its longer side at most `side` pixels. options: those of `colorizer.render`."""
-        return render(photo.at(side), self.predict(photo, checkpoint), **options)
+        return render(photo.at(side), self.predict(photo, checkpoint, refined), **options)
 
     @cachedmethod(lambda self: self.networks, key=lambda self, checkpoint: checkpoint, lock=lambda self: self._lock)
     def _load(self, checkpoint: Checkpoint) -> Colorizer:

@@ -16,7 +16,7 @@ from chromagan.colorizer import render
 from chromagan.demo import downloads, page, photo_report
 from chromagan.demo.loaded_photo import SHOWN_SIDE, SMALL_SIDE
 from chromagan.demo.refining import action_picture, action_shares
-from chromagan.demo.service import GRAY, TRUTH, DemoService, Options, RequestError, options_of, whole_number
+from chromagan.demo.service import GRAY, NO_PHOTO, TRUTH, DemoService, Options, RequestError, options_of, whole_number
 from chromagan.demo.source import CheckpointSource, label_of
 from chromagan.demo.visible import PLACES, words_for
 from chromagan.hub.checkpoints import Checkpoint
@@ -45,18 +45,23 @@ class Tabs:
 
     # Colorize
 
-    def colorize(self, photo: Path | None, decoder: str, epoch: str, *options) -> tuple[str, str, TabState]:
-        """HTML of gray and color to compare, HTML of the caption, and the state."""
+    def colorize(
+        self, photo: Path | None, decoder: str, epoch: str, refined: bool, *options
+    ) -> tuple[str, str, TabState]:
+        """HTML of gray and color to compare, HTML of the caption, and the state. refined: where the source can."""
         options = options_of(*options)
+        options = options._replace(refined=bool(refined) and self.service.source(options.source).refiner is not None)
         checkpoint, loaded = self.service.find(options.source, decoder, epoch), self.service.load(photo)
         both = (self.service.picture_of(loaded, what, options, SHOWN_SIDE) for what in (GRAY, checkpoint))
         words = page.caption(checkpoint, self.service.costs.get(checkpoint.decoder)) + page.first_page(loaded.pages)
         return page.comparison(*both), words, TabState(photo, options, checkpoint)
 
-    def colorized_file(self, state: TabState) -> Path:
+    def colorized_file(self, state: TabState | None) -> Path:
         """What `colorize` showed as a file of the photo's own size and format, named after what made it."""
+        if state is None:
+            raise RequestError(NO_PHOTO)
         image, suffix = self.service.color(*state)
-        name = downloads.file_name(state.photo.name, state.content, suffix)
+        name = downloads.file_name(state.photo.name, state.content, suffix, state.options.refined)
         return self.service.files.put(downloads.encode(image, suffix), name)
 
     # Refine
@@ -68,24 +73,24 @@ class Tabs:
         options, step = options_of(*options), int(step)
         here, checkpoint = self.service.source(options.source), self.service.find(options.source, decoder, epoch)
         loaded = self.service.load(photo)
-        walk = here.walk(loaded, checkpoint)
-        if not 0 <= step < len(walk):
-            raise RequestError(f"step must be between 0 and {len(walk) - 1}, got {step}")
+        rollout = here.rollout(loaded, checkpoint)
+        if not 0 <= step < len(rollout):
+            raise RequestError(f"step must be between 0 and {len(rollout) - 1}, got {step}")
         shown = loaded.at(SHOWN_SIDE)
-        before, after = (render(shown, each, **options.rendering) for each in (walk[0], walk[step]))
+        before, after = (render(shown, each, **options.rendering) for each in (rollout[0], rollout[step]))
         name = label_of(checkpoint)
         left = self.service.picture(before, "Before", f"The photo colored by {name}")
         if view == "actions" and step:
-            right = action_picture(walk[step].actions, shown.gray_image())
+            right = action_picture(rollout[step].actions, shown.gray_image())
             right = self.service.picture(
                 right, f"Step {step}: actions", f"What each pixel did in step {step}", exact=True
             )
         else:
-            words = f"Step {step} of {len(walk) - 1}" if step else "Before"
+            words = f"Step {step} of {len(rollout) - 1}" if step else "Before"
             right = self.service.picture(
                 after, words, f"The photo colored by {name}, behind step {step} of the refiner"
             )
-        legend = page.action_legend(action_shares(walk[step].actions)) if step else ""
+        legend = page.action_legend(action_shares(rollout[step].actions)) if step else ""
         return page.comparison(left, right) + legend
 
     # Matrix

@@ -158,6 +158,8 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:  # without its number, and the file's name once more
         return error.strerror
     text = " ".join(str(error).split())
+    if "truncated" in text.lower():  # Pillow's words, of which "Truncated File Read" are some
+        return "it is cut short: copy or download it again"
     return text if isinstance(error, OSError | SyntaxError | ValueError) and text else f"it is damaged ({error!r})"
 
 

@@ -76,6 +76,21 @@ def mean_chroma(image: Tensor) -> Tensor:
 GRAY_CHROMA = 2.0
 
 
+def chroma_beyond_tone(image: Tensor) -> Tensor:
+    """Mean CIELAB chroma (B,) that the lightness alone does not tell: what is left of a and b, at 64 pixels a side at
+    most, when the straight lines that fit them best over L are taken away.
+
+    A print that is toned in one hue, as sepia is, has below GRAY_CHROMA of it, like a gray photo, however strong its
+    tone: there is no color in it to compare with. Of Imagenette's and Caltech-101's photos in color 1 % have.
+    """
+    scale = min(64 / max(image.shape[-2:]), 1)
+    lab = color.srgb_to_lab(F.interpolate(image, scale_factor=scale, mode="area")).flatten(2).to(torch.float64)
+    deviations = lab - lab.mean(dim=2, keepdim=True)
+    L, ab = deviations[:, :1], deviations[:, 1:]
+    slopes = (L * ab).sum(dim=2, keepdim=True) / L.square().sum(dim=2, keepdim=True).clamp(min=1e-9)
+    return (ab - slopes * L).square().sum(dim=1).sqrt().mean(dim=1)
+
+
 def ciede2000(lab_1: Tensor, lab_2: Tensor) -> Tensor:
     """Color difference of Lab images (B, 3, H, W), per pixel (B, H, W); kL = kC = kH = 1.
 

@@ -139,9 +139,9 @@ class Refiner(nn.Module):
         stages, L: as for `context`. ab: (B, 2, H, W), the generator's coloring. All in [-1, 1], float32.
         """
         ab = halve(ab)
-        yield from self.walk(self.context(stages, L, ab), ab, self.likeness(halve(L)), count)
+        yield from self.rollout(self.context(stages, L, ab), ab, self.likeness(halve(L)), count)
 
-    def walk(self, context: Tensor, ab: Tensor, likeness: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def rollout(self, context: Tensor, ab: Tensor, likeness: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor]]:
         """`steps` of ab (B, 2, H/2, W/2), its `context` and the `likeness` of its neighbors."""
         for step in range(count):
             outcomes = self.outcomes(ab, likeness)

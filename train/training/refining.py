@@ -1,4 +1,4 @@
-"""One training step of a refiner: a walk of several steps over colorings of a frozen generator, and what it teaches.
+"""One training step of a refiner: a rollout of several steps over colorings of a frozen generator, and what it teaches.
 
 At first (`greedy`) it is supervised: the aim learns to be the color that is worth most, and since what every action
 would earn at once is known, the policy is raised along the exact gradient of what it earns. Then it learns from what it
@@ -104,7 +104,7 @@ class RefinerLoss(nn.Module):
         refiner.eval()
         truth, before, likeness = halve(batch.ab), halve(ab), refiner.likeness(halve(batch.L))
         context = refiner.context(batch.stages, batch.L, before, batch.rows, batch.columns)
-        *_, (after, _) = refiner.walk(context, before, likeness, refiner.config.steps)
+        *_, (after, _) = refiner.rollout(context, before, likeness, refiner.config.steps)
         refiner.train()
         lightness = color.denormalize_L(halve(batch.L))
         vivid = [

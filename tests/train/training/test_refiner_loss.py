@@ -120,7 +120,7 @@ def test_a_refiner_learns_from_the_feature_distance(distance):
         optimizer.step()
     refiner = loss.refiner.eval()
     context = refiner.context(batch.stages, batch.L, halve(ab), batch.rows, batch.columns)
-    *_, (after, _) = refiner.walk(context, halve(ab), refiner.likeness(halve(batch.L)), 3)
+    *_, (after, _) = refiner.rollout(context, halve(ab), refiner.likeness(halve(batch.L)), 3)
     before = distance(batch.L, ab, true_features).mean()
     assert distance(batch.L, double(after), true_features).mean() < 0.9 * before
 
