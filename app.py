@@ -50,7 +50,7 @@ from chromagan.demo.api import Api
 from chromagan.demo.choices import NETWORKS, REMEMBERED, Offer
 from chromagan.demo.downloads import ANIMATIONS
 from chromagan.demo.events import as_handler, by_network, errors_as_messages, fetched, from_gradio
-from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, STUDY, DemoService
+from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, STUDY, DemoService, Options
 from chromagan.demo.tabs import Tabs
 from chromagan.demo.updates import SOURCE_INFO, TABS, Updates
 from chromagan.demo.visible import PLACES
@@ -139,7 +139,7 @@ def download_result(event, file: gr.File) -> None:
 def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     """One coloring, against the gray."""
     first = service.shipped.nearest
-    stage, words, arrival = tabs.colorize(EXAMPLES[0], first.decoder, str(first.epoch), False, "", CHROMA, 1.0)
+    stage, words, arrival = tabs.colorize(EXAMPLES[0], first.decoder, str(first.epoch), *Options())
     with gr.Row(elem_classes="choices"):
         decoder = radio_buttons(choices.decoders(STUDY), "Decoder", "decoder", scale=5, min_width=260)
         epoch = radio_buttons(
@@ -158,8 +158,8 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     shown = gr.State(arrival)
 
     color = dict(
-        fn=as_handler(by_network(tabs.colorize)),
-        inputs=[controls.photo, decoder, epoch, refined, controls.network, *controls.options],
+        fn=as_handler(by_network(tabs.colorize, 4)),
+        inputs=[controls.photo, decoder, epoch, controls.network, *controls.options, refined],
         outputs=[result, about, shown], show_progress_on=result, **QUICK,
     )  # fmt: skip
     button.click(**color)

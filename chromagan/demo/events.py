@@ -71,12 +71,16 @@ def as_handler(function: Callable, **how) -> Callable:
     return made
 
 
-def by_network(function: Callable) -> Callable:
-    """`function`, whose options come with the network that is chosen beside the photo before them."""
+def by_network(function: Callable, options: int = 3) -> Callable:
+    """`function`, whose options, source first, come with the network that is chosen beside the photo before them.
+
+    options: how many they are, at the end of the arguments.
+    """
 
     @functools.wraps(function)
     def chosen(*args):
-        *others, network, source, chroma, saturation = args
-        return function(*others, chosen_source(source, network), chroma, saturation)
+        *others, network = args[:-options]
+        source, *rendering = args[-options:]
+        return function(*others, chosen_source(source, network), *rendering)
 
     return chosen

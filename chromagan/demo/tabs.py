@@ -45,12 +45,11 @@ class Tabs:
 
     # Colorize
 
-    def colorize(
-        self, photo: Path | None, decoder: str, epoch: str, refined: bool, *options
-    ) -> tuple[str, str, TabState]:
-        """HTML of gray and color to compare, HTML of the caption, and the state. refined: where the source can."""
+    def colorize(self, photo: Path | None, decoder: str, epoch: str, *options) -> tuple[str, str, TabState]:
+        """HTML of gray and color to compare, HTML of the caption, and the state. It is refined where the source can."""
         options = options_of(*options)
-        options = options._replace(refined=bool(refined) and self.service.source(options.source).refiner is not None)
+        if self.service.source(options.source).refiner is None:
+            options = options._replace(refined=False)
         checkpoint, loaded = self.service.find(options.source, decoder, epoch), self.service.load(photo)
         both = (self.service.picture_of(loaded, what, options, SHOWN_SIDE) for what in (GRAY, checkpoint))
         words = page.caption(checkpoint, self.service.costs.get(checkpoint.decoder)) + page.first_page(loaded.pages)
@@ -95,9 +94,9 @@ class Tabs:
 
     # Matrix
 
-    def fill_matrix(self, photo: Path | None, source, chroma, saturation) -> Iterator[tuple]:
+    def fill_matrix(self, photo: Path | None, *options) -> Iterator[tuple]:
         """HTML of the grid, filled as the colorings are ready, and the state."""
-        options = options_of(source, chroma, saturation)
+        options = options_of(*options)
         here, loaded = self.service.source(options.source), self.service.load(photo)
         height, width = loaded.small.L.shape[-2:]
         cells, drawn = {}, time.monotonic()

@@ -7,7 +7,7 @@ import gradio as gr
 from chromagan.demo import page
 from chromagan.demo.choices import REMEMBERED, Choices, Offer, chosen_source, example_of
 from chromagan.demo.events import as_handler, as_html, errors_as_messages, from_gradio
-from chromagan.demo.service import CHROMA, GENERAL, GRAY, STUDY, RequestError
+from chromagan.demo.service import GENERAL, GRAY, STUDY, Options, RequestError
 from chromagan.demo.tabs import Tabs, TabState
 from chromagan.network.decoders import DECODERS
 
@@ -94,7 +94,7 @@ class Updates:
         return (
             gr.skip(),
             *changes,
-            *as_handler(self.tabs.colorize)(photo, decoder, epoch, refined, here, chroma, saturation),
+            *as_handler(self.tabs.colorize)(photo, decoder, epoch, here, chroma, saturation, refined),
         )
 
     def on_clear(self) -> tuple:
@@ -140,5 +140,5 @@ class Updates:
             gr.Tabs(selected=tab if tab in TABS else TABS[0]), str(example), radio(decoders),
             radio(self.choices.epochs(network, decoder, epoch)), refined, left, right, film,
             radio(measured._replace(value=values["at"])), radio(decoders._replace(value=values["of"])), network,
-            *as_handler(self.tabs.colorize)(example, decoder, epoch, refined, network, CHROMA, 1.0),
+            *as_handler(self.tabs.colorize)(example, decoder, epoch, *Options(network, refined=refined)),
         )  # fmt: skip

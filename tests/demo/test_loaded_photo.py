@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import made_photo
-from PIL import Image
+from PIL import Image, ImageOps
 
 from chromagan.demo.loaded_photo import as_tensor, load_photo
 from chromagan.demo.page import first_page
@@ -19,6 +19,8 @@ def test_photo_is_upright_and_knows_whether_it_has_color(tmp_path):
     assert loaded.colored
     image.convert("L").save(tmp_path / "gray.png")
     assert not load_photo(tmp_path / "gray.png", 10**6).colored
+    ImageOps.colorize(image.convert("L"), "#20100a", "#f5e6c8").save(tmp_path / "sepia.jpg", quality=75)
+    assert not load_photo(tmp_path / "sepia.jpg", 10**6).colored
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "L", "LA", "RGBA", "I;16", "CMYK"])

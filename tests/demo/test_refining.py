@@ -1,5 +1,6 @@
 """The refiner in the demo: its steps, and the map of what pixels did."""
 
+import re
 import shutil
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from chromagan.demo.api import Api
 from chromagan.demo.refining import ACTION_COLORS, action_picture, action_shares
 from chromagan.demo.service import DemoService, Options, RequestError
 from chromagan.demo.source import CheckpointSource
@@ -31,10 +33,26 @@ def refining(refined_source, tmp_path_factory):
 
 def test_steps_and_actions_are_shown(refining, photo):
     views = [refining.refine(photo, "compact", "3", step, "coloring", *Options()) for step in (0, 1, 2)]
-    assert "Step 2 of 2" in views[2] and "legend" not in views[0] and views[2].count("%") >= len(ACTIONS)
+    assert "Step 2 of 2" in views[2] and "legend" not in views[0]
+    shares = [int(share) for share in re.findall(r"(\d+) %", views[2])]
+    assert 95 <= sum(shares) <= 105 and min(shares) > 0  # what no pixel did is not listed
     assert "Step 1: actions" in refining.refine(photo, "compact", "3", 1, "actions", *Options())
     with pytest.raises(RequestError, match="step must be between 0 and 2, got 3"):
         refining.refine(photo, "compact", "3", 3, "coloring", *Options())
+
+
+def test_a_refined_coloring_is_the_last_step_and_says_so(refining, photo):
+    plain, refined = (refining.colorize(photo, "compact", "3", *Options(refined=on)) for on in (False, True))
+    assert "Compact, epoch 3, refined" in refined[0] and "refined" not in plain[0]
+    service, checkpoint = refining.service, plain[2].content
+    loaded, rollout = service.load(photo), service.shipped.rollout(service.load(photo), checkpoint)
+    assert torch.equal(service.shipped.predict(loaded, checkpoint, refined=True).ab, rollout[-1].ab)
+    assert not torch.equal(rollout[0].ab, rollout[-1].ab)
+    files = [refining.colorized_file(state) for *_, state in (plain, refined)]
+    assert [path.name for path in files] == ["harbor-compact-epoch-3.png", "harbor-compact-epoch-3-refined.png"]
+    assert files[0].read_bytes() != files[1].read_bytes()
+    by_program = Api(refining).colorize(photo, "compact", 3, refine=True)
+    assert np.array_equal(np.asarray(Image.open(by_program)), np.asarray(Image.open(files[1])))
 
 
 def test_coloring_goes_on_without_a_refiner_that_cannot_be_used(refined_source, source, tmp_path, capsys, photo):
@@ -43,7 +61,8 @@ def test_coloring_goes_on_without_a_refiner_that_cannot_be_used(refined_source, 
     tabs = Tabs(DemoService(str(folder), str(folder), tmp_path / "files"))
     assert tabs.service.shipped.refiner is None
     assert "damaged or cut short" in capsys.readouterr().err
-    assert tabs.colorize(photo, "compact", "3", *Options())
+    stage, _, state = tabs.colorize(photo, "compact", "3", *Options(refined=True))
+    assert "refined" not in stage and not state.options.refined
     with pytest.raises(CheckpointError, match="have no refiner"):
         tabs.refine(photo, "compact", "3", 1, "coloring", *Options())
     assert CheckpointSource(source).refiner is None and not capsys.readouterr().err

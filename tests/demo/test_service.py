@@ -134,9 +134,9 @@ def test_the_two_that_are_compared_are_marked(service, photo):
     tabs = Tabs(service)
     *_, (_, state) = tabs.fill_matrix(photo, *Options())
     grid, pair = tabs.compare("compact/3", "depthwise/6", state)
-    assert grid.count('class="ready"') == 5 and "all 5" in grid and pair.count("<img") == 2
-    assert grid.index(">left</b>") < grid.index(">right</b>") and grid.count('aria-pressed="true"') == 2
+    assert grid.count('class="ready"') == 5 and "5 of 5" in grid and pair.count("<img") == 2
+    assert grid.index(">Left</b>") < grid.index(">Right</b>") and grid.count('aria-pressed="true"') == 2
     grid, pair = tabs.compare("depthwise/0", "depthwise/0", state)
-    assert ">left</b>" in grid and ">right</b>" not in grid and grid.count('aria-pressed="true"') == 1
+    assert ">Left</b>" in grid and ">Right</b>" not in grid and grid.count('aria-pressed="true"') == 1
     with pytest.raises(RequestError, match="'depthwise/9' is not among the checkpoints"):
         tabs.compare("gray", "depthwise/9", state)

@@ -119,6 +119,22 @@ def lab_of(photo):
     return color.srgb_to_lab(to_tensor(np.array(photo)))
 
 
+def test_a_toned_print_has_no_chroma_beyond_its_tone():
+    """Duotones, whatever their strength; a second hue is beyond it, and lightness that does not vary tells nothing."""
+    L = torch.linspace(10, 90, 64 * 64).reshape(1, 1, 64, 64)
+    flat = torch.full_like(L, 50.0)
+    for ab, beyond in (
+        ((8 + 0.1 * L, 20 + 0.05 * L), 0.0),  # sepia: warmer where it is lighter
+        ((0 * L, 0 * L), 0.0),
+        ((torch.where(torch.arange(64) < 32, 10.0, -10.0).expand_as(L), 0 * L), 10.0),
+    ):
+        image = color.lab_to_srgb(torch.cat([L, *ab], dim=1))
+        assert metrics.chroma_beyond_tone(image).item() == pytest.approx(beyond, abs=0.3)
+    two = torch.where(torch.arange(64) < 32, 10.0, -10.0).expand_as(L)
+    image = color.lab_to_srgb(torch.cat([flat, two, 0 * L], dim=1))
+    assert metrics.chroma_beyond_tone(image).item() == pytest.approx(10.0, abs=0.3)
+
+
 def test_chroma_edges_stand_where_color_changes_and_only_there():
     lab = torch.zeros(1, 3, 40, 60)
     lab[:, 0, :20] = 70  # an edge of lightness alone
