@@ -73,7 +73,7 @@ FOLDERS = {
         "updates",
     ],
 }
-ORDER = ["programs"]
+ORDER = ["programs", "atomic"]
 ORDER += [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]
 ORDER.append("__main__")
 PACKAGE = {

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from chromagan.atomic import replacing
+
 GRACE_SECONDS = 60  # a page that was just shown may still be loading its pictures
 SCAN_SECONDS = 5
 RESULTS = "results"  # the subfolder of what is made, apart from the uploads
@@ -48,15 +50,11 @@ class FileStore:
         with self._lock:  # it is not deleted meanwhile
             if not _touch(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                beside = path.with_name(f".{secrets.token_hex(4)}")
-                try:
+                with replacing(path) as part:
                     if isinstance(data, Path):
-                        shutil.move(data, beside)
+                        shutil.move(data, part)
                     else:
-                        beside.write_bytes(data)
-                    os.replace(beside, path)
-                finally:  # a full disk leaves no half of a file
-                    beside.unlink(missing_ok=True)
+                        part.write_bytes(data)
         self.clean_up()
         return path
 

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from chromagan.atomic import replacing
 from chromagan.hub import repositories
 from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, ChromaGAN, fetch, read_network
 from chromagan.hub.trunks import half, save_trunk, trunk_file_name, write_weights
@@ -227,7 +228,6 @@ def read_json(path: str | os.PathLike) -> dict:
 
 
 def write_json(path: str | os.PathLike, value) -> None:
-    """Write `value` as JSON, beside and renamed. NaN and infinity are a ValueError: JSON has neither."""
-    beside = Path(f"{path}.{os.getpid()}.part")
-    beside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    """Write `value` as JSON, whole or not at all. NaN and infinity are a ValueError: JSON has neither."""
+    with replacing(path) as part:
+        part.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -4,13 +4,13 @@ import importlib.util
 import io
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from chromagan.atomic import replacing
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.network.refiner import ACTIONS, Refiner, halve, take
@@ -139,11 +139,9 @@ def _export(network, inputs: dict, outputs: list[str], axes: dict, facts: dict, 
     try:
         check_output_folder(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-            written = Path(folder, path.name)
-            onnx.save_model(proto, written)
-            checked = check(written)
-            os.replace(written, path)
+        with replacing(path) as part:
+            onnx.save_model(proto, part)
+            checked = check(part)
     except OSError as error:
         raise ExportError(f"{path}: it cannot be written: {error.strerror or error}") from error
     return checked

@@ -6,7 +6,6 @@ config.json has a `trunk_digest` holds only what its run trained, and is complet
 
 import functools
 import hashlib
-import os
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from chromagan.atomic import replacing
 from chromagan.network.trunk import Trunk
 
 LEVELS = 4  # folders in which a trunk is looked for: the checkpoint's, its decoder's, the source, the one above
@@ -68,13 +68,9 @@ def save_trunk(trunk: Trunk, path: Path) -> None:
 
 def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
     """Write `tensors` to `path` as safetensors, whole or not at all."""
-    beside = path.with_name(f".{path.stem}-{os.getpid()}.part")
-    try:
-        save_file(tensors, beside, metadata={"format": "pt"})
-        beside.chmod(0o644)  # safetensors' is private
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path) as part:
+        save_file(tensors, part, metadata={"format": "pt"})
+        part.chmod(0o644)  # safetensors' is private
 
 
 def find_trunk(folder: Path, timm_name: str) -> Path:

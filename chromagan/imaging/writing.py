@@ -1,15 +1,14 @@
 """Results encoded and written, whole or not at all: with the metadata and the color space that the format holds."""
 
-import contextlib
 import hashlib
 import io
 import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
+from chromagan.atomic import replacing
 from chromagan.imaging import profiles
 from chromagan.imaging.formats import FORMATS, IMAGE_SUFFIXES, ImageError, format_of_suffix, is_written
 from chromagan.imaging.metadata import as_comment, comment_segment, photoshop_segment, tiff_tags, with_resolution
@@ -30,20 +29,14 @@ def write_image(image: Image.Image | Sequence[Image.Image], path: str | os.PathL
     check_suffix(path)
     pages = [image] if isinstance(image, Image.Image) else list(image)
     place = Path(os.path.realpath(path))  # a link stays one: what it leads to is written
-    # Of a fixed length, since the name itself may have the longest there is; of this writer's own.
-    beside = place.with_name(f".chromagan-{secrets.token_hex(8)}.part")
     try:
         data = encode_image(pages[0], format_of_suffix(path.suffix), pages[1:])
-        with beside.open("xb") as file:
-            file.write(data)
-        os.replace(beside, place)
+        with replacing(place) as part:
+            part.write_bytes(data)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     except OSError as error:
         raise ImageError(f"{path}: it cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # renamed, or never there
-            beside.unlink()
 
 
 def fitting_name(stem: str, ending: str, longest: int = LONGEST_NAME) -> str:

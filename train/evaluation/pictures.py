@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from chromagan.atomic import replacing
 from chromagan.data import evenly
 from chromagan.hub.checkpoints import load_checkpoint
 from chromagan.measures.error_maps import edge_overlay, error_map
@@ -54,9 +55,8 @@ def grid(rows: list[list[np.ndarray | None]], columns: list[str], names: list[st
 
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write `picture` as PNG, whole or not at all."""
-    beside = path.with_name(f".{path.name}.part")
-    picture.save(beside, format="PNG")
-    beside.replace(path)
+    with replacing(path) as part:
+        picture.save(part, format="PNG")
 
 
 class Painter:

@@ -9,6 +9,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from chromagan.atomic import replacing
 from chromagan.hub.checkpoints import colored_value
 from chromagan.network.decoders import DECODERS
 
@@ -96,9 +97,8 @@ def save(figure, path: Path) -> str:
         if text.get_color() in ("black", "k"):
             text.set_color(INK)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    figure.savefig(beside, format="png", dpi=130)
-    beside.replace(path)
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=130)
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

@@ -1,8 +1,8 @@
 """The tables of the READMEs and the model cards beside the checkpoints, from their metrics.json and claims.json."""
 
-import os
 from pathlib import Path
 
+from chromagan.atomic import replacing
 from chromagan.hub.checkpoints import CLAIMS_FILE, CheckpointError, list_checkpoints, nearest_of_each, read_json
 from chromagan.hub.model_card import model_card, refiner_card
 from chromagan.hub.refiners import REFINER
@@ -83,6 +83,5 @@ def write_cards(source: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -6,7 +6,6 @@ as one HTML page that holds everything.
 
 import base64
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from markupsafe import Markup
 from PIL import Image
 from pyarrow import parquet
 
+from chromagan.atomic import replacing
 from chromagan.hub.checkpoints import METRICS_FILE, read_json
 from chromagan.network.decoders import DECODERS
 from train.evaluation import plots
@@ -76,9 +76,8 @@ def write_report(folder: Path) -> None:
     """
     blocks = list(report_blocks(folder))
     for name in ("report.md", "report.html"):
-        beside = folder / f".{name}.{os.getpid()}.part"
-        beside.write_text(TEMPLATES.get_template(name).render(title=TITLE, blocks=blocks), encoding="utf-8")
-        os.replace(beside, folder / name)
+        with replacing(folder / name) as part:
+            part.write_text(TEMPLATES.get_template(name).render(title=TITLE, blocks=blocks), encoding="utf-8")
 
 
 def report_blocks(folder: Path) -> Blocks:

@@ -11,6 +11,7 @@ from pyarrow import parquet
 from torch import Tensor
 from tqdm import tqdm
 
+from chromagan.atomic import replacing
 from chromagan.data import PhotoSet
 from chromagan.hub.checkpoints import METRICS_FILE, read_json
 from chromagan.measures import metrics
@@ -33,8 +34,7 @@ def merge(task: MeasuringTask, shards: list[range], entries: list[Entry], path: 
     schema = pa.schema(identity | {"epoch": pa.int64()} | dict.fromkeys(store.columns, pa.float64()))
     columns = {entry: [] for entry in entries}
     chroma, keys = [], []
-    beside = path.with_name(f"{path.name}.part")
-    with parquet.ParquetWriter(beside, schema) as writer:
+    with replacing(path) as part, parquet.ParquetWriter(part, schema) as writer:
         for indices in shards:
             images, labels = task.shard(indices)
             keys.append(key := store.shard_key(images, labels))
@@ -53,7 +53,6 @@ def merge(task: MeasuringTask, shards: list[range], entries: list[Entry], path: 
                 rows |= {name: pa.array(values[:, c], from_pandas=True) for c, name in enumerate(store.columns)}
                 parts.append(pa.table(rows, schema=schema))
             writer.write_table(pa.concat_tables(parts))
-    os.replace(beside, path)
     tables = {}
     for entry, parts in columns.items():
         table = np.concatenate(parts) if parts else np.empty((0, len(store.columns)))

@@ -1,7 +1,6 @@
 """What was measured, kept on disk: found by what the photos and the networks hold, and by what each measure is."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from zipfile import BadZipFile
@@ -9,6 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 from torch import Tensor
 
+from chromagan.atomic import replacing
 from train.evaluation.measuring import FEATURES, Entry, measured_arrays, measured_columns
 
 
@@ -63,7 +63,5 @@ class MeasurementStore:
     def write(self, key: str, entry: Entry, arrays: Mapping[str, np.ndarray]) -> None:
         """Put arrays beside those that are there, whole or not at all."""
         path = self.path(key, entry)
-        beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with open(beside, "wb") as file:
+        with replacing(path) as part, open(part, "wb") as file:  # a file: to a name NumPy would add .npz
             np.savez(file, **(self._all(key, entry) | dict(arrays)))
-        os.replace(beside, path)

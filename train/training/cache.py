@@ -27,7 +27,7 @@ def cached(folder: Path, name: str, images: Tensor, maker: str, make: Callable[[
             return load_file(path)
         except (FileNotFoundError, SafetensorError):  # not there yet, or torn by a crash
             tensors = make(images)
-        beside = path.with_suffix(".part")
+        beside = path.with_suffix(".part")  # always this one: gigabytes that a killed run left are written over
         try:
             save_file(tensors, beside)
             os.replace(beside, path)

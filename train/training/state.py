@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from chromagan.atomic import part_of
+
 KEPT = 2  # a state that turns out damaged has one before it
 NAME = re.compile(r"state-(\d+)-([0-9a-f]{32})\.pt")
 
@@ -19,18 +21,18 @@ def save_state(folder: Path, step: int, state: dict[str, Any]) -> None:
 
     The file is on the disk before it has its name, so that not even a power cut leaves a half state of that name.
     """
-    beside = folder / f"state-{step}.{os.getpid()}.part"
-    try:
-        with open(beside, "wb") as file:
-            torch.save({"step": step, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-    except (RuntimeError, OSError) as error:  # torch's own error for a full disk is the first kind
-        beside.unlink(missing_ok=True)
-        raise OSError(f"the state of step {step} cannot be written to {folder} (is the disk full?): {error}") from error
-    os.replace(beside, folder / f"state-{step}-{_digest(beside)}.pt")
+    with part_of(folder / f"state-{step}") as part:
+        try:
+            with open(part, "wb") as file:
+                torch.save({"step": step, **state}, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except (RuntimeError, OSError) as error:  # torch's own error for a full disk is the first kind
+            reason = f"the state of step {step} cannot be written to {folder} (is the disk full?): {error}"
+            raise OSError(reason) from error
+        os.replace(part, folder / f"state-{step}-{_digest(part)}.pt")
     _, *old = _states(folder)
-    for path in [*old[KEPT - 1 :], *folder.glob("state-*.part")]:
+    for path in [*old[KEPT - 1 :], *folder.glob(".state-*.part")]:  # a part that is left is of a run that was killed
         path.unlink(missing_ok=True)
 
 

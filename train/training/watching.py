@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor
+
+from chromagan.atomic import replacing
 
 
 class TrainingError(RuntimeError):
@@ -25,9 +26,8 @@ class Log:
     def __init__(self, path: Path, step: int):
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         kept = [line for line in lines if self._step(line) <= step]
-        beside = path.with_suffix(".part")
-        beside.write_text("".join(kept), encoding="utf-8")
-        os.replace(beside, path)
+        with replacing(path) as part:
+            part.write_text("".join(kept), encoding="utf-8")
         self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (for the length of the run)
 
     @staticmethod

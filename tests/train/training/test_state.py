@@ -32,7 +32,7 @@ def test_a_damaged_state_is_named_and_the_one_before_it_used(tmp_path, damage):
 
 
 def test_a_half_written_state_is_not_a_state_and_goes(tmp_path):
-    (tmp_path / "state-9.123.part").write_bytes(b"half")
+    (tmp_path / ".state-9-0123456789abcdef.part").write_bytes(b"half")
     assert load_state(tmp_path, pytest.fail) is None
     save_state(tmp_path, 10, {})
     assert [path.name[:9] for path in tmp_path.iterdir()] == ["state-10-"]
