@@ -42,6 +42,7 @@ FOLDERS = {
     ],
     "hub": [
         "__init__",
+        "files",
         "repositories",
         "trunks",
         "model",

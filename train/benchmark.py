@@ -29,7 +29,8 @@ import torch
 from accelerate import Accelerator
 
 from chromagan.data import DataError
-from chromagan.hub.checkpoints import CheckpointError, read_json, write_json
+from chromagan.hub.checkpoints import CheckpointError
+from chromagan.hub.files import read_json, write_json
 from chromagan.network.config import PRESETS as MODEL_PRESETS
 from chromagan.network.decoders import DECODERS
 from train.benchmarks import chroma, photos

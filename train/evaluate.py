@@ -30,18 +30,9 @@ if __name__ == "__main__":  # the next imports take seconds
 from accelerate import Accelerator
 
 from chromagan.data import DataError, PhotoSet
-from chromagan.hub.checkpoints import (
-    CLAIMS_FILE,
-    METRICS_FILE,
-    NAMED_SOURCES,
-    CheckpointError,
-    list_checkpoints,
-    load_checkpoint,
-    read_json,
-    write_json,
-)
+from chromagan.hub.checkpoints import NAMED_SOURCES, CheckpointError, list_checkpoints, load_checkpoint
+from chromagan.hub.files import CLAIMS_FILE, METRICS_FILE, WEIGHTS_FILE, plain_name, read_json, write_json
 from chromagan.hub.model import ChromaGAN
-from chromagan.hub.model_card import plain_name
 from chromagan.hub.refiners import REFINER
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.trunk import PretrainedWeightsError
@@ -66,7 +57,7 @@ def passes(entries: list[Entry]) -> list[list[Entry]]:
     """The checkpoints in groups whose networks fit into MODEL_BYTES together; their files are half precision."""
     groups, room = [[]], MODEL_BYTES
     for entry in entries:
-        size = 2 * os.path.getsize(entry.checkpoint.file("model.safetensors"))
+        size = 2 * os.path.getsize(entry.checkpoint.file(WEIGHTS_FILE))
         if groups[-1] and size > room:
             groups.append([])
             room = MODEL_BYTES

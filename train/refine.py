@@ -27,9 +27,9 @@ from tqdm import tqdm
 
 from chromagan.colorizer import Colorizer
 from chromagan.data import load_photos
-from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint, write_json
+from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
+from chromagan.hub.files import OPTIONS_FILE, write_json
 from chromagan.hub.model import ChromaGAN
-from chromagan.hub.model_card import OPTIONS_FILE
 from chromagan.hub.refiners import REFINER, save_refiner
 from chromagan.hub.trunks import digest_of
 from chromagan.network.refiner import Refiner, RefinerConfig

@@ -32,7 +32,7 @@ import torch
 
 from chromagan.data import DataError, count_photos
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
-from chromagan.hub.model_card import OPTIONS_FILE
+from chromagan.hub.files import OPTIONS_FILE
 from chromagan.network.decoders import DECODERS
 from train.training.options import TrainConfig, parse_config
 

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from chromagan.data import evenly, load_photos
-from chromagan.hub.checkpoints import save_checkpoint, write_json
+from chromagan.hub.checkpoints import save_checkpoint
+from chromagan.hub.files import OPTIONS_FILE, write_json
 from chromagan.hub.model import ChromaGAN
-from chromagan.hub.model_card import OPTIONS_FILE
 from chromagan.hub.publish import BackgroundPublisher
 from chromagan.imaging import color
 from chromagan.network.critic import Critic

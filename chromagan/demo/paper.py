@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from chromagan.hub.checkpoints import CLAIMS_FILE, NAMED_SOURCES, read_json
+from chromagan.hub.checkpoints import NAMED_SOURCES
+from chromagan.hub.files import CLAIMS_FILE, read_json
 from chromagan.network.decoders import DECODERS
 
 VERDICTS = {  # of claims.json: its style, and what it means

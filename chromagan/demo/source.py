@@ -26,9 +26,8 @@ from chromagan.hub.checkpoints import (
     list_checkpoints,
     load_checkpoint,
     nearest,
-    read_json,
 )
-from chromagan.hub.model_card import OPTIONS_FILE, plain_name
+from chromagan.hub.files import OPTIONS_FILE, plain_name, read_json
 from chromagan.hub.refiners import has_refiner, load_refiner
 from chromagan.hub.repositories import HubError, is_prefix
 from chromagan.network.config import ModelConfig

@@ -7,7 +7,6 @@ Epoch N means N completed epochs; epoch 0 is the network before training.
 """
 
 import functools
-import json
 import os
 import re
 import shutil
@@ -16,15 +15,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from chromagan.atomic import replacing
 from chromagan.hub import repositories
-from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, ChromaGAN, fetch, read_network
+from chromagan.hub.files import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE, read_json, write_json
+from chromagan.hub.model import CheckpointError, ChromaGAN, fetch, read_network
 from chromagan.hub.trunks import half, save_trunk, trunk_file_name, write_weights
 from chromagan.network.decoders import DECODERS
 
-METRICS_FILE = "metrics.json"
 ALIKE = 0.01  # of CIEDE2000; about what a thousand photos can tell of two networks, and less than is seen
-CLAIMS_FILE = "claims.json"  # of a source: the verdict on every claim of the paper, as train/evaluate.py writes it
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"  # with a clone
 # The sources that ship, by name; ./study is a folder of the same name.
 NAMED_SOURCES = {"study": SHIPPED, "general": SHIPPED / "general"}
@@ -214,20 +211,3 @@ def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict |
         os.replace(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def read_json(path: str | os.PathLike) -> dict:
-    """The object in a JSON file; ValueError, naming the file, where it is damaged."""
-    try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} should hold a JSON object, not a {type(value).__name__}")
-    return value
-
-
-def write_json(path: str | os.PathLike, value) -> None:
-    """Write `value` as JSON, whole or not at all. NaN and infinity are a ValueError: JSON has neither."""
-    with replacing(path) as part:
-        part.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")

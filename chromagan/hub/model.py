@@ -1,7 +1,6 @@
 """The generator as it is saved, loaded and published: `ChromaGAN`, with huggingface_hub's mixin."""
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,12 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from chromagan.hub import repositories
+from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE, read_json
 from chromagan.hub.trunks import find_trunk, freeze, read_trunk, save_trunk, trunk_file_name
 from chromagan.network.config import ModelConfig
 from chromagan.network.generator import Generator
 
-WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
 TRUNK = "trunk.net."  # how the names of the trunk's tensors begin
 
 
@@ -102,10 +100,10 @@ def fetch(repo: str, revision: str, **download) -> Path:
     config_file = repositories.download(repo, revision, CONFIG_FILE, **download)
     repositories.download(repo, revision, WEIGHTS_FILE, **download)
     try:
-        config = json.loads(config_file.read_text(encoding="utf-8"))
+        config = read_json(config_file)
         if config.get("trunk_digest"):
             repositories.download(repo, revision, trunk_file_name(config["trunk"]), **download)
-    except (ValueError, AttributeError, KeyError):
+    except (ValueError, KeyError):
         pass  # a damaged config: read_network says how
     return config_file.parent
 
@@ -116,10 +114,7 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
     decoder than `decoder` (None: any) and another trunk too."""
     config_file = folder / CONFIG_FILE
     with reading(f"checkpoint {name}", folder):
-        values = json.loads(config_file.read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise ValueError(f"{config_file} should hold a JSON object, not a {type(values).__name__}")
-        config = ModelConfig.from_dict(values)
+        config = ModelConfig.from_dict(read_json(config_file))
         if decoder not in (None, config.decoder):
             raise ValueError(f"{config_file} says decoder {config.decoder!r}, not {decoder!r}")
         model = ChromaGAN(config)
@@ -141,8 +136,6 @@ def reading(name: str, folder: Path) -> Iterator[None]:
     try:
         yield
         return
-    except json.JSONDecodeError as error:
-        reason = f"{config_file} is not JSON: {error}"
     except FileNotFoundError:
         missing = weights_file if config_file.exists() else config_file
         reason = f"{missing.name} is missing; only safetensors are read, never a pickle"

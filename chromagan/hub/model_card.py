@@ -1,6 +1,5 @@
 """The cards of model repositories: templates filled with what was measured and the data that was trained on."""
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,13 +7,11 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, constants
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from chromagan.hub.checkpoints import METRICS_FILE, NAMED_SOURCES, Checkpoint, colored_value, nearest, read_json
-from chromagan.hub.model import CONFIG_FILE
+from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, colored_value, nearest
+from chromagan.hub.files import CONFIG_FILE, METRICS_FILE, OPTIONS_FILE, TRACKER_FILE, plain_name, read_json
 from chromagan.network.decoders import DECODERS
 from chromagan.network.refiner import ACTIONS, Refiner, RefinerConfig
 
-OPTIONS_FILE = "train.json"  # beside the epochs of a run
-TRACKER_FILE = "tracker.json"  # there, too: what the run is called in its tracker, and its address where it has one
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=False,  # Markdown
     undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
@@ -154,13 +151,6 @@ def _each(data: str | list[str] | None) -> list[str]:
 
 def _described(data: str) -> str:
     return IMAGENETTE if "imagenette" in data.lower() else plain_name(data)
-
-
-def plain_name(data: str | list[str]) -> str:
-    """A data set's name for others to read: of a folder its last part, not where it lies on somebody's machine."""
-    if not isinstance(data, str):
-        return " and ".join(map(plain_name, data))
-    return Path(data).name if os.path.isabs(data) or os.path.isdir(data) or data.startswith((".", "~")) else data
 
 
 def _hub_id(data: str) -> str | None:

@@ -22,20 +22,13 @@ from huggingface_hub import (
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RevisionNotFoundError
 
 from chromagan.hub import repositories
-from chromagan.hub.checkpoints import (
-    METRICS_FILE,
-    Checkpoint,
-    CheckpointError,
-    list_checkpoints,
-    read_json,
-)
-from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE
-from chromagan.hub.model_card import OPTIONS_FILE, model_card, plain_name, refiner_card
+from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints
+from chromagan.hub.files import CARD_FILE, CONFIG_FILE, METRICS_FILE, OPTIONS_FILE, WEIGHTS_FILE, plain_name, read_json
+from chromagan.hub.model_card import model_card, refiner_card
 from chromagan.hub.refiners import REFINER, find_refiner, has_refiner
 from chromagan.hub.trunks import find_trunk
 from chromagan.network.decoders import DECODERS
 
-CARD_FILE = "README.md"
 SOURCE_VARIABLE = "CHROMAGAN_SOURCE"  # of a Space: what app.py shows
 SPACE_FILES = [
     "app.py", "README.md", "docs/**", "requirements.txt", "LICENSE", "chromagan/**", "examples/**", "checkpoints/**",

@@ -12,8 +12,9 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from chromagan.hub import repositories
-from chromagan.hub.checkpoints import NAMED_SOURCES, read_json, write_json
-from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, fitting, reading
+from chromagan.hub.checkpoints import NAMED_SOURCES
+from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE, read_json, write_json
+from chromagan.hub.model import CheckpointError, fitting, reading
 from chromagan.hub.trunks import half, write_weights
 from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig

@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import get_session
 
+from chromagan.hub.files import WEIGHTS_FILE
 from chromagan.network.decoders import DECODERS
 
 PREFIX = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -173,7 +174,7 @@ def _cached_epochs(repo: str) -> list[int]:
     folder = Path(constants.HF_HUB_CACHE, f"models--{repo.replace('/', '--')}")
     epochs = []
     for ref in folder.glob("refs/epoch-*"):
-        weights = folder / "snapshots" / ref.read_text().strip() / "model.safetensors"
+        weights = folder / "snapshots" / ref.read_text().strip() / WEIGHTS_FILE
         if (match := EPOCH_TAG.fullmatch(ref.name)) and weights.exists():
             epochs.append(int(match[1]))
     return sorted(epochs)

@@ -6,7 +6,8 @@ import pytest
 
 from chromagan.demo.page import TEMPLATES, rendered
 from chromagan.demo.paper import ordinal, read_findings, typeset
-from chromagan.hub.checkpoints import CLAIMS_FILE, SHIPPED
+from chromagan.hub.checkpoints import SHIPPED
+from chromagan.hub.files import CLAIMS_FILE
 
 CELLS = [
     {"decoder": "compact", "epoch": 3, "word": "Very Poor", "value": 9.5063, "rank": 2},

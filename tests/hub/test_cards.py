@@ -8,7 +8,8 @@ from huggingface_hub import ModelCard, ModelCardData
 from test_publish import measured
 
 from chromagan.__main__ import main
-from chromagan.hub.checkpoints import list_checkpoints, write_json
+from chromagan.hub.checkpoints import list_checkpoints
+from chromagan.hub.files import write_json
 from chromagan.hub.model_card import model_card
 from chromagan.hub.publish import publish, supersede
 

@@ -11,7 +11,8 @@ from huggingface_hub import ModelCard, constants
 
 from chromagan import CheckpointError, ChromaGAN
 from chromagan.__main__ import main
-from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint, write_json
+from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
+from chromagan.hub.files import write_json
 from chromagan.hub.publish import BackgroundPublisher, PublishError, publish
 from chromagan.hub.refiners import load_refiner
 

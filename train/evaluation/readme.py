@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from chromagan.atomic import replacing
-from chromagan.hub.checkpoints import CLAIMS_FILE, CheckpointError, list_checkpoints, nearest_of_each, read_json
+from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, nearest_of_each
+from chromagan.hub.files import CARD_FILE, CLAIMS_FILE, read_json
 from chromagan.hub.model_card import model_card, refiner_card
 from chromagan.hub.refiners import REFINER
 from train.evaluation.judging import label
@@ -76,9 +77,9 @@ def write_cards(source: Path) -> None:
     checkpoints = list_checkpoints(source)
     for decoder, best in nearest_of_each(checkpoints).items():
         own = [checkpoint for checkpoint in checkpoints if checkpoint.decoder == decoder]
-        write_text(source / decoder / "README.md", str(model_card(best, None, own)))
+        write_text(source / decoder / CARD_FILE, str(model_card(best, None, own)))
     if (source / REFINER).is_dir():
-        write_text(source / REFINER / "README.md", str(refiner_card(source / REFINER, source.name)))
+        write_text(source / REFINER / CARD_FILE, str(refiner_card(source / REFINER, source.name)))
 
 
 def write_text(path: Path, text: str) -> None:

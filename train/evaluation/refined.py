@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from chromagan.hub.checkpoints import CheckpointError, read_json
-from chromagan.hub.model import CONFIG_FILE
+from chromagan.hub.checkpoints import CheckpointError
+from chromagan.hub.files import CONFIG_FILE, read_json
 from chromagan.hub.refiners import load_refiner
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.config import ModelConfig

@@ -16,7 +16,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from chromagan.atomic import replacing
-from chromagan.hub.checkpoints import METRICS_FILE, read_json
+from chromagan.hub.files import METRICS_FILE, read_json
 from chromagan.network.decoders import DECODERS
 from train.evaluation import plots
 from train.evaluation.claims_report import claims_report, quartile_table

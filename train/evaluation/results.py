@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from chromagan.atomic import replacing
 from chromagan.data import PhotoSet
-from chromagan.hub.checkpoints import METRICS_FILE, read_json
+from chromagan.hub.files import METRICS_FILE, read_json
 from chromagan.measures import metrics
 from chromagan.network.decoders import DECODERS
 from train.evaluation.comparison import Comparison

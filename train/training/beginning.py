@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import torch
 
 from chromagan.data import DataError
+from chromagan.hub.files import OPTIONS_FILE, TRACKER_FILE
 from chromagan.hub.model import CheckpointError
-from chromagan.hub.model_card import OPTIONS_FILE, TRACKER_FILE
 from chromagan.hub.publish import PublishError
 from chromagan.network.trunk import PretrainedWeightsError
 from chromagan.programs import check_output_folder, one_line

@@ -22,8 +22,7 @@ from accelerate.utils import is_tensorboard_available
 from huggingface_hub import constants
 from PIL import Image
 
-from chromagan.hub.checkpoints import read_json, write_json
-from chromagan.hub.model_card import TRACKER_FILE
+from chromagan.hub.files import TRACKER_FILE, read_json, write_json
 from chromagan.hub.publish import PublishError, check_access, without_paths
 from train.training.options import TrainConfig
 from train.training.watching import TrainingError

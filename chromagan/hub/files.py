@@ -1,0 +1,43 @@
+"""The files of checkpoints: what they are called, JSON read and written, and a data set's name in them."""
+
+import json
+import os
+from pathlib import Path
+
+from chromagan.atomic import replacing
+
+# Of a checkpoint's folder, and of a refiner's.
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+METRICS_FILE = "metrics.json"
+# Of a run's folder, beside its epochs.
+OPTIONS_FILE = "train.json"
+TRACKER_FILE = "tracker.json"  # what the run is called in its tracker, and its address where it has one
+# Of a source.
+CLAIMS_FILE = "claims.json"  # the verdict on every claim of the paper, as train/evaluate.py writes it
+# Of a repository, and beside the epochs.
+CARD_FILE = "README.md"
+
+
+def read_json(path: str | os.PathLike) -> dict:
+    """The object in a JSON file; ValueError, naming the file, where it is damaged."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} should hold a JSON object, not a {type(value).__name__}")
+    return value
+
+
+def write_json(path: str | os.PathLike, value) -> None:
+    """Write `value` as JSON, whole or not at all. NaN and infinity are a ValueError: JSON has neither."""
+    with replacing(path) as part:
+        part.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def plain_name(data: str | list[str]) -> str:
+    """A data set's name for others to read: of a folder its last part, not where it lies on somebody's machine."""
+    if not isinstance(data, str):
+        return " and ".join(map(plain_name, data))
+    return Path(data).name if os.path.isabs(data) or os.path.isdir(data) or data.startswith((".", "~")) else data
