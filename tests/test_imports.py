@@ -43,6 +43,7 @@ FOLDERS = {
     "hub": [
         "__init__",
         "files",
+        "measured",
         "repositories",
         "trunks",
         "model",

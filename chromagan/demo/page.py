@@ -5,7 +5,6 @@ What comes from outside (file names, a source's name) is escaped by the template
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from chromagan.demo.refining import ACTION_COLORS
 from chromagan.demo.source import CheckpointSource, label_of, measured, measured_on, trained_on
 from chromagan.demo.visible import VISIBLE
 from chromagan.hub.checkpoints import Checkpoint, nearest_of_each
+from chromagan.hub.measured import number_of
 from chromagan.measures.error_maps import BOTH_EDGES, FOUND_EDGE, FULL_SCALE, HEAT, TRUE_EDGE
 from chromagan.network.decoders import DECODERS
 
@@ -79,11 +79,12 @@ def first_page(pages: int) -> str:
 def caption(checkpoint: Checkpoint, milliseconds: float | None = None) -> str:
     """Which decoder and epoch this is, what it does and costs, and what was measured of it, if anything was."""
     spec, values, measures = DECODERS[checkpoint.decoder], measured(checkpoint), ""
-    with suppress(KeyError, TypeError, ValueError):  # the picture is there all the same
+    numbers = [number_of(values.get(name)) for name in ("images", "ciede2000_mean", "colorfulness_ratio")]
+    if None not in numbers:
+        images, distance, ratio = numbers
         measures = (
-            f"Over {values['images']:,} validation photos its colors differ from the true ones by "
-            f"{values['ciede2000_mean']['value']:.1f} CIEDE2000 and have {values['colorfulness_ratio']:.0%} of their "
-            "colorfulness."
+            f"Over {images:,} validation photos its colors differ from the true ones by {distance:.1f} CIEDE2000 and "
+            f"have {ratio:.0%} of their colorfulness."
         )
     return rendered(
         "caption", spec=spec, summary=sentence(spec.summary), moment=epoch_label(checkpoint), milliseconds=milliseconds,
@@ -306,8 +307,8 @@ def about(source: CheckpointSource, milliseconds: dict[str, float], general: Che
         cells = [checkpoint.epoch, f"{spec.num_params:,}"]
         cells.append(f"{milliseconds[decoder]:.1f}" if decoder in milliseconds else "–")
         for name, digits in (("ciede2000_mean", 2), ("ciede2000_p95", 2), ("psnr_mean", 2), ("colorfulness", 1)):
-            value = values.get(name)
-            cells.append(f"{value['value']:.{digits}f}" if isinstance(value, dict) and "value" in value else "–")
+            value = number_of(values.get(name))
+            cells.append("–" if value is None else f"{value:.{digits}f}")
         rows.append({"label": spec.label, "summary": sentence(spec.summary), "cells": cells})
     networks = {"The study's networks": source} | ({"Those for photos of any kind": general} if general else {})
     trained = [(name, data) for name, each in networks.items() if (data := trained_on(each))]

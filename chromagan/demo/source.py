@@ -28,6 +28,7 @@ from chromagan.hub.checkpoints import (
     nearest,
 )
 from chromagan.hub.files import OPTIONS_FILE, plain_name, read_json
+from chromagan.hub.measured import measures_of
 from chromagan.hub.refiners import has_refiner, load_refiner
 from chromagan.hub.repositories import HubError, is_prefix
 from chromagan.network.config import ModelConfig
@@ -225,9 +226,8 @@ def label_of(checkpoint: Checkpoint) -> str:
 def measured(checkpoint: Checkpoint) -> dict:
     """The measures of a checkpoint over a data set's colored photos; {} where there are none in this form."""
     try:
-        colored = checkpoint.metrics["colored"]
-        return colored if isinstance(colored, dict) else {}
-    except (CheckpointError, KeyError, TypeError):
+        return measures_of(checkpoint.metrics)
+    except CheckpointError:
         return {}
 
 

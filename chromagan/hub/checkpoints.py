@@ -17,6 +17,7 @@ from pathlib import Path
 
 from chromagan.hub import repositories
 from chromagan.hub.files import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE, read_json, write_json
+from chromagan.hub.measured import value_of
 from chromagan.hub.model import CheckpointError, ChromaGAN, fetch, read_network
 from chromagan.hub.trunks import half, save_trunk, trunk_file_name, write_weights
 from chromagan.network.decoders import DECODERS
@@ -154,13 +155,13 @@ def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
     ALIKE of it the most colorful: the least difference alone prefers the paler. Where not all were measured nobody can
     tell: the last of the first decoder. NotNowError where the Hub does not say what was measured."""
     try:
-        distance = {each: colored_value(each.metrics, "ciede2000_mean") for each in checkpoints}
+        distance = {each: value_of(each.metrics, "ciede2000_mean") for each in checkpoints}
         reach = (1 + ALIKE) * min(distance.values())
         alike = [each for each in checkpoints if distance[each] <= reach]
-        return max(alike, key=lambda each: (colored_value(each.metrics, "colorfulness"), -distance[each]))
+        return max(alike, key=lambda each: (value_of(each.metrics, "colorfulness"), -distance[each]))
     except NotNowError:
         raise
-    except (AttributeError, CheckpointError, TypeError):
+    except (CheckpointError, TypeError):  # damaged, or a None among the numbers
         return [each for each in checkpoints if each.decoder == checkpoints[0].decoder][-1]
 
 
@@ -170,12 +171,6 @@ def nearest_of_each(checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:
     for each in checkpoints:
         by_decoder.setdefault(each.decoder, []).append(each)
     return {decoder: nearest(own) for decoder, own in by_decoder.items()}
-
-
-def colored_value(metrics: dict, measure: str) -> float | None:
-    """A measure over the photos that have colors, of a checkpoint's metrics; None where it was not measured."""
-    value = metrics.get("colored", {}).get(measure)
-    return value.get("value") if isinstance(value, dict) else value
 
 
 def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:

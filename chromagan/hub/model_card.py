@@ -7,8 +7,9 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, constants
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, colored_value, nearest
+from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, nearest
 from chromagan.hub.files import CONFIG_FILE, METRICS_FILE, OPTIONS_FILE, TRACKER_FILE, plain_name, read_json
+from chromagan.hub.measured import interval_of, measures_of, value_of
 from chromagan.network.decoders import DECODERS
 from chromagan.network.refiner import ACTIONS, Refiner, RefinerConfig
 
@@ -65,7 +66,7 @@ def model_card(
             source_url=curves,
         )
         for key, (title, _) in MEASURES.items()
-        if (value := colored_value(metrics, key)) is not None
+        if (value := value_of(metrics, key)) is not None
     ]
     datasets = [hub_id for data in trained_on if (hub_id := _hub_id(data))]
     data = ModelCardData(
@@ -107,12 +108,12 @@ def refiner_card(folder: Path, source: str) -> ModelCard:
 
     def column(name: str, decimals: int) -> Callable[[dict], str]:
         def cell(row: dict) -> str:
-            before, change = row["before"].get(name), row["difference"].get(name)
+            before, change = value_of(row, name, "before"), value_of(row, name, "difference")
             if before is None or change is None:
                 return "–"
-            low, high = (change.get(end) for end in ("low", "high"))
-            ends = "" if low is None else f" ({low:+.{decimals}f} to {high:+.{decimals}f})"
-            return f"{before:.{decimals}f}, {change['value']:+.{decimals}f}{ends}"
+            interval = interval_of(row, name, "difference")
+            ends = f" ({interval[0]:+.{decimals}f} to {interval[1]:+.{decimals}f})" if interval else ""
+            return f"{before:.{decimals}f}, {change:+.{decimals}f}{ends}"
 
         return cell
 
@@ -138,7 +139,7 @@ def _address_of_curves(checkpoint: Checkpoint) -> str | None:
 
 def _saved_epochs(epochs: list[Checkpoint], repo: str | None) -> list[dict]:
     """The epochs, ascending, each with the address of its files, and which was measured nearest to the true colors."""
-    measured = [c for c in epochs if colored_value(c.metrics, "ciede2000_mean")]
+    measured = [c for c in epochs if value_of(c.metrics, "ciede2000_mean")]
     best = nearest(measured) if measured else None
     place = f"{constants.ENDPOINT}/{repo}/tree/" if repo else ""
     return [{"epoch": c.epoch, "address": f"{place}epoch-{c.epoch}", "best": c == best} for c in epochs]
@@ -163,26 +164,24 @@ def _hub_id(data: str) -> str | None:
 
 def _cell(metrics: dict, key: str) -> str:
     """The value, and its 95 % interval where there is one."""
-    if (value := colored_value(metrics, key)) is None:
+    if (value := value_of(metrics, key)) is None:
         return "–"
-    interval = metrics["colored"][key]
-    if not isinstance(interval, dict) or None in (interval.get("low"), interval.get("high")):
-        return f"{value:.2f}"
-    return f"{value:.2f} ({interval['low']:.2f} to {interval['high']:.2f})"
+    ends = interval_of(metrics, key)
+    return f"{value:.2f}" + (f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else "")
 
 
 def _measured_epochs(epochs: list[Checkpoint]) -> dict | None:
     """The table of the card: what was measured on, the measures that there are, a row for each epoch; None for none."""
-    measured = {c.epoch: m for c in epochs if colored_value(m := c.metrics, "ciede2000_mean") is not None}
+    measured = {c.epoch: m for c in epochs if value_of(m := c.metrics, "ciede2000_mean") is not None}
     if not measured:
         return None
-    keys = [key for key in MEASURES if any(colored_value(m, key) is not None for m in measured.values())]
+    keys = [key for key in MEASURES if any(value_of(m, key) is not None for m in measured.values())]
     first = next(iter(measured.values()))
     return {name: first.get(name) for name in ("split", "size", "preset")} | {
         "data": plain_name(first.get("data", "data not recorded")),
         "measures": [MEASURES[key] for key in keys],
         "rows": [
-            {"epoch": epoch, "cells": [_cell(m, key) for key in keys], "photos": m["colored"].get("images", "–")}
+            {"epoch": epoch, "cells": [_cell(m, key) for key in keys], "photos": measures_of(m).get("images", "–")}
             for epoch, m in measured.items()
         ],
     }

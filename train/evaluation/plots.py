@@ -10,7 +10,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from chromagan.atomic import replacing
-from chromagan.hub.checkpoints import colored_value
+from chromagan.hub.measured import interval_of, value_of
 from chromagan.network.decoders import DECODERS
 
 INK = "#010203"  # stands for the page's text color in SVG
@@ -28,8 +28,8 @@ CURVES = (
 
 def turning_point(series: list[dict], name: str, higher: bool) -> dict | None:
     """The result of `series` that is best in measure `name`; None where it was not measured."""
-    known = [result for result in series if colored_value(result, name) is not None]
-    return (max if higher else min)(known, key=lambda result: colored_value(result, name), default=None)
+    known = [result for result in series if value_of(result, name) is not None]
+    return (max if higher else min)(known, key=lambda result: value_of(result, name), default=None)
 
 
 def epochs_plot(results: list[dict], truth: dict):
@@ -37,22 +37,20 @@ def epochs_plot(results: list[dict], truth: dict):
     figure, axes = plt.subplots(2, 2, figsize=(9.5, 6.6), sharex=True)
     for axis, (name, title, higher) in zip(axes.flat, CURVES):
         for decoder in dict.fromkeys(result["decoder"] for result in results):
-            series = [r for r in results if r["decoder"] == decoder and colored_value(r, name) is not None]
+            series = [r for r in results if r["decoder"] == decoder and value_of(r, name) is not None]
             epochs = [r["epoch"] for r in series]
-            axis.plot(epochs, [colored_value(r, name) for r in series], "o-", ms=4, lw=1.8, color=COLORS[decoder],
+            axis.plot(epochs, [value_of(r, name) for r in series], "o-", ms=4, lw=1.8, color=COLORS[decoder],
                       label=DECODERS[decoder].label)  # fmt: skip
-            ends = [(r["epoch"], r["colored"][name]) for r in series if r["colored"][name]["low"] is not None]
-            if ends:
-                x, bands = zip(*ends)
-                axis.fill_between(x, [b["low"] for b in bands], [b["high"] for b in bands], color=COLORS[decoder],
-                                  alpha=0.13, lw=0)  # fmt: skip
+            bands = [(r["epoch"], *ends) for r in series if (ends := interval_of(r, name))]
+            if bands:
+                axis.fill_between(*zip(*bands), color=COLORS[decoder], alpha=0.13, lw=0)
             best = turning_point(series, name, higher) if name != "colorfulness" else None
             if best and len(series) > 1:
-                place = best["epoch"], colored_value(best, name)
+                place = best["epoch"], value_of(best, name)
                 axis.plot(*place, "o", ms=11, mfc="none", mew=1.6, color=COLORS[decoder])
-        if name == "colorfulness" and colored_value(truth, name) is not None:
-            axis.axhline(colored_value(truth, name), color=INK, lw=1, ls="--")
-            axis.annotate("truth", (0, colored_value(truth, name)), fontsize=8, va="bottom", color=INK)
+        if name == "colorfulness" and value_of(truth, name) is not None:
+            axis.axhline(value_of(truth, name), color=INK, lw=1, ls="--")
+            axis.annotate("truth", (0, value_of(truth, name)), fontsize=8, va="bottom", color=INK)
         axis.set_title(title, fontsize=10, loc="left", color=INK)
     for axis in axes[1]:
         axis.set_xlabel("epoch", color=INK)
@@ -70,12 +68,11 @@ def cost_plot(results: list[dict], cost: dict):
         best = turning_point([r for r in results if r["decoder"] == decoder], "ciede2000_mean", higher=False)
         if not own or best is None:
             continue
-        measured, color = best["colored"]["ciede2000_mean"], COLORS[decoder]
-        if measured["low"] is not None:
-            axis.plot([own["ms"]] * 2, [measured["low"], measured["high"]], color=color, lw=1.5)
-        axis.scatter(own["ms"], measured["value"], s=30 + own["parameters"] / 900, color=color, alpha=0.75, lw=0)
-        axis.annotate(DECODERS[decoder].label, (own["ms"], measured["value"]), xytext=(12, 6),
-                      textcoords="offset points", fontsize=9, color=INK)  # fmt: skip
+        place, color = (own["ms"], value_of(best, "ciede2000_mean")), COLORS[decoder]
+        if ends := interval_of(best, "ciede2000_mean"):
+            axis.plot([own["ms"]] * 2, ends, color=color, lw=1.5)
+        axis.scatter(*place, s=30 + own["parameters"] / 900, color=color, alpha=0.75, lw=0)
+        axis.annotate(DECODERS[decoder].label, place, xytext=(12, 6), textcoords="offset points", fontsize=9, color=INK)
     axis.margins(0.18)
     axis.set_xlim(left=0)
     axis.set_xlabel("ms for the decoder, one photo (area of a point: parameters)", color=INK)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from chromagan.hub.measured import ends_of, number_of
 from train.evaluation.learned_measures import Inception
 
 COLUMNS = (  # of the table of results: title, measure, decimals
@@ -25,19 +26,14 @@ def measure_of(summary: dict, name: str):
     return {"FID": fid, "frechet": next(iter(distances.values()), None)}.get(name, summary.get(name))
 
 
-def single(measured) -> float | None:
-    """The number of a measure, whether it stands alone or with an interval."""
-    return measured["value"] if isinstance(measured, dict) else measured
-
-
 def shown(measured, decimals: int, interval: bool = False) -> str:
     """A measure as text: its number, with `interval` also the ends of its 95 % interval; "–" where there is none."""
-    number = single(measured)
+    number = number_of(measured)
     if number is None:
         return "–"
     text = f"{number:,.{decimals}f}"
-    if interval and isinstance(measured, dict) and measured.get("low") is not None:
-        text += f" ({measured['low']:,.{decimals}f}–{measured['high']:,.{decimals}f})"
+    if interval and (ends := ends_of(measured)):
+        text += f" ({ends[0]:,.{decimals}f}–{ends[1]:,.{decimals}f})"
     return text
 
 
@@ -46,7 +42,8 @@ def results_rows(results: list[dict], subset: str = "colored") -> tuple[list[str
 
     PSNR never stands without colorfulness.
     """
-    used = [column for column in COLUMNS if any(single(measure_of(r[subset], column[1])) is not None for r in results)]
+    summaries = [result[subset] for result in results]
+    used = [column for column in COLUMNS if any(number_of(measure_of(s, column[1])) is not None for s in summaries)]
     rows = [[r["decoder"] or "left gray", "" if r["epoch"] is None else str(r["epoch"])] for r in results]
     for row, result in zip(rows, results):
         row += [shown(measure_of(result[subset], name), decimals) for _, name, decimals in used]

@@ -23,6 +23,7 @@ from huggingface_hub import constants
 from PIL import Image
 
 from chromagan.hub.files import TRACKER_FILE, read_json, write_json
+from chromagan.hub.measured import measures_of, number_of
 from chromagan.hub.publish import PublishError, check_access, without_paths
 from train.training.options import TrainConfig
 from train.training.watching import TrainingError
@@ -187,8 +188,7 @@ class Tracker:
 
 def colored_values(measured: dict | None) -> dict[str, float]:
     """Name -> value of the measures over the colored photos, without their intervals and those that are missing."""
-    colored = (measured or {}).get("colored", {})
-    values = {name: value.get("value") if isinstance(value, dict) else value for name, value in colored.items()}
+    values = {name: number_of(measure) for name, measure in measures_of(measured or {}).items()}
     return {name: value for name, value in values.items() if value is not None and name != "images"}
 
 
