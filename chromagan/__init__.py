@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from chromagan.colorizer import Colorizer
+    from chromagan.errors import ChromaGANError
     from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints
     from chromagan.hub.model import ChromaGAN
     from chromagan.imaging.formats import ImageError
@@ -21,6 +22,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "ChromaGAN",
+    "ChromaGANError",
     "Colorizer",
     "ImageError",
     "ModelConfig",
@@ -29,6 +31,7 @@ __all__ = [
 
 HOMES = {
     "Colorizer": "colorizer",
+    "ChromaGANError": "errors",
     "Checkpoint": "hub.checkpoints",
     "CheckpointError": "hub.checkpoints",
     "list_checkpoints": "hub.checkpoints",

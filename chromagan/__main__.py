@@ -20,6 +20,7 @@ from chromagan.programs import (
     count,
     end_in_one_line,
     is_closed,
+    is_told,
     one_line,
     printable,
     raise_again,
@@ -77,7 +78,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # of `chromagan list | head`: whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError, MemoryError, RuntimeError) as error:  # those of this project are ValueErrors
+    except Exception as error:
+        if not is_told(error):
+            raise
         print(f"chromagan: {one_line(error)}", file=sys.stderr)
         return 1
 
@@ -103,15 +106,15 @@ def export_command(args: argparse.Namespace) -> int:
         raise ExportError(f"{path}: the name of an ONNX file ends with .onnx")
     if path.exists() and not args.overwrite:
         raise ExportError(f"{path} exists already: --overwrite replaces it")
-    facts = {"decoder": checkpoint.decoder, "epoch": str(checkpoint.epoch)}
+    shown, facts = printable(str(path)), {"decoder": checkpoint.decoder, "epoch": str(checkpoint.epoch)}
     model = load_checkpoint(checkpoint)
     if args.refiner:
         share = export_refiner(load_refiner(args.source, model.config), model.trunk, path)
-        print(f"{path}: one step of the refiner; acts otherwise than torch at {share:.2%} of the pixels at most")
+        print(f"{shown}: one step of the refiner; acts otherwise than torch at {share:.2%} of the pixels at most")
         return 0
     difference = export_onnx(model, path, facts)
     print(
-        f"{path}: {checkpoint.decoder}, epoch {checkpoint.epoch}; differs from torch by at most {difference:.1g} in ab"
+        f"{shown}: {checkpoint.decoder}, epoch {checkpoint.epoch}; differs from torch by at most {difference:.1g} in ab"
     )
     return 0
 
@@ -157,7 +160,9 @@ def colorize_command(args: argparse.Namespace) -> int:
         try:
             notes.extend(f"{task.photo}: {note}" for note in color_photo(task, colorizers, args))
             return None
-        except (ImageError, OSError, MemoryError, RuntimeError) as error:
+        except Exception as error:
+            if not is_told(error):
+                raise
             line = one_line(error)
             photo = printable(str(task.photo))
             return line if photo in line else f"{photo}: {line}"

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from chromagan.errors import OptionError
 from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import load_refiner
@@ -66,13 +67,13 @@ class Colorizer:
         float32 elsewhere. There, on two cores and 224 pixels, it takes 0.65 to 0.8 of the time; it moves a and b by
         0.06 on average. The trunk stays in float32: in bfloat16 EfficientNet-Lite0's features move a and b by 1.2 on
         average and by up to 20.
-        Raises ValueError for a refiner made for another trunk, or a number of steps that there is not.
+        Raises OptionError for a refiner made for another trunk, or a number of steps that there is not.
         """
         self.device = pick_device(device)
         self.refiner, self.refine = None, 0
         if refiner is not None:
             if misfit := refiner.config.misfit(model.config):
-                raise ValueError(f"the refiner cannot be used: {misfit}")
+                raise OptionError(f"the refiner cannot be used: {misfit}")
             self.refiner = fold(refiner.eval()).to(self.device, memory_format=torch.channels_last)
             self.refine = refiner.config.count(refine)
         self.model = fold(model.requires_grad_(False).eval()).to(self.device, memory_format=torch.channels_last)
@@ -98,8 +99,8 @@ class Colorizer:
 
         device, dtype: as for the constructor. refine: steps in which the source's refiner mends every coloring; 0 for
         none, None for all that it was trained to take.
-        Raises CheckpointError where the source has no such checkpoint or refiner or it cannot be used, ValueError for a
-        number of steps that there is not.
+        Raises CheckpointError where the source has no such checkpoint or refiner or it cannot be used, OptionError for
+        a number of steps that there is not.
         """
         model = load_checkpoint(find_checkpoint(source, decoder, epoch))
         refiner = None if refine == 0 else load_refiner(source, model.config)
@@ -118,10 +119,10 @@ class Colorizer:
 
         saturation: multiplies the chroma, 0 to MOST_SATURATION. chroma: how it is brought to full size, "edge-aware" or
         "bilinear" (see ChromaUpsampler).
-        Raises ImageError for what cannot be read as an image, ValueError for an option of no meaning.
+        Raises ImageError for what cannot be read as an image, OptionError for an option of no meaning.
         """
         if not 0 <= saturation <= MOST_SATURATION:
-            raise ValueError(f"saturation must be 0 to {MOST_SATURATION}, got {saturation}")
+            raise OptionError(f"saturation must be 0 to {MOST_SATURATION}, got {saturation}")
         if not isinstance(image, list | tuple):
             return self([image], saturation=saturation, chroma=chroma)[0]
 
@@ -218,14 +219,14 @@ def warm_up() -> None:
 
 
 def pick_device(device: str | torch.device) -> torch.device:
-    """The torch device; "auto" is the first of CUDA, MPS and CPU. ValueError for one that is not there."""
+    """The torch device; "auto" is the first of CUDA, MPS and CPU. OptionError for one that is not there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
     try:
         torch.zeros(1, device=device).item()  # "meta" has no numbers
         return torch.device(device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise ValueError(f"device {str(device)!r} is not available: use auto, cpu, cuda or mps") from error
+        raise OptionError(f"device {str(device)!r} is not available: use auto, cpu, cuda or mps") from error
 
 
 @functools.cache

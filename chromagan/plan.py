@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chromagan.hub.checkpoints import Checkpoint
-from chromagan.imaging.folders import find_photos
+from chromagan.imaging.folders import find_photos, real
 from chromagan.imaging.formats import ImageError, format_of_suffix, suffix_for
 from chromagan.imaging.writing import check_suffix, fitting_name
 from chromagan.network.decoders import DECODERS
@@ -74,7 +74,7 @@ def make_plan(
         clash = next((taken[place] for place in places if place in taken), None)
         for place in places:
             taken.setdefault(place, task.photo)
-        if index % processes != rank or (clash and clash.resolve() == task.photo.resolve()):  # it was named twice
+        if index % processes != rank or (clash and real(clash) == real(task.photo)):  # it was named twice
             continue
         existing = [file for file in task.files if file.exists()]
         if clash:
@@ -108,7 +108,7 @@ def is_result(path: Path) -> bool:
 
 def folds_case(folder: Path) -> bool:
     """Whether A.png and a.png are one file on the disk of `folder`, as on those of macOS and Windows."""
-    for there in (folder.resolve(), *folder.resolve().parents):
+    for there in (real(folder), *real(folder).parents):
         other = there.with_name(there.name.swapcase()) if there.name else there
         if there.exists() and other != there:
             return other.exists() and other.samefile(there)

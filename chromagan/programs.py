@@ -9,9 +9,11 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
+
+from chromagan.errors import ChromaGANError
 
 STOPPED_STATUS = 130  # of a program that Ctrl-C ended
 
@@ -61,10 +63,34 @@ def is_closed(stream: TextIO) -> bool:
     return getattr(stream, "name", None) == os.devnull
 
 
+def is_told(error: BaseException) -> bool:
+    """Whether an error is told in a line: one of this project, what the system refuses, too little memory. Any other is
+    a bug, whose traceback is wanted."""
+    return isinstance(error, ChromaGANError | OSError) or is_out_of_memory(error)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was too little: torch's errors for that are RuntimeErrors, and most have no class of their own."""
+    if isinstance(error, RuntimeError | OSError):
+        return any(words in str(error) for words in ("allocate memory", "out of memory"))
+    return isinstance(error, MemoryError)
+
+
+@contextlib.contextmanager
+def errors_in_one_line(program: str) -> Iterator[None]:
+    """A context in which an error that `is_told` ends the program, with its line on standard error and status 1."""
+    try:
+        yield
+    except Exception as error:
+        if not is_told(error):
+            raise
+        sys.exit(f"{program}: {one_line(error)}")
+
+
 def one_line(error: BaseException) -> str:
     """An error in a line for people: what the file is called, and what is wrong."""
     text = str(error)
-    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:  # torch's
+    if is_out_of_memory(error):
         return "there is not enough memory for it"
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror

@@ -75,7 +75,7 @@ FOLDERS = {
         "updates",
     ],
 }
-ORDER = ["programs", "atomic"]
+ORDER = ["errors", "programs", "atomic"]
 ORDER += [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]
 ORDER.append("__main__")
 PACKAGE = {

@@ -316,6 +316,27 @@ def test_bad_input_is_one_line(source, tmp_path, capsys, arguments, status, mess
     assert not (tmp_path / "out.png").exists() and not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("output", ["loop", "loop/out.png", "loop/below/out.png"])
+def test_a_link_to_itself_is_one_line(source, tmp_path, capsys, output):
+    made_photo(0).save(tmp_path / "photo.png")
+    (tmp_path / "loop").symlink_to("loop")
+    assert colorize(source, tmp_path / "photo.png", "-o", tmp_path / output) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"chromagan: {tmp_path / 'loop'}")
+
+
+@pytest.mark.parametrize("bug", [RuntimeError, ValueError, TypeError])
+@pytest.mark.parametrize("place", ["color_photo", "load_checkpoint"])
+def test_a_bug_is_no_line(source, tmp_path, monkeypatch, bug, place):
+    def fail(*arguments):
+        raise bug("a bug")
+
+    made_photo(0).save(tmp_path / "photo.png")
+    monkeypatch.setattr(f"chromagan.__main__.{place}", fail)
+    with pytest.raises(bug, match="a bug"):
+        colorize(source, tmp_path / "photo.png", "-o", tmp_path / "out.png")
+
+
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(source, tmp_path, capsys):
     """A limit on the size of files stands for the disk: writing fails in its middle, in the kernel."""
     (tmp_path / "in").mkdir()

@@ -6,7 +6,16 @@ import sys
 import pytest
 import torch
 
-from chromagan.programs import check_output_folder, is_closed, one_line, open_closed_streams, printable
+from chromagan import CheckpointError, ImageError
+from chromagan.errors import ChromaGANError, OptionError
+from chromagan.programs import (
+    check_output_folder,
+    errors_in_one_line,
+    is_closed,
+    one_line,
+    open_closed_streams,
+    printable,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +37,35 @@ from chromagan.programs import check_output_folder, is_closed, one_line, open_cl
 )
 def test_an_error_is_one_line(error, line):
     assert one_line(error) == line
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ChromaGANError("a reason"),
+        CheckpointError("a reason"),
+        ImageError("a reason"),
+        OptionError("a reason"),
+        OSError("a reason"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_what_a_user_can_mend_ends_a_program_in_one_line(error):
+    with pytest.raises(SystemExit) as ended, errors_in_one_line("do.py"):
+        raise error
+    assert ended.value.code == f"do.py: {one_line(error)}"
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, KeyError, RuntimeError, KeyboardInterrupt])
+def test_a_bug_keeps_its_traceback(error):
+    with pytest.raises(error), errors_in_one_line("do.py"):
+        raise error("a bug")
+
+
+def test_an_error_of_this_project_is_of_its_usual_kind_too():
+    assert issubclass(ImageError, ValueError) and issubclass(CheckpointError, RuntimeError)
+    assert issubclass(OptionError, ValueError) and not issubclass(ChromaGANError, ValueError)
 
 
 def test_a_name_cannot_end_a_line_or_color_the_terminal():

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import count, end_in_one_line, one_line
+from chromagan.programs import count, end_in_one_line, errors_in_one_line
 
 STOPPED = "benchmark.py: stopped"
 if __name__ == "__main__":  # the next imports take seconds
@@ -28,8 +28,7 @@ if __name__ == "__main__":  # the next imports take seconds
 import torch
 from accelerate import Accelerator
 
-from chromagan.data import DataError
-from chromagan.hub.checkpoints import CheckpointError
+from chromagan.errors import OptionError
 from chromagan.hub.files import read_json, write_json
 from chromagan.network.config import PRESETS as MODEL_PRESETS
 from chromagan.network.decoders import DECODERS
@@ -155,14 +154,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     try:
         for preset in args.preset:
             train_config(preset, args.decoders[0], args)
-    except ValueError as error:
+    except OptionError as error:
         parser.error(str(error))
     return args
 
 
 if __name__ == "__main__":
     end_in_one_line(STOPPED)
-    try:
+    with errors_in_one_line("benchmark.py"):
         main(parse_args())
-    except (CheckpointError, DataError, OSError) as error:
-        sys.exit(f"benchmark.py: {one_line(error)}")

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import check_output_folder, count, end_in_one_line, one_line
+from chromagan.programs import check_output_folder, count, end_in_one_line, errors_in_one_line
 
 STOPPED = "evaluate.py: stopped; what was measured is kept, and the same command goes on"
 if __name__ == "__main__":  # the next imports take seconds
@@ -209,7 +209,5 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 if __name__ == "__main__":
     end_in_one_line(STOPPED)
-    try:
+    with errors_in_one_line("evaluate.py"):
         main(parse_args())
-    except (CheckpointError, DataError, OSError) as error:
-        sys.exit(f"evaluate.py: {one_line(error)}")

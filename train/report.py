@@ -10,13 +10,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import end_in_one_line, one_line
+from chromagan.programs import end_in_one_line, errors_in_one_line
 
 STOPPED = "report.py: stopped"
 if __name__ == "__main__":  # the next imports take seconds
     end_in_one_line(STOPPED, at_once=True)
 
-from chromagan.hub.checkpoints import NAMED_SOURCES, CheckpointError
+from chromagan.hub.checkpoints import NAMED_SOURCES
 from train.evaluation.readme import (
     CLAIMS_MARKS,
     ROOT,
@@ -42,7 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     end_in_one_line(STOPPED)
     arguments = parse_args()
-    try:
+    with errors_in_one_line("report.py"):
         if arguments.readme:
             for name, whole in (("README.md", False), ("checkpoints/README.md", True)):
                 update_readme(ROOT / name, readme_section(every=whole))
@@ -51,5 +51,3 @@ if __name__ == "__main__":
                 write_cards(source)
         else:
             write_report(arguments.folder)
-    except (CheckpointError, OSError, ValueError, KeyError) as error:
-        sys.exit(f"report.py: {one_line(error)}")

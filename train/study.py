@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import count, end_in_one_line, one_line
+from chromagan.programs import count, end_in_one_line, errors_in_one_line
 
 STOPPED = "study.py: stopped; the same command goes on"
 if __name__ == "__main__":  # the next imports take seconds
@@ -30,7 +30,7 @@ if __name__ == "__main__":  # the next imports take seconds
 
 import torch
 
-from chromagan.data import DataError, count_photos
+from chromagan.data import count_photos
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
 from chromagan.hub.files import OPTIONS_FILE
 from chromagan.network.decoders import DECODERS
@@ -253,7 +253,5 @@ def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[
 
 if __name__ == "__main__":
     end_in_one_line(STOPPED)
-    try:
+    with errors_in_one_line("study.py"):
         sys.exit(main(*parse_args()))
-    except (DataError, OSError) as error:
-        sys.exit(f"study.py: {one_line(error)}")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chromagan.errors import ChromaGANError
 from chromagan.imaging.folders import is_hidden_folder, no_file, no_photo
 
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # as written: as asked for
@@ -23,7 +24,7 @@ LFS_POINTER = b"version https://git-lfs"
 LFS_POINTER_BYTES = 1024  # at most
 
 
-class DataError(ValueError):
+class DataError(ChromaGANError, ValueError):
     """Data that cannot be used: the message says what came, and what to do."""
 
 

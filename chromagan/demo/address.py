@@ -5,12 +5,14 @@ import os
 import socket
 from collections.abc import MutableMapping
 
+from chromagan.errors import ChromaGANError
+
 HOST, PORT = "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT"
 LOCAL = ("localhost", "127.0.0.1", "::1")
 PROXIES = ("http", "https", "socks5", "socks5h")  # what httpx, by which Gradio and the Hub are asked, goes through
 
 
-class AddressError(ValueError):
+class AddressError(ChromaGANError, ValueError):
     """An address that the demo cannot listen at: the message says why, and what to do."""
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import gradio as gr
 
 from chromagan.demo.choices import chosen_source
-from chromagan.demo.service import RequestError
-from chromagan.hub.checkpoints import CheckpointError
+from chromagan.errors import ChromaGANError
 
 as_html = functools.partial(html.escape, quote=False)  # a toast is HTML, and names of files and sources are anyone's
 
@@ -21,7 +20,7 @@ def errors_as_messages(escape: Callable[[str], str] = as_html) -> Iterator[None]
     """A context in which what cannot be done becomes a message on the page."""
     try:
         yield
-    except (RequestError, CheckpointError) as error:
+    except ChromaGANError as error:
         raise gr.Error(escape(str(error)), print_exception=False) from error
 
 

@@ -23,6 +23,7 @@ from chromagan.demo import downloads, page
 from chromagan.demo.file_store import FileStore
 from chromagan.demo.loaded_photo import LoadedPhoto, file_digest, load_photo, resize_photo
 from chromagan.demo.source import CheckpointSource, decoder_milliseconds, label_of
+from chromagan.errors import ChromaGANError
 from chromagan.hub import repositories
 from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, CheckpointError, usual_source
 from chromagan.imaging import chroma
@@ -42,7 +43,7 @@ STUDY, GENERAL = NAMED_SOURCES  # every epoch of a study; and in a folder of it,
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # open_image has a limit of its own
 
 
-class RequestError(ValueError):
+class RequestError(ChromaGANError, ValueError):
     """A request that cannot be met: the message says why, in words for the visitor who made it."""
 
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from chromagan.atomic import replacing
+from chromagan.errors import ChromaGANError
 
 # Of a checkpoint's folder, and of a refiner's.
 CONFIG_FILE = "config.json"
@@ -19,14 +20,18 @@ CLAIMS_FILE = "claims.json"  # the verdict on every claim of the paper, as train
 CARD_FILE = "README.md"
 
 
+class JSONError(ChromaGANError, ValueError):
+    """A file that is not JSON, or holds no object."""
+
+
 def read_json(path: str | os.PathLike) -> dict:
-    """The object in a JSON file; ValueError, naming the file, where it is damaged."""
+    """The object in a JSON file; JSONError, naming the file, where it is damaged."""
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+        raise JSONError(f"{path} is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{path} should hold a JSON object, not a {type(value).__name__}")
+        raise JSONError(f"{path} should hold a JSON object, not a {type(value).__name__}")
     return value
 
 

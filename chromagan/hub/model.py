@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from chromagan.errors import ChromaGANError
 from chromagan.hub import repositories
 from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE, read_json
 from chromagan.hub.trunks import find_trunk, freeze, read_trunk, save_trunk, trunk_file_name
@@ -21,7 +22,7 @@ from chromagan.network.generator import Generator
 TRUNK = "trunk.net."  # how the names of the trunk's tensors begin
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(ChromaGANError, RuntimeError):
     """A checkpoint that is missing or cannot be used: the message says which, why and what to do."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from chromagan.atomic import replacing
+from chromagan.errors import ChromaGANError
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.network.refiner import ACTIONS, Refiner, halve, take
@@ -23,7 +24,7 @@ TOLERANCE = 0.01  # Lab units: a thousandth of what the eye can see
 FLIPPED = 1e-3  # share of pixels that may act otherwise: rounding decides between two actions that are equally good
 
 
-class ExportError(RuntimeError):
+class ExportError(ChromaGANError, RuntimeError):
     """A network that cannot be written as ONNX, or not there, or one that answers differently in it."""
 
 

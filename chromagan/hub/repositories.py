@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import get_session
 
+from chromagan.errors import ChromaGANError
 from chromagan.hub.files import WEIGHTS_FILE
 from chromagan.network.decoders import DECODERS
 
@@ -35,7 +36,7 @@ PROBE_SECONDS = 2.0
 PROBE_MEMORY = 30.0  # seconds for which an answer holds
 
 
-class HubError(RuntimeError):
+class HubError(ChromaGANError, RuntimeError):
     """Something on the Hub that cannot be had: the message says what, and what to do."""
 
 

@@ -14,12 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from chromagan.atomic import replacing
+from chromagan.errors import ChromaGANError
 from chromagan.network.trunk import Trunk
 
 LEVELS = 4  # folders in which a trunk is looked for: the checkpoint's, its decoder's, the source, the one above
 
 
-class TrunkError(ValueError):
+class TrunkError(ChromaGANError, ValueError):
     """A trunk that is missing, damaged, or another than the checkpoint was trained with."""
 
 

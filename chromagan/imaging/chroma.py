@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from chromagan.errors import OptionError
 from chromagan.imaging.compiled import compiled
 
 MODES = ("edge-aware", "bilinear")
@@ -47,10 +48,10 @@ class ChromaUpsampler:
         ab: (B, 2, h, w), the network's chrominance, CIELAB units. All on the CPU, in float32.
         L: (B, 1, H, W), the photo's lightness, [0, 100]; kept, not copied.
         L_low: (B, 1, h, w), `L` at the network's size; None averages `L`.
-        Raises ValueError for an unknown mode and for shapes that do not belong together.
+        Raises OptionError for an unknown mode, ValueError for shapes that do not belong together.
         """
         if mode not in MODES:
-            raise ValueError(f"unknown mode {mode!r}; choose from {', '.join(MODES)}")
+            raise OptionError(f"unknown mode {mode!r}; choose from {', '.join(MODES)}")
         if L_low is None:
             L_low = F.interpolate(L, size=ab.shape[-2:], mode="area")
         for name, tensor, shape in (

@@ -38,7 +38,7 @@ def find_photos(names: list[str], output: Path, is_result: Callable[[Path], bool
     `is_result` is true. Links are followed, to a folder once.
     """
     found = Found()
-    output = output.resolve()
+    output = real(output)
     for name in names:
         try:
             os.lstat(name)
@@ -52,7 +52,7 @@ def find_photos(names: list[str], output: Path, is_result: Callable[[Path], bool
             path = Path(name)
             if not path.is_dir():
                 found.photos.append((path, Path()))
-            elif len(names) > 1 and path.resolve() == output:
+            elif len(names) > 1 and real(path) == output:
                 found.passed_over["output folder"] += 1
             else:
                 _search(path, output, is_result, found)
@@ -74,6 +74,11 @@ def find_photos(names: list[str], output: Path, is_result: Callable[[Path], bool
         if matches and before == (len(found.photos), len(found.problems)):
             found.problems.append(f"{name}: there are no images to color among the {len(matches)} that it stands for")
     return found
+
+
+def real(path: Path) -> Path:
+    """The path without links, as of Path.resolve, which before Python 3.13 has a RuntimeError for links in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def is_hidden_folder(name: str) -> bool:
@@ -130,8 +135,8 @@ def _is_searched(folder: Path, top: Path, output: Path, found: Found) -> bool:
     if is_hidden_folder(folder.name):
         found.passed_over["hidden or system folders"] += 1
         return False
-    in_output = folder.resolve().is_relative_to(output)
-    return not in_output or top.resolve().is_relative_to(output)  # the named folder may be in it, or be it
+    in_output = real(folder).is_relative_to(output)
+    return not in_output or real(top).is_relative_to(output)  # the named folder may be in it, or be it
 
 
 def _is_photo(path: Path, is_result: Callable[[Path], bool], found: Found) -> bool:

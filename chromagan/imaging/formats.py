@@ -8,8 +8,10 @@ from typing import BinaryIO
 
 from PIL import Image, TiffImagePlugin
 
+from chromagan.errors import ChromaGANError
 
-class ImageError(ValueError):
+
+class ImageError(ChromaGANError, ValueError):
     """A file that is no image, or one that cannot be read or written."""
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Self
 
+from chromagan.errors import OptionError
 from chromagan.network.decoders import DECODERS
 
 CONFIG_VERSION = 2
@@ -19,19 +20,19 @@ class Config:
             if isinstance(getattr(self, field.name), list):
                 object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
         if self.version != self.VERSION:
-            raise ValueError(
+            raise OptionError(
                 f"config version {self.version} is not {self.VERSION}, the one this release reads: "
                 "use the release of chromagan that wrote it"
             )
 
     @classmethod
     def from_dict(cls, values: dict) -> Self:
-        """Build from the dictionary of a config.json; unknown keys are a ValueError."""
+        """Build from the dictionary of a config.json; unknown keys are an OptionError."""
         if values.get("version", cls.VERSION) != cls.VERSION:
             cls(version=values["version"])  # says so: another version has other keys, too
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
-            raise ValueError(f"unknown keys in the config: {', '.join(unknown)}")
+            raise OptionError(f"unknown keys in the config: {', '.join(unknown)}")
         return cls(**values)
 
 
@@ -39,7 +40,7 @@ class Config:
 class ModelConfig(Config):
     """Architecture of one ChromaGAN generator. The defaults are the `lite` preset.
 
-    Raises ValueError for an unknown decoder, a config of another version or sizes that do not fit.
+    Raises OptionError for an unknown decoder, a config of another version or sizes that do not fit.
     """
 
     decoder: str = "original"  # key of DECODERS
@@ -63,16 +64,16 @@ class ModelConfig(Config):
     def __post_init__(self):
         super().__post_init__()
         if self.decoder not in DECODERS:
-            raise ValueError(f"unknown decoder {self.decoder!r}; choose from {', '.join(DECODERS)}")
+            raise OptionError(f"unknown decoder {self.decoder!r}; choose from {', '.join(DECODERS)}")
         if len(self.global_channels) != len(self.global_strides):
-            raise ValueError(
+            raise OptionError(
                 f"global_channels {self.global_channels} and global_strides {self.global_strides} differ in length"
             )
         sizes = *self.mid_channels, *self.global_channels, *self.global_dense, self.fusion_channels, *self.class_dense
         if max(sizes, default=0) > MAX_CHANNELS or self.image_size > MAX_SIDE:  # it may be anybody's
-            raise ValueError(f"a network has at most {MAX_CHANNELS} channels and {MAX_SIDE} pixels a side")
+            raise OptionError(f"a network has at most {MAX_CHANNELS} channels and {MAX_SIDE} pixels a side")
         if self.image_size % self.size_multiple:
-            raise ValueError(f"image_size must be a multiple of {self.size_multiple}, got {self.image_size}")
+            raise OptionError(f"image_size must be a multiple of {self.size_multiple}, got {self.image_size}")
 
     @property
     def size_multiple(self) -> int:
@@ -87,9 +88,9 @@ class ModelConfig(Config):
 
     @classmethod
     def preset(cls, name: str, decoder: str = "original") -> "ModelConfig":
-        """Return preset `name` ("lite" or "paper") with `decoder`; ValueError for any other name."""
+        """Return preset `name` ("lite" or "paper") with `decoder`; OptionError for any other name."""
         if name not in PRESETS:
-            raise ValueError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
+            raise OptionError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
         return replace(PRESETS[name], decoder=decoder)
 
 

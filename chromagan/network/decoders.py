@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from chromagan.errors import OptionError
 from chromagan.network.layers import batch_norm, conv3, upsample2
 
 
@@ -147,7 +148,7 @@ LABELS: dict[str, str] = {name: spec.label for name, spec in DECODERS.items()}
 
 
 def build_decoder(name: str) -> nn.Module:
-    """Return the untrained decoder `name`; ValueError, listing the known names, for any other."""
+    """Return the untrained decoder `name`; OptionError, listing the known names, for any other."""
     if name not in DECODERS:
-        raise ValueError(f"unknown decoder {name!r}; choose from {', '.join(DECODERS)}")
+        raise OptionError(f"unknown decoder {name!r}; choose from {', '.join(DECODERS)}")
     return DECODERS[name].build()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chromagan.errors import OptionError
 from chromagan.imaging.color import AB_RANGE, L_RANGE
 from chromagan.network.config import Config, ModelConfig
 from chromagan.network.layers import FEATURE_STRIDE, Merge, batch_norm, conv3
@@ -31,7 +32,7 @@ ACTIONS = ("leave", "redder", "greener", "yellower", "bluer", "weaker", "stronge
 
 @dataclass(frozen=True, kw_only=True)
 class RefinerConfig(Config):
-    """Architecture of a refiner, and the trunk that it was trained behind. Raises ValueError for sizes of no sense."""
+    """Architecture of a refiner, and the trunk that it was trained behind. Raises OptionError for sizes of no sense."""
 
     trunk: str = "tf_efficientnet_lite0"  # timm name
     trunk_stages: tuple[int, ...] = (1, 2, 3, 4)  # timm out_indices, finest first
@@ -51,14 +52,14 @@ class RefinerConfig(Config):
         super().__post_init__()
         for name in ("channels", "steps", "delta", "like"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
+                raise OptionError(f"{name} must be more than 0, got {getattr(self, name)}")
         if not 0 < self.factor < 1:
-            raise ValueError(f"factor must be between 0 and 1, got {self.factor}")
+            raise OptionError(f"factor must be between 0 and 1, got {self.factor}")
 
     def count(self, steps: int | None) -> int:
-        """The number of steps to take; None is all. ValueError for more than it was trained to take, or less than 0."""
+        """The number of steps to take; None is all. OptionError for more than it was trained to take, and below 0."""
         if steps is not None and not 0 <= steps <= self.steps:
-            raise ValueError(f"this refiner takes 0 to {self.steps} steps, got {steps}")
+            raise OptionError(f"this refiner takes 0 to {self.steps} steps, got {steps}")
         return self.steps if steps is None else steps
 
     def misfit(self, model: ModelConfig) -> str | None:

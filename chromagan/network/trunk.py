@@ -13,11 +13,12 @@ import importlib
 import torch
 from torch import Tensor, nn
 
+from chromagan.errors import ChromaGANError, OptionError
 from chromagan.imaging import color
 from chromagan.network.layers import FEATURE_STRIDE
 
 
-class PretrainedWeightsError(RuntimeError):
+class PretrainedWeightsError(ChromaGANError, RuntimeError):
     """ImageNet weights that were asked for could not be had."""
 
 
@@ -30,7 +31,7 @@ class GrayInput(nn.Module):
         super().__init__()
         pretrained = timm.get_pretrained_cfg(timm_name)
         if pretrained is None:
-            raise ValueError(f"timm has no network {timm_name!r}")
+            raise OptionError(f"timm has no network {timm_name!r}")
         # lite0 was trained with mean = std = 0.5, not ImageNet's: the wrong ones cost it six points of top-1.
         self.register_buffer("mean", torch.tensor(pretrained.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(pretrained.std).view(3, 1, 1), persistent=False)
@@ -47,7 +48,7 @@ class Trunk(nn.Module):
     """
 
     def __init__(self, timm_name: str, stages: tuple[int, ...]):
-        """timm_name: a network of timm. stages: its out_indices; ValueError where none of them has stride 8."""
+        """timm_name: a network of timm. stages: its out_indices; OptionError where none of them has stride 8."""
         import timm
 
         super().__init__()
@@ -57,7 +58,7 @@ class Trunk(nn.Module):
         self.strides = self.net.feature_info.reduction()
         self.channels = self.net.feature_info.channels()
         if FEATURE_STRIDE not in self.strides:
-            raise ValueError(
+            raise OptionError(
                 f"stages {stages} of {timm_name} have strides {self.strides}, none of them {FEATURE_STRIDE}"
             )
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from chromagan.atomic import replacing
+from chromagan.data import DataError
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, nearest_of_each
 from chromagan.hub.files import CARD_FILE, CLAIMS_FILE, read_json
 from chromagan.hub.model_card import model_card, refiner_card
@@ -63,11 +64,11 @@ def claims_section(source: Path = ROOT / "checkpoints", evidence: bool = False) 
 
 
 def update_readme(readme: Path, section: str, marks: tuple[str, str] = README_MARKS) -> None:
-    """Put `section` between the marks of `readme`; ValueError where it has none."""
+    """Put `section` between the marks of `readme`; DataError where it has none."""
     text = readme.read_text(encoding="utf-8")
     start, end = (text.find(mark) for mark in marks)
     if not 0 <= start < end:
-        raise ValueError(f"{readme} lacks the lines {marks[0]} and {marks[1]}, between which the table goes")
+        raise DataError(f"{readme} lacks the lines {marks[0]} and {marks[1]}, between which the table goes")
     write_text(readme, f"{text[: start + len(marks[0])]}\n{section}\n{text[end:]}")
 
 

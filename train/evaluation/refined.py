@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from chromagan.hub.checkpoints import CheckpointError
 from chromagan.hub.files import CONFIG_FILE, read_json
 from chromagan.hub.refiners import load_refiner
 from chromagan.measures.metrics import GRAY_CHROMA
@@ -27,15 +26,13 @@ PER_CENT = {"false_red"}  # shares, shown in percent
 def refined_twins(entries: list[Entry], source: str | os.PathLike, steps: int | None) -> dict[Entry, Entry]:
     """For each checkpoint the entry of its colorings behind `steps` steps of the source's refiner; None is all steps.
 
-    Raises CheckpointError where the source has no refiner, it cannot be used, or does not take so many steps.
+    Raises CheckpointError where the source has no refiner or it cannot be used, OptionError where it does not take so
+    many steps.
     """
     twins = {}
     for entry in entries:
         refiner = load_refiner(source, ModelConfig.from_dict(read_json(entry.checkpoint.file(CONFIG_FILE))))
-        try:
-            count = refiner.config.count(steps)
-        except ValueError as error:
-            raise CheckpointError(str(error)) from error
+        count = refiner.config.count(steps)
         digest = hashlib.blake2b(f"{entry.digest} {count}".encode(), digest_size=10)
         for name, tensor in sorted(refiner.state_dict().items()):
             digest.update(name.encode() + tensor.numpy().tobytes())

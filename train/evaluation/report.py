@@ -13,9 +13,10 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from PIL import Image
-from pyarrow import parquet
+from pyarrow import ArrowException, parquet
 
 from chromagan.atomic import replacing
+from chromagan.data import DataError
 from chromagan.hub.files import METRICS_FILE, read_json
 from chromagan.network.decoders import DECODERS
 from train.evaluation import plots
@@ -35,6 +36,10 @@ TEMPLATES = Environment(
 )  # fmt: skip
 TEMPLATES.filters["markdown_table"] = lambda block: markdown_table(**{k: v for k, v in block.items() if k != "kind"})
 
+NEEDED = (  # of metrics.json
+    "images", "data", "split", "size", "fingerprint", "classifier", "left_out", "damaged", "left_gray", "truth",
+    "checkpoints", "cost",
+)  # fmt: skip
 Blocks = Iterator[dict]  # of heading, paragraph, table, plot or picture
 
 
@@ -70,7 +75,7 @@ def picture(path: Path, caption: str, folder: Path) -> dict:
 
 
 def write_report(folder: Path) -> None:
-    """Write report.md and report.html in `folder`, from what evaluate.py left there; ValueError where that is damaged.
+    """Write report.md and report.html in `folder`, from what evaluate.py left there; DataError where that is damaged.
 
     Each is written whole or not at all.
     """
@@ -83,7 +88,12 @@ def write_report(folder: Path) -> None:
 def report_blocks(folder: Path) -> Blocks:
     """All that the report says, in order."""
     about = read_json(folder / METRICS_FILE)
-    comparison = read_comparison(folder)
+    if missing := [name for name in NEEDED if name not in about]:
+        raise DataError(f"{folder / METRICS_FILE} is not that of train/evaluate.py: it lacks {missing[0]!r}")
+    try:
+        comparison = read_comparison(folder)
+    except (ArrowException, KeyError) as error:
+        raise DataError(f"{folder / 'per_image.parquet'} is not that of train/evaluate.py: {error}") from error
     yield from introduce(about)
     if comparison:
         yield from measured_table_1(about, comparison)

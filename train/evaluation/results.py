@@ -113,7 +113,7 @@ def summaries(
 def read_comparison(folder: Path) -> Comparison | None:
     """What evaluate.py left in `folder`, to be compared: of its colored photos; None where there are none.
 
-    KeyError, ValueError or OSError where its metrics.json or per_image.parquet are damaged.
+    ArrowException, KeyError, JSONError or OSError where its metrics.json or per_image.parquet are damaged.
     """
     parts: dict[tuple, dict[str, list]] = {}
     for batch in parquet.ParquetFile(folder / "per_image.parquet").iter_batches(1 << 14):

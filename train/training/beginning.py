@@ -7,21 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
-from chromagan.data import DataError
 from chromagan.hub.files import OPTIONS_FILE, TRACKER_FILE
-from chromagan.hub.model import CheckpointError
-from chromagan.hub.publish import PublishError
-from chromagan.network.trunk import PretrainedWeightsError
-from chromagan.programs import check_output_folder, one_line
+from chromagan.programs import check_output_folder, is_out_of_memory, is_told, one_line
 from train.training.options import TrainConfig
 from train.training.refine_options import RefineConfig
 from train.training.state import load_state
 from train.training.watching import TrainingError
-
-# Errors whose message says what came and what to do.
-TELL_THEMSELVES = (TrainingError, DataError, CheckpointError, PretrainedWeightsError, PublishError, OSError)
 
 C = TypeVar("C", TrainConfig, RefineConfig)
 
@@ -101,8 +92,6 @@ def fit_batch(config: C, images: int, processes: int, recorded: dict[str, Any] |
 
 def explain(error: Exception, config: TrainConfig | RefineConfig) -> str | None:
     """One line for what a user can mend; None for what is a bug."""
-    if isinstance(error, TELL_THEMSELVES):
-        return one_line(error)
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+    if is_out_of_memory(error):
         return f"a batch of {config.batch_size} does not fit into memory: lower {config.memory_options}"
-    return None
+    return one_line(error) if is_told(error) else None

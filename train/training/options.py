@@ -7,6 +7,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from chromagan.errors import OptionError
 from chromagan.network.config import PRESETS as MODEL_PRESETS
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
@@ -142,7 +143,7 @@ class TrainConfig(Options):
             f"a multiple of {FEATURE_STRIDE}",
         )  # fmt: skip
         if not self.model.any_size and self.crop != size:
-            raise ValueError(f"--crop must be {size} with --preset {self.preset}, whose network has one size")
+            raise OptionError(f"--crop must be {size} with --preset {self.preset}, whose network has one size")
 
     @property
     def critic_side(self) -> int:

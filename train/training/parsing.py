@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import MISSING, asdict, field, fields
 from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
+from chromagan.errors import OptionError
+
 T = TypeVar("T", bound="Options")
 
 
@@ -18,7 +20,7 @@ def option(default: Any, help: str) -> Any:
 
 
 class Options:
-    """What a frozen dataclass of options inherits: nonsense is a ValueError that names the flag."""
+    """What a frozen dataclass of options inherits: nonsense is an OptionError that names the flag."""
 
     CHOICES: ClassVar[Mapping[str, Collection[str]]] = {}
     NOT_NEGATIVE: ClassVar[Collection[str]] = ()
@@ -37,7 +39,7 @@ class Options:
 
     def _require(self, holds: bool, name: str, expected: str) -> None:
         if not holds:
-            raise ValueError(f"--{name.replace('_', '-')} must be {expected}, got {getattr(self, name)}")
+            raise OptionError(f"--{name.replace('_', '-')} must be {expected}, got {getattr(self, name)}")
 
     def differs_from(self, earlier: dict[str, Any]) -> str | None:
         """The first option that cannot change when a run goes on, as a sentence; None where all agree.
@@ -82,5 +84,5 @@ def parse_options(
         )
     try:
         return cls(**vars(parser.parse_args(argv)))
-    except ValueError as error:
+    except OptionError as error:
         parser.error(str(error))

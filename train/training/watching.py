@@ -14,9 +14,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from chromagan.atomic import replacing
+from chromagan.errors import ChromaGANError
 
 
-class TrainingError(RuntimeError):
+class TrainingError(ChromaGANError, RuntimeError):
     """The run cannot start or go on: the message says why."""
 
 

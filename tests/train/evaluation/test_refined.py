@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from test_evaluate import run
 
-from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
+from chromagan import ChromaGANError
+from chromagan.hub.checkpoints import list_checkpoints
 from train.evaluation.measuring import Entry, checkpoint_entry
 from train.evaluation.refined import refined_results, refined_rows, refined_twins
 
@@ -40,7 +41,7 @@ def test_the_script_measures_refined_twins(refined_source, data, tmp_path):
 def test_a_refiner_that_is_asked_for_must_be_there(refined_source, source):
     for folder, steps, message in ((source, None, "has no refiner"), (refined_source, 7, "takes 0 to 2 steps, got 7")):
         entries = [checkpoint_entry(each) for each in list_checkpoints(folder)[:1]]
-        with pytest.raises(CheckpointError, match=message):
+        with pytest.raises(ChromaGANError, match=message):
             refined_twins(entries, folder, steps)
     (twin,) = refined_twins(entries, refined_source, None).values()
     assert twin.steps == 2 and twin.name.endswith(", refined") and twin.digest != entries[0].digest

@@ -1,6 +1,11 @@
+import json
+
+import pytest
 from markupsafe import Markup
 
-from train.evaluation.report import TEMPLATES, heading, paragraph, plot, table
+from chromagan.data import DataError
+from chromagan.hub.checkpoints import SHIPPED
+from train.evaluation.report import NEEDED, TEMPLATES, heading, paragraph, plot, table, write_report
 from train.evaluation.results_table import markdown_table
 
 BAD = "<img src=x onerror='alert(1)'> & \"more\""
@@ -33,3 +38,12 @@ def test_markdown_has_every_block_once_with_blank_lines_between(tmp_path):
 
 def test_cells_cannot_make_columns():
     assert markdown_table(["a", "b"], [["x|y", "1"]]).splitlines()[2] == "| x\\|y | 1 |"
+
+
+def test_a_folder_of_no_evaluation_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"metrics.json is not that of train/evaluate.py: it lacks 'left_out'"):
+        write_report(SHIPPED / "compact" / "epoch-3")
+    (tmp_path / "metrics.json").write_text(json.dumps(dict.fromkeys(NEEDED)))
+    (tmp_path / "per_image.parquet").write_text("hello")
+    with pytest.raises(DataError, match=r"per_image.parquet is not that of train/evaluate.py"):
+        write_report(tmp_path)

@@ -1,0 +1,12 @@
+"""What a user can mend, apart from bugs: the base of this project's errors."""
+
+
+class ChromaGANError(Exception):
+    """Something that a user can mend: the message says in a line what came, and what to do.
+
+    Programs tell it in that line. Whatever else is raised, but for what the system refuses, is a bug and shows where.
+    """
+
+
+class OptionError(ChromaGANError, ValueError):
+    """An option, or a value of a config, that has no meaning here: the message names it."""
