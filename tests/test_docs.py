@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_imports import FOLDERS
+from test_imports import BOTTOM, FOLDERS
 
 from chromagan.network.decoders import DECODERS
 from docs import make_picture
@@ -83,7 +83,7 @@ def test_the_architecture_names_functions_where_they_are():
 def test_the_architecture_lists_the_folders_in_the_order_of_imports():
     listed = [re.findall(r"`([\w.]+)/?`", cells[0]) for cells in rows(ROOT / "ARCHITECTURE.md") if len(cells) == 2]
     beside = [f"{module}.py" for module in FOLDERS[""] if module != "__init__"]
-    in_order = [["programs.py"], *([folder] if folder else beside for folder in FOLDERS)]
+    in_order = [*([f"{module}.py"] for module in BOTTOM), *([folder] if folder else beside for folder in FOLDERS)]
     assert [each for each in listed if each] == in_order
 
 

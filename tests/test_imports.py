@@ -10,7 +10,8 @@ from chromagan.network.decoders import DECODERS
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Each may import those before it: folders in this order, and inside each folder its modules.
+BOTTOM = ["errors", "programs", "atomic"]
+# Each may import those before it: these, then folders in this order, and inside each folder its modules.
 FOLDERS = {
     "imaging": [
         "__init__",
@@ -75,8 +76,7 @@ FOLDERS = {
         "updates",
     ],
 }
-ORDER = ["errors", "programs", "atomic"]
-ORDER += [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]
+ORDER = BOTTOM + [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]
 ORDER.append("__main__")
 PACKAGE = {
     ".".join(path.relative_to(ROOT / "chromagan").with_suffix("").parts): path
