@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from chromagan.atomic import replacing
-from chromagan.data import DataError
+from chromagan.data_sets.splits import DataError
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, nearest_of_each
 from chromagan.hub.files import CARD_FILE, CLAIMS_FILE, read_json
 from chromagan.hub.model_card import model_card, refiner_card

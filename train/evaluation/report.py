@@ -16,7 +16,7 @@ from PIL import Image
 from pyarrow import ArrowException, parquet
 
 from chromagan.atomic import replacing
-from chromagan.data import DataError
+from chromagan.data_sets.splits import DataError
 from chromagan.hub.files import METRICS_FILE, read_json
 from chromagan.network.decoders import DECODERS
 from train.evaluation import plots

@@ -3,7 +3,7 @@ import json
 import pytest
 from markupsafe import Markup
 
-from chromagan.data import DataError
+from chromagan.data_sets.splits import DataError
 from chromagan.hub.checkpoints import SHIPPED
 from train.evaluation.report import NEEDED, TEMPLATES, heading, paragraph, plot, table, write_report
 from train.evaluation.results_table import markdown_table
