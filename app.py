@@ -303,7 +303,7 @@ def endpoints() -> None:
     """The API, and the tools of assistants. Its inputs are its own: their defaults do not follow the page's."""
     with gr.Row(visible=False):
         image = fetched(gr.Image(type="filepath", image_mode=None, label="image"))
-        refine = gr.Checkbox(False, label="refine")
+        refine = gr.Checkbox(None, label="refine")
         decoder = gr.Radio(["", *DECODERS], value="", label="decoder")
         epoch = gr.Number(None, precision=0, label="epoch")
         chroma, saturation = gr.Radio(list(MODES), value=CHROMA, label="chroma"), gr.Number(1.0, label="saturation")

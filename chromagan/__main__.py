@@ -38,10 +38,12 @@ from chromagan.colorizer import MOST_SATURATION, Colorizer, render
 from chromagan.hub.checkpoints import (
     SHIPPED,
     Checkpoint,
+    CheckpointError,
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
     usual_source,
+    usually_refined,
 )
 from chromagan.hub.onnx_export import ExportError, export_onnx, export_refiner
 from chromagan.hub.refiners import load_refiner
@@ -57,6 +59,7 @@ if STARTED:
     raise_again()
 
 STREAM = "-"  # stdin as input, stdout as output
+ALL_STEPS = "all"  # of the refiner
 stopping = threading.Event()  # set by Ctrl-C: nothing more is written
 
 
@@ -189,9 +192,17 @@ def colorize_command(args: argparse.Namespace) -> int:
 
 
 def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorizer:
-    model = load_checkpoint(checkpoint)
-    refiner = None if args.refine == 0 else load_refiner(args.source, model.config)
-    return Colorizer(model, args.device, refiner=refiner, refine=args.refine)
+    """The network, and the refiner where it is asked for or usual: only a usual one may be missing, in a line."""
+    model, refiner, steps = load_checkpoint(checkpoint), None, args.refine
+    if steps is None and usually_refined(args.source):
+        try:
+            refiner = load_refiner(args.source, model.config)
+        except CheckpointError as error:
+            print(f"note: {printable(error)}; the colors are not refined", file=sys.stderr)
+    elif steps not in (None, 0):
+        steps = None if steps == ALL_STEPS else steps
+        refiner = load_refiner(args.source, model.config)
+    return Colorizer(model, args.device, refiner=refiner, refine=steps)
 
 
 def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -> list[str]:
@@ -311,8 +322,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--chroma", choices=MODES, default=MODES[0], help=f"how colors are brought to full size ({MODES[0]})"
     )
     coloring.add_argument(
-        "--refine", nargs="?", default=0, const=None, type=count, metavar="N",
-        help="mend the colors in N steps by the source's refiner; without N, in all that it was trained to take",
+        "--refine", nargs="?", const=ALL_STEPS, type=_steps, metavar="N",
+        help="correct the colors in N steps of the source's refiner, 0 for none; without N in all that it was trained "
+        "to take, which is usual with general",
     )  # fmt: skip
     coloring.add_argument("--jobs", type=count, default=2, metavar="N", help="photos worked on at once (2)")
     coloring.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
@@ -368,6 +380,15 @@ def _name(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("must be a name, got ''")
     return text
+
+
+def _steps(text: str) -> int | str:
+    if text == ALL_STEPS:
+        return text
+    with contextlib.suppress(ValueError):
+        if int(text) >= 0:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, got {text}")
 
 
 def _saturation(text: str) -> float:

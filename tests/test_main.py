@@ -5,6 +5,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -574,7 +575,7 @@ def test_one_photo_into_a_file_without_a_suffix(source, tmp_path, capsys):
 def test_colorize_refines_where_it_is_asked_to(refined_source, source, tmp_path):
     made_photo(0, 90, 100).save(tmp_path / "photo.png")
     pictures = []
-    for flags in ([], ["--refine", "1"], ["--refine"]):
+    for flags in ([], ["--refine", "1"], ["--refine"], ["--refine", "0"]):
         out = tmp_path / f"{len(pictures)}.png"
         assert (
             main(["colorize", str(tmp_path / "photo.png"), "-o", str(out), "--source", str(refined_source), *flags])
@@ -582,12 +583,33 @@ def test_colorize_refines_where_it_is_asked_to(refined_source, source, tmp_path)
         )
         pictures.append(np.asarray(Image.open(out)))
     assert not np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[1], pictures[2])
+    assert np.array_equal(pictures[0], pictures[3])
+
+
+def test_photos_of_any_kind_are_refined_unless_one_says_otherwise(refined_source, tmp_path, monkeypatch, capsys):
+    made_photo(0, 90, 100).save(tmp_path / "photo.png")
+    study = shutil.copytree(refined_source, tmp_path / "study")
+    monkeypatch.setitem(NAMED_SOURCES, "general", study)
+
+    def picture(*flags: str) -> np.ndarray:
+        out = tmp_path / "out.png"
+        arguments = ["colorize", str(tmp_path / "photo.png"), "-o", str(out), "--overwrite", "--source", "general"]
+        assert main([*arguments, *flags]) == 0
+        return np.asarray(Image.open(out))
+
+    usual, refined, plain = picture(), picture("--refine"), picture("--refine", "0")
+    assert np.array_equal(usual, refined) and not np.array_equal(usual, plain)
+    assert not capsys.readouterr().err
+    (study / "refiner" / "model.safetensors").write_bytes(b"torn")  # not asked for by name: it goes on without
+    assert np.array_equal(picture(), plain)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("note: ") and line.endswith("; the colors are not refined")
 
 
 @pytest.mark.parametrize(
     "source_name, steps, status, message",
     [("source", "1", 1, "has no refiner"), ("refined_source", "9", 1, "takes 0 to 2 steps, got 9"),
-     ("refined_source", "0", 2, "1 or more, got 0"), ("refined_source", "none.png", 2, "whole number")],
+     ("refined_source", "-1", 2, "0 or more, got -1"), ("refined_source", "none.png", 2, "whole number")],
 )  # fmt: skip
 def test_a_refiner_that_was_asked_for_and_cannot_be_used_ends_it(
     request, tmp_path, capsys, source_name, steps, status, message

@@ -11,6 +11,7 @@ from chromagan.demo import downloads, photo_report
 from chromagan.demo.service import CHROMA, RequestError, options_of
 from chromagan.demo.source import label_of, measured
 from chromagan.demo.tabs import Tabs, TabState
+from chromagan.hub.checkpoints import usually_refined
 
 
 class Api:
@@ -21,7 +22,7 @@ class Api:
 
     def colorize(
         self, image: Path, decoder: str = "", epoch: int | None = None, chroma: str = CHROMA, saturation: float = 1.0,
-        source: str = "", refine: bool = False,
+        source: str = "", refine: bool | None = None,
     ) -> Path:  # fmt: skip
         """Color a gray photo, or one in color as if it were gray. Colors are guessed, the lightness is kept.
 
@@ -32,12 +33,15 @@ class Api:
             chroma: How colors come up to full size: along the photo's edges, or bilinear.
             saturation: Factor of the colors' strength, from 0 (gray) to 3.
             source: "general" or empty for any photo, "study" or with an epoch the study, or owner/name on the Hub.
-            refine: Whether the refiner corrects the colors: fewer red patches and spots, slightly paler.
+            refine: Whether the refiner corrects the colors: fewer red patches and spots, slightly paler; none for
+                what is usual, which is yes with "general".
 
         Returns:
             A PNG of the photo's size.
         """
         source = (source or "").strip() or self.service.usual(decoder, epoch)
+        if refine is None:
+            refine = usually_refined(source) and self.service.source(source).refiner is not None
         options, checkpoint = options_of(source, chroma, saturation, refine), self.service.find(source, decoder, epoch)
         result, _ = self.service.color(image, options, checkpoint)
         name = downloads.file_name(image.name, checkpoint, ".png", options.refined)

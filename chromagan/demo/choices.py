@@ -6,7 +6,7 @@ from typing import NamedTuple
 from chromagan.demo import page
 from chromagan.demo.service import GENERAL, GRAY, STUDY, TRUTH, DemoService
 from chromagan.demo.source import label_of
-from chromagan.hub.checkpoints import Checkpoint
+from chromagan.hub.checkpoints import Checkpoint, usually_refined
 from chromagan.network.decoders import DECODERS
 
 REMEMBERED = ("decoder", "epoch", "refined", "left", "right", "film", "at", "of", "network")  # in the address
@@ -58,9 +58,8 @@ class Choices:
         return Offer([("Gray", GRAY), ("The photo itself", TRUTH), *cells], page.key_of(here.nearest))
 
     def refined(self, source: str) -> bool:
-        """Whether colorings are refined unless one says otherwise: by the networks for photos of any kind, which are
-        asked for good colors; those of the study are asked what they make of a photo."""
-        return source == GENERAL and self.service.source(source).refiner is not None
+        """Whether colorings are refined unless one says otherwise, where they can be."""
+        return usually_refined(source) and self.service.source(source).refiner is not None
 
     def network(self, wanted: str | None) -> str:
         """The shipped source of that name where it is here, else the study."""

@@ -150,6 +150,12 @@ def usual_source(decoder: str | None, epoch: str | int | None, general: Collecti
     return "general" if has_it and epoch in ("", None) else "study"
 
 
+def usually_refined(source: str) -> bool:
+    """Whether colorings by a source are refined unless one says otherwise: by "general", which is there for good
+    colors. Those of a study show what its decoders make of a photo."""
+    return source == "general"
+
+
 def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
     """The one measured nearest to the true colors, by mean CIEDE2000 over the photos that have colors; of those within
     ALIKE of it the most colorful: the least difference alone prefers the paler. Where not all were measured nobody can
