@@ -9,11 +9,8 @@ import json
 import os
 import runpy
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -23,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from assistant import as_data, ask
+from demo_server import APP, START_SECONDS, environment, find_browser, running_demo
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -38,12 +36,9 @@ from chromagan.network.refiner import ACTIONS, Refiner, RefinerConfig
 from chromagan.network.trunk import Trunk
 from docs import make_picture
 
-APP = Path(__file__).resolve().parents[2] / "app.py"
 EPOCHS = {"compact": (0, 3), "transposed": (0, 8)}  # so that (transposed, 3) is a pair that is not there
 GENERAL = {"compact": (5,), "transposed": (6,)}  # beside them, for photos of any kind
 METRICS = {"colored": {"images": 1234, "ciede2000_mean": {"value": 9.87}, "colorfulness_ratio": 0.42}}
-START_SECONDS = 120  # importing torch and gradio takes nearly all of it, on a busy machine
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -57,21 +52,14 @@ BROWSER_FLAGS = [
 ]
 
 
-def environment(source: Path, scratch: Path, **more: str) -> dict[str, str]:
-    """scratch: the system's folder for temporary files, so that the demo makes its own in it.
+def of_test(source: Path, scratch: Path) -> dict[str, str]:
+    """Variables of a demo with the checkpoints of `source`.
 
-    A clone may lie in the real one; what Gradio serves from there needs no leave, elsewhere it does.
+    scratch: the system's folder for temporary files, so that the demo makes its own in it. A clone may lie in the real
+    one; what Gradio serves from there needs no leave, elsewhere it does.
     """
     scratch.mkdir(exist_ok=True)
-    inherited = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"}
-    return inherited | {
-        "CHROMAGAN_SOURCE": str(source),
-        "GRADIO_ANALYTICS_ENABLED": "False",
-        "GRADIO_SERVER_NAME": "127.0.0.1",
-        "TMPDIR": str(scratch),
-        "HF_HUB_OFFLINE": "1",
-        **more,
-    }
+    return {"CHROMAGAN_SOURCE": str(source), "TMPDIR": str(scratch)}
 
 
 @pytest.fixture(scope="module")
@@ -93,46 +81,13 @@ def source(tmp_path_factory) -> Path:
     return study
 
 
-class Server:
-    def __init__(self, source: Path, folder: Path):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        self.folder = folder
-        self.log = folder / "log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, APP],
-                cwd=folder,
-                env=environment(source, folder / "tmp", GRADIO_SERVER_PORT=str(port)),
-                stdout=log,
-                stderr=log,
-                # A visitor's browser has a processor of its own. Here both share a core (conftest.py), and while the
-                # server works on a large photo the page would hear nothing until it has ended.
-                preexec_fn=lambda: os.nice(10),
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                urllib.request.urlopen(self.url, timeout=5).close()
-                return
-            except (urllib.error.URLError, OSError):
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    self.stop()
-                    pytest.fail(f"the demo did not start:\n{self.log.read_text()}")
-                time.sleep(0.2)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(20)
-
-
 @pytest.fixture(scope="module")
 def server(source, tmp_path_factory):
-    server = Server(source, tmp_path_factory.mktemp("server"))
-    yield server
-    server.stop()
+    folder = tmp_path_factory.mktemp("server")
+    # A visitor's browser has a processor of its own. Here both share a core (conftest.py), and while the server works
+    # on a large photo the page would hear nothing until it has ended.
+    with running_demo(folder, niceness=10, **of_test(source, folder / "tmp")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -329,10 +284,9 @@ def test_many_requests_leave_memory_flat(server, client, tmp_path):
 def browser():
     """With a camera that shows a moving pattern, and leave to use it."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)  # None: the one that playwright installs
     with sync_api.sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=found, args=BROWSER_FLAGS)
+            browser = playwright.chromium.launch(executable_path=find_browser(), args=BROWSER_FLAGS)
         except sync_api.Error as error:
             pytest.skip(f"no browser: {str(error).splitlines()[0]}")
         yield browser
@@ -876,7 +830,8 @@ def test_picture_of_the_readme_shows_the_example_and_the_tab_that_are_asked_for(
 def test_server_is_clean_afterwards(server):
     assert "Traceback" not in server.log.read_text()
     assert any((server.folder / "tmp").rglob("harbor.jpg"))
-    server.stop()
+    server.process.terminate()
+    server.process.wait(20)
     assert sorted(path.name for path in server.folder.iterdir()) == ["log", "tmp"]  # no .gradio/ beside it
     assert not any((server.folder / "tmp").iterdir())  # no one's photo stays behind
 
@@ -889,7 +844,7 @@ def test_empty_source_is_one_line_and_status_1(tmp_path):
     empty.mkdir()
     run = subprocess.run(
         [sys.executable, APP],
-        env=environment(empty, tmp_path / "tmp"),
+        env=environment(**of_test(empty, tmp_path / "tmp")),
         capture_output=True,
         text=True,
         timeout=START_SECONDS,
@@ -901,7 +856,7 @@ def test_empty_source_is_one_line_and_status_1(tmp_path):
 def test_damaged_source_is_one_line(source, tmp_path, monkeypatch):
     damaged = shutil.copytree(source, tmp_path / "damaged")
     (damaged / "compact" / "epoch-3" / "model.safetensors").write_bytes(b"weights")
-    for name, value in environment(damaged, tmp_path / "tmp").items():
+    for name, value in of_test(damaged, tmp_path / "tmp").items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as caught:  # Python prints its text, with status 1
         runpy.run_path(str(APP))
@@ -910,7 +865,7 @@ def test_damaged_source_is_one_line(source, tmp_path, monkeypatch):
 
 def test_source_within_reach_is_used_and_named(source, tmp_path, monkeypatch, capsys):
     """Without a Hub: the source that ships stands for one that a visitor named."""
-    for name, value in environment(source, tmp_path / "tmp").items():
+    for name, value in of_test(source, tmp_path / "tmp").items():
         monkeypatch.setenv(name, value)
     app = runpy.run_path(str(APP))
     monkeypatch.setattr(app["service"], "source", lambda name: app["service"].shipped)
