@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlparse
 
 import datasets
 import pytest
-from conftest import made_photo
+from made_photos import made_photo
 
 from chromagan.data import IMAGENETTE, IMAGENETTE_CONFIG, IMAGENETTE_REVISION, DataError, load_photos
 
