@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: a test must never wait for the Hub
 os.environ["ACCELERATE_USE_CPU"] = "true"  # on a machine with a GPU, too
@@ -26,10 +27,15 @@ HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signa
 torch.set_num_threads(1)  # small tensors: a second thread waits more than it works
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+# Files whose tests talk to one demo that runs: it takes many seconds to start.
+WITH_DEMO = (
+    "test_api_http", "test_assistant", "test_browser_colorize", "test_browser_input", "test_browser_layout",
+    "test_browser_tabs",
+)  # fmt: skip
 # Files whose tests take long, in the order in which they begin: else one worker is left alone with them at the end.
 FIRST = (
-    "test_app", "test_train", "test_evaluate", "test_study", "test_repositories", "test_main", "test_step",
-    "test_colorizer", "test_push", "test_shards", "test_refine", "test_benchmark", "test_benchmark_photos",
+    *WITH_DEMO, "test_train", "test_evaluate", "test_study", "test_repositories", "test_main", "test_startup",
+    "test_step", "test_colorizer", "test_push", "test_shards", "test_refine", "test_benchmark", "test_benchmark_photos",
 )  # fmt: skip
 
 
@@ -51,8 +57,21 @@ if OWN_CORES := own_cores():
 
 
 def pytest_collection_modifyitems(items):
-    """Long files begin first; xdist runs the tests of a file in one worker."""
+    """Long files begin first."""
     items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """xdist runs the tests of a file in one worker; here those of all files with the demo, too, which starts once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneWorkerWithDemo(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "demo" if Path(file).stem in WITH_DEMO else file
+
+    return OneWorkerWithDemo(config, log)
 
 
 @pytest.fixture(autouse=True)
