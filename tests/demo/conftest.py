@@ -11,9 +11,10 @@ import pytest
 import torch
 from demo_server import DemoServer, find_browser, running_demo
 from gradio_client import Client
-from made_demo import EPOCHS, GENERAL, METRICS, variables
+from made_demo import EPOCHS, GENERAL_EPOCHS, metrics, variables
 from PIL import Image
 
+from chromagan.demo.service import GENERAL
 from chromagan.hub.checkpoints import save_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import save_refiner
@@ -40,13 +41,13 @@ def demo_source(tmp_path_factory) -> Path:
     study = tmp_path_factory.mktemp("source")
     torch.manual_seed(0)
     trunk = Trunk(ModelConfig().trunk, ModelConfig().trunk_stages)
-    for folder, all_epochs in ((study, EPOCHS), (study / "general", GENERAL)):
+    for folder, all_epochs in ((study, EPOCHS), (study / GENERAL, GENERAL_EPOCHS)):
         for decoder, epochs in all_epochs.items():
             for epoch in epochs:
                 model = ChromaGAN(ModelConfig.preset("lite", decoder)).without_class_head()
                 model.trunk = trunk
                 model.freeze_trunk()
-                save_checkpoint(model, folder / decoder / f"epoch-{epoch}", METRICS if epoch == 8 else None)
+                save_checkpoint(model, folder / decoder / f"epoch-{epoch}", metrics(decoder, epoch))
         refiner = Refiner(RefinerConfig(channels=8, steps=2, trunk_digest=model.config.trunk_digest))
         torch.nn.init.normal_(refiner.policy.weight, std=0.5)
         save_refiner(refiner, folder / "refiner")

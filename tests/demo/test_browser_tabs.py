@@ -12,9 +12,9 @@ from chromagan.network.refiner import ACTIONS
 def test_matrix_fills_and_compares_any_two(page, harbor):
     upload(page, harbor)
     open_tab(page, "Matrix")  # is filled without being asked
-    page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 4")
+    page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 5")
     page.wait_for_selector("#pair img")
-    assert page.locator("#matrix [data-key]").count() == 4 and page.locator("#matrix .none").count() == 2
+    assert page.locator("#matrix [data-key]").count() == 5 and page.locator("#matrix .none").count() == 3
     assert page.locator("#matrix [data-key='transposed/8']").get_attribute("aria-label") == (
         "Transposed convolutions, epoch 8"
     )
@@ -35,7 +35,7 @@ def test_matrix_fills_and_compares_any_two(page, harbor):
     with page.expect_download() as download:
         page.click("#zip")
     assert download.value.suggested_filename == "harbor-matrix.zip"
-    assert len(zipfile.ZipFile(download.value.path()).namelist()) == 6
+    assert len(zipfile.ZipFile(download.value.path()).namelist()) == 7
     assert page.faults == []
 
 
@@ -46,7 +46,7 @@ def test_stop_ends_long_work(page, harbor, tmp_path):
     Image.effect_noise((8000, 6000), 60).save(tmp_path / "large.jpg")  # takes seconds to pack, on any machine
     upload(page, tmp_path / "large.jpg")
     open_tab(page, "Matrix")
-    page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 4")
+    page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 5")
     before = page.evaluate("document.querySelector('#matrix button.ready img').src")
     page.wait_for_selector("#pair img")
     page.click("#zip")
@@ -54,7 +54,7 @@ def test_stop_ends_long_work(page, harbor, tmp_path):
     page.click("#stop-fill")
     upload(page, harbor)
     page.wait_for_function(
-        "before => (ready => ready.length == 4 && ready.every(image => image.src != before))"
+        "before => (ready => ready.length == 5 && ready.every(image => image.src != before))"
         "([...document.querySelectorAll('#matrix button.ready img')])",
         arg=before,
     )
