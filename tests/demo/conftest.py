@@ -1,8 +1,9 @@
-"""A demo that runs, with untrained checkpoints, and a browser, for the tests that talk to one.
+"""A service without a page; a demo that runs, and a browser, for the tests that talk to one.
 
 Nothing leaves this machine. Without a browser, the tests of the page are skipped and say so.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gradio_client import Client
 from made_demo import EPOCHS, GENERAL_EPOCHS, metrics, variables
 from PIL import Image
 
-from chromagan.demo.service import GENERAL
+from chromagan.demo.service import GENERAL, DemoService
 from chromagan.hub.checkpoints import save_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import save_refiner
@@ -33,6 +34,18 @@ BROWSER_FLAGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
+
+
+@pytest.fixture(scope="module")
+def both(source, tmp_path_factory):
+    """The study (compact at 0 and 3, depthwise at 0), and beside it compact at 7 and depthwise at 5."""
+    folder = shutil.copytree(source, tmp_path_factory.mktemp("both") / "source")
+    (folder / GENERAL).mkdir()
+    for trunk in folder.glob("*.safetensors"):
+        shutil.copy(trunk, folder / GENERAL)
+    shutil.copytree(source / "compact" / "epoch-0", folder / GENERAL / "compact" / "epoch-7")
+    shutil.copytree(source / "depthwise" / "epoch-0", folder / GENERAL / "depthwise" / "epoch-5")
+    return DemoService(str(folder), str(folder), tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture(scope="session")
