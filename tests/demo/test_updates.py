@@ -104,6 +104,8 @@ def test_a_shared_address_brings_its_view_back(updates, examples):
     assert decoder.value == "depthwise" and offered(epoch) == (["5"], "5")
     assert left == "compact/3" and right == SKIP and film == "depthwise" and at.value == "" and of.value == "depthwise"
     assert stage.count("<img") == 2 and "epoch 5" in words and state.photo == examples[1]
+    *_, at, of, network, _, _, state = restored(updates, decoder="compact", epoch="3", at="0", of="depthwise")
+    assert (at.value, of.value, network, state.content.epoch) == ("0", "depthwise", STUDY, 3)  # Measure has its own
 
 
 def test_an_address_of_what_is_not_here_is_said_as_text_and_the_first_view_shown(updates, examples):
