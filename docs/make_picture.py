@@ -7,22 +7,18 @@ Needs requirements-dev.txt and Chromium. The demo is started with the shipped ch
 
 import argparse
 import io
-import os
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+sys.path.insert(0, str(ROOT / "tests"))  # where the demo is started for pictures, too
+
+from demo_server import find_browser, running_demo
+
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.jpg"))
 
 
@@ -46,33 +42,6 @@ VIEWS = {
 }
 LIMIT = 300_000  # bytes
 SCALES = (1.0, 0.85, 0.7, 0.6, 0.5)
-START_SECONDS = 180
-
-
-@contextmanager
-def demo() -> Iterator[str]:
-    """A context with the running demo; its address. SystemExit where it does not start."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {name: value for name, value in os.environ.items() if name != "CHROMAGAN_SOURCE"}
-    environment |= {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), "HF_HUB_OFFLINE": "1"}
-    process = subprocess.Popen([sys.executable, ROOT / "app.py"], env=environment, stdout=subprocess.DEVNULL)
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + START_SECONDS
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        while True:
-            try:
-                direct.open(url, timeout=5).close()
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    sys.exit("make_picture.py: the demo did not start")
-                time.sleep(0.2)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def take(browser, url: str, example: str, tab: str) -> Image.Image:
@@ -115,10 +84,13 @@ def encoded(picture: Image.Image, limit: int = LIMIT) -> bytes:
 def main(args: argparse.Namespace) -> None:
     from playwright.sync_api import sync_playwright
 
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)  # None: the one that Playwright installs
-    with demo() as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        data = encoded(take(browser, url, args.example, args.tab))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_demo(Path(folder)) as server,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"])
+        data = encoded(take(browser, server.url, args.example, args.tab))
         browser.close()
     beside = args.output.with_name(f".{args.output.name}.part")
     beside.write_bytes(data)

@@ -8,11 +8,10 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: a test must never wait for the Hub
 os.environ["ACCELERATE_USE_CPU"] = "true"  # on a machine with a GPU, too
 
-import numpy as np
 import pytest
 import torch
 from hub_standin import Hub, connect
-from PIL import Image
+from made_photos import folder_of, made_photo
 
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
 from chromagan.hub.model import ChromaGAN
@@ -28,10 +27,15 @@ HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signa
 torch.set_num_threads(1)  # small tensors: a second thread waits more than it works
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+# Files whose tests talk to one demo that runs: it takes many seconds to start.
+WITH_DEMO = (
+    "test_api_http", "test_assistant", "test_browser_colorize", "test_browser_input", "test_browser_layout",
+    "test_browser_tabs",
+)  # fmt: skip
 # Files whose tests take long, in the order in which they begin: else one worker is left alone with them at the end.
 FIRST = (
-    "test_app", "test_train", "test_evaluate", "test_study", "test_repositories", "test_main", "test_step",
-    "test_colorizer", "test_push", "test_shards", "test_refine", "test_benchmark", "test_benchmark_photos",
+    *WITH_DEMO, "test_train", "test_evaluate", "test_study", "test_repositories", "test_main", "test_startup",
+    "test_step", "test_colorizer", "test_push", "test_shards", "test_refine", "test_benchmark", "test_benchmark_photos",
 )  # fmt: skip
 
 
@@ -53,8 +57,21 @@ if OWN_CORES := own_cores():
 
 
 def pytest_collection_modifyitems(items):
-    """Long files begin first; xdist runs the tests of a file in one worker."""
+    """Long files begin first."""
     items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """xdist runs the tests of a file in one worker; here those of all files with the demo, too, which starts once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneWorkerWithDemo(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "demo" if Path(file).stem in WITH_DEMO else file
+
+    return OneWorkerWithDemo(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -64,26 +81,6 @@ def as_before():
     torch.set_num_threads(1)
     for number, handler in HANDLERS.items():
         signal.signal(number, handler)
-
-
-def made_photo(seed: int, height: int = 64, width: int = 64) -> Image.Image:
-    """Colored rectangles on a gradient, with a little noise: edges, flat parts and texture."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[0:height, 0:width]
-    pixels = np.stack([rows / height * 255, columns / width * 255, np.full_like(rows, 128)], axis=-1).astype(float)
-    for _ in range(6):
-        top, left = rng.integers(height), rng.integers(width)
-        pixels[top : top + height // 3, left : left + width // 3] = rng.integers(0, 256, 3)
-    pixels += rng.normal(0, 4, pixels.shape)
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-
-
-def folder_of(path, pictures, classes=("n01440764", "n02102040")):
-    for index, picture in enumerate(pictures):
-        target = path / "validation" / classes[index % len(classes)] / f"{index:03}.png"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(target)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -155,10 +152,3 @@ def photo(tmp_path):
     path = tmp_path / "harbor.png"
     made_photo(1, 60, 80).save(path)
     return path
-
-
-def repository_files(folder) -> dict[str, bytes]:
-    """What the Hub's repository of a checkpoint in `folder` holds: name -> content, the trunk's file among them."""
-    folder = Path(folder)
-    paths = [*folder.iterdir(), *folder.parents[1].glob("*.safetensors")]
-    return {path.name: path.read_bytes() for path in paths}

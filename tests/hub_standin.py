@@ -12,6 +12,7 @@ import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlparse
 
 from huggingface_hub import ModelCard, RepoCard, constants
@@ -384,3 +385,9 @@ def connect(monkeypatch, url, cache, token=TOKEN):
 
 def disconnect(monkeypatch, cache):
     connect(monkeypatch, "http://127.0.0.1:9", cache)  # nothing listens there
+
+
+def repository_files(folder: Path) -> dict[str, bytes]:
+    """What the Hub's repository of a checkpoint in `folder` holds: name -> content, the trunk's file among them."""
+    paths = [*folder.iterdir(), *folder.parents[1].glob("*.safetensors")]
+    return {path.name: path.read_bytes() for path in paths}

@@ -8,28 +8,27 @@ Not a test: its figures are only worth something on a machine that does nothing 
 """
 
 import os
+import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from demo_server import DemoServer, find_browser, running_demo
 from gradio_client import Client, handle_file
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-PORT = 7961
 PEOPLE, REQUESTS = 20, 200
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Said by the server when it has imported what it needs of others; the clock is that of the whole machine.
 START = """
-import os, runpy, sys, time
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+import runpy, sys, time
 import gradio, timm, torch
 print("imported", time.monotonic(), flush=True)
 sys.path.insert(0, sys.argv[1])
@@ -66,44 +65,32 @@ def say(*words) -> None:
     print(*words, flush=True)
 
 
-class Server:
-    """The demo, and what it takes."""
-
-    def __init__(self, folder: Path):
-        self.url, self.cache = f"http://127.0.0.1:{PORT}", folder / "server"
-        environment = os.environ | {"GRADIO_SERVER_PORT": str(PORT), "GRADIO_TEMP_DIR": str(self.cache)}
-        start = time.monotonic()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", START, str(ROOT)], env=environment, stdout=subprocess.PIPE, text=True
-        )
-        imported = float(self.process.stdout.readline().split()[1])
-        while True:
-            try:
-                urllib.request.urlopen(self.url, timeout=5).close()
-                break
-            except OSError:
-                if self.process.poll() is not None:
-                    sys.exit("the demo did not start")
-                time.sleep(0.02)
+@contextmanager
+def timed_demo(folder: Path) -> Iterator[DemoServer]:
+    """A context with the demo, which says how long it took to start."""
+    start = time.monotonic()
+    with running_demo(folder, ("-c", START, ROOT), GRADIO_TEMP_DIR=str(cache_of(folder))) as server:
         ready = time.monotonic()
+        imported = float(re.search(r"^imported (.+)$", server.log.read_text(), re.MULTILINE)[1])
         say(f"start: page ready {ready - imported:.1f} s after the imports, which took {imported - start:.1f} s")
-
-    def megabytes(self) -> str:
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        disk = sum(path.stat().st_size for path in self.cache.rglob("*") if path.is_file())
-        return f"{pages * os.sysconf('SC_PAGE_SIZE') >> 20} MB resident, {disk >> 20} MB on disk"
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(20)
+        yield server
 
 
-def page(server: Server, folder: Path) -> None:
+def cache_of(folder: Path) -> Path:
+    return folder / "server"
+
+
+def megabytes(server: DemoServer) -> str:
+    pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
+    disk = sum(path.stat().st_size for path in cache_of(server.folder).rglob("*") if path.is_file())
+    return f"{pages * os.sysconf('SC_PAGE_SIZE') >> 20} MB resident, {disk >> 20} MB on disk"
+
+
+def page(server: DemoServer, folder: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        found = next(filter(None, map(shutil.which, BROWSERS)), None)
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"])
         view = browser.new_page(viewport={"width": 1280, "height": 860})
         view.goto(server.url)
         view.wait_for_function("document.querySelectorAll('#result img').length == 2")
@@ -151,7 +138,7 @@ def call(client: Client, path: Path, name: str) -> float:
     return time.monotonic() - begin
 
 
-def api(server: Server, folder: Path) -> None:
+def api(server: DemoServer, folder: Path) -> None:
     client = Client(server.url, verbose=False, download_files=folder / "results")
     call(client, photo(folder, 20), "/colorize")
     single = [call(client, photo(folder, seed), "/colorize") for seed in range(21, 30)]
@@ -160,7 +147,7 @@ def api(server: Server, folder: Path) -> None:
     say(f"api: /matrix, all at full size as ZIP: median {statistics.median(archives):.2f} s")
 
 
-def crowd(server: Server, folder: Path) -> None:
+def crowd(server: DemoServer, folder: Path) -> None:
     """Everyone has a connection of their own, and presses the button at the same moment."""
     clients = [Client(server.url, verbose=False, download_files=folder / "results") for _ in range(PEOPLE)]
     photos = [photo(folder, 40 + seed) for seed in range(PEOPLE)]
@@ -176,27 +163,24 @@ def crowd(server: Server, folder: Path) -> None:
     )
 
 
-def long(server: Server, folder: Path) -> None:
+def long(server: DemoServer, folder: Path) -> None:
     client = Client(server.url, verbose=False, download_files=folder / "results")
-    say(f"long: before, {server.megabytes()}")
+    say(f"long: before, {megabytes(server)}")
     for index in range(REQUESTS):
         call(client, photo(folder, 100 + index), "/colorize")
         if index % 20 == 19:
-            say(f"long: after {index + 1}, {server.megabytes()}")
+            say(f"long: after {index + 1}, {megabytes(server)}")
             shutil.rmtree(folder / "results")
 
 
 def main(parts: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="load-demo-") as scratch:
         folder = Path(scratch)
-        server = Server(folder)
-        try:
+        with timed_demo(folder) as server:
             time.sleep(15)  # the other networks are loaded meanwhile
             for part in (page, api, crowd, long):
                 if not parts or part.__name__ in parts:
                     part(server, folder)
-        finally:
-            server.stop()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from conftest import made_photo
+from made_photos import made_photo
 from PIL import Image
 
 from chromagan.data import DataError, evenly, load_photos

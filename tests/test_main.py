@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import made_photo
+from made_photos import made_photo
 from PIL import Image
 from skimage import color as reference
 

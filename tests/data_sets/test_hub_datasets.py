@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlparse
 
 import datasets
 import pytest
-from conftest import made_photo
+from made_photos import made_photo
 
 from chromagan.data import DataError, load_photos
 from chromagan.data_sets.readers import IMAGENETTE, IMAGENETTE_CONFIG, IMAGENETTE_REVISION

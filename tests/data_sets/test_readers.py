@@ -9,7 +9,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import made_photo
+from made_photos import made_photo
 from PIL import Image, ImageCms
 from pyarrow import parquet
 

@@ -11,18 +11,6 @@ from chromagan.demo.service import GENERAL, STUDY, DemoService, Options, Request
 from chromagan.demo.tabs import Tabs
 
 
-@pytest.fixture(scope="module")
-def both(source, tmp_path_factory):
-    """The study (compact at 0 and 3, depthwise at 0), and beside it compact at 7 and depthwise at 5."""
-    folder = shutil.copytree(source, tmp_path_factory.mktemp("both") / "source")
-    (folder / GENERAL).mkdir()
-    for trunk in folder.glob("*.safetensors"):
-        shutil.copy(trunk, folder / GENERAL)
-    shutil.copytree(source / "compact" / "epoch-0", folder / GENERAL / "compact" / "epoch-7")
-    shutil.copytree(source / "depthwise" / "epoch-0", folder / GENERAL / "depthwise" / "epoch-5")
-    return DemoService(str(folder), str(folder), tmp_path_factory.mktemp("files"))
-
-
 def test_names_of_the_sources(both, service):
     assert both.source("") is both.source(STUDY) is both.shipped and both.source(GENERAL) is both.general
     assert [(each.decoder, each.epoch) for each in both.general.checkpoints] == [("compact", 7), ("depthwise", 5)]

@@ -4,7 +4,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import made_photo
+from made_photos import made_photo
 from PIL import Image, ImageSequence
 
 from chromagan.demo.downloads import LABEL, animation, encode_shown, file_name, suffix_for, write_archive

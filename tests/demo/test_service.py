@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import made_photo
+from made_photos import made_photo
 from PIL import Image
 
 from chromagan.demo import page

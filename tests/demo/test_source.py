@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from cachetools import LRUCache
-from conftest import made_photo
+from made_photos import made_photo
 
 from chromagan.colorizer import Colorizer
 from chromagan.demo.loaded_photo import load_photo

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import made_photo
+from made_photos import made_photo
 from PIL import Image
 
 from chromagan.__main__ import main

@@ -7,8 +7,7 @@ import time
 
 import pytest
 import torch
-from conftest import repository_files
-from hub_standin import connect
+from hub_standin import connect, repository_files
 
 from chromagan import CheckpointError, ChromaGAN
 from chromagan.hub.publish import BackgroundPublisher, publish

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import repository_files
-from hub_standin import OWNER, TOKEN, connect, disconnect
+from hub_standin import OWNER, TOKEN, connect, disconnect, repository_files
 from huggingface_hub import ModelCard, constants
 
 from chromagan import CheckpointError, ChromaGAN, Colorizer

@@ -11,7 +11,7 @@ import warnings
 
 import pytest
 import torch
-from conftest import made_photo
+from made_photos import made_photo
 from made_profiles import gray_profile, rgb_profile
 from PIL import Image
 

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from conftest import made_photo
+from made_photos import made_photo
 
 from chromagan.imaging import folders, formats
 from chromagan.imaging.folders import find_photos

@@ -4,7 +4,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from conftest import made_photo
+from made_photos import made_photo
 from PIL import Image, TiffImagePlugin
 from skimage import color as reference
 

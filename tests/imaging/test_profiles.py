@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from conftest import made_photo
+from made_photos import made_photo
 from made_profiles import cmyk_profile, gray_profile, rgb_profile, rgb_table_profile, srgb_curve
 from PIL import Image, ImageCms
 from skimage import color as reference

@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
-from conftest import made_photo
+from made_photos import made_photo
 from made_profiles import D50, gray_profile, lab_of_xyz, rgb_profile, srgb_curve
 from PIL import Image
 from skimage import color as reference

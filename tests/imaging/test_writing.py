@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from conftest import made_photo
+from made_photos import made_photo
 from made_profiles import gray_profile, rgb_profile
 from PIL import Image, PngImagePlugin
 

@@ -1,5 +1,5 @@
 import numpy as np
-from conftest import made_photo
+from made_photos import made_photo
 
 from chromagan.measures import error_maps
 

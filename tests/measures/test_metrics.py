@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from conftest import made_photo
+from made_photos import made_photo
 from skimage import color as reference_color
 from skimage import metrics as reference
 from skimage.segmentation import slic

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import made_photo
+from made_photos import made_photo
 from scipy import ndimage
 from skimage import feature
 

@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from conftest import made_photo
+from made_photos import made_photo
 from torch.nn import functional as F
 
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint

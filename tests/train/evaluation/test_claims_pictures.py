@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from conftest import made_photo
+from made_photos import made_photo
 from PIL import Image
 
 from chromagan.hub.checkpoints import list_checkpoints

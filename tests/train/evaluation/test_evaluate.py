@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import folder_of, made_photo
+from made_photos import folder_of, made_photo
 from PIL import Image
 from pyarrow import parquet
 

@@ -11,7 +11,7 @@ from chromagan.network.config import ModelConfig
 from chromagan.network.layers import cut
 from chromagan.network.trunk import Trunk
 from train.training import batches as batches_module
-from train.training.batches import Batches, fits, normalized_lab, teacher_targets, trunk_stages
+from train.training.batches import DEVICE_SHARE, Batches, fits, normalized_lab, teacher_targets, trunk_stages
 from train.training.options import TrainConfig
 from train.training.step import GeneratorForward
 
@@ -206,5 +206,11 @@ def test_teacher_and_features_are_kept_until_data_or_network_change(tmp_path, mo
     assert not any(stage.is_inference() for stage in stages)
 
 
-def test_only_a_gpu_with_room_takes_the_data():
+def test_only_a_gpu_with_room_takes_the_data(monkeypatch):
+    free = 8000  # bytes, of a device that has a hundred times as many
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 100 * free))
+    room = int(DEVICE_SHARE * free)
+    half = torch.zeros(room // 2, dtype=torch.uint8)
+    more = torch.zeros(room // 2 + 1, dtype=torch.uint8)
+    assert fits([half, half], torch.device("cuda")) and not fits([half, more], torch.device("cuda"))
     assert not fits([torch.zeros(1)], CPU)

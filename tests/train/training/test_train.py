@@ -204,7 +204,7 @@ def test_the_log_holds_means_since_the_last_line():
 
 
 def test_data_that_cannot_be_used_is_one_line(image_folder, tmp_path):
-    from conftest import made_photo
+    from made_photos import made_photo
 
     for name in ("empty", "gray"):
         (tmp_path / name).mkdir()

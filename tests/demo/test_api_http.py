@@ -1,0 +1,142 @@
+"""The API of a demo that runs, by gradio_client, and what it answers over HTTP alone."""
+
+import json
+import os
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
+from made_demo import EPOCHS, lightness
+from PIL import Image
+
+
+def test_api_takes_an_image_alone(client, harbor):
+    result = client.predict(handle_file(harbor), api_name="/colorize")
+    with Image.open(result) as image:
+        assert (image.format, image.mode, image.size) == ("PNG", "RGB", (310, 203))
+    assert np.abs(lightness(result) - lightness(harbor)).mean() < 0.5
+
+
+def test_api_decoder_alone_is_at_its_epoch_nearest_to_the_truth(client, harbor):
+    def bytes_of(**choice) -> bytes:
+        return Path(client.predict(image=handle_file(harbor), **choice, api_name="/colorize")).read_bytes()
+
+    nearest = bytes_of(decoder="transposed", source="study")
+    assert nearest == bytes_of(decoder="transposed", epoch="8") != bytes_of(decoder="transposed", epoch="9")
+    assert nearest != bytes_of(decoder="transposed", epoch=0)  # a number will do, and 0 is one
+    unmeasured = bytes_of(decoder="compact", source="study")
+    assert unmeasured == bytes_of(decoder="compact", epoch="3") != nearest  # the newest
+    assert unmeasured == bytes_of(source="study")  # the first decoder
+    general = bytes_of(decoder="transposed")  # a photo of any kind
+    assert general == bytes_of(decoder="transposed", epoch="6", source="general") != nearest
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"decoder": "sharpest"}, ["sharpest", "compact", "transposed"]),
+        ({"decoder": "depthwise"}, ["no checkpoint", "depthwise", "compact", "transposed"]),
+        ({"decoder": "transposed", "epoch": "3"}, ["transposed", "3", "0, 8, 9"]),
+        ({"epoch": "last"}, ["last", "whole number"]),
+    ],
+)
+def test_api_says_what_it_does_not_have(client, harbor, choice, words):
+    with pytest.raises(AppError) as caught:
+        client.predict(handle_file(harbor), **choice, api_name="/colorize")
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"saturation": 9}, ["saturation", "between 0 and 3"]),
+        ({"chroma": "sharp"}, ["sharp", "edge-aware", "bilinear"]),
+        ({"source": "../../etc"}, ["owner/name"]),
+        ({"source": "/tmp"}, ["owner/name"]),
+    ],
+)
+def test_api_says_which_option_is_wrong(client, harbor, choice, words):
+    with pytest.raises(AppError) as caught:
+        client.predict(handle_file(harbor), **choice, api_name="/colorize")
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_api_saturation_0_is_gray(client, harbor):
+    result = client.predict(handle_file(harbor), saturation=0, api_name="/colorize")
+    pixels = np.asarray(Image.open(result)).astype(int)
+    assert np.ptp(pixels, axis=2).max() <= 1
+
+
+def test_api_offers_and_describes_its_functions(client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/colorize", "/matrix", "/epochs", "/measure", "/checkpoints"}
+    assert all(endpoint["description"] for endpoint in endpoints.values())
+
+
+def test_api_lists_the_checkpoints(client):
+    listed = client.predict(api_name="/checkpoints")
+    assert {(each["decoder"], each["epoch"]) for each in listed} == {(d, e) for d, es in EPOCHS.items() for e in es}
+    assert listed[-1]["measured"]["images"] == 1234
+
+
+def test_api_matrix_is_a_zip_with_a_record(client, harbor):
+    with zipfile.ZipFile(client.predict(handle_file(harbor), api_name="/matrix")) as archive:
+        record = json.loads(archive.read("record.json"))
+        pairs = [(each["decoder"], each["epoch"]) for each in record["colorings"]]
+        assert pairs == [("compact", 0), ("compact", 3), ("transposed", 0), ("transposed", 8), ("transposed", 9)]
+        with Image.open(archive.open(record["colorings"][0]["file"])) as image:
+            assert (image.format, image.size) == ("JPEG", (310, 203))
+
+
+def test_api_epochs_is_an_animation(client, harbor):
+    with Image.open(client.predict(handle_file(harbor), decoder="transposed", kind="gif", api_name="/epochs")) as image:
+        assert (image.format, image.n_frames) == ("GIF", 3)
+
+
+def test_api_measure_is_a_table(client, harbor):
+    answer = client.predict(handle_file(harbor), epoch="0", api_name="/measure")
+    assert answer["colored"] and set(answer["measures"]) == {"left gray", "compact", "transposed"}
+    assert answer["measures"]["compact"]["ciede2000"] > 0 and answer["measures"]["compact"]["vivid_kept"] >= 0
+
+
+def test_page_can_be_installed(demo):
+    with urllib.request.urlopen(f"{demo.url}/manifest.json", timeout=20) as answer:
+        assert json.load(answer)["name"] == "ChromaGAN Studio"
+
+
+def test_health(demo):
+    with urllib.request.urlopen(f"{demo.url}/health", timeout=20) as answer:
+        state = json.load(answer)
+    assert state["status"] == "ok" and state["checkpoints"] == 5
+
+
+def test_twenty_people_at_once_are_all_served_their_own_photo(demo, client, tmp_path):
+    """Each sends a photo of its own brightness, under one name: nobody gets another's."""
+    jobs = []
+    for level in range(20):
+        path = tmp_path / str(level) / "photo.png"
+        path.parent.mkdir()
+        Image.new("L", (64, 48), 20 + 11 * level).save(path)
+        jobs.append((level, client.submit(handle_file(path), saturation=0, api_name="/colorize")))
+    for level, job in jobs:
+        pixels = np.asarray(Image.open(job.result(timeout=60)))
+        assert np.abs(pixels.astype(int) - (20 + 11 * level)).max() <= 1, level
+
+
+def test_many_requests_leave_memory_flat(demo, client, tmp_path):
+    def resident() -> int:
+        return int(Path(f"/proc/{demo.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs /proc")
+    before = None
+    for index in range(40):
+        Image.linear_gradient("L").resize((300 + index, 200)).save(tmp_path / "photo.png")
+        client.predict(handle_file(tmp_path / "photo.png"), api_name="/colorize")
+        if index == 15:
+            before = resident()
+    assert resident() - before < 100 << 20

@@ -1,0 +1,126 @@
+"""The page in a real browser: one photo, its coloring, and what changes it."""
+
+import numpy as np
+from browsing import enter_source, picture_urls, said, sizes, upload, wait_for_another
+from made_demo import lightness
+from PIL import Image
+
+
+def test_arrival_shows_a_result(page):
+    picture_urls(page)
+    gray, color = sizes(page)
+    assert gray == color and min(gray) > 200
+    assert "Compact" in page.inner_text("#caption") and "epoch 3" in page.inner_text("#caption")
+    assert "92,834 parameters" in page.inner_text("#caption")
+    assert "CIEDE2000" not in page.inner_text("#caption")  # not measured
+
+
+def test_photo_in_color_on_the_page_and_as_a_file(page, demo, harbor, tmp_path):
+    before = picture_urls(page)
+    upload(page, harbor)
+    wait_for_another(page, before)
+    before = picture_urls(page)
+    assert sizes(page) == [[310, 203]] * 2
+    page.wait_for_selector("#caption >> text=epoch 5")  # one's own photo: by the network for any kind
+    assert page.locator("#network input:checked").get_attribute("value") == "general"
+    page.wait_for_function("location.search.includes('network=general')")
+    page.click("#network >> text=Imagenette")
+    page.wait_for_selector("#caption >> text=epoch 3")
+    wait_for_another(page, before)
+    before = picture_urls(page)
+
+    page.click("#decoder >> text=Transposed convolutions")  # has no epoch 3: its nearest is chosen
+    page.wait_for_selector("#caption >> text=epoch 8")
+    wait_for_another(page, before)
+    caption = page.inner_text("#caption")
+    assert all(
+        word in caption for word in ("208,058 parameters", "9.9 CIEDE2000", "42%", "1,234 colored validation photos")
+    )
+
+    before = picture_urls(page)
+    page.click("#epoch >> text=0")
+    page.wait_for_selector("#caption >> text=before training")
+    page.click("#colorize")
+    picture_urls(page)
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename == "harbor-transposed-epoch-0.jpg"
+    download.value.save_as(tmp_path / "file")
+    with Image.open(tmp_path / "file") as image:
+        assert (image.format, image.size) == ("JPEG", (310, 203))
+    assert np.abs(lightness(tmp_path / "file") - lightness(harbor)).mean() < 1  # JPEG itself costs about half of it
+    assert page.faults == []
+
+
+def test_large_photo_is_shown_small_and_saved_whole(page, tmp_path):
+    Image.linear_gradient("L").resize((2000, 1500)).save(tmp_path / "large.png")
+    before = picture_urls(page)
+    upload(page, tmp_path / "large.png")
+    wait_for_another(page, before)
+    picture_urls(page)
+    assert sizes(page) == [[1600, 1200]] * 2
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename == "large-compact-epoch-5.png"
+    with Image.open(download.value.path()) as image:
+        assert (image.format, image.size) == ("PNG", (2000, 1500))
+
+
+def test_divider_moves_by_keyboard_and_by_pointer(page):
+    picture_urls(page)
+    divider = page.locator("#result .compare input")
+    assert divider.get_attribute("aria-label").startswith("Divider: Gray on the left")
+    divider.focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    assert float(divider.input_value()) == 60  # 0.5 a step
+    clip = "getComputedStyle(document.querySelector('#result img.over')).clipPath"
+    assert "60%" in page.evaluate(clip)
+    box = page.locator("#result .compare").bounding_box()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+    assert abs(float(divider.input_value()) - 20) < 2
+    assert all(page.evaluate("[...document.querySelectorAll('#result img')].map(image => image.alt)"))
+
+
+def test_options_change_the_picture(page):
+    before = picture_urls(page)
+    page.click("#options >> text=Options")
+    page.click("#chroma >> text=Bilinear")
+    wait_for_another(page, before)
+    before = picture_urls(page)
+    page.focus("#saturation input[type=range]")  # without a pointer, too
+    page.keyboard.press("ArrowRight")
+    wait_for_another(page, before)
+
+
+def test_source_out_of_reach_falls_back_visibly(page):
+    enter_source(page, "nobody/nothing")
+    assert "shipped checkpoints" in said(page)
+    assert page.input_value("#source textarea, #source input") == ""
+    page.click("#decoder >> text=Transposed convolutions")
+    page.wait_for_selector("#caption >> text=Transposed convolutions")
+
+
+def test_the_network_is_a_choice_that_a_link_carries(page, visitor):
+    assert page.locator("#network input:checked").get_attribute("value") == "study"  # of an example
+    page.click("#network >> text=Photos of any kind")
+    page.wait_for_selector("#caption >> text=epoch 5")
+    page.wait_for_function("location.search.includes('network=general') && location.search.includes('epoch=5')")
+    other = visitor.new_page()
+    other.goto(page.url)
+    other.wait_for_selector("#caption >> text=epoch 5")
+    other.click("#examples .gallery-item >> nth=1")  # an example is the study's again
+    other.wait_for_selector("#caption >> text=epoch 3")
+    assert other.locator("#network input:checked").get_attribute("value") == "study"
+    other.close()
+    assert page.faults == []
+
+
+def test_example_is_colored_when_picked(page):
+    before = picture_urls(page)
+    page.click("#examples .gallery-item >> nth=1")
+    wait_for_another(page, before)
+    assert page.faults == []

@@ -1,0 +1,106 @@
+"""The page in a real browser: every way to give a photo, and what is refused or must stay text."""
+
+import base64
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from browsing import enter_source, picture_urls, said, sizes, upload, wait_for_another
+from PIL import Image
+
+FILE = """(bytes, kind) => {
+    const data = new DataTransfer();
+    const content = Uint8Array.from(atob(bytes), each => each.charCodeAt(0));
+    data.items.add(new File([content], 'given.jpg', {type: 'image/jpeg'}));
+    const options = {bubbles: true, cancelable: true, clipboardData: data, dataTransfer: data};
+    const event = kind === 'paste' ? new ClipboardEvent(kind, options) : new DragEvent(kind, options);
+    return document.querySelector('#caption').dispatchEvent(event);
+}"""
+
+
+@pytest.mark.parametrize("kind", ["paste", "drop"])
+def test_photo_given_anywhere_on_the_page(page, harbor, kind):
+    before = picture_urls(page)
+    page.evaluate(f"([bytes, kind]) => ({FILE})(bytes, kind)", [base64.b64encode(harbor.read_bytes()).decode(), kind])
+    wait_for_another(page, before)
+    picture_urls(page)
+    assert sizes(page) == [[310, 203]] * 2 and page.faults == []
+
+
+def test_webcam(page):
+    before = picture_urls(page)
+    page.click("#photo [aria-label='Remove Image']")
+    page.click("#photo [aria-label='Capture from camera']")
+    page.click("#photo >> text=Click to Access Webcam")
+    page.wait_for_function("document.querySelector('#photo video')?.videoWidth > 0")  # before, a click takes no picture
+    page.click("#photo [aria-label='capture photo']")
+    wait_for_another(page, before)
+    assert page.faults == []
+
+
+def test_keyboard_alone(page):
+    """Tab to an example, Enter; on to the decoders, of which arrow keys choose; Tab leaves them."""
+
+    def focus(wanted: str):
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.ariaLabel || document.activeElement.value") == wanted:
+                return
+        pytest.fail(f"Tab does not lead to {wanted}")
+
+    before = picture_urls(page)
+    focus("Example photo: cat")
+    page.keyboard.press("Enter")
+    wait_for_another(page, before)
+    before = picture_urls(page)
+    focus("compact")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#caption >> text=Transposed convolutions")
+    wait_for_another(page, before)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('#epoch') !== null")
+
+
+def test_without_a_photo(page):
+    page.click("#photo [aria-label='Remove Image']")
+    page.click("#colorize")
+    assert "Upload a photo first." in said(page)
+    assert len(picture_urls(page)) == 2  # the last picture is still there
+
+
+@pytest.mark.parametrize("kind", ["text", "half"])
+def test_file_that_is_no_photo(page, demo, harbor, tmp_path, kind):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"Not a photo at all.\n" if kind == "text" else harbor.read_bytes()[:4000])
+    upload(page, path)
+    page.click("#colorize")
+    message = said(page)
+    assert "broken.jpg: " in message and str(demo.folder) not in message
+    assert "Traceback" not in demo.log.read_text()
+
+
+def test_photo_of_too_many_pixels(page, demo, tmp_path):
+    Image.new("1", (9000, 8000)).save(tmp_path / "wall.png")
+    upload(page, tmp_path / "wall.png")
+    page.click("#colorize")
+    assert "wall.png: more than 64 megapixels" in said(page)
+
+
+def test_address_cannot_put_markup_into_the_page(page, demo):
+    page.goto(f"{demo.url}/?decoder=%3Cimg%20src%3Dnowhere.png%3E")
+    toast = page.locator("[data-testid=toast-text]")
+    toast.wait_for()
+    assert "<img src=nowhere.png>" in toast.inner_text()
+    assert toast.locator("img").count() == 0
+    assert not any(urlsplit(url).path.endswith("nowhere.png") for url in page.requests)
+
+
+def test_names_of_files_and_sources_cannot_put_markup_into_the_page(page, tmp_path):
+    """A toast is HTML. The first message is Gradio's own, of a file beyond its limit; the second is ours."""
+    with (tmp_path / "<img src=nowhere.png onerror=alert(1)>.bmp").open("wb") as file:
+        file.truncate(51 << 20)
+    upload(page, Path(file.name), refused=True)
+    assert "img src=nowhere.png" in said(page)
+    enter_source(page, "<img src=nowhere.png>")
+    assert page.locator("[data-testid=toast-body] img").count() == 0
+    assert not any(urlsplit(url).path.endswith("nowhere.png") for url in page.requests)

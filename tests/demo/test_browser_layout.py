@@ -1,0 +1,75 @@
+"""The page in a real browser: narrow screens, names for screen readers, whom it asks, and its picture."""
+
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from browsing import narrow_page, open_tab, picture_urls, wait_for_another
+
+from docs import make_picture
+
+
+def test_wide_tables_keep_their_first_column_in_sight(visitor, demo):
+    page = narrow_page(visitor, 390)
+    page.goto(f"{demo.url}/?tab=about")
+    page.wait_for_selector("#about .scroll")
+    page.evaluate("document.querySelector('#about .scroll').scrollLeft = 300")
+    table, name = (page.locator(f"#about .scroll {part} >> nth=0").bounding_box() for part in ("", "tbody th"))
+    assert abs(name["x"] - table["x"]) < 1 and name["width"] < 0.45 * table["width"]
+    page.close()
+
+
+def test_examples_have_names_for_screen_readers(page):
+    page.wait_for_selector("#examples button[aria-label]")
+    names = page.locator("#examples button").evaluate_all("all => all.map(each => each.ariaLabel)")
+    assert names[:2] == ["Example photo: coffee", "Example photo: rocket"] and all(names)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_narrow_page_does_not_scroll_sideways(visitor, demo, scheme):
+    page = narrow_page(visitor, 390)
+    page.emulate_media(color_scheme=scheme)
+    page.goto(demo.url)
+    page.wait_for_selector("#result img")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    for part in ("#header", "#result", "#caption", "#photo", "#examples", "#network", "#decoder", "#download"):
+        box = page.locator(part).bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390, part
+    assert page.locator("#network").bounding_box()["width"] == page.locator("#options").bounding_box()["width"]
+    for name, ready in (
+        ("Refine", "#refined .legend"),
+        ("Matrix", "#pair img"),
+        ("Epochs", "#film .chart"),
+        ("Measure", "#classes"),
+        ("About", "#about"),
+    ):
+        open_tab(page, name)
+        page.wait_for_selector(f"{ready} >> nth=0")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390, name
+    page.close()
+
+
+def test_tabs_that_do_not_fit_are_reached_before_the_picture(visitor, demo):
+    page = narrow_page(visitor, 320)
+    page.goto(demo.url)
+    page.wait_for_selector("#result img")
+    page.click(".overflow-menu > button >> visible=true")
+    page.click(".overflow-dropdown button:has-text('About')", timeout=5000)  # waits until nothing lies upon it
+    page.wait_for_selector("#about >> visible=true")
+    page.close()
+
+
+def test_page_asks_nobody_else(page):
+    page.click("#examples .gallery-item >> nth=2")
+    wait_for_another(page, picture_urls(page))
+    hosts = {urlsplit(url).hostname for url in page.requests if url.startswith("http")}
+    assert hosts == {"127.0.0.1"}
+
+
+def test_picture_of_the_readme_shows_the_example_and_the_tab_that_are_asked_for(browser, demo):
+    asked = (("cat", "colorize"), ("coffee", "matrix"))
+    pictures = [make_picture.take(browser, demo.url, *example_and_tab) for example_and_tab in asked]
+    assert [picture.size for picture in pictures] == [(1280, 860), (1280, 1180)]
+    cat, coffee = (np.asarray(picture.crop((0, 0, 1280, 860)), int) for picture in pictures)
+    assert (np.abs(cat - coffee).max(axis=2) > 8).mean() > 0.1
+    assert all(len(make_picture.encoded(picture)) <= 300_000 for picture in pictures)

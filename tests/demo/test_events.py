@@ -1,0 +1,84 @@
+"""Between Gradio's events and the library: values both ways, and errors as messages on the page."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from chromagan.demo.events import as_handler, by_network, errors_as_messages, fetched, from_gradio, to_gradio
+from chromagan.demo.service import Options, RequestError
+from chromagan.demo.tabs import TabState
+from chromagan.hub.checkpoints import CheckpointError
+
+BAD, ESCAPED = "no 'a' & <img src=x>", "no 'a' &amp; &lt;img src=x&gt;"
+
+
+def refuse(error: Exception):
+    raise error
+
+
+@pytest.mark.parametrize("kind", [RequestError, CheckpointError])
+def test_what_cannot_be_done_is_a_message_without_markup_and_without_a_traceback(kind):
+    with pytest.raises(gr.Error) as caught:
+        as_handler(refuse)(kind(BAD))
+    assert caught.value.message == ESCAPED and not caught.value.print_exception
+    with pytest.raises(gr.Error) as caught:
+        as_handler(refuse, escape=str)(kind(BAD))  # for a program, which shows no HTML
+    assert caught.value.message == BAD
+
+
+def test_a_mistake_of_ours_is_no_message():
+    with pytest.raises(ZeroDivisionError), errors_as_messages():
+        refuse(ZeroDivisionError())
+
+
+def test_a_handler_that_yields_says_what_it_had_and_then_the_error():
+    def steps(photo, count):
+        yield photo, None
+        yield photo / str(count)
+        raise RequestError(BAD)
+
+    handler = as_handler(steps)
+    going = handler({"path": "/uploads/cat.png"}, 3)
+    assert next(going) == (Path("/uploads/cat.png"), gr.skip()) and next(going) == "/uploads/cat.png/3"
+    with pytest.raises(gr.Error) as caught:
+        next(going)
+    assert caught.value.message == ESCAPED and not caught.value.print_exception
+    assert handler.__name__ == "on_steps"  # "steps" stays free for the API
+
+
+def test_values_come_as_the_library_knows_them_and_go_as_gradio_does():
+    assert from_gradio({"path": "/uploads/cat.png", "url": "x"}) == Path("/uploads/cat.png")
+    assert from_gradio({"path": None}) is None and from_gradio(None) is None and from_gradio("cat") == "cat"
+    state = TabState(Path("cat.png"), Options(), None)
+    assert to_gradio(state) is state  # a tuple, too, but one value
+    assert to_gradio((state, None)) == (state, gr.skip()) and to_gradio(None) is None
+    assert to_gradio(Path("cat.png")) == "cat.png"
+
+
+def test_options_come_behind_the_network_that_is_chosen():
+    def given(*args):
+        return args
+
+    assert by_network(given)("photo", "compact", "general", "", "bilinear", 1) == (
+        "photo", "compact", "general", "bilinear", 1,
+    )  # fmt: skip
+    assert by_network(given)("photo", "general", " owner/name ", "bilinear", 1) == (
+        "photo", "owner/name", "bilinear", 1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(OSError("no such\n  host"), "no such host"), (TimeoutError(), "TimeoutError")]
+)
+def test_an_address_without_a_photo_is_one_line(error, reason):
+    async def fetch(address):
+        return refuse(error) if address == "http://nowhere/x.png" else address
+
+    photo = fetched(SimpleNamespace(async_move_resource_to_block_cache=fetch))
+    with pytest.raises(gr.Error) as caught:
+        asyncio.run(photo.async_move_resource_to_block_cache("http://nowhere/x.png"))
+    assert caught.value.message == f"no photo at http://nowhere/x.png: {reason}" and not caught.value.print_exception
+    assert asyncio.run(photo.async_move_resource_to_block_cache("/uploads/cat.png")) == "/uploads/cat.png"

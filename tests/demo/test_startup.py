@@ -1,0 +1,68 @@
+"""How the demo starts and ends: without checkpoints, with damaged ones, and with nothing left behind."""
+
+import runpy
+import shutil
+import subprocess
+import sys
+
+import pytest
+from assistant import ask
+from demo_server import APP, START_SECONDS, environment, running_demo
+from gradio_client import Client, handle_file
+from made_demo import EPOCHS, variables
+
+
+def test_empty_source_is_one_line_and_status_1(tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    run = subprocess.run(
+        [sys.executable, APP],
+        env=environment(**variables(empty, tmp_path / "tmp")),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+    )
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1 and "no checkpoints" in run.stderr, run.stderr
+
+
+def test_damaged_source_is_one_line(demo_source, tmp_path, monkeypatch):
+    damaged = shutil.copytree(demo_source, tmp_path / "damaged")
+    (damaged / "compact" / "epoch-3" / "model.safetensors").write_bytes(b"weights")
+    for name, value in variables(damaged, tmp_path / "tmp").items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as caught:  # Python prints its text, with status 1
+        runpy.run_path(str(APP))
+    assert "cannot be used" in caught.value.code and "\n" not in caught.value.code
+
+
+def test_source_within_reach_is_used_and_named(demo_source, tmp_path, monkeypatch, capsys):
+    """Without a Hub: the source that ships stands for one that a visitor named."""
+    for name, value in variables(demo_source, tmp_path / "tmp").items():
+        monkeypatch.setenv(name, value)
+    app = runpy.run_path(str(APP))
+    monkeypatch.setattr(app["service"], "source", lambda name: app["service"].shipped)
+    assert app["offers_tools"]()
+    box, decoder, epoch, *_, network, about = app["updates"].on_source("owner/name", "general")
+    assert not network.visible and "no readable" in about  # its networks are no choice; it has no claims.json
+    assert (box.value, box.info) == ("owner/name", f"Using {demo_source.name}.")
+    assert [value for _, value in decoder.choices] == list(EPOCHS) and epoch.value == "3"
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert not app["offers_tools"]()
+    assert capsys.readouterr().err == "app.py: no tools for assistants: pip install 'gradio[mcp]'\n"
+
+
+def test_server_is_clean_afterwards(demo_source, harbor, tmp_path):
+    """It ends when it is told to, though Gradio keeps a thread for each tool that was called; no one's photo stays."""
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    with running_demo(folder, **variables(demo_source, folder / "tmp")) as own:
+        client = Client(own.url, verbose=False, download_files=False)
+        client.predict(handle_file(harbor), api_name="/colorize")
+        client.close()
+        ask(own.url, ("checkpoints", {}))
+        assert any((folder / "tmp").rglob("harbor.jpg"))
+    assert "Traceback" not in own.log.read_text()
+    assert sorted(path.name for path in folder.iterdir()) == ["log", "tmp"]  # no .gradio/ beside it
+    assert not any((folder / "tmp").iterdir())

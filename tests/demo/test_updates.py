@@ -1,0 +1,115 @@
+"""What changes of the controls: called as Gradio calls them, without a page."""
+
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+from made_photos import made_photo
+
+from chromagan.demo.choices import EACH_OWN, REMEMBERED
+from chromagan.demo.service import CHROMA, GENERAL, GRAY, STUDY
+from chromagan.demo.tabs import Tabs
+from chromagan.demo.updates import SOURCE_INFO, Updates
+
+OPTIONS = ("", CHROMA, 1.0)
+SKIP = gr.skip()
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    paths = [tmp_path_factory.getbasetemp() / "examples" / f"{name}.png" for name in ("coffee", "rocket")]
+    paths[0].parent.mkdir()
+    for seed, path in enumerate(paths):
+        made_photo(seed).save(path)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def updates(both, examples):
+    return Updates(Tabs(both), examples)
+
+
+def offered(control) -> tuple[list[str], str]:
+    return [value for _, value in control.choices], control.value
+
+
+def test_a_decoder_brings_its_epochs(updates):
+    assert offered(updates.on_decoder(STUDY, "", "compact", "0")) == (["0", "3"], "0")
+    assert offered(updates.on_decoder(STUDY, "", "depthwise", "3")) == (["0"], "0")
+    assert offered(updates.on_decoder(GENERAL, "", "compact", "3")) == (["7"], "7")
+    with pytest.raises(gr.Error) as caught:  # a source that was named goes before the network
+        updates.on_decoder(STUDY, "<b>", "compact", "0")
+    assert "&lt;b&gt;" in caught.value.message and not caught.value.print_exception
+
+
+def test_a_network_brings_its_decoders_and_epochs(updates):
+    decoder, epoch, at, of = updates.on_network(GENERAL, "", "compact", "3", "depthwise")
+    assert offered(decoder) == (["compact", "depthwise"], "compact") and offered(epoch) == (["7"], "7")
+    assert at.choices == [(EACH_OWN, "")] and offered(of) == (["compact", "depthwise"], "depthwise")
+    with pytest.raises(gr.Error, match="owner/name"):
+        updates.on_network(STUDY, "/tmp", "compact", "3", "compact")
+
+
+def test_ones_own_photo_changes_the_network_and_what_goes_with_it(updates, photo):
+    upload = {"path": str(photo)}
+    network, decoder, epoch, at, of, stage, words, state = updates.on_own_photo(
+        upload, "depthwise", "0", "compact", STUDY, *OPTIONS
+    )
+    assert network == GENERAL and decoder.value == "depthwise" and epoch.value == "5"
+    assert at.value == "" and of.value == "compact"
+    assert stage.count("<img") == 2 and "epoch 5" in words
+    assert (state.photo, state.options.source, state.content.epoch) == (photo, GENERAL, 5)
+    network, decoder, epoch, *_, state = updates.on_example(upload, "depthwise", "5", "compact", GENERAL, *OPTIONS)
+    assert (network, decoder.value, epoch.value) == (STUDY, "depthwise", "0") and state.options.source == STUDY
+
+
+def test_a_photo_leaves_the_choices_alone_where_the_network_stays(updates, service, examples, photo):
+    upload = {"path": str(photo)}
+    *choices, _, _, state = updates.on_own_photo(upload, "compact", "7", "compact", GENERAL, *OPTIONS)
+    assert choices == [SKIP] * 5 and state.content.epoch == 7
+    *choices, _, _, state = Updates(Tabs(service), examples).on_own_photo(
+        upload, "compact", "0", "compact", STUDY, *OPTIONS
+    )
+    assert choices == [SKIP] * 5 and state.content.epoch == 0  # there is no other network
+    with pytest.raises(gr.Error, match="Upload a photo first"):
+        updates.on_own_photo(None, "compact", "7", "compact", GENERAL, *OPTIONS)
+
+
+def test_a_source_out_of_reach_is_said_as_text_and_what_ships_takes_its_place(updates):
+    with pytest.warns(UserWarning, match="&lt;img&gt;.*Using the shipped checkpoints"):
+        box, decoder, epoch, left, right, film, at, of, network, about = updates.on_source("<img>", STUDY)
+    assert box.value == "" and "<img>" in box.info  # Gradio escapes a control's words itself
+    assert offered(decoder) == offered(film) == offered(of) == (["compact", "depthwise"], "compact")
+    assert offered(epoch) == (["0", "3"], "3") and offered(at) == (["0", "3"], "3")
+    assert left.value == GRAY and right.value == "compact/3" and network.visible and about
+    box, *_ = updates.on_source(" ", STUDY)
+    assert box.info == SOURCE_INFO
+
+
+def restored(updates, **named):
+    values = updates.on_restore(SimpleNamespace(query_params=named))
+    assert len(values) == 5 + len(REMEMBERED)  # as many as there are outputs
+    return values
+
+
+def test_an_address_that_names_nothing_changes_nothing(updates):
+    assert restored(updates) == restored(updates, __theme="dark") == (SKIP,) * 13
+
+
+def test_a_shared_address_brings_its_view_back(updates, examples):
+    tabs, example, decoder, epoch, left, right, film, at, of, network, stage, words, state = restored(
+        updates, tab="epochs", example="rocket", network=GENERAL, decoder="depthwise", left="compact/3", right="none"
+    )
+    assert tabs.selected == "epochs" and example == str(examples[1]) and network == GENERAL
+    assert decoder.value == "depthwise" and offered(epoch) == (["5"], "5")
+    assert left == "compact/3" and right == SKIP and film == "depthwise" and at.value == "" and of.value == "depthwise"
+    assert stage.count("<img") == 2 and "epoch 5" in words and state.photo == examples[1]
+    *_, at, of, network, _, _, state = restored(updates, decoder="compact", epoch="3", at="0", of="depthwise")
+    assert (at.value, of.value, network, state.content.epoch) == ("0", "depthwise", STUDY, 3)  # Measure has its own
+
+
+def test_an_address_of_what_is_not_here_is_said_as_text_and_the_first_view_shown(updates, examples):
+    with pytest.warns(UserWarning, match="&lt;img&gt;"):
+        tabs, example, decoder, epoch, *_, state = restored(updates, decoder="<img>", tab="nowhere", example="nobody")
+    assert tabs.selected == "colorize" and example == str(examples[0])
+    assert (decoder.value, epoch.value, state.content.epoch) == ("compact", "3", 3)
