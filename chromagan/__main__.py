@@ -198,7 +198,7 @@ def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorize
         try:
             refiner = load_refiner(args.source, model.config)
         except CheckpointError as error:
-            print(f"note: {printable(error)}; the colors are not refined", file=sys.stderr)
+            print(f"note: {printable(str(error))}; the colors are not refined", file=sys.stderr)
     elif steps not in (None, 0):
         steps = None if steps == ALL_STEPS else steps
         refiner = load_refiner(args.source, model.config)
