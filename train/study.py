@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import count, end_in_one_line, one_line
+from chromagan.programs import check_output_folder, count, end_in_one_line, one_line
 
 STOPPED = "study.py: stopped; the same command goes on"
 if __name__ == "__main__":  # the next imports take seconds
@@ -176,13 +176,18 @@ def train(runs: list[Run], workers: int, gpus: int, processes: Processes) -> lis
                 run = waiting.get_nowait()
             except queue.Empty:
                 return
-            folder = Path(run.config.output_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            log = folder / f"{run.config.decoder}.txt" if workers > 1 else None
-            print(f"{run.config.decoder}: {'going on' if run.begun else 'starting'}" + (f", see {log}" if log else ""))
-            environment = {"CUDA_VISIBLE_DEVICES": _visible(worker)} if gpus > 1 else {}
-            command = [sys.executable, str(ROOT / "train" / "train.py"), *run.flags]
-            status = processes.run([*command, "--resume"] if run.begun else command, environment, log)
+            try:
+                folder = Path(run.config.output_dir)
+                folder.mkdir(parents=True, exist_ok=True)
+                log = folder / f"{run.config.decoder}.txt" if workers > 1 else None
+                doing = "going on" if run.begun else "starting"
+                print(f"{run.config.decoder}: {doing}" + (f", see {log}" if log else ""))
+                environment = {"CUDA_VISIBLE_DEVICES": _visible(worker)} if gpus > 1 else {}
+                command = [sys.executable, str(ROOT / "train" / "train.py"), *run.flags]
+                status = processes.run([*command, "--resume"] if run.begun else command, environment, log)
+            except OSError as error:  # it would end this thread alone, and the study would measure without the decoder
+                print(f"study.py: {run.config.decoder}: {one_line(error)}", file=sys.stderr)
+                status = 1
             if (status or not run.finished) and not processes.stopped:
                 failed.append(run.config.decoder)
 
@@ -204,6 +209,7 @@ def _visible(worker: int) -> str:
 def main(args: argparse.Namespace, flags: list[str]) -> int:
     runs = plan(args.decoders, flags)
     config = runs[0].config
+    check_output_folder(config.output_dir)
     images = count_photos(config.data, "train", config.limit_train or None)
     gpus = torch.cuda.device_count()
     workers = max(1, min(gpus, len(runs)))

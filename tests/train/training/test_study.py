@@ -150,6 +150,35 @@ def test_every_gpu_gets_a_decoder_of_its_own(tmp_path, monkeypatch):
     assert sorted(log for _, _, log in seen) == ["compact.txt", "original.txt", "transposed.txt"]
 
 
+def test_a_decoder_that_cannot_be_started_is_named_and_counts_as_failed(tmp_path, capsys):
+    """Two workers; the log of one cannot be opened, the folder of none be made."""
+
+    class Processes:
+        stopped = False
+
+        def run(self, command, environment, log):
+            with open(log, "ab"):
+                return 1
+
+    own = ["--data", "d", "--output-dir", str(tmp_path / "study"), "--epochs", "1"]
+    (tmp_path / "study" / "compact.txt").mkdir(parents=True)
+    assert train(plan(["compact"], own), workers=2, gpus=2, processes=Processes()) == ["compact"]
+    (tmp_path / "file").touch()
+    own = ["--data", "d", "--output-dir", str(tmp_path / "file" / "study"), "--epochs", "1"]
+    assert train(plan(["original"], own), workers=1, gpus=0, processes=Processes()) == ["original"]
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("study.py: compact: ") and "compact.txt: Is a directory" in first
+    assert second.startswith("study.py: original: ") and "file" in second
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_folder_that_cannot_be_is_refused_before_any_work(tmp_path, more):
+    (tmp_path / "file").touch()
+    arguments = ["--data", "no data", "--output-dir", str(tmp_path / "file" / "study"), *more]
+    with pytest.raises(OSError, match="study cannot be written to: .*file is a file"):
+        main(*parse_args(arguments))
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
