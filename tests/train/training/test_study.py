@@ -123,6 +123,15 @@ def test_the_time_and_the_price_come_from_the_rate_that_the_run_had_or_that_is_g
     assert "30 min" in said[0] and said[-1].endswith("about 1.00")
 
 
+def test_a_fifth_decoder_on_four_gpus_takes_as_long_again(tmp_path):
+    """A decoder runs whole on one GPU: two rounds, though it is work for one and a quarter."""
+    runs = plan(list(DECODERS), ["--data", "d", "--output-dir", str(tmp_path), "--epochs", "36"])
+    said = describe(runs, images=20_000, workers=4, rate=100.0, price=3.0).splitlines()  # 2 hours each
+    assert len(runs) == 5 and all(", 2 h 00 min" in line for line in said[:5])
+    assert "4 decoders at once: about 4 h 00 min of training" in said[5]
+    assert said[6] == "training at 3.00 US dollars an hour: about 12.00"
+
+
 def test_every_gpu_gets_a_decoder_of_its_own(tmp_path, monkeypatch):
     """Two GPUs, three decoders: two at once, the third where one is free; a failed one does not stop the others."""
     seen, together = [], threading.Barrier(2, timeout=10)
