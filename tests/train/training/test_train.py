@@ -165,6 +165,8 @@ def test_a_batch_must_be_shared_evenly():
     check_shares(config(batch_size=15), processes=1)
     with pytest.raises(TrainingError, match="1 images cannot be shared by 2 processes"):
         fit_batch(options, images=1, processes=2)
+    with pytest.raises(TrainingError, match="images to train on: 1, too few for a batch: --batch-size must be 2 or mo"):
+        fit_batch(config(decoder="transposed", crop=8), images=1, processes=1)
 
 
 def test_a_batch_that_photos_did_not_fill_goes_on_by_the_same_command(tmp_path):
