@@ -113,6 +113,9 @@ def main(config: TrainConfig) -> None:
     if state is not None:
         step = state.pop("step")
         check_data(data_digest, state.pop("data"), config)
+        if step > total:
+            begun = -(-step // batches.steps_per_epoch)
+            raise TrainingError(f"the run is at epoch {begun} already: --epochs must be that or more")
         for name, part_state in state.items():
             resumable[name].load_state_dict(part_state)
     accelerator.wait_for_everyone()  # all have read before the first one writes

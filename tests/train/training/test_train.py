@@ -137,6 +137,10 @@ def test_sigterm_saves_the_state_and_ends_the_run(image_folder, tmp_path, whole,
         return str(error.value)
 
     assert "--lr is 0.5, but the run was begun with 0.0005" in refused(*flags, "--lr", "0.5")
+    recorded = tmp_path / "run" / "depthwise" / "train.json"
+    before = recorded.read_bytes()
+    fewer = refused(*flags, "--epochs", "3", "--save-epochs", "3")
+    assert fewer == "the run is at epoch 12 already: --epochs must be that or more" and recorded.read_bytes() == before
     shutil.rmtree(tmp_path / "run" / "depthwise" / "epoch-12")  # its weights are in the state
     main(parse_config([*flags, "--resume", "--epochs", "13", "--save-epochs", "7", "12"]))
     assert "epochs [7] lie behind step 24" in capsys.readouterr().err
