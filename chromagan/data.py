@@ -126,7 +126,8 @@ def load_photos(
     limit: N photos spread evenly over all of the data, which may be sorted by class; counted before gray ones
     (mean chroma below 2) are dropped.
     quiet: do not write the summary of what was found, and passed over, to standard error.
-    Raises DataError where there is nothing to read, or no color in one of the data sets.
+    Raises DataError where there is nothing to read, or, unless gray ones are kept, no color in what is taken of one of
+    the data sets.
     """
     photos = PhotoSet(data, split, size, limit)
     images = _decode(photos)
@@ -139,7 +140,7 @@ def load_photos(
         kept, taken = int(colored[torch.from_numpy(photos.part_of == number)].sum()), source["photos"]
         if taken and not kept:
             raise DataError(
-                f"all {taken} images of {source['data']!r} ({split}) are gray: there is no color to learn from"
+                f"all {taken} images taken of {source['data']!r} ({split}) are gray: there is no color in them"
             )
         sources.append(source | {"photos": kept, "gray": taken - kept})
         lines.append(found + (f"; {taken - kept:,} gray ones left out" if taken > kept else ""))

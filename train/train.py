@@ -84,7 +84,8 @@ def main(config: TrainConfig) -> None:
     validation = None
     if main_process and max(config.limit_validation, config.samples):
         several = max(config.limit_validation, config.samples)
-        validation = load_photos(config.data, "validation", size, several, quiet=True)
+        # Gray ones too: they are measured apart from the colored ones, and a sample may hold no other.
+        validation = load_photos(config.data, "validation", size, several, keep_gray=True, quiet=True)
     generator, critic = build_networks(config)
     teacher = None if config.keep_teacher else build_teacher(config.teacher).to(device)
     with accelerator.local_main_process_first():

@@ -382,7 +382,7 @@ def test_one_of_several_that_cannot_be_used_is_named(two, tmp_path):
     made_photo(0, 16, 16).convert("L").save(tmp_path / "gray" / "g.png")
     for bad, message in (
         ("nowhere/at/all", "no folder 'nowhere/at/all'"),
-        (str(tmp_path / "gray"), "all 1 images of '.*gray' .train. are gray"),
+        (str(tmp_path / "gray"), "all 1 images taken of '.*gray' .train. are gray"),
     ):
         with pytest.raises(DataError, match=message):
             load_photos([*two, bad], "train", size=16, quiet=True)

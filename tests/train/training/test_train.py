@@ -222,4 +222,16 @@ def test_data_that_cannot_be_used_is_one_line(image_folder, tmp_path):
         main(parse_config(train_flags(tmp_path / "empty", tmp_path / "file")))
     result = launch(*train_flags(image_folder, tmp_path, data=tmp_path / "gray"), processes=None)
     assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert "are gray: there is no color to learn from" in result.stderr.strip().splitlines()[-1]
+    assert "are gray: there is no color in them" in result.stderr.strip().splitlines()[-1]
+
+
+def test_a_validation_sample_without_colors_is_measured_and_refuses_nothing(image_folder, tmp_path):
+    """Which photos the quick validation takes is chance: its first ones may all be gray."""
+    data = shutil.copytree(image_folder, tmp_path / "data")
+    for path in (data / "validation").rglob("*.png"):
+        Image.open(path).convert("L").save(path)
+    main(parse_config(train_flags(data, tmp_path, epochs=0)))
+    measured = json.loads((tmp_path / "run" / "compact" / "epoch-0" / "metrics.json").read_text())
+    assert (measured["images"], measured["colored"]["images"], measured["colored"]["ciede2000_mean"]) == (2, 0, None)
+    assert measured["all"]["ciede2000_mean"]["value"] > 0
+    assert (tmp_path / "run" / "compact" / "samples" / "epoch-0.png").is_file()
