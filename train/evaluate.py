@@ -2,11 +2,11 @@
 
     accelerate launch train/evaluate.py --source checkpoints --data frgfm/imagenette --output-dir report
 
-Leaves in <output-dir>: metrics.json (every measure with its 95 % interval), per_image.parquet (one row for each photo
-and checkpoint), claims.json (the verdict on every claim of the paper), figures/*.png, report.md and report.html; with
---write-metrics also each checkpoint's own metrics.json and the source's claims.json. What was measured is kept in
-<output-dir>/measured, by what the photos and the networks hold: a run that was cut off goes on there, and one with new
-checkpoints or new measures takes only those. It may be deleted.
+Leaves in <output-dir>: metrics.json (every measure; means and medians over photos with their 95 % interval),
+per_image.parquet (one row for each photo and checkpoint), claims.json (the verdict on every claim of the paper),
+figures/*.png, report.md and report.html; with --write-metrics also each checkpoint's own metrics.json and the source's
+claims.json. What was measured is kept in <output-dir>/measured, by what the photos and the networks hold: a run that
+was cut off goes on there, and one with new checkpoints or new measures takes only those. It may be deleted.
 
 Everything is measured at --size on 8-bit sRGB output. Gray photos, whose colors nobody can miss, are counted in "all"
 and left out of "colored". Photos are worked on one by one: neither the number of processes nor of cores changes a
