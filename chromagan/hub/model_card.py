@@ -1,7 +1,6 @@
 """The cards of model repositories: templates filled with what was measured and the data that was trained on."""
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chromagan.hub.checkpoints import METRICS_FILE, NAMED_SOURCES, Checkpoint, colored_value, nearest, read_json
 from chromagan.hub.model import CONFIG_FILE
+from chromagan.hub.repositories import REPO_ID
 from chromagan.network.decoders import DECODERS
 from chromagan.network.refiner import ACTIONS, Refiner, RefinerConfig
 
@@ -25,7 +25,6 @@ MEASURES = {  # of metrics.json: title on the card, what it means
     "colorfulness_ratio": ("Colorfulness, of the truth's", "1 is as colorful as the photos"),
     "ssim": ("SSIM", "1 is equal"),
 }
-HUB_DATASET = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 IMAGENETTE = (
     "Imagenette, ten classes of ImageNet (tench, English springer, cassette player, chain saw, church, French horn, "
     "garbage truck, gas pump, golf ball, parachute)"
@@ -165,7 +164,7 @@ def plain_name(data: str | list[str]) -> str:
 
 def _hub_id(data: str) -> str | None:
     """The Hub id that `data` begins with, such as "owner/name (resized)" or "owner/name@revision"."""
-    match = HUB_DATASET.match(data)
+    match = REPO_ID.match(data)
     if match and data[match.end() : match.end() + 1] in ("", " ", "@") and plain_name(data) == data:
         return match[0]
     return None

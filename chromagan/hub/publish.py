@@ -85,7 +85,7 @@ def publish(
 
 def check_access(to: str) -> None:
     """PublishError, at once, for a name that no repository can have, no Hub, no token, or one without the right."""
-    if not repositories.PREFIX.fullmatch(to):
+    if not repositories.REPO_ID.fullmatch(to):
         raise PublishError(f"{to!r} is not owner/name")
     if not repositories.reachable():
         raise PublishError(f"cannot push to {to}: the Hub is out of reach")
@@ -243,7 +243,7 @@ def publish_space(root: Path, to: str, *, source: str = "", private: bool = Fals
     """
     if not (root / "app.py").is_file():
         raise PublishError(f"no app.py in {root}: a Space is made from a clone of this project, run it there")
-    if source and not repositories.PREFIX.fullmatch(source):
+    if source and not repositories.REPO_ID.fullmatch(source):
         raise PublishError(f"a Space shows a study on the Hub, owner/name, not {source!r}")
     check_access(to)
     try:

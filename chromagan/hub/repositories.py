@@ -25,7 +25,7 @@ from huggingface_hub.utils import get_session
 
 from chromagan.network.decoders import DECODERS
 
-PREFIX = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+REPO_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name, also of a data set and of a study
 EPOCH_TAG = re.compile(r"epoch-(\d+)")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
@@ -44,7 +44,7 @@ class MissingError(HubError):
 
 def is_prefix(source: str | os.PathLike) -> bool:
     """Whether `source` names a study on the Hub: owner/name, and no folder of that name is here."""
-    return isinstance(source, str) and PREFIX.fullmatch(source) is not None and not os.path.isdir(source)
+    return isinstance(source, str) and REPO_ID.fullmatch(source) is not None and not os.path.isdir(source)
 
 
 def repository(prefix: str, decoder: str) -> str:
