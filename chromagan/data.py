@@ -25,9 +25,9 @@ class Photos:
     """One split, decoded.
 
     images: uint8 (N, 3, S, S) in sRGB. gray_dropped: how many gray ones were left out of them.
-    sources: {"data": name, "photos": how many of `images` are its, "gray": how many were left out} of each data set,
-    in the order in which they were named and stand in `images`. summary: a line for each data set for people to read:
-    what was found in it, and what was passed over and why.
+    sources: {"data": name, "folder": whether it is one here, "photos": how many of `images` are its, "gray": how many
+    were left out} of each data set, in the order in which they were named and stand in `images`.
+    summary: a line for each data set for people to read: what was found in it, and what was passed over and why.
     """
 
     images: Tensor
@@ -94,7 +94,10 @@ class PhotoSet:
     @property
     def sources(self) -> tuple[dict, ...]:
         counts = np.bincount(self.part_of, minlength=len(self.parts))
-        return tuple({"data": part.data, "photos": int(n)} for part, n in zip(self.parts, counts, strict=True))
+        return tuple(
+            {"data": part.data, "folder": os.path.isdir(part.data), "photos": int(n)}
+            for part, n in zip(self.parts, counts, strict=True)
+        )
 
     @property
     def summary(self) -> str:

@@ -41,7 +41,7 @@ from chromagan.hub.checkpoints import (
     write_json,
 )
 from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, ChromaGAN
-from chromagan.hub.model_card import plain_name
+from chromagan.hub.model_card import names_of
 from chromagan.hub.refiners import REFINER, find_refiner
 from chromagan.hub.trunks import find_trunk
 from chromagan.measures.metrics import GRAY_CHROMA
@@ -169,7 +169,7 @@ def main(args: argparse.Namespace) -> None:
         task, shards, [GRAY, TRUTH, *entries, *twins.values()], output_dir / "per_image.parquet"
     )
     colored = tables[TRUTH]["chroma_truth"] >= GRAY_CHROMA
-    data = args.data_name or (plain_name(args.data) if len(args.data) > 1 else args.data[0])
+    data = args.data_name or " and ".join(names_of(photos.sources))
     about = {"data": data, "split": "validation", "size": args.size}
     about |= {"fingerprint": fingerprint, "classifier": CLASSIFIER if classify else None}
     refined = refined_results(tables, twins)

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from chromagan.data import evenly, load_photos
 from chromagan.hub.checkpoints import save_checkpoint, write_json
 from chromagan.hub.model import ChromaGAN
-from chromagan.hub.model_card import OPTIONS_FILE
+from chromagan.hub.model_card import OPTIONS_FILE, names_of
 from chromagan.hub.publish import BackgroundPublisher
 from chromagan.imaging import color
 from chromagan.network.critic import Critic
@@ -145,7 +145,7 @@ def main(config: TrainConfig) -> None:
             images = validation.images[evenly(len(validation), config.limit_validation)]
             measured = summarize(
                 evaluate(finished, images, device),
-                data=" + ".join(config.data), split="validation", size=size,
+                data=" and ".join(names_of(validation.sources)), split="validation", size=size,
             )  # fmt: skip
             measured |= {"decoder": config.decoder, "epoch": epoch, "preset": config.preset}
         samples = None

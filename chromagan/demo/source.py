@@ -28,7 +28,7 @@ from chromagan.hub.checkpoints import (
     nearest,
     read_json,
 )
-from chromagan.hub.model_card import OPTIONS_FILE, plain_name
+from chromagan.hub.model_card import OPTIONS_FILE, names_of, plain_name
 from chromagan.hub.refiners import has_refiner, load_refiner
 from chromagan.hub.repositories import HubError, is_prefix
 from chromagan.network.config import ModelConfig
@@ -239,6 +239,7 @@ def trained_on(source: CheckpointSource) -> list[tuple[str, int]]:
     checkpoint = source.checkpoints[0]
     try:
         path = checkpoint.file(OPTIONS_FILE) if checkpoint.revision else Path(checkpoint.path).parent / OPTIONS_FILE
-        return [(plain_name(each["data"]), int(each["photos"])) for each in read_json(path)["sources"]]
+        sources = read_json(path)["sources"]
+        return [(name, int(each["photos"])) for name, each in zip(names_of(sources), sources, strict=True)]
     except (OSError, ValueError, KeyError, TypeError, HubError):
         return []

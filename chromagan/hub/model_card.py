@@ -1,7 +1,7 @@
 """The cards of model repositories: templates filled with what was measured and the data that was trained on."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, constants
@@ -129,7 +129,7 @@ def refiner_card(folder: Path, source: str) -> ModelCard:
 def _training_data(checkpoint: Checkpoint) -> list[str]:
     """What the run's options call its data sets; without them, what it was measured on, which is of the same data."""
     options = Path(checkpoint.path).parent / OPTIONS_FILE
-    return _each((read_json(options) if options.exists() else checkpoint.metrics).get("data"))
+    return recorded_data(read_json(options) if options.exists() else checkpoint.metrics)
 
 
 def _address_of_curves(checkpoint: Checkpoint) -> str | None:
@@ -155,11 +155,26 @@ def _described(data: str) -> str:
     return IMAGENETTE if "imagenette" in data.lower() else plain_name(data)
 
 
-def plain_name(data: str | list[str]) -> str:
-    """A data set's name for others to read: of a folder its last part, not where it lies on somebody's machine."""
-    if not isinstance(data, str):
-        return " and ".join(map(plain_name, data))
-    return Path(data).name if os.path.isabs(data) or os.path.isdir(data) or data.startswith((".", "~")) else data
+def plain_name(data: str) -> str:
+    """A data set's name for others to read: of a path its last part, not where it lies on somebody's machine.
+
+    A relative path may look like a Hub id, and which it was nobody can tell where it is read: see `recorded_data`.
+    """
+    return Path(data).name or data if os.path.isabs(data) or data.startswith((".", "~")) else data
+
+
+def recorded_data(options: dict) -> list[str]:
+    """The data sets of a run's options. Those that were folders where it ran, as its `sources` tell, are paths that no
+    Hub id looks like."""
+    folders = {source["data"] for source in options.get("sources", ()) if source.get("folder")}
+    return [os.path.join(".", each) if each in folders else each for each in _each(options.get("data"))]
+
+
+def names_of(sources: Iterable[dict]) -> list[str]:
+    """The names for others to read of data sets as `chromagan.data` describes them: of a folder its last part."""
+    return [
+        plain_name(os.path.join(".", source["data"]) if source.get("folder") else source["data"]) for source in sources
+    ]
 
 
 def _hub_id(data: str) -> str | None:

@@ -30,7 +30,7 @@ from chromagan.hub.checkpoints import (
     read_json,
 )
 from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE
-from chromagan.hub.model_card import OPTIONS_FILE, model_card, plain_name, refiner_card
+from chromagan.hub.model_card import OPTIONS_FILE, model_card, names_of, plain_name, recorded_data, refiner_card
 from chromagan.hub.refiners import REFINER, find_refiner, has_refiner
 from chromagan.hub.trunks import find_trunk
 from chromagan.network.decoders import DECODERS
@@ -198,9 +198,10 @@ def without_paths(values: dict) -> dict:
     public = {name: value for name, value in values.items() if name not in ("output_dir", "cache_dir")}
     data = public.get("data")
     if data is not None:
-        public["data"] = plain_name(data) if isinstance(data, str) else [plain_name(each) for each in data]
+        public["data"] = plain_name(data) if isinstance(data, str) else list(map(plain_name, recorded_data(values)))
     if "sources" in public:  # of several data sets, how many photos each had
-        public["sources"] = [source | {"data": plain_name(source["data"])} for source in public["sources"]]
+        sources = public["sources"]
+        public["sources"] = [source | {"data": name} for source, name in zip(sources, names_of(sources), strict=True)]
     return public
 
 
