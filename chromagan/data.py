@@ -25,9 +25,9 @@ class Photos:
     """One split, decoded.
 
     images: uint8 (N, 3, S, S) in sRGB. gray_dropped: how many gray ones were left out of them.
-    sources: {"data": name, "photos": how many of `images` are its, "gray": how many were left out} of each data set,
-    in the order in which they were named and stand in `images`. summary: a line for each data set for people to read:
-    what was found in it, and what was passed over and why.
+    sources: {"data": name, "folder": whether it is one here, "photos": how many of `images` are its, "gray": how many
+    were left out} of each data set, in the order in which they were named and stand in `images`.
+    summary: a line for each data set for people to read: what was found in it, and what was passed over and why.
     """
 
     images: Tensor
@@ -94,7 +94,10 @@ class PhotoSet:
     @property
     def sources(self) -> tuple[dict, ...]:
         counts = np.bincount(self.part_of, minlength=len(self.parts))
-        return tuple({"data": part.data, "photos": int(n)} for part, n in zip(self.parts, counts, strict=True))
+        return tuple(
+            {"data": part.data, "folder": os.path.isdir(part.data), "photos": int(n)}
+            for part, n in zip(self.parts, counts, strict=True)
+        )
 
     @property
     def summary(self) -> str:
@@ -126,7 +129,8 @@ def load_photos(
     limit: N photos spread evenly over all of the data, which may be sorted by class; counted before gray ones
     (mean chroma below 2) are dropped.
     quiet: do not write the summary of what was found, and passed over, to standard error.
-    Raises DataError where there is nothing to read, or no color in one of the data sets.
+    Raises DataError where there is nothing to read, or, unless gray ones are kept, no color in what is taken of one of
+    the data sets.
     """
     photos = PhotoSet(data, split, size, limit)
     images = _decode(photos)
@@ -139,7 +143,7 @@ def load_photos(
         kept, taken = int(colored[torch.from_numpy(photos.part_of == number)].sum()), source["photos"]
         if taken and not kept:
             raise DataError(
-                f"all {taken} images of {source['data']!r} ({split}) are gray: there is no color to learn from"
+                f"all {taken} images taken of {source['data']!r} ({split}) are gray: there is no color in them"
             )
         sources.append(source | {"photos": kept, "gray": taken - kept})
         lines.append(found + (f"; {taken - kept:,} gray ones left out" if taken > kept else ""))

@@ -144,9 +144,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     edges = parser.add_argument_group("chroma")
     edges.add_argument("--data", help="Hub dataset id, folder of Parquet files, or folder of images")
-    edges.add_argument("--source", default=str(chroma.SOURCE), help="folder of checkpoints or Hub prefix")
+    edges.add_argument(
+        "--source", default="study", help="folder of checkpoints, Hub prefix, or name of one that ships; default: study"
+    )
     edges.add_argument("--limit", type=count, default=400, metavar="N", help="photos, spread over the split; 400")
     args = parser.parse_args(argv)
+    if args.json and not args.json.parent.is_dir():
+        parser.error(f"--json {args.json}: there is no folder {args.json.parent}")
     if args.json and args.json.exists() and not is_result(args.json):
         parser.error(f"--json {args.json} is no result of a benchmark, and would be overwritten: give another name")
     if ("chroma" in args.only) != (args.data is not None):

@@ -2,11 +2,11 @@
 
     accelerate launch train/evaluate.py --source checkpoints --data frgfm/imagenette --output-dir report
 
-Leaves in <output-dir>: metrics.json (every measure with its 95 % interval), per_image.parquet (one row for each photo
-and checkpoint), claims.json (the verdict on every claim of the paper), figures/*.png, report.md and report.html; with
---write-metrics also each checkpoint's own metrics.json and the source's claims.json. What was measured is kept in
-<output-dir>/measured, by what the photos and the networks hold: a run that was cut off goes on there, and one with new
-checkpoints or new measures takes only those. It may be deleted.
+Leaves in <output-dir>: metrics.json (every measure; means and medians over photos with their 95 % interval),
+per_image.parquet (one row for each photo and checkpoint), claims.json (the verdict on every claim of the paper),
+figures/*.png, report.md and report.html; with --write-metrics also each checkpoint's own metrics.json and the source's
+claims.json. What was measured is kept in <output-dir>/measured, by what the photos and the networks hold: a run that
+was cut off goes on there, and one with new checkpoints or new measures takes only those. It may be deleted.
 
 Everything is measured at --size on 8-bit sRGB output. Gray photos, whose colors nobody can miss, are counted in "all"
 and left out of "colored". Photos are worked on one by one: neither the number of processes nor of cores changes a
@@ -31,9 +31,10 @@ from accelerate import Accelerator
 
 from chromagan.data import DataError, PhotoSet
 from chromagan.hub.checkpoints import NAMED_SOURCES, CheckpointError, list_checkpoints, load_checkpoint
-from chromagan.hub.files import CLAIMS_FILE, METRICS_FILE, WEIGHTS_FILE, plain_name, read_json, write_json
+from chromagan.hub.files import CLAIMS_FILE, CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE, names_of, read_json, write_json
 from chromagan.hub.model import ChromaGAN
-from chromagan.hub.refiners import REFINER
+from chromagan.hub.refiners import REFINER, find_refiner
+from chromagan.hub.trunks import find_trunk
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.trunk import PretrainedWeightsError
 from train.evaluation.claims_pictures import draw_claims
@@ -47,23 +48,36 @@ from train.evaluation.refined import refined_results, refined_rows, refined_twin
 from train.evaluation.report import write_report
 from train.evaluation.results import frechet_distances, merge, read_comparison, summaries
 from train.evaluation.results_table import markdown_table, results_table
-from train.evaluation.shards import SHARD, MeasuringTask, measure_shards, share_cores
+from train.evaluation.shards import SHARD, MeasuringTask, measure_shards, share_cores, workers_for
 
 MEASURED = "measured"  # the folder in --output-dir of what was measured
-MODEL_BYTES = 4 << 30  # of the networks held at once; a source that needs more is measured in several passes
+MODEL_BYTES = 4 << 30  # of the networks held at once, by all processes on a CPU; what needs more takes several passes
 
 
-def passes(entries: list[Entry]) -> list[list[Entry]]:
-    """The checkpoints in groups whose networks fit into MODEL_BYTES together; their files are half precision."""
-    groups, room = [[]], MODEL_BYTES
+def passes(entries: list[Entry], processes: int) -> list[list[Entry]]:
+    """The checkpoints in groups whose networks fit into MODEL_BYTES where each of `processes` holds them all; one that
+    does not fit alone is a group of its own."""
+    groups, room = [[]], MODEL_BYTES // processes
     for entry in entries:
-        size = 2 * os.path.getsize(entry.checkpoint.file(WEIGHTS_FILE))
+        size = network_bytes(entry)
         if groups[-1] and size > room:
             groups.append([])
-            room = MODEL_BYTES
+            room = MODEL_BYTES // processes
         groups[-1].append(entry)
         room -= size
     return groups
+
+
+def network_bytes(entry: Entry) -> int:
+    """What the tensors of an entry's network take in memory, a frozen trunk and a refiner among them, which lie in
+    files of their own: twice their files, which are half precision."""
+    config_file = entry.checkpoint.file(CONFIG_FILE)
+    config, files = read_json(config_file), [entry.checkpoint.file(WEIGHTS_FILE)]
+    if config.get("trunk_digest"):
+        files.append(find_trunk(config_file.parent, config["trunk"]))
+    if entry.refiner:
+        files.append(find_refiner(entry.refiner) / WEIGHTS_FILE)
+    return 2 * sum(map(os.path.getsize, files))
 
 
 def check_output_dir(folder: Path) -> None:
@@ -125,7 +139,9 @@ def main(args: argparse.Namespace) -> None:
         except CheckpointError as error:
             damaged[checkpoint.decoder, checkpoint.epoch] = str(error)
     twins = {} if args.refine == 0 else refined_twins(entries, source, args.refine)
-    for group in passes([*entries, *twins.values()]) if entries else ():
+    workers = workers_for(mine, cores, device)
+    processes = accelerator.num_processes * workers if device.type == "cpu" else 1  # each GPU has memory of its own
+    for group in passes([*entries, *twins.values()], processes) if entries else ():
         task = MeasuringTask(photos, labels, (GRAY, TRUTH, *group), output_dir / MEASURED, classify, device)
         measure_shards(task, mine, cores, main_process)
     if main_process:
@@ -144,7 +160,7 @@ def main(args: argparse.Namespace) -> None:
         task, shards, [GRAY, TRUTH, *entries, *twins.values()], output_dir / "per_image.parquet"
     )
     colored = tables[TRUTH]["chroma_truth"] >= GRAY_CHROMA
-    data = args.data_name or (plain_name(args.data) if len(args.data) > 1 else args.data[0])
+    data = args.data_name or " and ".join(names_of(photos.sources))
     about = {"data": data, "split": "validation", "size": args.size}
     about |= {"fingerprint": fingerprint, "classifier": CLASSIFIER if classify else None}
     refined = refined_results(tables, twins)

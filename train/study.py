@@ -9,6 +9,7 @@ not listed here are those of train.py, and hold for every decoder.
 
 import argparse
 import contextlib
+import heapq
 import json
 import os
 import queue
@@ -22,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import count, end_in_one_line, errors_in_one_line
+from chromagan.programs import check_output_folder, count, end_in_one_line, errors_in_one_line, one_line
 
 STOPPED = "study.py: stopped; the same command goes on"
 if __name__ == "__main__":  # the next imports take seconds
@@ -97,24 +98,25 @@ def measured_rate(run: Run) -> float:
 def describe(runs: list[Run], images: int, workers: int, rate: float | None = None, price: float | None = None) -> str:
     """The plan in words, a line for each decoder, with its time, and the price of all where an hour's is known.
 
-    rate: images a second, where they were measured elsewhere. price: US dollars an hour.
+    rate: images a second, where they were measured elsewhere. price: of the machine, US dollars an hour.
     """
-    lines, total = [], 0.0
+    lines, ends = [], [0.0] * workers  # seconds from now at which each worker is free
     for run in runs:
         left = 0 if run.finished else run.config.epochs - run.epochs_done
         steps = images // run.config.batch_size or 1
         seconds = left * steps * run.config.batch_size / (rate or measured_rate(run)) if left else 0.0
-        total += seconds
+        heapq.heapreplace(ends, ends[0] + seconds)  # a decoder runs whole, on the worker that is free first: see train
         state = "finished" if run.finished else f"epochs {run.epochs_done} to {run.config.epochs}, {_hours(seconds)}"
         saves = " ".join(map(str, sorted(run.config.saved_epochs)))
         lines.append(f"{DECODERS[run.config.decoder].label}: {state}; saves {saves}")
+    whole = max(ends)
     at_once = f"{workers} decoders at once" if workers > 1 else "one decoder after the other"
     lines.append(
-        f"{images:,} images, {at_once}: about {_hours(total / workers)} of training, to which comes the measuring of "
+        f"{images:,} images, {at_once}: about {_hours(whole)} of training, to which comes the measuring of "
         f"{sum(len(run.config.saved_epochs) for run in runs)} checkpoints"
     )
     if price is not None:
-        lines.append(f"training at {price:.2f} US dollars an hour: about {price * total / workers / 3600:.2f}")
+        lines.append(f"training at {price:.2f} US dollars an hour: about {price * whole / 3600:.2f}")
     return "\n".join(lines)
 
 
@@ -176,13 +178,18 @@ def train(runs: list[Run], workers: int, gpus: int, processes: Processes) -> lis
                 run = waiting.get_nowait()
             except queue.Empty:
                 return
-            folder = Path(run.config.output_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            log = folder / f"{run.config.decoder}.txt" if workers > 1 else None
-            print(f"{run.config.decoder}: {'going on' if run.begun else 'starting'}" + (f", see {log}" if log else ""))
-            environment = {"CUDA_VISIBLE_DEVICES": _visible(worker)} if gpus > 1 else {}
-            command = [sys.executable, str(ROOT / "train" / "train.py"), *run.flags]
-            status = processes.run([*command, "--resume"] if run.begun else command, environment, log)
+            try:
+                folder = Path(run.config.output_dir)
+                folder.mkdir(parents=True, exist_ok=True)
+                log = folder / f"{run.config.decoder}.txt" if workers > 1 else None
+                doing = "going on" if run.begun else "starting"
+                print(f"{run.config.decoder}: {doing}" + (f", see {log}" if log else ""))
+                environment = {"CUDA_VISIBLE_DEVICES": _visible(worker)} if gpus > 1 else {}
+                command = [sys.executable, str(ROOT / "train" / "train.py"), *run.flags]
+                status = processes.run([*command, "--resume"] if run.begun else command, environment, log)
+            except OSError as error:  # it would end this thread alone, and the study would measure without the decoder
+                print(f"study.py: {run.config.decoder}: {one_line(error)}", file=sys.stderr)
+                status = 1
             if (status or not run.finished) and not processes.stopped:
                 failed.append(run.config.decoder)
 
@@ -204,6 +211,7 @@ def _visible(worker: int) -> str:
 def main(args: argparse.Namespace, flags: list[str]) -> int:
     runs = plan(args.decoders, flags)
     config = runs[0].config
+    check_output_folder(config.output_dir)
     images = count_photos(config.data, "train", config.limit_train or None)
     gpus = torch.cuda.device_count()
     workers = max(1, min(gpus, len(runs)))

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from chromagan.data import evenly, load_photos
 from chromagan.hub.checkpoints import save_checkpoint
-from chromagan.hub.files import OPTIONS_FILE, write_json
+from chromagan.hub.files import OPTIONS_FILE, names_of, write_json
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.publish import BackgroundPublisher
 from chromagan.imaging import color
@@ -84,7 +84,8 @@ def main(config: TrainConfig) -> None:
     validation = None
     if main_process and max(config.limit_validation, config.samples):
         several = max(config.limit_validation, config.samples)
-        validation = load_photos(config.data, "validation", size, several, quiet=True)
+        # Gray ones too: they are measured apart from the colored ones, and a sample may hold no other.
+        validation = load_photos(config.data, "validation", size, several, keep_gray=True, quiet=True)
     generator, critic = build_networks(config)
     teacher = None if config.keep_teacher else build_teacher(config.teacher).to(device)
     with accelerator.local_main_process_first():
@@ -113,6 +114,9 @@ def main(config: TrainConfig) -> None:
     if state is not None:
         step = state.pop("step")
         check_data(data_digest, state.pop("data"), config)
+        if step > total:
+            begun = -(-step // batches.steps_per_epoch)
+            raise TrainingError(f"the run is at epoch {begun} already: --epochs must be that or more")
         for name, part_state in state.items():
             resumable[name].load_state_dict(part_state)
     accelerator.wait_for_everyone()  # all have read before the first one writes
@@ -141,7 +145,7 @@ def main(config: TrainConfig) -> None:
             images = validation.images[evenly(len(validation), config.limit_validation)]
             measured = summarize(
                 evaluate(finished, images, device),
-                data=" + ".join(config.data), split="validation", size=size,
+                data=" and ".join(names_of(validation.sources)), split="validation", size=size,
             )  # fmt: skip
             measured |= {"decoder": config.decoder, "epoch": epoch, "preset": config.preset}
         samples = None

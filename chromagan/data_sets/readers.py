@@ -6,7 +6,6 @@ Which files of a folder are which split stands in `splits`.
 import glob
 import io
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -23,11 +22,11 @@ from chromagan.data_sets.splits import (
     parquet_splits,
     require_no_pointers,
 )
+from chromagan.hub.repositories import REPO_ID
 
 if TYPE_CHECKING:
     import datasets
 
-HUB_DATASET = re.compile(r"\w[\w.-]*/\w[\w.-]*")  # owner/name
 IMAGENETTE = "frgfm/imagenette"
 # The repository's loading script no longer runs and its converted branch may vanish: read the Parquet files
 # themselves, at a pinned commit; --data frgfm/imagenette@<revision> reads another.
@@ -157,7 +156,7 @@ def open_split(data: str, split: str) -> Split:
         at = f"hf://datasets/{IMAGENETTE}@{commit}/{IMAGENETTE_CONFIG}"
         files = {name: f"{at}/{name}-*.parquet" for name in ("train", "validation")}
         splits = _load(data, "parquet", data_files=files)
-    elif HUB_DATASET.fullmatch(repo):
+    elif REPO_ID.fullmatch(repo):
         splits = _load(data, repo, revision=revision or None)
     else:
         raise DataError(f"no folder {data!r}: give a folder of images, a folder of Parquet files or a Hub dataset id")

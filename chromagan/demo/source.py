@@ -27,7 +27,7 @@ from chromagan.hub.checkpoints import (
     load_checkpoint,
     nearest,
 )
-from chromagan.hub.files import OPTIONS_FILE, plain_name, read_json
+from chromagan.hub.files import OPTIONS_FILE, names_of, plain_name, read_json
 from chromagan.hub.measured import measures_of
 from chromagan.hub.refiners import has_refiner, load_refiner
 from chromagan.hub.repositories import HubError, is_prefix
@@ -244,6 +244,7 @@ def trained_on(source: CheckpointSource) -> list[tuple[str, int]]:
     checkpoint = source.checkpoints[0]
     try:
         path = checkpoint.file(OPTIONS_FILE) if checkpoint.revision else Path(checkpoint.path).parent / OPTIONS_FILE
-        return [(plain_name(each["data"]), int(each["photos"])) for each in read_json(path)["sources"]]
+        sources = read_json(path)["sources"]
+        return [(name, int(each["photos"])) for name, each in zip(names_of(sources), sources, strict=True)]
     except (OSError, ValueError, KeyError, TypeError, HubError):
         return []

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from chromagan.atomic import replacing
@@ -41,8 +42,25 @@ def write_json(path: str | os.PathLike, value) -> None:
         part.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def plain_name(data: str | list[str]) -> str:
-    """A data set's name for others to read: of a folder its last part, not where it lies on somebody's machine."""
-    if not isinstance(data, str):
-        return " and ".join(map(plain_name, data))
-    return Path(data).name if os.path.isabs(data) or os.path.isdir(data) or data.startswith((".", "~")) else data
+def plain_name(data: str) -> str:
+    """A data set's name for others to read: of a path its last part, not where it lies on somebody's machine.
+
+    A relative path may look like a Hub id, and which it was nobody can tell where it is read: see `recorded_data`.
+    """
+    return Path(data).name or data if os.path.isabs(data) or data.startswith((".", "~")) else data
+
+
+def recorded_data(options: dict) -> list[str]:
+    """The data sets of a run's options. Those that were folders where it ran, as its `sources` tell, are paths that no
+    Hub id looks like."""
+    data = options.get("data") or ()
+    folders = {source["data"] for source in options.get("sources", ()) if source.get("folder")}
+    named = [data] if isinstance(data, str) else list(data)
+    return [os.path.join(".", each) if each in folders else each for each in named]
+
+
+def names_of(sources: Iterable[dict]) -> list[str]:
+    """The names for others to read of data sets as `chromagan.data` describes them: of a folder its last part."""
+    return [
+        plain_name(os.path.join(".", source["data"]) if source.get("folder") else source["data"]) for source in sources
+    ]

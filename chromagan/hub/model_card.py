@@ -1,6 +1,5 @@
 """The cards of model repositories: templates filled with what was measured and the data that was trained on."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +7,17 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData, constants
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, nearest
-from chromagan.hub.files import CONFIG_FILE, METRICS_FILE, OPTIONS_FILE, TRACKER_FILE, plain_name, read_json
+from chromagan.hub.files import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    OPTIONS_FILE,
+    TRACKER_FILE,
+    plain_name,
+    read_json,
+    recorded_data,
+)
 from chromagan.hub.measured import interval_of, measures_of, value_of
+from chromagan.hub.repositories import REPO_ID
 from chromagan.network.decoders import DECODERS
 from chromagan.network.refiner import ACTIONS, Refiner, RefinerConfig
 
@@ -23,7 +31,6 @@ MEASURES = {  # of metrics.json: title on the card, what it means
     "colorfulness_ratio": ("Colorfulness, of the truth's", "1 is as colorful as the photos"),
     "ssim": ("SSIM", "1 is equal"),
 }
-HUB_DATASET = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 IMAGENETTE = (
     "Imagenette, ten classes of ImageNet (tench, English springer, cassette player, chain saw, church, French horn, "
     "garbage truck, gas pump, golf ball, parachute)"
@@ -56,7 +63,7 @@ def model_card(
         EvalResult(
             task_type="image-to-image",
             task_name="Image colorization",
-            dataset_type=next(filter(None, map(_hub_id, _each(metrics.get("data")))), measured_on),
+            dataset_type=_hub_id(metrics.get("data") or "") or measured_on,
             dataset_name=f"{measured_on}, {metrics.get('split')}, {metrics['colored']['images']} colored photos",
             dataset_split=metrics.get("split"),
             metric_type=key,
@@ -128,7 +135,7 @@ def refiner_card(folder: Path, source: str) -> ModelCard:
 def _training_data(checkpoint: Checkpoint) -> list[str]:
     """What the run's options call its data sets; without them, what it was measured on, which is of the same data."""
     options = Path(checkpoint.path).parent / OPTIONS_FILE
-    return _each((read_json(options) if options.exists() else checkpoint.metrics).get("data"))
+    return recorded_data(read_json(options) if options.exists() else checkpoint.metrics)
 
 
 def _address_of_curves(checkpoint: Checkpoint) -> str | None:
@@ -145,18 +152,13 @@ def _saved_epochs(epochs: list[Checkpoint], repo: str | None) -> list[dict]:
     return [{"epoch": c.epoch, "address": f"{place}epoch-{c.epoch}", "best": c == best} for c in epochs]
 
 
-def _each(data: str | list[str] | None) -> list[str]:
-    """The data sets of a run: one, several, or none that is recorded."""
-    return [data] if isinstance(data, str) else list(data or ())
-
-
 def _described(data: str) -> str:
     return IMAGENETTE if "imagenette" in data.lower() else plain_name(data)
 
 
 def _hub_id(data: str) -> str | None:
     """The Hub id that `data` begins with, such as "owner/name (resized)" or "owner/name@revision"."""
-    match = HUB_DATASET.match(data)
+    match = REPO_ID.match(data)
     if match and data[match.end() : match.end() + 1] in ("", " ", "@") and plain_name(data) == data:
         return match[0]
     return None

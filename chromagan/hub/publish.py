@@ -23,7 +23,17 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RevisionN
 
 from chromagan.hub import repositories
 from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints
-from chromagan.hub.files import CARD_FILE, CONFIG_FILE, METRICS_FILE, OPTIONS_FILE, WEIGHTS_FILE, plain_name, read_json
+from chromagan.hub.files import (
+    CARD_FILE,
+    CONFIG_FILE,
+    METRICS_FILE,
+    OPTIONS_FILE,
+    WEIGHTS_FILE,
+    names_of,
+    plain_name,
+    read_json,
+    recorded_data,
+)
 from chromagan.hub.model_card import model_card, refiner_card
 from chromagan.hub.refiners import REFINER, find_refiner, has_refiner
 from chromagan.hub.trunks import find_trunk
@@ -78,7 +88,7 @@ def publish(
 
 def check_access(to: str) -> None:
     """PublishError, at once, for a name that no repository can have, no Hub, no token, or one without the right."""
-    if not repositories.PREFIX.fullmatch(to):
+    if not repositories.REPO_ID.fullmatch(to):
         raise PublishError(f"{to!r} is not owner/name")
     if not repositories.reachable():
         raise PublishError(f"cannot push to {to}: the Hub is out of reach")
@@ -191,9 +201,10 @@ def without_paths(values: dict) -> dict:
     public = {name: value for name, value in values.items() if name not in ("output_dir", "cache_dir")}
     data = public.get("data")
     if data is not None:
-        public["data"] = plain_name(data) if isinstance(data, str) else [plain_name(each) for each in data]
+        public["data"] = plain_name(data) if isinstance(data, str) else list(map(plain_name, recorded_data(values)))
     if "sources" in public:  # of several data sets, how many photos each had
-        public["sources"] = [source | {"data": plain_name(source["data"])} for source in public["sources"]]
+        sources = public["sources"]
+        public["sources"] = [source | {"data": name} for source, name in zip(sources, names_of(sources), strict=True)]
     return public
 
 
@@ -236,7 +247,7 @@ def publish_space(root: Path, to: str, *, source: str = "", private: bool = Fals
     """
     if not (root / "app.py").is_file():
         raise PublishError(f"no app.py in {root}: a Space is made from a clone of this project, run it there")
-    if source and not repositories.PREFIX.fullmatch(source):
+    if source and not repositories.REPO_ID.fullmatch(source):
         raise PublishError(f"a Space shows a study on the Hub, owner/name, not {source!r}")
     check_access(to)
     try:

@@ -27,7 +27,7 @@ from chromagan.errors import ChromaGANError
 from chromagan.hub.files import WEIGHTS_FILE
 from chromagan.network.decoders import DECODERS
 
-PREFIX = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+REPO_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name, also of a data set and of a study
 EPOCH_TAG = re.compile(r"epoch-(\d+)")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
@@ -46,7 +46,7 @@ class MissingError(HubError):
 
 def is_prefix(source: str | os.PathLike) -> bool:
     """Whether `source` names a study on the Hub: owner/name, and no folder of that name is here."""
-    return isinstance(source, str) and PREFIX.fullmatch(source) is not None and not os.path.isdir(source)
+    return isinstance(source, str) and REPO_ID.fullmatch(source) is not None and not os.path.isdir(source)
 
 
 def repository(prefix: str, decoder: str) -> str:

@@ -235,12 +235,6 @@ class ClusterDiscrepancy:
         return sum(ratios) / len(ratios)
 
 
-def cluster_discrepancy_ratio(lab: Tensor, lab_truth: Tensor) -> Tensor:
-    """CDR of Lab images (B, 3, H, W) against true ones; see ClusterDiscrepancy, which keeps what the truth needs."""
-    values = [ClusterDiscrepancy(truth)(image) for image, truth in zip(lab, lab_truth, strict=True)]
-    return torch.tensor(values, dtype=torch.float64)
-
-
 def frechet_distance(features_1: Tensor, features_2: Tensor) -> float:
     """Squared Frechet distance between the Gaussians of two sets of features (N, D) and (M, D); NaN for N or M below 2.
 

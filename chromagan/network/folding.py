@@ -32,14 +32,26 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     """A copy of `model`, in eval mode, whose convolutions do the work of the batch norms right behind them.
 
     Batch norm in eval mode is a factor and an offset per channel. On a CPU it takes a third of the network's time.
+    In modules whose `forward` may take its children in another order than they are registered in, nothing changes.
     """
     model = copy.deepcopy(model)
-    for parent in model.modules():
+    for parent in filter(_runs_in_order, model.modules()):
         for (name, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
             if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d)))
                 setattr(parent, norm_name, getattr(norm, "act", nn.Identity()))  # timm's norms hold an activation
     return model
+
+
+# Modules of timm whose classes compute in that order; trunk, teacher and the classifier that judges are made of them.
+IN_ORDER = ("timm.models.efficientnet", "timm.models._efficientnet_blocks")
+
+
+def _runs_in_order(module: nn.Module) -> bool:
+    """Whether a batch norm that is registered right behind a convolution is also computed right behind it."""
+    if isinstance(module, nn.Sequential):
+        return type(module).forward is nn.Sequential.forward
+    return type(module).__module__ in IN_ORDER
 
 
 def _fold_upsampling(layers: nn.Sequential) -> None:

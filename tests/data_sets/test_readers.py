@@ -130,7 +130,7 @@ def test_what_is_passed_over_is_said(tmp_path, capsys):
     assert photos.summary in capsys.readouterr().err
     load_photos(str(tmp_path), "train", size=16, quiet=True)
     assert photos.summary not in capsys.readouterr().err
-    assert photos.sources == ({"data": str(tmp_path), "photos": 3, "gray": 1},)
+    assert photos.sources == ({"data": str(tmp_path), "folder": True, "photos": 3, "gray": 1},)
 
 
 def test_every_format_is_read_and_other_systems_folders_are_not(tmp_path):
@@ -364,7 +364,10 @@ def test_several_data_sets_are_read_one_behind_another(two):
     each = [load_photos(name, "train", size=16, quiet=True) for name in two]
     assert len(both) == 9 and both.gray_dropped == 1
     assert both.images[:6].equal(each[0].images) and both.images[6:].equal(each[1].images)
-    assert both.sources == ({"data": two[0], "photos": 6, "gray": 1}, {"data": two[1], "photos": 3, "gray": 0})
+    assert both.sources == (
+        {"data": two[0], "folder": True, "photos": 6, "gray": 1},
+        {"data": two[1], "folder": True, "photos": 3, "gray": 0},
+    )
     assert both.summary == f"{each[0].summary}\n{each[1].summary}"
     assert count_photos(two, "train") == 10 and count_photos(two, "train", 4) == 4
     assert load_photos(two[::-1], "train", size=16, quiet=True).images[:3].equal(each[1].images)
@@ -382,7 +385,7 @@ def test_one_of_several_that_cannot_be_used_is_named(two, tmp_path):
     made_photo(0, 16, 16).convert("L").save(tmp_path / "gray" / "g.png")
     for bad, message in (
         ("nowhere/at/all", "no folder 'nowhere/at/all'"),
-        (str(tmp_path / "gray"), "all 1 images of '.*gray' .train. are gray"),
+        (str(tmp_path / "gray"), "all 1 images taken of '.*gray' .train. are gray"),
     ):
         with pytest.raises(DataError, match=message):
             load_photos([*two, bad], "train", size=16, quiet=True)

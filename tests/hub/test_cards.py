@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
@@ -9,9 +10,9 @@ from test_publish import measured
 
 from chromagan.__main__ import main
 from chromagan.hub.checkpoints import list_checkpoints
-from chromagan.hub.files import write_json
+from chromagan.hub.files import names_of, write_json
 from chromagan.hub.model_card import model_card
-from chromagan.hub.publish import publish, supersede
+from chromagan.hub.publish import publish, supersede, without_paths
 
 CURVES = "https://huggingface.co/spaces/someone/curves?project=study"
 
@@ -49,6 +50,27 @@ def test_a_card_says_where_the_network_comes_from_and_what_was_measured(study):
     assert "/someone/study-compact/tree/epoch-3), nearest to the true colors" in listed[1]
     assert "before training" in listed[0] and "nearest" not in listed[0]
     assert "- [epoch 0](epoch-0), before training" in str(model_card(epochs[-1], None, epochs))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_was_a_folder_where_it_ran_is_no_hub_id_wherever_it_is_published(study, tmp_path, monkeypatch, there):
+    """The other way round, a folder here that is called as a data set of the Hub does not take its id from it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("shared/my-photos", "frgfm/imagenette") if there else ():
+        Path(name).mkdir(parents=True)
+    sources = [
+        {"data": "frgfm/imagenette", "folder": False, "photos": 5, "gray": 0},
+        {"data": "shared/my-photos", "folder": True, "photos": 3, "gray": 0},
+    ]
+    options = {"data": [source["data"] for source in sources], "sources": sources}
+    write_json(study / "compact" / "train.json", options)
+    epochs = [each for each in list_checkpoints(study) if each.decoder == "compact"]
+    card = model_card(epochs[-1], None, epochs)
+    assert card.data.datasets == ["frgfm/imagenette"] and "shared/my-photos" not in str(card)
+    assert "parachute) and my-photos:" in str(card)
+    public = without_paths(options)
+    assert public["data"] == ["frgfm/imagenette", "my-photos"] == [each["data"] for each in public["sources"]]
+    assert names_of(sources) == public["data"]
 
 
 def test_a_newer_study_is_named_by_the_older_one_and_not_forgotten(server, study, capsys):

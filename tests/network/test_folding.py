@@ -1,6 +1,7 @@
 import copy
 
 import pytest
+import timm
 import torch
 from timm.layers import Conv2dSame
 
@@ -30,6 +31,45 @@ def test_nothing_changes(decoder):
     assert len(norms) > 45 and left == NOT_FOLDED and Conv2dSame not in kinds
     assert kinds.count(torch.nn.ConvTranspose2d) == {"original": 2, "transposed": 3}.get(decoder, 0)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+class Reordered(torch.nn.Module):
+    """Its batch norm is registered right behind its convolution, and computed behind what stands between them."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return self.norm(self.conv(x).relu())
+
+
+class ReorderedLayers(torch.nn.Sequential):
+    def forward(self, x):
+        return self[1](self[0](x).relu())
+
+
+@pytest.mark.parametrize(
+    "block",
+    [Reordered(), ReorderedLayers(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))],
+    ids=lambda b: type(b).__name__,
+)
+def test_what_is_registered_in_a_row_and_not_computed_so_stays(block):
+    norm = list(block.children())[1].requires_grad_(False)
+    norm.running_mean.uniform_(-0.5, 0.5), norm.running_var.uniform_(0.5, 1.5), norm.bias.uniform_(-0.2, 0.2)
+    model = torch.nn.Sequential(block, torch.nn.Conv2d(4, 4, 1), torch.nn.BatchNorm2d(4)).eval()
+    folded, x = fold(model), torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(folded(x), model(x))
+    assert isinstance(folded[2], torch.nn.Identity)  # what stands in a row is folded as before
+
+
+def test_no_batch_norm_is_left_in_the_networks_that_judge_and_teach():
+    for name in ("tf_efficientnet_lite0", "tf_efficientnet_lite2"):
+        model, x = timm.create_model(name).eval(), torch.rand(1, 3, 64, 64)
+        folded = fold(model)
+        assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+        with torch.inference_mode():
+            torch.testing.assert_close(folded(x), model(x), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name, stages", [("tf_efficientnet_lite0", (2, 3, 4)), ("vgg16.tv_in1k", (3,))])

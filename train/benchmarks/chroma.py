@@ -6,7 +6,6 @@ of true chroma edges and elsewhere; the ratio of means is that of edge-aware to 
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,7 +23,6 @@ from chromagan.network.decoders import DECODERS
 from train.evaluation.intervals import number
 from train.evaluation.measuring import to_srgb8
 
-SOURCE = Path(__file__).resolve().parents[2] / "checkpoints"
 FACTORS = 4, 8  # by which the true chroma is reduced
 
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from chromagan.colorizer import Colorizer, render
+from chromagan.hub.checkpoints import NAMED_SOURCES
 from chromagan.imaging.chroma import ChromaUpsampler
 from chromagan.imaging.compiled import each_band
 from chromagan.imaging.photo import open_image, read_photo
@@ -20,7 +21,7 @@ from chromagan.imaging.writing import write_image
 from train.benchmarks.timing import medians
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCE = ROOT / "checkpoints"
+SOURCE = NAMED_SOURCES["study"]
 SIZES = (1152, 864), (4000, 3000)  # 1 and 12 megapixels
 SMALL = 32  # images of 224 x 224
 

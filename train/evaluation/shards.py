@@ -75,14 +75,19 @@ class MeasuringTask:
         return images, [self.labels[index] if self.labels else None for index in indices]
 
 
+def workers_for(shards: list[range], cores: int, device: torch.device) -> int:
+    """In how many processes `measure_shards` measures; each holds all networks."""
+    return max(1, min(cores, len(shards))) if device.type == "cpu" else 1
+
+
 def measure_shards(task: MeasuringTask, shards: list[range], cores: int, show: bool) -> None:
     """Measure `shards`, on the CPU in a process to each core: threads would wait for each other between operations.
 
     show: a progress bar. Raises what a process raised, and OSError where one died.
     """
-    workers = min(cores, len(shards)) if task.device.type == "cpu" else 1
+    workers = workers_for(shards, cores, task.device)
     with tqdm(total=sum(map(len, shards)), desc="measure", unit=" photos", disable=not show) as bar:
-        if workers <= 1:
+        if workers == 1:
             threads = torch.get_num_threads()
             torch.set_num_threads(1)  # see train/evaluation/measuring.py
             for shard in shards:

@@ -85,7 +85,10 @@ def fit_batch(config: C, images: int, processes: int, recorded: dict[str, Any] |
     largest = images // processes * processes
     if largest == 0:
         raise TrainingError(f"{images} images cannot be shared by {processes} processes: launch fewer")
-    fitted = replace(config, batch_size=min(config.batch_size, largest))
+    try:
+        fitted = replace(config, batch_size=min(config.batch_size, largest))
+    except ValueError as error:  # it names --batch-size, which nobody has to have given
+        raise TrainingError(f"images to train on: {images}, too few for a batch: {error}") from error
     check_options(fitted, recorded or {})
     return fitted
 

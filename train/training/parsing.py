@@ -35,7 +35,7 @@ class Options:
             self._require(0 <= getattr(self, name) < math.inf, name, "0 or more")
         for name in self.POSITIVE:
             self._require(0 < getattr(self, name) < math.inf, name, "more than 0")
-        self._require(self.seed < 2**63, "seed", "below 2^63")
+        self._require(-(2**63) <= self.seed < 2**63, "seed", "from -2^63 to below 2^63")
 
     def _require(self, holds: bool, name: str, expected: str) -> None:
         if not holds:

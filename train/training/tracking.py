@@ -124,7 +124,9 @@ class Tracker:
         known = read_json(path) if path.exists() else {}
         project = known.get("project") or Path(config.output_dir).resolve().name or "chromagan"
         run = known.get("run") or f"{config.decoder}-{time.strftime('%Y%m%d-%H%M%S')}"
-        options = {"name": run, "resume": "allow", "config": without_paths(asdict(config)), "embed": False}
+        sources = [{"data": data, "folder": os.path.isdir(data)} for data in config.data]
+        shown = without_paths(asdict(config) | {"sources": sources})
+        options = {"name": run, "resume": "allow", "config": shown, "embed": False}
         self.accelerator.init_trackers(project, init_kwargs={"trackio": options})
         if not self.accelerator.is_main_process:
             return

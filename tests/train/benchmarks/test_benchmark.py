@@ -97,6 +97,7 @@ def test_a_file_that_is_no_result_is_not_overwritten(tmp_path, capsys):
         (["--only", "chroma"], "--only chroma and --data go together"),
         (["--data", "somewhere"], "--only chroma and --data go together"),
         (["--sizes", "12"], "must be a width and a height such as 1152x864, got '12'"),
+        (["--json", "nowhere/results.json"], "--json nowhere/results.json: there is no folder nowhere"),
         (["--sizes", "0x9"], "such as 1152x864, got '0x9'"),
     ],
 )

@@ -243,6 +243,22 @@ def test_trunks_are_shared_only_where_every_tensor_is_equal(source):
     torch.testing.assert_close(apart[entries[0]], dict(together.colorize([L]))[entries[0]][0])
 
 
+def test_as_many_networks_are_held_at_once_as_fit_into_memory(source, refined_source, monkeypatch):
+    """Each process holds all networks of a pass, each with its frozen trunk, whose file lies beside the decoders'."""
+    entries = [measure.checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
+    for entry, model in measure.load_networks(entries, CPU).models.items():
+        held = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+        assert script.network_bytes(entry) == pytest.approx(held, rel=0.1)
+    twin = replace(entries[0], refiner=str(refined_source), steps=1)
+    assert script.network_bytes(twin) > script.network_bytes(entries[0])
+    monkeypatch.setattr(script, "MODEL_BYTES", 4 * max(map(script.network_bytes, entries)))
+    assert [[len(group) for group in script.passes(entries, processes)] for processes in (1, 2, 4, 64)] == [
+        [3], [2, 1], [1, 1, 1], [1, 1, 1]
+    ]  # fmt: skip
+    assert [shards.workers_for([range(1)] * count, 4, CPU) for count in (0, 3, 9)] == [1, 3, 4]
+    assert shards.workers_for([range(1)] * 9, 4, torch.device("cuda")) == 1
+
+
 def test_learned_measures_say_what_is_missing_and_run_where_it_is_there(source, tmp_path, monkeypatch):
     class Stub:
         name, column = "LPIPS", "lpips"

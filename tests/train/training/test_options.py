@@ -3,8 +3,10 @@
 import dataclasses
 
 import pytest
+import torch
 
 from chromagan.network.decoders import DECODERS
+from train.training.batches import epoch_generator
 from train.training.options import PRESETS, TrainConfig, parse_config
 
 
@@ -40,6 +42,18 @@ def test_a_batch_of_one_cell_has_no_norm():
     with pytest.raises(ValueError, match="--batch-size must be 2 or more with a --crop of 8, got 1"):
         config(batch_size=1, crop=8)
     assert config(batch_size=1, crop=16) and config(batch_size=2, crop=8)
+
+
+@pytest.mark.parametrize("seed", [-(2**63) - 1, -99999999999999999999, 2**63])
+def test_a_seed_that_torch_does_not_take_is_refused(seed):
+    with pytest.raises(ValueError, match=f"--seed must be from -2.63 to below 2.63, got {seed}"):
+        config(seed=seed)
+
+
+def test_a_seed_that_is_taken_seeds_everything():
+    for seed in (-(2**63), -1, 2**63 - 1):
+        torch.manual_seed(config(seed=seed).seed + 1)  # see build_networks
+        epoch_generator(seed + 2, epoch=3)
 
 
 NONSENSE = {

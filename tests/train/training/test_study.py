@@ -123,6 +123,15 @@ def test_the_time_and_the_price_come_from_the_rate_that_the_run_had_or_that_is_g
     assert "30 min" in said[0] and said[-1].endswith("about 1.00")
 
 
+def test_a_fifth_decoder_on_four_gpus_takes_as_long_again(tmp_path):
+    """A decoder runs whole on one GPU: two rounds, though it is work for one and a quarter."""
+    runs = plan(list(DECODERS), ["--data", "d", "--output-dir", str(tmp_path), "--epochs", "36"])
+    said = describe(runs, images=20_000, workers=4, rate=100.0, price=3.0).splitlines()  # 2 hours each
+    assert len(runs) == 5 and all(", 2 h 00 min" in line for line in said[:5])
+    assert "4 decoders at once: about 4 h 00 min of training" in said[5]
+    assert said[6] == "training at 3.00 US dollars an hour: about 12.00"
+
+
 def test_every_gpu_gets_a_decoder_of_its_own(tmp_path, monkeypatch):
     """Two GPUs, three decoders: two at once, the third where one is free; a failed one does not stop the others."""
     seen, together = [], threading.Barrier(2, timeout=10)
@@ -148,6 +157,35 @@ def test_every_gpu_gets_a_decoder_of_its_own(tmp_path, monkeypatch):
     assert {decoder for decoder, _, _ in seen} == {"original", "compact", "transposed"}
     assert {gpu for decoder, gpu, _ in seen if decoder != "transposed"} == {"0", "1"}
     assert sorted(log for _, _, log in seen) == ["compact.txt", "original.txt", "transposed.txt"]
+
+
+def test_a_decoder_that_cannot_be_started_is_named_and_counts_as_failed(tmp_path, capsys):
+    """Two workers; the log of one cannot be opened, the folder of none be made."""
+
+    class Processes:
+        stopped = False
+
+        def run(self, command, environment, log):
+            with open(log, "ab"):
+                return 1
+
+    own = ["--data", "d", "--output-dir", str(tmp_path / "study"), "--epochs", "1"]
+    (tmp_path / "study" / "compact.txt").mkdir(parents=True)
+    assert train(plan(["compact"], own), workers=2, gpus=2, processes=Processes()) == ["compact"]
+    (tmp_path / "file").touch()
+    own = ["--data", "d", "--output-dir", str(tmp_path / "file" / "study"), "--epochs", "1"]
+    assert train(plan(["original"], own), workers=1, gpus=0, processes=Processes()) == ["original"]
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("study.py: compact: ") and "compact.txt: Is a directory" in first
+    assert second.startswith("study.py: original: ") and "file" in second
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_folder_that_cannot_be_is_refused_before_any_work(tmp_path, more):
+    (tmp_path / "file").touch()
+    arguments = ["--data", "no data", "--output-dir", str(tmp_path / "file" / "study"), *more]
+    with pytest.raises(OSError, match="study cannot be written to: .*file is a file"):
+        main(*parse_args(arguments))
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,10 @@ def test_sigterm_saves_the_state_and_ends_the_run(image_folder, tmp_path, whole,
         return str(error.value)
 
     assert "--lr is 0.5, but the run was begun with 0.0005" in refused(*flags, "--lr", "0.5")
+    recorded = tmp_path / "run" / "depthwise" / "train.json"
+    before = recorded.read_bytes()
+    fewer = refused(*flags, "--epochs", "3", "--save-epochs", "3")
+    assert fewer == "the run is at epoch 12 already: --epochs must be that or more" and recorded.read_bytes() == before
     shutil.rmtree(tmp_path / "run" / "depthwise" / "epoch-12")  # its weights are in the state
     main(parse_config([*flags, "--resume", "--epochs", "13", "--save-epochs", "7", "12"]))
     assert "epochs [7] lie behind step 24" in capsys.readouterr().err
@@ -165,6 +169,8 @@ def test_a_batch_must_be_shared_evenly():
     check_shares(config(batch_size=15), processes=1)
     with pytest.raises(TrainingError, match="1 images cannot be shared by 2 processes"):
         fit_batch(options, images=1, processes=2)
+    with pytest.raises(TrainingError, match="images to train on: 1, too few for a batch: --batch-size must be 2 or mo"):
+        fit_batch(config(decoder="transposed", crop=8), images=1, processes=1)
 
 
 def test_a_batch_that_photos_did_not_fill_goes_on_by_the_same_command(tmp_path):
@@ -216,4 +222,16 @@ def test_data_that_cannot_be_used_is_one_line(image_folder, tmp_path):
         main(parse_config(train_flags(tmp_path / "empty", tmp_path / "file")))
     result = launch(*train_flags(image_folder, tmp_path, data=tmp_path / "gray"), processes=None)
     assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert "are gray: there is no color to learn from" in result.stderr.strip().splitlines()[-1]
+    assert "are gray: there is no color in them" in result.stderr.strip().splitlines()[-1]
+
+
+def test_a_validation_sample_without_colors_is_measured_and_refuses_nothing(image_folder, tmp_path):
+    """Which photos the quick validation takes is chance: its first ones may all be gray."""
+    data = shutil.copytree(image_folder, tmp_path / "data")
+    for path in (data / "validation").rglob("*.png"):
+        Image.open(path).convert("L").save(path)
+    main(parse_config(train_flags(data, tmp_path, epochs=0)))
+    measured = json.loads((tmp_path / "run" / "compact" / "epoch-0" / "metrics.json").read_text())
+    assert (measured["images"], measured["colored"]["images"], measured["colored"]["ciede2000_mean"]) == (2, 0, None)
+    assert measured["all"]["ciede2000_mean"]["value"] > 0
+    assert (tmp_path / "run" / "compact" / "samples" / "epoch-0.png").is_file()
