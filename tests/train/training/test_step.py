@@ -2,7 +2,6 @@
 
 import functools
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,6 +19,8 @@ from train.training.options import PRESETS, TrainConfig
 from train.training.step import (
     CriticLoss,
     GeneratorForward,
+    Networks,
+    Optimizers,
     part,
     prepare,
     resolve_precision,
@@ -47,7 +48,7 @@ def networks(options, accelerator, lr=1e-3):
     generator = ChromaGAN(options.model)
     torch.manual_seed(1)
     nets, _ = prepare(generator.train(), Critic(options.critic_width), options, accelerator)
-    optimizers = SimpleNamespace(
+    optimizers = Optimizers(
         generator=torch.optim.Adam(nets.generator.parameters(), lr, betas=(0.5, 0.999)),
         critic=torch.optim.Adam(nets.critic.parameters(), lr, betas=(0.5, 0.999)),
     )
@@ -226,10 +227,8 @@ def test_gflop_of_a_whole_paper_step(plain, bound, accelerator):
         generator, critic = ChromaGAN(ModelConfig.preset("paper", "original")).train(), Critic(64)
         L, ab = torch.empty(1, 1, 224, 224), torch.empty(1, 2, 224, 224)
         target, mix, cells = torch.empty(1, 1000), torch.empty(1, 1, 1, 1), torch.empty(1, 28, dtype=torch.long)
-    nets = SimpleNamespace(generator=GeneratorForward(generator), critic=CriticLoss(critic, options.explicit_penalty))
-    optimizers = SimpleNamespace(
-        generator=torch.optim.SGD(generator.parameters(), 0.0), critic=torch.optim.SGD(critic.parameters(), 0.0)
-    )
+    nets = Networks(GeneratorForward(generator), CriticLoss(critic, options.explicit_penalty))
+    optimizers = Optimizers(*(torch.optim.SGD(net.parameters(), 0.0) for net in (generator, critic)))
     with Flops() as counted:
         train_step(Batch(L, ab, None, cells, cells, target, mix), nets, optimizers, options, accelerator)
     gflop = counted.total / 1e9
@@ -315,10 +314,8 @@ def test_gflop_of_a_window_of_the_lite_recipe(decoder, accelerator):
         )  # fmt: skip
     generator.trunk.requires_grad_(False)
     trained = [p for p in generator.parameters() if p.requires_grad]
-    nets = SimpleNamespace(generator=GeneratorForward(generator), critic=CriticLoss(critic, True))
-    optimizers = SimpleNamespace(
-        generator=torch.optim.SGD(trained, 0.0), critic=torch.optim.SGD(critic.parameters(), 0.0)
-    )
+    nets = Networks(GeneratorForward(generator), CriticLoss(critic, True))
+    optimizers = Optimizers(torch.optim.SGD(trained, 0.0), torch.optim.SGD(critic.parameters(), 0.0))
     with Flops() as counted:
         train_step(batch, nets, optimizers, options, accelerator)
     assert 0.3 < counted.total / 2 / 1e9 <= 1.9
