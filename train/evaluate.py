@@ -27,6 +27,7 @@ STOPPED = "evaluate.py: stopped; what was measured is kept, and the same command
 if __name__ == "__main__":  # the next imports take seconds
     end_in_one_line(STOPPED, at_once=True)
 
+import torch
 from accelerate import Accelerator
 
 from chromagan.data import DataError, PhotoSet
@@ -34,6 +35,7 @@ from chromagan.hub.checkpoints import (
     CLAIMS_FILE,
     METRICS_FILE,
     NAMED_SOURCES,
+    Checkpoint,
     CheckpointError,
     list_checkpoints,
     load_checkpoint,
@@ -93,6 +95,58 @@ def check_size(model: ChromaGAN, size: int) -> None:
         raise CheckpointError(f"it takes images of {model.config.image_size} pixels only: leave out --size {size}")
 
 
+def check_photos(photos: PhotoSet, data: list[str]) -> None:
+    """DataError where there is nothing to measure on."""
+    if not len(photos):
+        raise DataError(f"{' '.join(data)!r} holds no photos to measure on")
+    if not photos.holds_color():
+        raise DataError(f"all {len(photos)} photos of {' '.join(data)!r} are gray: there is no color to measure")
+
+
+def what_runs_here(labels: list[int | None], device: torch.device) -> tuple[bool, list[str]]:
+    """Whether the classifier is here, and a line for each measure that is left out, with why.
+
+    labels: the photos' ImageNet indices.
+    """
+    left_out = [reason for measure in LEARNED_MEASURES if (reason := measure.missing())]
+    try:
+        Classifier(device)
+    except PretrainedWeightsError as error:
+        return False, [*left_out, f"classifier and Frechet distance left out: {error}"]
+    if not any(label is not None for label in labels):
+        left_out.append("top-1 left out: the data's classes are not Imagenette's, by name or WordNet id")
+    return True, left_out
+
+
+def usable_entries(checkpoints: list[Checkpoint], size: int) -> tuple[list[Entry], dict[tuple[str, int], str]]:
+    """The checkpoints that load and take images of that size; why the others do not, by decoder and epoch."""
+    entries, damaged = [], {}
+    for checkpoint in checkpoints:
+        try:
+            entry = checkpoint_entry(checkpoint)
+            check_size(load_checkpoint(checkpoint), size)
+            entries.append(entry)
+        except CheckpointError as error:
+            damaged[checkpoint.decoder, checkpoint.epoch] = str(error)
+    return entries, damaged
+
+
+def write_into_source(
+    source: str | os.PathLike, entries: list[Entry], everything: dict, about: dict, claims: dict | None
+) -> None:
+    """Write each checkpoint's metrics.json, and beside them the refiner's and the verdicts, as far as there are such.
+
+    everything: as in the report's metrics.json. about: what a summary begins with.
+    """
+    frame = {name: everything[name]["colored"] for name in ("left_gray", "truth")}
+    for result, entry in zip(everything["checkpoints"], entries, strict=True):
+        write_json(Path(entry.checkpoint.path, METRICS_FILE), result | frame)
+    if everything["refined"] and Path(source, REFINER).is_dir():
+        write_json(Path(source, REFINER, METRICS_FILE), about | {"refined": everything["refined"]})
+    if claims:
+        write_json(Path(source, CLAIMS_FILE), claims)
+
+
 def main(args: argparse.Namespace) -> None:
     accelerator = Accelerator()
     cores, device, main_process = share_cores(accelerator), accelerator.device, accelerator.is_main_process
@@ -105,43 +159,24 @@ def main(args: argparse.Namespace) -> None:
         raise CheckpointError(f"--write-metrics writes into a folder, and {args.source} is on the Hub: leave it out")
     with accelerator.main_process_first():
         photos = PhotoSet(args.data, "validation", args.size, args.limit)
-    if not len(photos):
-        raise DataError(f"{' '.join(args.data)!r} holds no photos to measure on")
-    if not photos.holds_color():
-        raise DataError(f"all {len(photos)} photos of {' '.join(args.data)!r} are gray: there is no color to measure")
+    check_photos(photos, args.data)
     if main_process:
         print(photos.summary, file=sys.stderr)
-    left_out = [reason for measure in LEARNED_MEASURES if (reason := measure.missing())]
-    try:
-        Classifier(device)
-        classify = True
-    except PretrainedWeightsError as error:
-        classify, left_out = False, [*left_out, f"classifier and Frechet distance left out: {error}"]
     labels = imagenet_labels(photos.labels, photos.class_names)
-    if classify and not any(label is not None for label in labels):
-        left_out.append("top-1 left out: the data's classes are not Imagenette's, by name or WordNet id")
+    classify, left_out = what_runs_here(labels, device)
 
     # Measure. Every process takes every n-th shard; what it finds out it leaves on disk.
     (output_dir / MEASURED).mkdir(parents=True, exist_ok=True)
     shards = [range(start, min(start + SHARD, len(photos))) for start in range(0, len(photos), SHARD)]
     mine = shards[accelerator.process_index :: accelerator.num_processes]
-    entries, damaged = [], {}
-    for checkpoint in checkpoints:
-        try:
-            entry = checkpoint_entry(checkpoint)
-            check_size(load_checkpoint(checkpoint), args.size)  # found out before an hour's work
-            entries.append(entry)
-        except CheckpointError as error:
-            damaged[checkpoint.decoder, checkpoint.epoch] = str(error)
+    entries, damaged = usable_entries(checkpoints, args.size)  # found out before an hour's work
     twins = {} if args.refine == 0 else refined_twins(entries, source, args.refine)
     for group in passes([*entries, *twins.values()]) if entries else ():
         task = MeasuringTask(photos, labels, (GRAY, TRUTH, *group), output_dir / MEASURED, classify, device)
         measure_shards(task, mine, cores, main_process)
     if main_process:
-        for reason in damaged.values():
-            print(f"evaluate.py: left out: {reason}", file=sys.stderr)
-        for reason in left_out:
-            print(f"evaluate.py: {reason}", file=sys.stderr)
+        for line in [*(f"left out: {reason}" for reason in damaged.values()), *left_out]:
+            print(f"evaluate.py: {line}", file=sys.stderr)
     if not entries:
         raise CheckpointError(f"none of the {len(checkpoints)} checkpoints in {args.source!r} can be used")
     accelerator.wait_for_everyone()
@@ -170,21 +205,15 @@ def main(args: argparse.Namespace) -> None:
         "left_out": left_out,
     }
     write_json(output_dir / METRICS_FILE, everything)
-    if args.write_metrics:
-        for result, entry in zip(everything["checkpoints"], entries, strict=True):
-            frame = {"left_gray": results[GRAY]["colored"], "truth": results[TRUTH]["colored"]}
-            write_json(Path(entry.checkpoint.path, METRICS_FILE), result | frame)
-        if refined and Path(source, REFINER).is_dir():
-            write_json(Path(source, REFINER, METRICS_FILE), about | {"refined": refined})
     draw_pictures(photos, tables, entries, output_dir / "figures", device)
-    comparison = read_comparison(output_dir)
-    if comparison:
+    claims = None
+    if comparison := read_comparison(output_dir):
         verdicts = judge(comparison)
         claims = claims_report(comparison, verdicts)
         write_json(output_dir / CLAIMS_FILE, claims)
-        if args.write_metrics:
-            write_json(Path(source, CLAIMS_FILE), claims)
         draw_claims(photos, verdicts, entries, output_dir / "figures", device)
+    if args.write_metrics:
+        write_into_source(source, entries, everything, about, claims)
     write_report(output_dir)
     print(results_table([everything["left_gray"], *everything["checkpoints"]]))
     if refined:
