@@ -71,7 +71,7 @@ def main(config: RefineConfig) -> None:
         stages = trunk_stages(photos.images, models[0], config.cache_dir, device)
     config = fit_batch(config, len(photos), processes, recorded)
     part = part_of_batch(config.batch_size, accelerator)
-    batches = Batches(normalized_lab(photos.images, device), None, stages, config, device)
+    batches = Batches(normalized_lab(photos.images, device), config.batch_spec, device, stages=stages)
     data_digest, sources = fingerprint(photos.images), photos.sources
 
     # The agent and its optimizer.

@@ -94,7 +94,7 @@ def main(config: TrainConfig) -> None:
     config = fit_batch(config, len(photos), processes, recorded)
     part = part_of_batch(config.batch_size, accelerator)
     trunk = None if config.keep_features or config.train_trunk else frozen_trunk(generator.trunk, device)
-    batches = Batches(normalized_lab(photos.images, device), targets, stages, config, device, teacher, trunk)
+    batches = Batches(normalized_lab(photos.images, device), config.batch_spec, device, targets, stages, teacher, trunk)
     data_digest, sources = fingerprint(photos.images), photos.sources
 
     # Networks and optimizers, and the average of the generator's weights, which is what is saved.

@@ -69,7 +69,7 @@ def made_batches(config: TrainConfig, generator: ChromaGAN, device: torch.device
             with torch.no_grad():
                 maps = [stage.movedim(1, -1) for stage in trunk(torch.zeros(1, 1, size, size, device=device))]
             stages, trunk = [torch.rand(2 * images, *each.shape[1:]).half() for each in maps], None
-    return Batches(lab, targets, stages, config, device, teacher, trunk)
+    return Batches(lab, config.batch_spec, device, targets, stages, teacher, trunk)
 
 
 def made_teacher(config: TrainConfig, device: torch.device) -> Teacher:

@@ -274,10 +274,10 @@ def test_random_places_take_the_grid_out_of_the_critics_gradient():
 def test_every_place_of_the_critics_window_is_drawn_and_again_the_same():
     options = config(critic_crop=56)
     lab, target = torch.zeros(4, 64, 64, 3), torch.zeros(4, 8)
-    batches = [Batches(lab, target, None, options, torch.device("cpu")) for _ in range(2)]
+    batches = [Batches(lab, options.batch_spec, torch.device("cpu"), target) for _ in range(2)]
     drawn = [[b(step, slice(0, 4)).corner for step in range(1500)] for b in batches]
     assert drawn[0] == drawn[1] and set(drawn[0]) == {(top, left) for top in range(9) for left in range(9)}
-    whole = Batches(lab, target, None, config(critic_crop=64), torch.device("cpu"))
+    whole = Batches(lab, config(critic_crop=64).batch_spec, torch.device("cpu"), target)
     assert whole(0, slice(0, 4)).corner == (0, 0)
 
 
