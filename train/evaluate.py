@@ -47,18 +47,20 @@ from chromagan.hub.model_card import plain_name
 from chromagan.hub.refiners import REFINER
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.trunk import PretrainedWeightsError
+from train.cores import share_cores
 from train.evaluation.claims_pictures import draw_claims
 from train.evaluation.claims_report import claims_report
+from train.evaluation.classifier import CLASSIFIER, Classifier, imagenet_labels
 from train.evaluation.cost import decoder_costs
 from train.evaluation.judging import judge
 from train.evaluation.learned_measures import LEARNED_MEASURES
-from train.evaluation.measuring import CLASSIFIER, GRAY, TRUTH, Classifier, Entry, checkpoint_entry, imagenet_labels
+from train.evaluation.networks import GRAY, TRUTH, Entry, checkpoint_entry
 from train.evaluation.pictures import draw_pictures
 from train.evaluation.refined import refined_results, refined_rows, refined_twins
 from train.evaluation.report import write_report
 from train.evaluation.results import frechet_distances, merge, read_comparison, summaries
 from train.evaluation.results_table import markdown_table, results_table
-from train.evaluation.shards import SHARD, MeasuringTask, measure_shards, share_cores
+from train.evaluation.shards import SHARD, MeasuringTask, measure_shards
 
 MEASURED = "measured"  # the folder in --output-dir of what was measured
 MODEL_BYTES = 4 << 30  # of the networks held at once; a source that needs more is measured in several passes

@@ -32,10 +32,11 @@ from chromagan.hub.publish import BackgroundPublisher
 from chromagan.imaging import color
 from chromagan.network.critic import Critic
 from chromagan.network.trunk import build_teacher
+from train.cores import share_cores
 from train.evaluation.intervals import summarize
-from train.evaluation.measuring import evaluate, to_srgb8
+from train.evaluation.measuring import evaluate
+from train.evaluation.networks import to_srgb8
 from train.evaluation.pictures import grid, save_picture
-from train.evaluation.shards import share_cores
 from train.training.batches import (
     Batches,
     fingerprint,

@@ -7,7 +7,7 @@ from chromagan.hub.checkpoints import CLAIMS_FILE, CheckpointError, list_checkpo
 from chromagan.hub.model_card import model_card, refiner_card
 from chromagan.hub.refiners import REFINER
 from train.evaluation.judging import label
-from train.evaluation.report import TEMPLATES
+from train.evaluation.rendering import TEMPLATES
 from train.evaluation.results_table import results_table, shown
 
 ROOT = Path(__file__).resolve().parents[2]

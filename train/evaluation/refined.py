@@ -12,7 +12,7 @@ from chromagan.hub.refiners import load_refiner
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.config import ModelConfig
 from train.evaluation.intervals import MEANS, draws, mean_interval, number
-from train.evaluation.measuring import Entry
+from train.evaluation.networks import Entry
 from train.evaluation.results_table import shown
 
 # Of the table of differences: title, measure, decimals, and whether the change is told in percent of what it was.

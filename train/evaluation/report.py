@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from PIL import Image
 from pyarrow import parquet
@@ -25,16 +24,11 @@ from train.evaluation.judging import LEAST_PHOTOS, judge
 from train.evaluation.paper_table import ROWS, measured_table
 from train.evaluation.pictures import FIGURES
 from train.evaluation.refined import refined_rows
+from train.evaluation.rendering import TEMPLATES
 from train.evaluation.results import read_comparison
-from train.evaluation.results_table import DECIMALS, markdown_table, measure_of, results_rows, shown
+from train.evaluation.results_table import DECIMALS, measure_of, results_rows, shown
 
 TITLE = "Five decoders, measured"
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=select_autoescape(),
-    undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-)  # fmt: skip
-TEMPLATES.filters["markdown_table"] = lambda block: markdown_table(**{k: v for k, v in block.items() if k != "kind"})
-
 Blocks = Iterator[dict]  # of heading, paragraph, table, plot or picture
 
 

@@ -17,7 +17,7 @@ from chromagan.measures import metrics
 from chromagan.network.decoders import DECODERS
 from train.evaluation.comparison import Comparison
 from train.evaluation.intervals import number, summarize
-from train.evaluation.measuring import GRAY, TRUTH, Entry
+from train.evaluation.networks import GRAY, TRUTH, Entry
 from train.evaluation.shards import MeasuringTask
 from train.evaluation.store import MeasurementStore
 

@@ -9,7 +9,8 @@ from zipfile import BadZipFile
 import numpy as np
 from torch import Tensor
 
-from train.evaluation.measuring import FEATURES, Entry, measured_arrays, measured_columns
+from train.evaluation.measuring import FEATURES, measured_arrays, measured_columns
+from train.evaluation.networks import Entry
 
 
 class MeasurementStore:

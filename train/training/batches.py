@@ -4,7 +4,6 @@ Nothing is decoded or converted in the loop: photos are decoded and turned into 
 (the teacher's class distributions, a frozen trunk's features) is computed once and kept on disk.
 """
 
-import contextlib
 import hashlib
 import random
 from collections.abc import Callable, Iterator
@@ -185,14 +184,6 @@ def teacher_targets(images: Tensor, config: TrainConfig, device: torch.device) -
         return {"class_target": torch.cat(targets)}
 
     return cached(Path(config.cache_dir), "teacher", images, config.teacher, make)["class_target"]
-
-
-def autocast(device: torch.device, precision: str):
-    """bfloat16 convolutions and products where `precision` is "bf16"; what must not lose digits stays float32."""
-    if precision != "bf16":
-        return contextlib.nullcontext()
-    # No cache: a weight that was cast under no_grad, as in Critic.ab_gradient, would be found there without its graph.
-    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 @torch.no_grad()

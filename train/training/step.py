@@ -3,6 +3,7 @@
 Every way in which a step is made fast has a switch in TrainConfig; train/benchmark.py shows what each brings.
 """
 
+import contextlib
 import math
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from chromagan.hub.model import ChromaGAN
 from chromagan.network import losses
 from chromagan.network.critic import Critic
 from chromagan.network.folding import fold_upsampling_for_training
-from train.training.batches import Batch, autocast
+from train.training.batches import Batch
 from train.training.options import TrainConfig
 
 
@@ -257,3 +258,11 @@ def resolve_precision(wanted: str, device: torch.device) -> str:
     if wanted != "auto":
         return wanted
     return "bf16" if fast_dtype(device) == torch.bfloat16 else "fp32"
+
+
+def autocast(device: torch.device, precision: str):
+    """bfloat16 convolutions and products where `precision` is "bf16"; what must not lose digits stays float32."""
+    if precision != "bf16":
+        return contextlib.nullcontext()
+    # No cache: a weight that was cast under no_grad, as in Critic.ab_gradient, would be found there without its graph.
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)

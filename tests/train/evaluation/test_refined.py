@@ -5,7 +5,7 @@ import pytest
 from test_evaluate import run
 
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
-from train.evaluation.measuring import Entry, checkpoint_entry
+from train.evaluation.networks import Entry, checkpoint_entry
 from train.evaluation.refined import refined_results, refined_rows, refined_twins
 
 

@@ -1,6 +1,7 @@
 from markupsafe import Markup
 
-from train.evaluation.report import TEMPLATES, heading, paragraph, plot, table
+from train.evaluation.rendering import TEMPLATES
+from train.evaluation.report import heading, paragraph, plot, table
 from train.evaluation.results_table import markdown_table
 
 BAD = "<img src=x onerror='alert(1)'> & \"more\""

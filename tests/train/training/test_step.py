@@ -14,13 +14,14 @@ from chromagan.network.config import ModelConfig
 from chromagan.network.critic import Critic
 from chromagan.network.decoders import DECODERS
 from train.benchmarks.timing import Flops
-from train.training.batches import Batch, Batches, autocast
+from train.training.batches import Batch, Batches
 from train.training.options import PRESETS, TrainConfig
 from train.training.step import (
     CriticLoss,
     GeneratorForward,
     Networks,
     Optimizers,
+    autocast,
     part,
     prepare,
     resolve_precision,
