@@ -10,7 +10,7 @@ checkpoints or new measures takes only those. It may be deleted.
 
 Everything is measured at --size on 8-bit sRGB output. Gray photos, whose colors nobody can miss, are counted in "all"
 and left out of "colored". Photos are worked on one by one: neither the number of processes nor of cores changes a
-number. Of a photo that was measured a row of numbers stays in memory, and for each Frechet distance its features.
+number. Of a photo that was measured a row of numbers stays in memory, and for each Fréchet distance its features.
 """
 
 import argparse
@@ -114,7 +114,7 @@ def what_runs_here(labels: list[int | None], device: torch.device) -> tuple[bool
     try:
         Classifier(device)
     except PretrainedWeightsError as error:
-        return False, [*left_out, f"classifier and Frechet distance left out: {error}"]
+        return False, [*left_out, f"classifier and Fréchet distance left out: {error}"]
     if not any(label is not None for label in labels):
         left_out.append("top-1 left out: the data's classes are not Imagenette's, by name or WordNet id")
     return True, left_out

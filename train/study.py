@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import count, end_in_one_line, one_line
+from chromagan.programs import STOPPED_STATUS, count, end_in_one_line, one_line
 
 STOPPED = "study.py: stopped; the same command goes on"
 if __name__ == "__main__":  # the next imports take seconds
@@ -213,8 +213,8 @@ def main(args: argparse.Namespace, flags: list[str]) -> int:
     processes = Processes()
     failed = train(runs, workers, gpus, processes)
     if processes.stopped:
-        print("study.py: stopped; the same command goes on", file=sys.stderr)
-        return 130
+        print(STOPPED, file=sys.stderr)
+        return STOPPED_STATUS
     if failed:
         print(f"study.py: not finished: {', '.join(failed)}; mended, the same command goes on", file=sys.stderr)
         return 1

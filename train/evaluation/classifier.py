@@ -9,7 +9,7 @@ from torch import Tensor
 from chromagan.network.folding import fold_batch_norm
 from chromagan.network.trunk import imagenet_classifier
 
-# Names the classes, and gives the features of the Frechet distance. Not the teacher: what was trained to please that
+# Names the classes, and gives the features of the Fréchet distance. Not the teacher: what was trained to please that
 # one is judged by another.
 CLASSIFIER = "tf_efficientnet_lite2"
 

@@ -26,7 +26,7 @@ from train.evaluation.pictures import FIGURES
 from train.evaluation.refined import refined_rows
 from train.evaluation.rendering import TEMPLATES
 from train.evaluation.results import read_comparison
-from train.evaluation.results_table import DECIMALS, measure_of, results_rows, shown
+from train.evaluation.results_table import DECIMALS, format_measure, measure_of, results_rows
 
 TITLE = "Five decoders, measured"
 Blocks = Iterator[dict]  # of heading, paragraph, table, plot or picture
@@ -142,7 +142,7 @@ def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
         ]
 
         def cells(own: dict, used=used) -> list[str]:
-            return [shown(measure_of(own, name), DECIMALS.get(name, 2), interval=True) for _, name in used]
+            return [format_measure(measure_of(own, name), DECIMALS.get(name, 2), interval=True) for _, name in used]
 
         rows = []
         for cell in measured["cells"]:

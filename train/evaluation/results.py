@@ -1,4 +1,4 @@
-"""The measurements of all shards brought together: the table of photos, Frechet distances, summaries."""
+"""The measurements of all shards brought together: the table of photos, Fréchet distances, summaries."""
 
 import hashlib
 import os
@@ -87,7 +87,7 @@ def frechet_distances(
     true = features(TRUTH) if keys else {}
     subsets = {"all": torch.ones(len(colored), dtype=torch.bool), "colored": torch.from_numpy(colored)}
     distances = {}
-    for entry in tqdm(entries, "Frechet distance", leave=False) if true else ():
+    for entry in tqdm(entries, "Fréchet distance", leave=False) if true else ():
         own = features(entry)
         distances[entry] = {
             name: {

@@ -30,7 +30,7 @@ def single(measured) -> float | None:
     return measured["value"] if isinstance(measured, dict) else measured
 
 
-def shown(measured, decimals: int, interval: bool = False) -> str:
+def format_measure(measured, decimals: int, interval: bool = False) -> str:
     """A measure as text: its number, with `interval` also the ends of its 95 % interval; "–" where there is none."""
     number = single(measured)
     if number is None:
@@ -49,7 +49,7 @@ def results_rows(results: list[dict], subset: str = "colored") -> tuple[list[str
     used = [column for column in COLUMNS if any(single(measure_of(r[subset], column[1])) is not None for r in results)]
     rows = [[r["decoder"] or "left gray", "" if r["epoch"] is None else str(r["epoch"])] for r in results]
     for row, result in zip(rows, results):
-        row += [shown(measure_of(result[subset], name), decimals) for _, name, decimals in used]
+        row += [format_measure(measure_of(result[subset], name), decimals) for _, name, decimals in used]
     return ["decoder", "epoch", *(title for title, _, _ in used)], rows
 
 
