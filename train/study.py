@@ -86,11 +86,10 @@ def measured_rate(run: Run) -> float:
     except (OSError, ValueError, KeyError):
         from accelerate import Accelerator
 
-        from train.benchmarks.timing import medians
-        from train.benchmarks.training import TrainingRun
+        from train.training.timing import Trial, medians
 
         accelerator = Accelerator(mixed_precision="no")
-        trial = TrainingRun(run.config, accelerator)
+        trial = Trial(run.config, accelerator)
         return run.config.batch_size / medians({"step": trial.run}, accelerator.device, 3)["step"]
 
 

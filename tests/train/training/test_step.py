@@ -13,7 +13,7 @@ from chromagan.network import losses
 from chromagan.network.config import ModelConfig
 from chromagan.network.critic import Critic
 from chromagan.network.decoders import DECODERS
-from train.benchmarks.timing import Flops
+from train.benchmarks.counting import Flops
 from train.training.batches import Batch, Batches
 from train.training.options import PRESETS, TrainConfig
 from train.training.step import (
