@@ -33,8 +33,8 @@ from chromagan.hub.files import read_json, write_json
 from chromagan.network.config import PRESETS as MODEL_PRESETS
 from chromagan.network.decoders import DECODERS
 from train.benchmarks import chroma, photos
+from train.benchmarks.counting import matrix_rate
 from train.benchmarks.inference import inference_table, measure_inference
-from train.benchmarks.timing import matrix_rate
 from train.benchmarks.training import (
     made_config,
     measure_switches,
@@ -44,7 +44,7 @@ from train.benchmarks.training import (
     switches_line,
     training_table,
 )
-from train.evaluation.shards import share_cores
+from train.cores import share_cores
 from train.training.options import TrainConfig
 from train.training.step import resolve_precision
 

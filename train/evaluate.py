@@ -10,7 +10,7 @@ was cut off goes on there, and one with new checkpoints or new measures takes on
 
 Everything is measured at --size on 8-bit sRGB output. Gray photos, whose colors nobody can miss, are counted in "all"
 and left out of "colored". Photos are worked on one by one: neither the number of processes nor of cores changes a
-number. Of a photo that was measured a row of numbers stays in memory, and for each Frechet distance its features.
+number. Of a photo that was measured a row of numbers stays in memory, and for each Fréchet distance its features.
 """
 
 import argparse
@@ -27,28 +27,31 @@ STOPPED = "evaluate.py: stopped; what was measured is kept, and the same command
 if __name__ == "__main__":  # the next imports take seconds
     end_in_one_line(STOPPED, at_once=True)
 
+import torch
 from accelerate import Accelerator
 
 from chromagan.data import DataError, PhotoSet
-from chromagan.hub.checkpoints import NAMED_SOURCES, CheckpointError, list_checkpoints, load_checkpoint
+from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, CheckpointError, list_checkpoints, load_checkpoint
 from chromagan.hub.files import CLAIMS_FILE, CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE, names_of, read_json, write_json
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import REFINER, find_refiner
 from chromagan.hub.trunks import find_trunk
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.trunk import PretrainedWeightsError
+from train.cores import share_cores
 from train.evaluation.claims_pictures import draw_claims
 from train.evaluation.claims_report import claims_report
+from train.evaluation.classifier import CLASSIFIER, Classifier, imagenet_labels
 from train.evaluation.cost import decoder_costs
 from train.evaluation.judging import judge
 from train.evaluation.learned_measures import LEARNED_MEASURES
-from train.evaluation.measuring import CLASSIFIER, GRAY, TRUTH, Classifier, Entry, checkpoint_entry, imagenet_labels
+from train.evaluation.networks import GRAY, TRUTH, Entry, checkpoint_entry
 from train.evaluation.pictures import draw_pictures
 from train.evaluation.refined import refined_results, refined_rows, refined_twins
 from train.evaluation.report import write_report
 from train.evaluation.results import frechet_distances, merge, read_comparison, summaries
 from train.evaluation.results_table import markdown_table, results_table
-from train.evaluation.shards import SHARD, MeasuringTask, measure_shards, share_cores, workers_for
+from train.evaluation.shards import SHARD, MeasuringTask, measure_shards, workers_for
 
 MEASURED = "measured"  # the folder in --output-dir of what was measured
 MODEL_BYTES = 4 << 30  # of the networks held at once, by all processes on a CPU; what needs more takes several passes
@@ -98,6 +101,58 @@ def check_size(model: ChromaGAN, size: int) -> None:
         raise CheckpointError(f"it takes images of {model.config.image_size} pixels only: leave out --size {size}")
 
 
+def check_photos(photos: PhotoSet, data: list[str]) -> None:
+    """DataError where there is nothing to measure on."""
+    if not len(photos):
+        raise DataError(f"{' '.join(data)!r} holds no photos to measure on")
+    if not photos.holds_color():
+        raise DataError(f"all {len(photos)} photos of {' '.join(data)!r} are gray: there is no color to measure")
+
+
+def what_runs_here(labels: list[int | None], device: torch.device) -> tuple[bool, list[str]]:
+    """Whether the classifier is here, and a line for each measure that is left out, with why.
+
+    labels: the photos' ImageNet indices.
+    """
+    left_out = [reason for measure in LEARNED_MEASURES if (reason := measure.missing())]
+    try:
+        Classifier(device)
+    except PretrainedWeightsError as error:
+        return False, [*left_out, f"classifier and Fréchet distance left out: {error}"]
+    if not any(label is not None for label in labels):
+        left_out.append("top-1 left out: the data's classes are not Imagenette's, by name or WordNet id")
+    return True, left_out
+
+
+def usable_entries(checkpoints: list[Checkpoint], size: int) -> tuple[list[Entry], dict[tuple[str, int], str]]:
+    """The checkpoints that load and take images of that size; why the others do not, by decoder and epoch."""
+    entries, damaged = [], {}
+    for checkpoint in checkpoints:
+        try:
+            entry = checkpoint_entry(checkpoint)
+            check_size(load_checkpoint(checkpoint), size)
+            entries.append(entry)
+        except CheckpointError as error:
+            damaged[checkpoint.decoder, checkpoint.epoch] = str(error)
+    return entries, damaged
+
+
+def write_into_source(
+    source: str | os.PathLike, entries: list[Entry], everything: dict, about: dict, claims: dict | None
+) -> None:
+    """Write each checkpoint's metrics.json, and beside them the refiner's and the verdicts, as far as there are such.
+
+    everything: as in the report's metrics.json. about: what a summary begins with.
+    """
+    frame = {name: everything[name]["colored"] for name in ("left_gray", "truth")}
+    for result, entry in zip(everything["checkpoints"], entries, strict=True):
+        write_json(Path(entry.checkpoint.path, METRICS_FILE), result | frame)
+    if everything["refined"] and Path(source, REFINER).is_dir():
+        write_json(Path(source, REFINER, METRICS_FILE), about | {"refined": everything["refined"]})
+    if claims:
+        write_json(Path(source, CLAIMS_FILE), claims)
+
+
 def main(args: argparse.Namespace) -> None:
     accelerator = Accelerator()
     cores, device, main_process = share_cores(accelerator), accelerator.device, accelerator.is_main_process
@@ -110,34 +165,17 @@ def main(args: argparse.Namespace) -> None:
         raise CheckpointError(f"--write-metrics writes into a folder, and {args.source} is on the Hub: leave it out")
     with accelerator.main_process_first():
         photos = PhotoSet(args.data, "validation", args.size, args.limit)
-    if not len(photos):
-        raise DataError(f"{' '.join(args.data)!r} holds no photos to measure on")
-    if not photos.holds_color():
-        raise DataError(f"all {len(photos)} photos of {' '.join(args.data)!r} are gray: there is no color to measure")
+    check_photos(photos, args.data)
     if main_process:
         print(photos.summary, file=sys.stderr)
-    left_out = [reason for measure in LEARNED_MEASURES if (reason := measure.missing())]
-    try:
-        Classifier(device)
-        classify = True
-    except PretrainedWeightsError as error:
-        classify, left_out = False, [*left_out, f"classifier and Frechet distance left out: {error}"]
     labels = imagenet_labels(photos.labels, photos.class_names)
-    if classify and not any(label is not None for label in labels):
-        left_out.append("top-1 left out: the data's classes are not Imagenette's, by name or WordNet id")
+    classify, left_out = what_runs_here(labels, device)
 
     # Measure. Every process takes every n-th shard; what it finds out it leaves on disk.
     (output_dir / MEASURED).mkdir(parents=True, exist_ok=True)
     shards = [range(start, min(start + SHARD, len(photos))) for start in range(0, len(photos), SHARD)]
     mine = shards[accelerator.process_index :: accelerator.num_processes]
-    entries, damaged = [], {}
-    for checkpoint in checkpoints:
-        try:
-            entry = checkpoint_entry(checkpoint)
-            check_size(load_checkpoint(checkpoint), args.size)  # found out before an hour's work
-            entries.append(entry)
-        except CheckpointError as error:
-            damaged[checkpoint.decoder, checkpoint.epoch] = str(error)
+    entries, damaged = usable_entries(checkpoints, args.size)  # found out before an hour's work
     twins = {} if args.refine == 0 else refined_twins(entries, source, args.refine)
     workers = workers_for(mine, cores, device)
     processes = accelerator.num_processes * workers if device.type == "cpu" else 1  # each GPU has memory of its own
@@ -145,10 +183,8 @@ def main(args: argparse.Namespace) -> None:
         task = MeasuringTask(photos, labels, (GRAY, TRUTH, *group), output_dir / MEASURED, classify, device)
         measure_shards(task, mine, cores, main_process)
     if main_process:
-        for reason in damaged.values():
-            print(f"evaluate.py: left out: {reason}", file=sys.stderr)
-        for reason in left_out:
-            print(f"evaluate.py: {reason}", file=sys.stderr)
+        for line in [*(f"left out: {reason}" for reason in damaged.values()), *left_out]:
+            print(f"evaluate.py: {line}", file=sys.stderr)
     if not entries:
         raise CheckpointError(f"none of the {len(checkpoints)} checkpoints in {args.source!r} can be used")
     accelerator.wait_for_everyone()
@@ -177,21 +213,15 @@ def main(args: argparse.Namespace) -> None:
         "left_out": left_out,
     }
     write_json(output_dir / METRICS_FILE, everything)
-    if args.write_metrics:
-        for result, entry in zip(everything["checkpoints"], entries, strict=True):
-            frame = {"left_gray": results[GRAY]["colored"], "truth": results[TRUTH]["colored"]}
-            write_json(Path(entry.checkpoint.path, METRICS_FILE), result | frame)
-        if refined and Path(source, REFINER).is_dir():
-            write_json(Path(source, REFINER, METRICS_FILE), about | {"refined": refined})
     draw_pictures(photos, tables, entries, output_dir / "figures", device)
-    comparison = read_comparison(output_dir)
-    if comparison:
+    claims = None
+    if comparison := read_comparison(output_dir):
         verdicts = judge(comparison)
         claims = claims_report(comparison, verdicts)
         write_json(output_dir / CLAIMS_FILE, claims)
-        if args.write_metrics:
-            write_json(Path(source, CLAIMS_FILE), claims)
         draw_claims(photos, verdicts, entries, output_dir / "figures", device)
+    if args.write_metrics:
+        write_into_source(source, entries, everything, about, claims)
     write_report(output_dir)
     print(results_table([everything["left_gray"], *everything["checkpoints"]]))
     if refined:

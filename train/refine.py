@@ -23,7 +23,6 @@ if __name__ == "__main__":  # the next imports take seconds
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from tqdm import tqdm
 
 from chromagan.colorizer import Colorizer
 from chromagan.data import load_photos
@@ -32,16 +31,19 @@ from chromagan.hub.files import OPTIONS_FILE, write_json
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import REFINER, save_refiner
 from chromagan.hub.trunks import digest_of
+from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
-from train.evaluation.shards import share_cores
+from chromagan.network.trunk import Trunk
+from train.cores import share_cores
 from train.training.batches import Batches, fingerprint, normalized_lab, trunk_stages
-from train.training.beginning import check_data, check_run_dir, check_shares, explain, fit_batch, load_run
+from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run
 from train.training.refine_options import RefineConfig, parse_config
 from train.training.refining import RefinerLoss, noise_of
 from train.training.rewards import FeatureDistance
+from train.training.run import Run, part_of_batch, run_script, speaker
 from train.training.state import save_state
 from train.training.step import GlobalBatchNorm
-from train.training.watching import Log, Meter, StopSignal, TrainingError
+from train.training.watching import TrainingError
 
 SETTLE_EVERY = 4  # steps: to refine a batch as users will takes a fifth of a step's time
 
@@ -51,14 +53,13 @@ def main(config: RefineConfig) -> None:
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[unused])
     share_cores(accelerator)
-    device, main_process = accelerator.device, accelerator.is_main_process
-    processes, rank = accelerator.num_processes, accelerator.process_index
-    say = tqdm.write if main_process else lambda text, file: None
+    device, main_process, processes = accelerator.device, accelerator.is_main_process, accelerator.num_processes
+    say = speaker(accelerator)
 
     # Run directory, and the networks whose colorings are refined.
     recorded = check_run_dir(config)
     check_shares(config, processes)
-    state = load_run(config, lambda text: say(text, file=sys.stderr))
+    state = load_run(config, say)
     models = load_models(config)
     refined = digest_of({f"{n}.{k}": t for n, model in enumerate(models) for k, t in model.state_dict().items()})
     model, trunk = models[0].config, models[0].trunk
@@ -69,20 +70,12 @@ def main(config: RefineConfig) -> None:
         photos = load_photos(config.data, "train", model.image_size, config.limit_train or None, quiet=not main_process)
         stages = trunk_stages(photos.images, models[0], config.cache_dir, device)
     config = fit_batch(config, len(photos), processes, recorded)
-    share = config.batch_size // processes
-    part = slice(rank * share, (rank + 1) * share)
-    batches = Batches(normalized_lab(photos.images, device), None, stages, config, device)
+    part = part_of_batch(config.batch_size, accelerator)
+    batches = Batches(normalized_lab(photos.images, device), config.batch_spec, device, stages=stages)
     data_digest, sources = fingerprint(photos.images), photos.sources
 
     # The agent and its optimizer.
-    torch.manual_seed(config.seed)
-    refiner = Refiner(
-        RefinerConfig(
-            trunk=model.trunk, trunk_stages=model.trunk_stages, trunk_strides=tuple(trunk.strides),
-            trunk_channels=tuple(trunk.channels), trunk_digest=model.trunk_digest,
-            channels=config.channels, steps=config.agent_steps, delta=config.delta,
-        )
-    )  # fmt: skip
+    refiner = build_refiner(config, model, trunk)
     distance = None
     if config.feature_weight:
         distance = FeatureDistance.from_imagenet(model.trunk).to(device, memory_format=torch.channels_last)
@@ -109,64 +102,39 @@ def main(config: RefineConfig) -> None:
     say(
         f"refiner: {len(photos)} images ({photos.gray_dropped} gray ones left out), colored by {len(generators)} "
         f"checkpoints, {config.steps} steps of {config.batch_size}, {count:,} parameters"
-        + (f"; going on behind step {step}" if step else ""),
-        file=sys.stderr,
+        + (f"; going on behind step {step}" if step else "")
     )
     del photos
 
     # Training.
-    log = Log(config.run_dir / "log.jsonl", step) if main_process else None
-    meter = Meter(accelerator, step)
-    stop = StopSignal()
     loss.train()
-    total = config.steps
-    bar = tqdm(
-        total=total * config.batch_size, initial=step * config.batch_size, unit=" images", disable=not main_process
-    )
-    with bar:
-        while step < total:
-            logging = (step + 1) % config.log_every == 0 or step + 1 == total
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * (0.05 + 0.475 * (1 + math.cos(math.pi * step / total)))
-            batch, generator = batches(step, part), generators[step % len(generators)]
+    with Run(config, accelerator, step, config.steps, ("error_kept", "colorfulness_kept")) as run:
+        while run.goes_on:
+            set_learning_rate(optimizer, config, run.step)
+            batch, generator = batches(run.step, part), generators[run.step % len(generators)]
             with torch.no_grad():
                 fused, _ = generator.fuse(batch.stages, batch.L, batch.rows, batch.columns)
                 ab = generator.decoder(fused).float()
-            settled = loss.settle(batch, ab, accelerator) if step % SETTLE_EVERY == 0 else {}
-            value, terms = forward(batch, ab, noise_of(step, config, part, device), step < config.greedy_steps)
+            settled = loss.settle(batch, ab, accelerator) if run.step % SETTLE_EVERY == 0 else {}
+            greedy = run.step < config.greedy_steps
+            value, terms = forward(batch, ab, noise_of(run.step, config, part, device), greedy)
             optimizer.zero_grad()
             accelerator.backward(value)
             accelerator.clip_grad_norm_(loss.parameters(), 1.0)
             optimizer.step()
-            step += 1
-            meter.add(step, {"loss": value.detach(), **terms, **settled})
-            bar.update(config.batch_size)
 
-            stopping = stop.agreed()
-            keeping = step % config.state_every == 0 or step == total or stopping
-            saving = step in (config.greedy_steps, total)
-            if logging:  # waits for the device, so not at every step
-                values = meter.read(step, config.batch_size)
-                if main_process:
-                    log.write({"step": step, **values})
-                    shown = ("error_kept", "colorfulness_kept")
-                    bar.set_postfix({name: f"{values[name]:.3g}" for name in shown if name in values})
-            elif saving or keeping:
-                meter.require_finite()
-            with meter.paused():
+            saving = run.step + 1 in (config.greedy_steps, config.steps)
+            run.count({"loss": value.detach(), **terms, **settled}, saving)
+            with run.meter.paused():
                 if main_process and saving:
-                    folder = config.run_dir / (REFINER if step == total else f"{REFINER}-greedy")
+                    folder = config.run_dir / (REFINER if run.step == config.steps else f"{REFINER}-greedy")
                     save_refiner(refiner, folder)
                     write_json(folder / OPTIONS_FILE, options)
-                if main_process and keeping:
+                if main_process and run.state_is_due:
                     parts = {"loss": loss.state_dict(), "optimizer": optimizer.state_dict()}
-                    save_state(config.run_dir, step, {"data": data_digest, "refined": refined, **parts})
-            if stopping:
-                break
+                    save_state(config.run_dir, run.step, {"data": data_digest, "refined": refined, **parts})
     accelerator.end_training()
-    if step < total:
-        say(f"stopped by {stop.name} at step {step} of {total}, state saved: go on with --resume", file=sys.stderr)
-        sys.exit(stop.status)
+    run.exit_if_stopped(say)
 
 
 def load_models(config: RefineConfig) -> list[ChromaGAN]:
@@ -181,12 +149,23 @@ def load_models(config: RefineConfig) -> list[ChromaGAN]:
     return models
 
 
+def build_refiner(config: RefineConfig, model: ModelConfig, trunk: Trunk) -> Refiner:
+    """The agent before training, for colorings of networks behind `trunk`. The seed decides its weights."""
+    torch.manual_seed(config.seed)
+    return Refiner(
+        RefinerConfig(
+            trunk=model.trunk, trunk_stages=model.trunk_stages, trunk_strides=tuple(trunk.strides),
+            trunk_channels=tuple(trunk.channels), trunk_digest=model.trunk_digest,
+            channels=config.channels, steps=config.agent_steps, delta=config.delta,
+        )
+    )  # fmt: skip
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, config: RefineConfig, step: int) -> None:
+    """That of `step`, counted from 0: half a cosine, from --lr to its twentieth."""
+    for group in optimizer.param_groups:
+        group["lr"] = config.lr * (0.05 + 0.475 * (1 + math.cos(math.pi * step / config.steps)))
+
+
 if __name__ == "__main__":
-    end_in_one_line(STOPPED)
-    config = parse_config()
-    try:
-        main(config)
-    except Exception as error:
-        if line := explain(error, config):
-            sys.exit(f"refine.py: {line}")
-        raise
+    run_script(main, parse_config, STOPPED)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import check_output_folder, count, end_in_one_line, errors_in_one_line, one_line
+from chromagan.programs import STOPPED_STATUS, check_output_folder, count, end_in_one_line, errors_in_one_line, one_line
 
 STOPPED = "study.py: stopped; the same command goes on"
 if __name__ == "__main__":  # the next imports take seconds
@@ -87,11 +87,10 @@ def measured_rate(run: Run) -> float:
     except (OSError, ValueError, KeyError):
         from accelerate import Accelerator
 
-        from train.benchmarks.timing import medians
-        from train.benchmarks.training import TrainingRun
+        from train.training.timing import Trial, medians
 
         accelerator = Accelerator(mixed_precision="no")
-        trial = TrainingRun(run.config, accelerator)
+        trial = Trial(run.config, accelerator)
         return run.config.batch_size / medians({"step": trial.run}, accelerator.device, 3)["step"]
 
 
@@ -221,8 +220,8 @@ def main(args: argparse.Namespace, flags: list[str]) -> int:
     processes = Processes()
     failed = train(runs, workers, gpus, processes)
     if processes.stopped:
-        print("study.py: stopped; the same command goes on", file=sys.stderr)
-        return 130
+        print(STOPPED, file=sys.stderr)
+        return STOPPED_STATUS
     if failed:
         print(f"study.py: not finished: {', '.join(failed)}; mended, the same command goes on", file=sys.stderr)
         return 1

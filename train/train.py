@@ -9,7 +9,7 @@ function of (seed, step) alone, so that a run that was killed and resumed ends w
 
 import copy
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
@@ -22,10 +22,9 @@ if __name__ == "__main__":  # the next imports take seconds
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import nn
 
-from chromagan.data import evenly, load_photos
+from chromagan.data import Photos, evenly, load_photos
 from chromagan.hub.checkpoints import save_checkpoint
 from chromagan.hub.files import OPTIONS_FILE, names_of, write_json
 from chromagan.hub.model import ChromaGAN
@@ -33,10 +32,11 @@ from chromagan.hub.publish import BackgroundPublisher
 from chromagan.imaging import color
 from chromagan.network.critic import Critic
 from chromagan.network.trunk import build_teacher
+from train.cores import share_cores
 from train.evaluation.intervals import summarize
-from train.evaluation.measuring import evaluate, to_srgb8
+from train.evaluation.measuring import evaluate
+from train.evaluation.networks import to_srgb8
 from train.evaluation.pictures import grid, save_picture
-from train.evaluation.shards import share_cores
 from train.training.batches import (
     Batches,
     fingerprint,
@@ -45,12 +45,13 @@ from train.training.batches import (
     teacher_targets,
     trunk_stages,
 )
-from train.training.beginning import check_data, check_run_dir, check_shares, explain, fit_batch, load_run
+from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run
 from train.training.options import TrainConfig, parse_config
+from train.training.run import Run, part_of_batch, run_script, speaker
 from train.training.state import save_state
 from train.training.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
 from train.training.tracking import Tracker, check_tracker
-from train.training.watching import Log, Meter, StopSignal, TrainingError
+from train.training.watching import TrainingError
 
 
 def main(config: TrainConfig) -> None:
@@ -63,11 +64,10 @@ def main(config: TrainConfig) -> None:
         project_dir=config.run_dir,
     )
     share_cores(accelerator)
-    device, main_process = accelerator.device, accelerator.is_main_process
-    processes, rank = accelerator.num_processes, accelerator.process_index
-    say = tqdm.write if main_process else lambda text, file: None
+    device, main_process, processes = accelerator.device, accelerator.is_main_process, accelerator.num_processes
+    say = speaker(accelerator)
     if unreachable:
-        say(f"{unreachable}; going on without it", file=sys.stderr)
+        say(f"{unreachable}; going on without it")
 
     # Run directory, and the Hub's leave to push there. What is wrong is said before anything takes time.
     recorded = check_run_dir(config)
@@ -77,13 +77,12 @@ def main(config: TrainConfig) -> None:
     publisher = None
     if config.push_to_hub and main_process:
         publisher = BackgroundPublisher(config.push_to_hub, config.decoder, Path(config.output_dir))
-    state = load_run(config, lambda text: say(text, file=sys.stderr))
+    state = load_run(config, say)
 
     # Data. On every machine one process computes what is kept; the others read it.
     size = config.model.image_size
     validation = None
-    if main_process and max(config.limit_validation, config.samples):
-        several = max(config.limit_validation, config.samples)
+    if main_process and (several := max(config.limit_validation, config.samples)):
         # Gray ones too: they are measured apart from the colored ones, and a sample may hold no other.
         validation = load_photos(config.data, "validation", size, several, keep_gray=True, quiet=True)
     generator, critic = build_networks(config)
@@ -95,10 +94,9 @@ def main(config: TrainConfig) -> None:
         if config.keep_features and not config.train_trunk:
             stages = trunk_stages(photos.images, generator, config.cache_dir, device)
     config = fit_batch(config, len(photos), processes, recorded)
-    share = config.batch_size // processes
-    part = slice(rank * share, (rank + 1) * share)
+    part = part_of_batch(config.batch_size, accelerator)
     trunk = None if config.keep_features or config.train_trunk else frozen_trunk(generator.trunk, device)
-    batches = Batches(normalized_lab(photos.images, device), targets, stages, config, device, teacher, trunk)
+    batches = Batches(normalized_lab(photos.images, device), config.batch_spec, device, targets, stages, teacher, trunk)
     data_digest, sources = fingerprint(photos.images), photos.sources
 
     # Networks and optimizers, and the average of the generator's weights, which is what is saved.
@@ -120,7 +118,7 @@ def main(config: TrainConfig) -> None:
         for name, part_state in state.items():
             resumable[name].load_state_dict(part_state)
     accelerator.wait_for_everyone()  # all have read before the first one writes
-    tracker = Tracker(accelerator, config, step, lambda text: say(text, file=sys.stderr))
+    tracker = Tracker(accelerator, config, step, say)
     if main_process:
         config.run_dir.mkdir(parents=True, exist_ok=True)
         write_json(config.run_dir / OPTIONS_FILE, asdict(config) | {"sources": sources})
@@ -128,88 +126,44 @@ def main(config: TrainConfig) -> None:
         f"{config.decoder}: {len(photos)} images ({photos.gray_dropped} gray ones left out), "
         f"{batches.steps_per_epoch} steps of {config.batch_size} an epoch, {parameters(generator):,} parameters "
         f"({parameters(generator.decoder):,} in the decoder), critic {parameters(critic):,}, {config.precision}"
-        + (f"; going on behind step {step} of {total}" if step else ""),
-        file=sys.stderr,
+        + (f"; going on behind step {step} of {total}" if step else "")
     )
     del photos
-    saved = {e for e in config.saved_epochs if (config.run_dir / f"epoch-{e}").exists()}
-    if lost := sorted(e for e in config.saved_epochs - saved if e * batches.steps_per_epoch < step):
-        say(f"epochs {lost} lie behind step {step} and were not saved: they cannot be had any more", file=sys.stderr)
-    for epoch in sorted(saved) if publisher is not None else ():  # what is on the Hub already is not sent again
+    saver = EpochSaver(config, average, validation, tracker, publisher)
+    if lost := sorted(e for e in config.saved_epochs - saver.saved if e * batches.steps_per_epoch < step):
+        say(f"epochs {lost} lie behind step {step} and were not saved: they cannot be had any more")
+    for epoch in sorted(saver.saved) if publisher is not None else ():  # what is on the Hub already is not sent again
         publisher.epoch_saved(epoch)
-
-    def save_epoch(epoch: int) -> None:
-        finished = average.without_class_head().to(device)
-        measured = None
-        if validation is not None and config.limit_validation:
-            images = validation.images[evenly(len(validation), config.limit_validation)]
-            measured = summarize(
-                evaluate(finished, images, device),
-                data=" and ".join(names_of(validation.sources)), split="validation", size=size,
-            )  # fmt: skip
-            measured |= {"decoder": config.decoder, "epoch": epoch, "preset": config.preset}
-        samples = None
-        if validation is not None and config.samples:
-            samples = draw_samples(finished, validation.images, config, epoch)
-        if epoch not in saved:  # then the tracker has it
-            tracker.log_epoch(epoch, epoch * batches.steps_per_epoch, measured, samples)
-        save_checkpoint(finished, config.run_dir / f"epoch-{epoch}", measured)
-        if publisher is not None:
-            publisher.epoch_saved(epoch)
-
-    def keep_state() -> None:
-        parts = {name: part.state_dict() for name, part in resumable.items()}
-        save_state(config.run_dir, step, {"data": data_digest, **parts})
-
     begun, rest = divmod(step, batches.steps_per_epoch)
-    if main_process and rest == 0 and begun in config.saved_epochs - saved:  # 0, or one that is asked for only now
-        save_epoch(begun)
+    if main_process and rest == 0 and begun in config.saved_epochs - saver.saved:  # 0, or one asked for only now
+        saver.save(begun, step)
 
     # Training.
-    log = Log(config.run_dir / "log.jsonl", step) if main_process else None
-    meter = Meter(accelerator, step)
-    stop = StopSignal()
     generator.train()
-    bar = tqdm(
-        total=total * config.batch_size, initial=step * config.batch_size, unit=" images", disable=not main_process
-    )
-    with bar:
-        while step < total:
-            logging = (step + 1) % config.log_every == 0 or step + 1 == total
-            set_learning_rates(optimizers, config, step)
-            terms = train_step(batches(step, part), nets, optimizers, config, accelerator, norms=logging)
-            step += 1
+    with Run(config, accelerator, step, total, ("color", "adversarial", "semantic")) as run:
+        while run.goes_on:
+            set_learning_rates(optimizers, config, run.step)
+            norms = run.is_logged(run.step + 1)
+            terms = train_step(batches(run.step, part), nets, optimizers, config, accelerator, norms)
             if config.ema_share:
-                update_average(average.trained_state(), generator.trained_state(), config.ema_share, step)
-            meter.add(step, terms)
-            bar.update(config.batch_size)
+                update_average(average.trained_state(), generator.trained_state(), config.ema_share, run.step + 1)
 
-            epoch_ends = step % batches.steps_per_epoch == 0
-            saves_epoch = epoch_ends and step // batches.steps_per_epoch in config.saved_epochs
-            stopping = stop.agreed()
-            keeping = step % config.state_every == 0 or step == total or stopping
-            if logging:  # waits for the device, so not at every step
-                values = meter.read(step, config.batch_size)
-                if main_process:
-                    log.write({"step": step, "epoch": step / batches.steps_per_epoch, **values})
-                    tracker.log(values, step)
-                    bar.set_postfix({name: f"{values[name]:.2g}" for name in ("color", "adversarial", "semantic")})
-            elif saves_epoch or keeping:
-                meter.require_finite()
-            with meter.paused():
-                if main_process and saves_epoch:
-                    save_epoch(step // batches.steps_per_epoch)
-                if main_process and keeping:
-                    keep_state()
-            if stopping:
-                break
+            epoch, rest = divmod(run.step + 1, batches.steps_per_epoch)
+            saving = rest == 0 and epoch in config.saved_epochs
+            values = run.count(terms, saving, epoch=(run.step + 1) / batches.steps_per_epoch)
+            if main_process and values:
+                tracker.log(values, run.step)
+            with run.meter.paused():
+                if main_process and saving:
+                    saver.save(epoch, run.step)
+                if main_process and run.state_is_due:
+                    parts = {name: part.state_dict() for name, part in resumable.items()}
+                    save_state(config.run_dir, run.step, {"data": data_digest, **parts})
     tracker.close()
     accelerator.end_training()
     for failure in publisher.close() if publisher is not None else ():
-        say(failure, file=sys.stderr)  # no reason to fail: the run itself is complete
-    if step < total:
-        say(f"stopped by {stop.name} at step {step} of {total}, state saved: go on with --resume", file=sys.stderr)
-        sys.exit(stop.status)
+        say(failure)  # no reason to fail: the run itself is complete
+    run.exit_if_stopped(say)
 
 
 def build_networks(config: TrainConfig) -> tuple[ChromaGAN, Critic]:
@@ -227,26 +181,59 @@ def parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-@torch.inference_mode()
-def draw_samples(model: ChromaGAN, images: Tensor, config: TrainConfig, epoch: int) -> Path:
-    """The same few validation photos at every saved epoch, as PNG: gray, colored, true. The file's path."""
-    truth = images[evenly(len(images), config.samples)].to(next(model.parameters()).device, torch.float32) / 255
-    L = color.srgb_to_L(truth)
-    ab = color.denormalize_ab(model(color.normalize_L(L)))
-    columns = {"gray": to_srgb8(L, None), f"epoch {epoch}": to_srgb8(L, ab), "truth": truth}
-    pixels = [(255 * column).round().to(torch.uint8).movedim(1, -1).cpu().numpy() for column in columns.values()]
-    path = config.run_dir / "samples" / f"epoch-{epoch}.png"
-    path.parent.mkdir(exist_ok=True)
-    save_picture(grid([list(row) for row in zip(*pixels)], list(columns)), path)
-    return path
+@dataclass
+class EpochSaver:
+    """Saves epochs as checkpoints, measures them, and hands them to the tracker and the Hub; on the main process."""
+
+    config: TrainConfig
+    average: ChromaGAN  # whose weights are saved
+    validation: Photos | None  # spread over the validation photos
+    tracker: Tracker
+    publisher: BackgroundPublisher | None
+
+    def __post_init__(self):
+        self.saved = {e for e in self.config.saved_epochs if self._folder(e).exists()}  # by an earlier part of the run
+
+    def _folder(self, epoch: int) -> Path:
+        return self.config.run_dir / f"epoch-{epoch}"
+
+    def save(self, epoch: int, step: int) -> None:
+        """Save `epoch`, behind `step` steps."""
+        device = next(self.average.parameters()).device
+        model = self.average.without_class_head().to(device)
+        measured = self._measure(model, epoch, device) if self.config.limit_validation else None
+        samples = self._draw_samples(model, epoch, device) if self.config.samples else None
+        if epoch not in self.saved:  # then the tracker has it
+            self.tracker.log_epoch(epoch, step, measured, samples)
+        save_checkpoint(model, self._folder(epoch), measured)
+        if self.publisher is not None:
+            self.publisher.epoch_saved(epoch)
+
+    def _measure(self, model: ChromaGAN, epoch: int, device: torch.device) -> dict:
+        """The quick validation, in the form of a checkpoint's metrics.json."""
+        config, images = self.config, self.validation.images[evenly(len(self.validation), self.config.limit_validation)]
+        about = {
+            "data": " and ".join(names_of(self.validation.sources)),
+            "split": "validation",
+            "size": config.model.image_size,
+        }
+        measured = summarize(evaluate(model, images, device), **about)
+        return measured | {"decoder": config.decoder, "epoch": epoch, "preset": config.preset}
+
+    @torch.inference_mode()
+    def _draw_samples(self, model: ChromaGAN, epoch: int, device: torch.device) -> Path:
+        """The same few photos at every saved epoch, as PNG: gray, colored, true. The file's path."""
+        images = self.validation.images[evenly(len(self.validation), self.config.samples)]
+        truth = images.to(device, torch.float32) / 255
+        L = color.srgb_to_L(truth)
+        ab = color.denormalize_ab(model(color.normalize_L(L)))
+        columns = {"gray": to_srgb8(L, None), f"epoch {epoch}": to_srgb8(L, ab), "truth": truth}
+        pixels = [(255 * column).round().to(torch.uint8).movedim(1, -1).cpu().numpy() for column in columns.values()]
+        path = self.config.run_dir / "samples" / f"epoch-{epoch}.png"
+        path.parent.mkdir(exist_ok=True)
+        save_picture(grid([list(row) for row in zip(*pixels)], list(columns)), path)
+        return path
 
 
 if __name__ == "__main__":
-    end_in_one_line(STOPPED)
-    config = parse_config()
-    try:
-        main(config)
-    except Exception as error:
-        if line := explain(error, config):
-            sys.exit(f"train.py: {line}")
-        raise
+    run_script(main, parse_config, STOPPED)

@@ -236,7 +236,7 @@ class ClusterDiscrepancy:
 
 
 def frechet_distance(features_1: Tensor, features_2: Tensor) -> float:
-    """Squared Frechet distance between the Gaussians of two sets of features (N, D) and (M, D); NaN for N or M below 2.
+    """Squared Fréchet distance between the Gaussians of two sets of features (N, D) and (M, D); NaN for N or M below 2.
 
         |mean_1 - mean_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2))
 

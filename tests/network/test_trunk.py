@@ -6,7 +6,7 @@ import torch
 
 from chromagan.imaging import color
 from chromagan.network.trunk import GrayInput, PretrainedWeightsError, Trunk, build_teacher, imagenet_classifier
-from train.evaluation.measuring import CLASSIFIER
+from train.evaluation.classifier import CLASSIFIER
 
 LITE = "tf_efficientnet_lite0"
 

@@ -1,1 +1,1 @@
-"""What benchmark.py is made of: how is timed, the training step, the network, coloring files, edge-aware chroma."""
+"""What benchmark.py is made of: what is counted, the training step, the network, coloring files, edge-aware chroma."""

@@ -21,7 +21,7 @@ from chromagan.imaging.chroma import MODES, upsample
 from chromagan.measures import metrics
 from chromagan.network.decoders import DECODERS
 from train.evaluation.intervals import number
-from train.evaluation.measuring import to_srgb8
+from train.evaluation.networks import to_srgb8
 
 FACTORS = 4, 8  # by which the true chroma is reduced
 

@@ -6,7 +6,8 @@ import torch
 
 from chromagan.hub.model import ChromaGAN
 from chromagan.network.config import ModelConfig
-from train.benchmarks.timing import Flops, medians, peak_memory
+from train.benchmarks.counting import Flops, peak_memory
+from train.training.timing import medians
 
 BATCH = 16  # images that go through the network together
 

@@ -18,7 +18,7 @@ from chromagan.imaging.chroma import ChromaUpsampler
 from chromagan.imaging.compiled import each_band
 from chromagan.imaging.photo import open_image, read_photo
 from chromagan.imaging.writing import write_image
-from train.benchmarks.timing import medians
+from train.training.timing import medians
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = NAMED_SOURCES["study"]

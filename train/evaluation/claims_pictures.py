@@ -9,7 +9,7 @@ from chromagan.measures.error_maps import outlined, to_tensor
 from chromagan.measures.patches import false_red
 from chromagan.measures.transitions import border_mask
 from train.evaluation.judging import Verdict
-from train.evaluation.measuring import TRUTH, Entry
+from train.evaluation.networks import TRUTH, Entry
 from train.evaluation.pictures import Painter, grid, save_picture
 from train.evaluation.pixel_measures import Coloring, Truth
 

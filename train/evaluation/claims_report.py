@@ -35,19 +35,19 @@ def claim_line(verdict: Verdict) -> dict:
     line = {
         "id": claim.id, "subject": claim.subject, "label": label(claim.subject), "section": claim.section,
         "words": claim.words, "verdict": verdict.verdict, "epoch": verdict.epoch, "photos": verdict.photos,
-        "evidence": list(dict.fromkeys(part.evidence() for part in verdict.parts)), "needs": verdict.needs,
+        "evidence": list(dict.fromkeys(f.evidence() for f in verdict.findings)), "needs": verdict.needs,
         "shows": verdict.shows, "contradicts": verdict.contradicts,
         "parts": [
             {
-                "measure": part.question.measure, "direction": part.question.direction, "least": part.question.least,
-                "verdict": part.verdict,
+                "measure": f.question.measure, "direction": f.question.direction, "least": f.question.least,
+                "verdict": f.verdict,
                 "differences": [
                     {"to": d.to, "value": number(d.value), "low": number(d.low), "high": number(d.high),
                      "photos": d.photos}
-                    for d in part.differences
+                    for d in f.differences
                 ],
             }
-            for part in verdict.parts
+            for f in verdict.findings
         ],
         "beside": None,
     }  # fmt: skip

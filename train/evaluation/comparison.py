@@ -7,7 +7,7 @@ import numpy as np
 
 from train.evaluation.intervals import draws, mean_samples
 
-Entry = tuple[str, int]  # decoder, epoch
+Key = tuple[str, int]  # decoder, epoch
 Columns = dict[str, np.ndarray]  # {column: (N,)}, a number for each colored photo
 
 
@@ -35,7 +35,7 @@ class Comparison:
 
     def __init__(
         self,
-        columns: dict[Entry, Columns],
+        columns: dict[Key, Columns],
         left_gray: Columns | None = None,
         truth: Columns | None = None,
         cost: dict[str, dict[str, float]] | None = None,
@@ -64,7 +64,7 @@ class Comparison:
         low, high = (np.nan, np.nan) if samples is None else np.nanquantile(samples, [0.025, 0.975])
         return Difference(to, value, float(low), float(high), len(finite))
 
-    def difference(self, one: Entry, other: Entry, column: str) -> tuple[float, float, float]:
+    def difference(self, one: Key, other: Key, column: str) -> tuple[float, float, float]:
         """Mean of `one` minus mean of `other`, and the ends of its 95 % interval (NaN where there is none)."""
         found = self.paired(self.columns[one][column], self.columns[other][column], other[0])
         return found.value, found.low, found.high
@@ -81,7 +81,7 @@ def side(low: float, high: float) -> int:
     return -1 if high < 0 else 1 if low > 0 else 0
 
 
-def newest(columns: Collection[Entry]) -> dict[str, Entry]:
+def newest(columns: Collection[Key]) -> dict[str, Key]:
     """Each decoder's (decoder, epoch) at the newest epoch that all have; its own newest where they share none."""
     epochs = {decoder: {e for d, e in columns if d == decoder} for decoder, _ in columns}
     shared = set.intersection(*epochs.values()) if epochs else set()

@@ -17,7 +17,7 @@ LAST_EPOCH, FIRST_EPOCH = 900, 300  # of the trained epochs that the paper shows
 
 
 @dataclass(frozen=True)
-class Part:
+class Finding:
     """The answer to one question of a claim."""
 
     question: Question
@@ -32,7 +32,7 @@ class Part:
             return self.needs
         least = f", by {self.question.least:g} at least" if self.question.least else ""
         unit = f" in {measure.unit}" if measure.unit else ""
-        found = "; ".join(f"{shown(d, measure.decimals)} against {d.to}" for d in self.differences)
+        found = "; ".join(f"{format_difference(d, measure.decimals)} against {d.to}" for d in self.differences)
         return f"{self.question.reading}: {measure.title}{unit}{least}, {found}"
 
 
@@ -42,7 +42,7 @@ class Verdict:
 
     claim: Claim
     verdict: str
-    parts: tuple[Part, ...]
+    findings: tuple[Finding, ...]
     epoch: int | None = None
     photos: int | None = None  # the fewest that a difference rests on
     shows: int | None = None  # index in the data of the photo that bears the claim out most
@@ -54,10 +54,10 @@ class Verdict:
     @property
     def needs(self) -> str:
         """What is missing where the claim cannot be told; "" elsewhere."""
-        return "; ".join(dict.fromkeys(part.needs for part in self.parts if part.needs))
+        return "; ".join(dict.fromkeys(finding.needs for finding in self.findings if finding.needs))
 
 
-def shown(difference: Difference, decimals: int) -> str:
+def format_difference(difference: Difference, decimals: int) -> str:
     text = f"{difference.value:+,.{decimals}f}"
     if difference.photos is None or np.isnan(difference.low):
         return text
@@ -139,16 +139,16 @@ def _judge(study: Comparison, claim: Claim, epoch_of) -> Verdict:
             found.append((question, str(missing)))
     answers = [(question, answer) for question, answer in found if isinstance(answer, Answer)]
     tests = sum(d.photos is not None for _, answer in answers for d in answer.differences)
-    parts = [
-        Part(question, verdict_on(question, answer.differences, tests), tuple(answer.differences))
+    findings = [
+        Finding(question, verdict_on(question, answer.differences, tests), tuple(answer.differences))
         if isinstance(answer, Answer)
-        else Part(question, CANNOT_TELL, needs=answer)
+        else Finding(question, CANNOT_TELL, needs=answer)
         for question, answer in found
     ]
     epochs = [answer.entry[1] for _, answer in answers if answer.entry]
     photos = [d.photos for _, answer in answers for d in answer.differences if d.photos is not None]
     return Verdict(
-        claim, conjunction([part.verdict for part in parts]), tuple(parts), epochs[0] if epochs else None,
+        claim, conjunction([finding.verdict for finding in findings]), tuple(findings), epochs[0] if epochs else None,
         min(photos, default=None), *_extreme_photos(study, answers),
     )  # fmt: skip
 

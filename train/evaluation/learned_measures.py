@@ -54,7 +54,7 @@ class Inception:
         if importlib.util.find_spec("torch_fidelity") is None:
             return (
                 "FID left out: Inception's port is missing; pip install torch-fidelity, then run its "
-                "FeatureExtractorInceptionV3 once; the Frechet distance of another network's features stands in"
+                "FeatureExtractorInceptionV3 once; the Fréchet distance of another network's features stands in"
             )
         if not _hub_file(cls.WEIGHTS).is_file():
             return (

@@ -8,7 +8,7 @@ import numpy as np
 from train.evaluation.claims import PAPER_WORDS, WORDS
 from train.evaluation.comparison import Comparison, Difference, newest, side
 from train.evaluation.intervals import number
-from train.evaluation.judging import label, shown
+from train.evaluation.judging import format_difference, label
 from train.evaluation.titles import MEASURES, Measure
 
 
@@ -110,5 +110,6 @@ def _row(study: Comparison, name: str, words: dict[str, str], row: Row) -> dict:
 def _sentence(name: str, words: dict, better: str, worse: str, title: Measure, difference: Difference) -> str:
     return (
         f"{name}: the paper has {label(better)} ({words[better]}) before {label(worse)} ({words[worse]}); measured, "
-        f"it is the other way round: {title.title} of the first less the second {shown(difference, title.decimals)}."
+        f"it is the other way round: {title.title} of the first less the second "
+        f"{format_difference(difference, title.decimals)}."
     )

@@ -13,7 +13,7 @@ from chromagan.measures.error_maps import edge_overlay, error_map
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.decoders import DECODERS
 from train.evaluation.comparison import newest
-from train.evaluation.measuring import GRAY, TRUTH, Entry, Networks, to_srgb8
+from train.evaluation.networks import GRAY, TRUTH, Entry, Networks, to_srgb8
 from train.evaluation.pixel_measures import Truth
 
 GAP, LINE = 6, 24

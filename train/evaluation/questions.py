@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from train.evaluation.comparison import Comparison, Difference, newest, side
+from train.evaluation.comparison import Comparison, Difference, Key, newest, side
 from train.evaluation.titles import measure_called
 
 IN_A_QUARTER = " in a quarter of all"
@@ -24,7 +24,7 @@ class CannotTellError(Exception):
 @dataclass(frozen=True)
 class Answer:
     differences: list[Difference]
-    entry: tuple[str, int] | None = None  # whose colorings are judged
+    entry: Key | None = None  # whose colorings are judged
     per_photo: np.ndarray | None = None  # (N,), the subject less what it is compared with
 
 
@@ -47,7 +47,7 @@ class Question:
         """
         raise NotImplementedError
 
-    def entry(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> tuple[str, int]:
+    def entry(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Key:
         """The first of the epochs that the question is about, or the newest shared one, of the subject."""
         entries = newest(study.columns)
         if subject not in entries:
@@ -71,7 +71,7 @@ class Beyond(Question):
 
     level: float
 
-    def ask(self, study, subject, epoch_of):
+    def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         entry = self.entry(study, subject, epoch_of)
         own = self.values(study.columns[entry], subject)
         return Answer([study.paired(own, self.level, f"{self.level:g}")], entry, own - self.level)
@@ -81,7 +81,7 @@ class Beyond(Question):
 class AgainstTruth(Question):
     """The subject's mean lies beyond that of the true photos."""
 
-    def ask(self, study, subject, epoch_of):
+    def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         entry = self.entry(study, subject, epoch_of)
         own, true = self.values(study.columns[entry], subject), self.values(study.truth, "the true photos")
         return Answer([study.paired(own, true, "the truth")], entry, own - true)
@@ -96,7 +96,7 @@ class AgainstOthers(Question):
 
     above_gray: bool = False
 
-    def ask(self, study, subject, epoch_of):
+    def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         entry = self.entry(study, subject, epoch_of)
         others = {d: e for d, e in newest(study.columns).items() if d != subject}
         if not others:
@@ -122,7 +122,7 @@ class AgainstMeasure(Question):
 
     other: str
 
-    def ask(self, study, subject, epoch_of):
+    def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         entry = self.entry(study, subject, epoch_of)
         own, gray = (
             self.values(columns, of) - self.values(columns, of, self.other)
@@ -145,7 +145,7 @@ class AgainstEpochs(Question):
     def where(self) -> str:
         return IN_A_QUARTER if self.within else ""
 
-    def ask(self, study, subject, epoch_of):
+    def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         entry, *others = [(subject, epoch_of(epoch)) for epoch in self.epochs]
         own = self.values(study.columns[entry], subject)
         if self.within:
@@ -177,7 +177,7 @@ class AcrossQuartiles(Question):
     trait: str
     where = IN_A_QUARTER
 
-    def ask(self, study, subject, epoch_of):
+    def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         entry = self.entry(study, subject, epoch_of)
         values = self.values(study.columns[entry], subject)
         self.values(study.columns[entry], "the photos", self.trait)
@@ -194,7 +194,7 @@ class SpreadOverQuartiles(Question):
     trait: str
     where = IN_A_QUARTER
 
-    def ask(self, study, subject, epoch_of):
+    def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         spreads, photos = [], []
         entries = [(subject, epoch_of(epoch)) for epoch in self.epochs]
         for entry in entries:
@@ -215,7 +215,7 @@ class SettlesAt(Question):
     trained yet, is no evidence: anything changes most from there.
     """
 
-    def ask(self, study, subject, epoch_of):
+    def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         at = epoch_of(self.epochs[0])
         before = [epoch for epoch in study.epochs(subject) if 0 < epoch < at]
         after = [epoch for epoch in study.epochs(subject) if epoch > at]
@@ -241,7 +241,7 @@ class Cost(Question):
 
     among: tuple[str, ...] = ()
 
-    def ask(self, study, subject, epoch_of):
+    def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         own = study.cost.get(subject, {}).get(self.measure)
         others = {d: c[self.measure] for d, c in study.cost.items() if d != subject and self.measure in c}
         others = {d: c for d, c in others.items() if not self.among or d in self.among}
@@ -254,7 +254,7 @@ class Cost(Question):
 class ModerateCost(Question):
     """The decoder's cost is neither the highest nor the lowest: its distance to the nearer end is above 0."""
 
-    def ask(self, study, subject, epoch_of):
+    def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         costs = {d: c[self.measure] for d, c in study.cost.items() if self.measure in c}
         if subject not in costs or len(costs) < 3:
             raise CannotTellError(f"needs {measure_called(self.measure).title} of {subject} and of two other decoders")
@@ -271,5 +271,5 @@ class Unmeasured(Question):
     measure: str = ""
     direction: str = "higher"
 
-    def ask(self, study, subject, epoch_of):
+    def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         raise CannotTellError(self.reading)

@@ -9,8 +9,8 @@ from chromagan.hub.files import CARD_FILE, CLAIMS_FILE, read_json
 from chromagan.hub.model_card import model_card, refiner_card
 from chromagan.hub.refiners import REFINER
 from train.evaluation.judging import label
-from train.evaluation.report import TEMPLATES
-from train.evaluation.results_table import results_table, shown
+from train.evaluation.rendering import TEMPLATES
+from train.evaluation.results_table import format_measure, results_table
 
 ROOT = Path(__file__).resolve().parents[2]
 README_MARKS = ("<!-- measured: start -->", "<!-- measured: end -->")
@@ -34,7 +34,7 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
     counts = {(result["images"], result["colored"]["images"]) for result in results}
     if len(counts) > 1:
         raise CheckpointError(f"the checkpoints in {str(source)!r} were measured on different photos: {sorted(counts)}")
-    truth = shown(first["colored"]["colorfulness_truth"], 1)
+    truth = format_measure(first["colored"]["colorfulness_truth"], 1)
     usual = "Each decoder at its usual epoch, the most colorful within 1 % of its lowest CIEDE2000"
     which = "Every epoch" if every else usual
     if "left_gray" in first:  # the floor to beat

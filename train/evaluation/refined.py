@@ -11,8 +11,8 @@ from chromagan.hub.refiners import load_refiner
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.config import ModelConfig
 from train.evaluation.intervals import MEANS, draws, mean_interval, number
-from train.evaluation.measuring import Entry
-from train.evaluation.results_table import shown
+from train.evaluation.networks import Entry
+from train.evaluation.results_table import format_measure
 
 # Of the table of differences: title, measure, decimals, and whether the change is told in percent of what it was.
 SHOWN = (
@@ -88,4 +88,4 @@ def refined_rows(results: list[dict]) -> tuple[list[str], list[list[str]]]:
 
 
 def _signed(change: dict, decimals: int) -> str:
-    return ("+" if change["value"] > 0 else "") + shown(change, decimals, interval=True).replace("–", " to ")
+    return ("+" if change["value"] > 0 else "") + format_measure(change, decimals, interval=True).replace("–", " to ")

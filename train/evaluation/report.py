@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from PIL import Image
 from pyarrow import ArrowException, parquet
@@ -26,16 +25,11 @@ from train.evaluation.judging import LEAST_PHOTOS, judge
 from train.evaluation.paper_table import ROWS, measured_table
 from train.evaluation.pictures import FIGURES
 from train.evaluation.refined import refined_rows
+from train.evaluation.rendering import TEMPLATES
 from train.evaluation.results import read_comparison
-from train.evaluation.results_table import DECIMALS, markdown_table, measure_of, results_rows, shown
+from train.evaluation.results_table import DECIMALS, format_measure, measure_of, results_rows
 
 TITLE = "Five decoders, measured"
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=select_autoescape(),
-    undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-)  # fmt: skip
-TEMPLATES.filters["markdown_table"] = lambda block: markdown_table(**{k: v for k, v in block.items() if k != "kind"})
-
 NEEDED = (  # of metrics.json
     "images", "data", "split", "size", "fingerprint", "classifier", "left_out", "damaged", "left_gray", "truth",
     "checkpoints", "cost",
@@ -157,7 +151,7 @@ def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
         ]
 
         def cells(own: dict, used=used) -> list[str]:
-            return [shown(measure_of(own, name), DECIMALS.get(name, 2), interval=True) for _, name in used]
+            return [format_measure(measure_of(own, name), DECIMALS.get(name, 2), interval=True) for _, name in used]
 
         rows = []
         for cell in measured["cells"]:

@@ -1,4 +1,4 @@
-"""The measurements of all shards brought together: the table of photos, Frechet distances, summaries."""
+"""The measurements of all shards brought together: the table of photos, Fréchet distances, summaries."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ from chromagan.measures import metrics
 from chromagan.network.decoders import DECODERS
 from train.evaluation.comparison import Comparison
 from train.evaluation.intervals import number, summarize
-from train.evaluation.measuring import GRAY, TRUTH, Entry
+from train.evaluation.networks import GRAY, TRUTH, Entry
 from train.evaluation.shards import MeasuringTask
 from train.evaluation.store import MeasurementStore
 
@@ -86,7 +86,7 @@ def frechet_distances(
     true = features(TRUTH) if keys else {}
     subsets = {"all": torch.ones(len(colored), dtype=torch.bool), "colored": torch.from_numpy(colored)}
     distances = {}
-    for entry in tqdm(entries, "Frechet distance", leave=False) if true else ():
+    for entry in tqdm(entries, "Fréchet distance", leave=False) if true else ():
         own = features(entry)
         distances[entry] = {
             name: {

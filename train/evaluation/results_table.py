@@ -26,7 +26,7 @@ def measure_of(summary: dict, name: str):
     return {"FID": fid, "frechet": next(iter(distances.values()), None)}.get(name, summary.get(name))
 
 
-def shown(measured, decimals: int, interval: bool = False) -> str:
+def format_measure(measured, decimals: int, interval: bool = False) -> str:
     """A measure as text: its number, with `interval` also the ends of its 95 % interval; "–" where there is none."""
     number = number_of(measured)
     if number is None:
@@ -46,7 +46,7 @@ def results_rows(results: list[dict], subset: str = "colored") -> tuple[list[str
     used = [column for column in COLUMNS if any(number_of(measure_of(s, column[1])) is not None for s in summaries)]
     rows = [[r["decoder"] or "left gray", "" if r["epoch"] is None else str(r["epoch"])] for r in results]
     for row, result in zip(rows, results):
-        row += [shown(measure_of(result[subset], name), decimals) for _, name, decimals in used]
+        row += [format_measure(measure_of(result[subset], name), decimals) for _, name, decimals in used]
     return ["decoder", "epoch", *(title for title, _, _ in used)], rows
 
 

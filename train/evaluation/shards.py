@@ -15,27 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
 from chromagan.data import PhotoSet
-from train.evaluation.measuring import Classifier, Entry, Measurer, load_networks
+from train.evaluation.classifier import Classifier
+from train.evaluation.measuring import Measurer
+from train.evaluation.networks import Entry, load_networks
 from train.evaluation.store import MeasurementStore
 
 SHARD = 16  # photos; the unit that is shared out and that a run which was cut off goes on from
-
-
-def share_cores(accelerator: Accelerator) -> int:
-    """The number of cores for this process: an equal share of those we may use.
-
-    On the CPU torch is given that many threads, which the launcher does not do.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    share = max(1, cores // accelerator.num_processes)
-    if accelerator.device.type == "cpu":
-        torch.set_num_threads(share)
-    return share
 
 
 @dataclass(frozen=True)

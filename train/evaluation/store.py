@@ -9,7 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from chromagan.atomic import replacing
-from train.evaluation.measuring import FEATURES, Entry, measured_arrays, measured_columns
+from train.evaluation.measuring import FEATURES, measured_arrays, measured_columns
+from train.evaluation.networks import Entry
 
 
 class MeasurementStore:

@@ -1,1 +1,1 @@
-"""What train.py is made of: options, batches, the training step, states to resume from, the log."""
+"""What train.py and refine.py are made of: options, batches, steps and their time, states to resume from, the log."""

@@ -4,7 +4,6 @@ Nothing is decoded or converted in the loop: photos are decoded and turned into 
 (the teacher's class distributions, a frozen trunk's features) is computed once and kept on disk.
 """
 
-import contextlib
 import hashlib
 import random
 from collections.abc import Callable, Iterator
@@ -23,8 +22,7 @@ from chromagan.network.generator import Generator
 from chromagan.network.layers import FEATURE_STRIDE, cut
 from chromagan.network.trunk import Teacher, Trunk, build_teacher
 from train.training.cache import cached
-from train.training.options import TrainConfig
-from train.training.refine_options import RefineConfig
+from train.training.options import BatchSpec, TrainConfig
 
 BATCH = 4  # images that are converted, or go through a frozen network, together: more do not fit a core's cache
 DEVICE_SHARE = 0.5  # of the device's free memory that the data set may take; else it stays in host memory
@@ -41,10 +39,11 @@ class Batch:
     rows: Tensor  # (B, h/8), the windows' cells in the whole images
     columns: Tensor  # (B, w/8)
     class_target: Tensor | None  # (B, K), rows sum to 1: of the gray images; None where none were asked for
-    mix: Tensor  # (B, 1, 1, 1), uniform in [0, 1]: the penalty's share of true colors
+    mix: Tensor | None  # (B, 1, 1, 1), uniform in [0, 1]: the penalty's share of true colors; None without a critic
     # (B, all channels of the stages): 0 for those that the step does not see, else 1 / (1 - dropout); None: no dropout
     channels: Tensor | None = None
-    corner: tuple[int, int] = (0, 0)  # top and left, in pixels, of the part of the windows that the critic sees
+    # Top and left, in pixels, of the part of the windows that the critic sees; None where there is no critic.
+    corner: tuple[int, int] | None = (0, 0)
 
 
 class Batches:
@@ -53,10 +52,10 @@ class Batches:
     def __init__(
         self,
         lab: Tensor,
-        class_target: Tensor | None,
-        stages: list[Tensor] | None,
-        config: TrainConfig | RefineConfig,
+        spec: BatchSpec,
         device: torch.device,
+        class_target: Tensor | None = None,
+        stages: list[Tensor] | None = None,
         teacher: Teacher | None = None,
         trunk: Callable[[Tensor], list[Tensor]] | None = None,
     ):
@@ -69,16 +68,16 @@ class Batches:
         lab, class_target = (t if t is None or not on_device else t.to(device) for t in (lab, class_target))
         self.stages = stages if stages is None or not on_device else [stage.to(device) for stage in stages]
         self.lab, self.class_target, self.teacher, self.trunk = lab, class_target, teacher, trunk
-        self.config, self.device = config, device
-        self.steps_per_epoch = len(lab) // config.batch_size  # a last, smaller batch is left out
+        self.spec, self.device = spec, device
+        self.steps_per_epoch = len(lab) // spec.batch_size  # a last, smaller batch is left out
         self._drawn = lru_cache(maxsize=2)(self._draw)  # for each process: the memory of two epochs, not of all
 
     def __call__(self, step: int, part: slice) -> Batch:
         """The `part` of the batch of `step` that is one process's."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        size = self.config.batch_size
+        size = self.spec.batch_size
         order, flip, top, left, mix = (drawn[position * size :][:size][part] for drawn in self._drawn(epoch))
-        side, crop = self.lab.shape[1], self.config.crop
+        side, crop = self.lab.shape[1], self.spec.crop
         lab = cut(
             self.lab,
             order,
@@ -107,16 +106,16 @@ class Batches:
             rows=_span(top, cells).to(self.device),
             columns=_span(left, cells).to(self.device),
             class_target=class_target,
-            mix=mix.view(-1, 1, 1, 1).to(self.device),
+            mix=None if self.spec.critic_side is None else mix.view(-1, 1, 1, 1).to(self.device),
             channels=None if stages is None else self._channels(step, sum(stage.shape[1] for stage in stages), part),
-            corner=self._corner(step),
+            corner=None if self.spec.critic_side is None else self._corner(step),
         )
 
     def _of_windows(self, stage: Tensor, index: Tensor, top: Tensor, left: Tensor) -> Tensor:
         """Of a stage (M, h, w, C) the maps `index`, (B, C, ., .): their windows up to stride 8, whole beyond."""
         a_cell = FEATURE_STRIDE * stage.shape[1] // self.lab.shape[1]  # pixels of the stage in a cell, 0 where coarser
         if a_cell:
-            length = a_cell * self.config.crop // FEATURE_STRIDE
+            length = a_cell * self.spec.crop // FEATURE_STRIDE
             windows = cut(stage, index.to(stage.device), _span(a_cell * top, length), _span(a_cell * left, length))
         else:
             windows = stage[index.to(stage.device)].movedim(-1, 1)
@@ -131,21 +130,21 @@ class Batches:
 
     def _channels(self, step: int, count: int, part: slice) -> Tensor | None:
         """Dropout of whole channels: neighboring cells of a map say much the same, so dropping cells hides little."""
-        share = self.config.dropout
+        share = self.spec.dropout
         if not share:
             return None
-        drawn = torch.rand(self.config.batch_size, count, generator=epoch_generator(self.config.seed + 1, step))
+        drawn = torch.rand(self.spec.batch_size, count, generator=epoch_generator(self.spec.seed + 1, step))
         return ((drawn[part] >= share) / (1 - share)).to(self.device)
 
     def _corner(self, step: int) -> tuple[int, int]:
-        choose, places = random.Random(self.config.seed << 40 | step), self.config.crop - self.config.critic_side + 1
+        choose, places = random.Random(self.spec.seed << 40 | step), self.spec.crop - self.spec.critic_side + 1
         return choose.randrange(places), choose.randrange(places)
 
     def _draw(self, epoch: int) -> tuple[Tensor, ...]:
         """All random choices of an epoch, each (steps x batch size,), where the data are: order, flip, window, mix."""
-        config, count = self.config, self.steps_per_epoch * self.config.batch_size
-        choose = epoch_generator(config.seed, epoch)
-        places = (self.lab.shape[1] - config.crop) // FEATURE_STRIDE + 1
+        spec, count = self.spec, self.steps_per_epoch * self.spec.batch_size
+        choose = epoch_generator(spec.seed, epoch)
+        places = (self.lab.shape[1] - spec.crop) // FEATURE_STRIDE + 1
         drawn = (
             torch.randperm(len(self.lab), generator=choose)[:count],
             torch.randint(2, (count,), generator=choose),
@@ -185,14 +184,6 @@ def teacher_targets(images: Tensor, config: TrainConfig, device: torch.device) -
         return {"class_target": torch.cat(targets)}
 
     return cached(Path(config.cache_dir), "teacher", images, config.teacher, make)["class_target"]
-
-
-def autocast(device: torch.device, precision: str):
-    """bfloat16 convolutions and products where `precision` is "bf16"; what must not lose digits stays float32."""
-    if precision != "bf16":
-        return contextlib.nullcontext()
-    # No cache: a weight that was cast under no_grad, as in Critic.ab_gradient, would be found there without its graph.
-    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 @torch.no_grad()

@@ -20,6 +20,17 @@ LOG_AXIS = (0, 1, 3, 10, 30, 100, 300, 900)  # epochs that are saved where none 
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchSpec:
+    """What a run's batches follow from, beside its photos."""
+
+    batch_size: int  # over all processes together
+    crop: int  # side in pixels of the random window of each photo
+    seed: int
+    dropout: float = 0.0  # share of a frozen trunk's channels that a step does not see
+    critic_side: int | None = None  # in pixels, of the part of a window that a critic sees; None: there is no critic
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig(Options):
     """One training run. The defaults are the `lite` preset; PRESETS holds what `paper` does otherwise."""
 
@@ -144,6 +155,13 @@ class TrainConfig(Options):
         )  # fmt: skip
         if not self.model.any_size and self.crop != size:
             raise OptionError(f"--crop must be {size} with --preset {self.preset}, whose network has one size")
+
+    @property
+    def batch_spec(self) -> BatchSpec:
+        return BatchSpec(
+            batch_size=self.batch_size, crop=self.crop, seed=self.seed, dropout=self.dropout,
+            critic_side=self.critic_side,
+        )  # fmt: skip
 
     @property
     def critic_side(self) -> int:

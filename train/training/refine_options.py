@@ -4,7 +4,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from chromagan.network.layers import FEATURE_STRIDE
-from train.training.options import CACHE_DIR, DATA_HELP
+from train.training.options import CACHE_DIR, DATA_HELP, BatchSpec
 from train.training.parsing import Options, option, parse_options
 
 
@@ -62,7 +62,6 @@ class RefineConfig(Options):
     })  # fmt: skip
 
     memory_options = "--batch-size or --crop"  # what a step takes less memory with
-    dropout = 0.0  # of the trunk's channels: what `Batches` asks for
 
     def __post_init__(self):
         super().__post_init__()
@@ -76,9 +75,8 @@ class RefineConfig(Options):
         self._require(all(epoch >= 0 for epoch in self.epochs), "epochs", "0 or more")
 
     @property
-    def critic_side(self) -> int:
-        """There is no critic that sees a part of a window."""
-        return self.crop
+    def batch_spec(self) -> BatchSpec:
+        return BatchSpec(batch_size=self.batch_size, crop=self.crop, seed=self.seed)
 
     @property
     def run_dir(self) -> Path:

@@ -3,8 +3,9 @@
 Every way in which a step is made fast has a switch in TrainConfig; train/benchmark.py shows what each brings.
 """
 
+import contextlib
 import math
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
@@ -17,7 +18,7 @@ from chromagan.hub.model import ChromaGAN
 from chromagan.network import losses
 from chromagan.network.critic import Critic
 from chromagan.network.folding import fold_upsampling_for_training
-from train.training.batches import Batch, autocast
+from train.training.batches import Batch
 from train.training.options import TrainConfig
 
 
@@ -58,6 +59,22 @@ class CriticLoss(nn.Module):
         fake, real = self.critic(torch.cat([L, L]), torch.cat([ab_pred, ab])).float().chunk(2)
         penalty = losses.gradient_penalty(self.critic, L, ab, ab_pred, mix, self.explicit_penalty)
         return losses.wasserstein_loss(fake, real), penalty
+
+
+@dataclass
+class Networks:
+    """The two networks of `train_step`; behind `prepare` they are as accelerate wraps them."""
+
+    generator: GeneratorForward
+    critic: CriticLoss
+
+
+@dataclass
+class Optimizers:
+    """Those of the two networks."""
+
+    generator: torch.optim.Optimizer
+    critic: torch.optim.Optimizer
 
 
 class GlobalBatchNorm(nn.BatchNorm2d):
@@ -116,17 +133,17 @@ class _SumOverProcesses(torch.autograd.Function):
 
 def prepare(
     generator: ChromaGAN, critic: Critic, config: TrainConfig, accelerator: Accelerator
-) -> tuple[SimpleNamespace, SimpleNamespace]:
+) -> tuple[Networks, Optimizers]:
     """The networks and optimizers of `train_step`, on the device and shared by all processes."""
     if accelerator.num_processes > 1:
         GlobalBatchNorm.convert(generator)
     if config.fold_upsampling:
         fold_upsampling_for_training(generator)
-    nets = SimpleNamespace(generator=GeneratorForward(generator), critic=CriticLoss(critic, config.explicit_penalty))
+    nets = Networks(GeneratorForward(generator), CriticLoss(critic, config.explicit_penalty))
     memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
     for net in (nets.generator, nets.critic):
         net.to(accelerator.device, memory_format=memory_format)
-    optimizers = SimpleNamespace(
+    optimizers = Optimizers(
         generator=adam(_decayed(generator, config), config.lr, config),
         critic=adam([{"params": critic.parameters(), "weight_decay": 0.0}], config.critic_lr, config),
     )
@@ -152,7 +169,7 @@ def _decayed(generator: ChromaGAN, config: TrainConfig) -> list[dict]:
     ]
 
 
-def set_learning_rates(optimizers: SimpleNamespace, config: TrainConfig, step: int) -> None:
+def set_learning_rates(optimizers: Optimizers, config: TrainConfig, step: int) -> None:
     """Those of `step`, counted from 0. They never depend on where the run will end, so any run can go on."""
     factor = min(1.0, math.sqrt(config.lr_hold / (step + 1))) if config.lr_hold else 1.0
     for optimizer, lr in ((optimizers.generator, config.lr), (optimizers.critic, config.critic_lr)):
@@ -161,12 +178,11 @@ def set_learning_rates(optimizers: SimpleNamespace, config: TrainConfig, step: i
 
 
 def train_step(
-    batch: Batch, nets: SimpleNamespace, optimizers: SimpleNamespace, config: TrainConfig, accelerator: Accelerator,
+    batch: Batch, nets: Networks, optimizers: Optimizers, config: TrainConfig, accelerator: Accelerator,
     norms: bool = False,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Update the critic once, then the generator once; return the detached, unweighted loss terms.
 
-    nets.generator: a GeneratorForward; nets.critic: a CriticLoss. optimizers: theirs, by the same names.
     norms: also return the norms at ab_pred of the gradients of the weighted color and adversarial terms.
     Nothing here waits for the device.
     """
@@ -242,3 +258,11 @@ def resolve_precision(wanted: str, device: torch.device) -> str:
     if wanted != "auto":
         return wanted
     return "bf16" if fast_dtype(device) == torch.bfloat16 else "fp32"
+
+
+def autocast(device: torch.device, precision: str):
+    """bfloat16 convolutions and products where `precision` is "bf16"; what must not lose digits stays float32."""
+    if precision != "bf16":
+        return contextlib.nullcontext()
+    # No cache: a weight that was cast under no_grad, as in Critic.ab_gradient, would be found there without its graph.
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)

@@ -12,8 +12,9 @@ from chromagan.hub.checkpoints import CheckpointError
 from train import benchmark as script
 from train.benchmark import main, parse_args, train_config
 from train.benchmarks import inference, photos
-from train.benchmarks.timing import Flops, medians, peak_memory
-from train.benchmarks.training import PLAIN, TrainingRun
+from train.benchmarks.counting import Flops, peak_memory
+from train.benchmarks.training import PLAIN
+from train.training.timing import Trial
 
 
 def test_flops_of_a_convolution_its_gradient_and_the_gradients_gradient():
@@ -29,12 +30,6 @@ def test_flops_of_a_convolution_its_gradient_and_the_gradients_gradient():
     with Flops() as counted:
         gradient.square().sum().backward()
     assert counted.total >= 3 * forward
-
-
-def test_medians_of_ways_run_in_turn():
-    order = []
-    seconds = medians({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, torch.device("cpu"), 3)
-    assert order == ["a", "b"] * 5 and set(seconds) == {"a", "b"} and all(s >= 0 for s in seconds.values())
 
 
 def test_peak_memory_sees_what_is_freed_again():
@@ -69,7 +64,7 @@ def test_a_small_benchmark_for_real(tmp_path, capsys, monkeypatch):
 
 def test_the_plain_way_is_a_valid_config_of_the_same_run():
     config = train_config("lite", "compact", parse_args(["--batch-size", "2", "--crop", "32"]))
-    run = TrainingRun(config, Accelerator(cpu=True))
+    run = Trial(config, Accelerator(cpu=True))
     run.run()
     assert run.done == 1 and all(p.isfinite().all() for p in run.generator.parameters())
 

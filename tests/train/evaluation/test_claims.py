@@ -114,7 +114,7 @@ def test_every_measure_that_a_claim_asks_for_is_taken():
 
 def test_evidence_is_in_words_and_not_in_names_of_columns(of_the_paper):
     columns = {name for name, measure in MEASURES.items() if "_" in name and name != measure.title}
-    said = " ".join(part.evidence() for verdict in of_the_paper for part in verdict.parts)
+    said = " ".join(finding.evidence() for verdict in of_the_paper for finding in verdict.findings)
     assert "away from edges" in said
     assert not [name for name in columns if name in said]
 
@@ -315,7 +315,7 @@ def test_a_curve_has_settled_only_where_little_is_left_of_its_change(pace, verdi
     found = single(Comparison(columns), question, subject="original")
     assert found.verdict == verdict
     early, late = (np.exp(-a / pace) - np.exp(-b / pace) for a, b in ((100, 300), (300, 900)))
-    assert found.parts[0].differences[0].value == pytest.approx(early - late, abs=1e-3)
+    assert found.findings[0].differences[0].value == pytest.approx(early - late, abs=1e-3)
 
 
 def test_the_photos_that_show_a_claim_and_speak_against_it():
@@ -401,4 +401,4 @@ def test_no_name_of_a_decoder_decides_how_a_claim_is_judged():
     assert "sixth" in newest(six.columns)
     found = judge(six, CLAIMS)
     t5 = next(verdict for verdict in found if verdict.claim.id == "T5")
-    assert "sixth" in {difference.to for difference in t5.parts[0].differences}
+    assert "sixth" in {difference.to for difference in t5.findings[0].differences}

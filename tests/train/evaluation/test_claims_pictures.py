@@ -8,7 +8,7 @@ from chromagan.imaging import color
 from train.evaluation.claims import CLAIMS
 from train.evaluation.claims_pictures import draw_claims, place_of
 from train.evaluation.judging import Verdict
-from train.evaluation.measuring import checkpoint_entry
+from train.evaluation.networks import checkpoint_entry
 from train.evaluation.pixel_measures import PIXEL_PARTS, Truth
 from train.evaluation.titles import MEASURES
 

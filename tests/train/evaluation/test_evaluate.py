@@ -27,8 +27,10 @@ from train import evaluate as script
 from train.evaluation import measuring as measure
 from train.evaluation import pixel_measures, readme, results, shards
 from train.evaluation.claims import CLAIMS
+from train.evaluation.classifier import CLASSIFIER, Classifier, imagenet_labels
 from train.evaluation.cost import LiveMemory, network_costs
 from train.evaluation.intervals import draws, mean_interval, median_interval, summarize
+from train.evaluation.networks import GRAY, TRUTH, Networks, checkpoint_entry, load_networks
 from train.report import parse_args as report_args
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,7 +102,7 @@ def test_the_script_for_real(evaluated, source):
     colored = found["checkpoints"][1]["colored"]
     for name in ("psnr_mean", "ssim", "ciede2000_mean", "ciede2000_near", "ciede2000_elsewhere", "cdr", "top1_of_ten"):
         assert colored[name]["low"] <= colored[name]["value"] <= colored[name]["high"], name
-    assert colored["frechet"][measure.CLASSIFIER] > 0
+    assert colored["frechet"][CLASSIFIER] > 0
     assert found["truth"]["colored"]["ciede2000_mean"]["value"] == 0 and found["truth"]["colored"]["cdr"]["value"] == 1
     assert found["truth"]["all"]["psnr_infinite"] == 20 and found["left_gray"]["all"]["psnr_infinite"] == 1
     assert found["cost"]["decoders"]["compact"]["decoder"]["parameters"] == 92_834
@@ -141,9 +143,9 @@ def test_numbers_are_the_same_on_two_processes(evaluated, source, data, tmp_path
 def test_numbers_are_the_same_from_worker_processes(evaluated, source, data, tmp_path):
     """What one process does on a machine with several cores."""
     photos = script.PhotoSet(str(data), "validation", 64)
-    labels = measure.imagenet_labels(photos.labels, photos.class_names)
-    entry = measure.checkpoint_entry(list_checkpoints(source)[0])
-    task = shards.MeasuringTask(photos, labels, (measure.TRUTH, entry), tmp_path, True, CPU)
+    labels = imagenet_labels(photos.labels, photos.class_names)
+    entry = checkpoint_entry(list_checkpoints(source)[0])
+    task = shards.MeasuringTask(photos, labels, (TRUTH, entry), tmp_path, True, CPU)
     shards.measure_shards(task, [range(16), range(16, 20)], cores=2, show=False)
     for path in tmp_path.iterdir():
         with np.load(path) as found, np.load(evaluated[0] / "measured" / path.name) as expected:
@@ -193,7 +195,7 @@ def test_one_photo_has_no_intervals(source, tmp_path):
     found = run(source, folder_of(tmp_path / "data", [made_photo(1)], ["cat"]), tmp_path / "out")
     colored = found["checkpoints"][0]["colored"]
     assert colored["ciede2000_mean"]["value"] > 0 and colored["ciede2000_mean"]["low"] is None
-    assert colored["top1"] is None and colored["frechet"][measure.CLASSIFIER] is None
+    assert colored["top1"] is None and colored["frechet"][CLASSIFIER] is None
     assert any("top-1 left out" in reason for reason in found["left_out"])
     assert "nan" not in (tmp_path / "out" / "report.md").read_text().lower()
 
@@ -223,19 +225,19 @@ def test_a_class_of_any_bytes_has_a_name():
 
 
 def test_trunks_are_shared_only_where_every_tensor_is_equal(source):
-    entries = [measure.checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
-    networks = measure.load_networks(entries, CPU)
+    entries = [checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
+    networks = load_networks(entries, CPU)
     assert len(set(networks.trunk_of.values())) == 1  # the source's one trunk
     for number, model in enumerate(networks.models.values()):
         next(model.trunk.parameters()).data += 0.01 * number  # as trunks are that trained
-    networks = measure.Networks(networks.models, CPU)
+    networks = Networks(networks.models, CPU)
     assert len(set(networks.trunk_of.values())) == 3
     L = 100 * torch.rand(1, 1, 64, 64)
     with torch.inference_mode():
         apart = {entry: ab for entry, (ab,) in networks.colorize([L])}
         for model in networks.models.values():
             model.trunk.load_state_dict(networks.models[entries[0]].trunk.state_dict())
-        together = measure.Networks(networks.models, CPU)
+        together = Networks(networks.models, CPU)
         assert len(set(together.trunk_of.values())) == 1
         for entry, (ab,) in together.colorize([L]):
             alone = color.denormalize_ab(networks.models[entry](color.normalize_L(L)))
@@ -287,7 +289,7 @@ def test_learned_measures_say_what_is_missing_and_run_where_it_is_there(source, 
     found = run(source, folder_of(tmp_path / "data", [made_photo(s) for s in range(3)]), tmp_path / "out")
     colored = found["checkpoints"][0]["colored"]
     assert colored["lpips"]["value"] > 0 and found["truth"]["all"]["lpips"]["value"] == 0
-    assert set(colored["frechet"]) == {measure.CLASSIFIER, "FID"}
+    assert set(colored["frechet"]) == {CLASSIFIER, "FID"}
     page = (tmp_path / "out" / "report.md").read_text()
     assert "| top-1 | of ten | Fréchet | LPIPS | FID |" in page
     assert f"| {colored['lpips']['value']:.3f} | {colored['frechet']['FID']:.1f} |" in page
@@ -306,8 +308,8 @@ def test_a_classifier_that_was_missing_before_is_asked_now(source, tmp_path, mon
     assert found["classifier"] is None and found["checkpoints"][0]["colored"]["top1"] is None
     found = run(source, data, out)
     colored = found["checkpoints"][0]["colored"]
-    assert found["classifier"] == measure.CLASSIFIER and colored["top1"]["value"] >= 0
-    assert measure.CLASSIFIER in colored["frechet"]
+    assert found["classifier"] == CLASSIFIER and colored["top1"]["value"] >= 0
+    assert CLASSIFIER in colored["frechet"]
 
 
 def test_figures_of_an_earlier_evaluation_go(source, data, tmp_path):
@@ -324,15 +326,15 @@ def test_figures_of_an_earlier_evaluation_go(source, data, tmp_path):
 
 
 def test_only_networks_that_lack_numbers_run(source):
-    entries = [measure.checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
-    networks = measure.load_networks(entries, CPU)
+    entries = [checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
+    networks = load_networks(entries, CPU)
     for entry in entries[:2]:
         networks.models[entry].forward = networks.models[entry].color = None  # the trunk is all three's
     measurer = measure.Measurer(networks, None, CPU)
     images = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8) for _ in range(2)]
     arrays = measure.measured_arrays(classify=False)
-    found = measurer(images, [None, None], {entries[2]: set(arrays), measure.GRAY: set(arrays)})
-    assert set(found) == {entries[2], measure.GRAY}
+    found = measurer(images, [None, None], {entries[2]: set(arrays), GRAY: set(arrays)})
+    assert set(found) == {entries[2], GRAY}
     for own in found.values():
         assert {name: array.shape for name, array in own.items()} == {n: (2, len(c)) for n, c in arrays.items()}
 
@@ -344,7 +346,7 @@ def test_a_measure_that_is_new_is_taken_and_the_others_stay(evaluated, source, d
     part = pixel_measures.PIXEL_PARTS["border"]
     changed = replace(part, version=2, measure=lambda *both: {n: v + 1 for n, v in part.measure(*both).items()})
     monkeypatch.setitem(pixel_measures.PIXEL_PARTS, "border", changed)
-    monkeypatch.setattr(measure.Classifier, "__call__", None)  # it has said all it can
+    monkeypatch.setattr(Classifier, "__call__", None)  # it has said all it can
     monkeypatch.setattr(pixel_measures.Truth, "similarity", None)
     monkeypatch.setattr(script, "measure_shards", lambda task, shards, cores, show: list(map(task.measure, shards)))
     found = run(source, data, out)

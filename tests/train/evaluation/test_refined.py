@@ -6,7 +6,7 @@ from test_evaluate import run
 
 from chromagan import ChromaGANError
 from chromagan.hub.checkpoints import list_checkpoints
-from train.evaluation.measuring import Entry, checkpoint_entry
+from train.evaluation.networks import Entry, checkpoint_entry
 from train.evaluation.refined import refined_results, refined_rows, refined_twins
 
 

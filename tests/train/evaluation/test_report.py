@@ -5,7 +5,8 @@ from markupsafe import Markup
 
 from chromagan.data_sets.splits import DataError
 from chromagan.hub.checkpoints import SHIPPED
-from train.evaluation.report import NEEDED, TEMPLATES, heading, paragraph, plot, table, write_report
+from train.evaluation.rendering import TEMPLATES
+from train.evaluation.report import NEEDED, heading, paragraph, plot, table, write_report
 from train.evaluation.results_table import markdown_table
 
 BAD = "<img src=x onerror='alert(1)'> & \"more\""

@@ -12,7 +12,7 @@ from chromagan.network.layers import cut
 from chromagan.network.trunk import Trunk
 from train.training import batches as batches_module
 from train.training.batches import DEVICE_SHARE, Batches, fits, normalized_lab, teacher_targets, trunk_stages
-from train.training.options import TrainConfig
+from train.training.options import BatchSpec, TrainConfig
 from train.training.step import GeneratorForward
 
 CPU = torch.device("cpu")
@@ -30,7 +30,7 @@ def made_images(count=10, size=224):
 def made_set(options, count=10, stages=False, **more):
     images = made_images(count)
     kept = [torch.arange(count * 2.0).view(2 * count, 1, 1, 1).expand(-1, 28, 28, 3)] if stages else None
-    return Batches(normalized_lab(images, CPU), torch.eye(count), kept, options, CPU, **more), images
+    return Batches(normalized_lab(images, CPU), options.batch_spec, CPU, torch.eye(count), kept, **more), images
 
 
 def test_batches_depend_on_seed_and_step_alone():
@@ -56,6 +56,15 @@ def test_an_epoch_meets_every_image_once_in_an_order_of_its_own():
         assert sorted(seen.tolist()) == list(range(10))
         orders.append(seen.tolist())
     assert orders[0] != orders[1]
+
+
+def test_without_a_critic_there_is_nothing_for_one_and_the_windows_are_the_same():
+    images, spec = made_images(), BatchSpec(batch_size=4, crop=64, seed=0)
+    with_critic, without = (
+        Batches(normalized_lab(images, CPU), each, CPU)(7, slice(0, 4)) for each in (config().batch_spec, spec)
+    )
+    assert (without.mix, without.corner, without.class_target, without.channels) == (None, None, None, None)
+    assert torch.equal(without.L, with_critic.L) and torch.equal(without.ab, with_critic.ab)
 
 
 def test_mixing_weights_are_uniform_not_normal():
@@ -95,7 +104,7 @@ def test_a_teacher_that_is_not_kept_sees_the_whole_image_as_it_is_turned():
 
     options = config(batch_size=3, keep_teacher=False)
     lab = normalized_lab(made_images(3), CPU)
-    batch = Batches(lab, None, None, options, CPU, teacher)(0, slice(0, 3))
+    batch = Batches(lab, options.batch_spec, CPU, teacher=teacher)(0, slice(0, 3))
     assert batch.class_target.shape == (3, 3) and seen[0].shape == (3, 1, 224, 224)
     for i in range(3):
         rows, columns = (8 * int(batch.rows[i, 0]), 8 * int(batch.columns[i, 0]))
@@ -155,7 +164,7 @@ def test_windows_of_stages_are_cut_where_they_are_fine_and_whole_where_they_are_
         places = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), dim=-1)
         number = torch.arange(2 * count)[:, None, None, None].expand(-1, side, side, 1)
         stages.append(torch.cat([places.expand(2 * count, -1, -1, -1), number], dim=-1).half())
-    batches = Batches(normalized_lab(made_images(count), CPU), torch.eye(count), stages, options, CPU)
+    batches = Batches(normalized_lab(made_images(count), CPU), options.batch_spec, CPU, torch.eye(count), stages)
     for step in range(4):
         batch = batches(step, slice(0, 4))
         assert [stage.shape[-1] for stage in batch.stages] == [16, 8, 14]

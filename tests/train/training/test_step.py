@@ -2,7 +2,6 @@
 
 import functools
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,12 +13,15 @@ from chromagan.network import losses
 from chromagan.network.config import ModelConfig
 from chromagan.network.critic import Critic
 from chromagan.network.decoders import DECODERS
-from train.benchmarks.timing import Flops
-from train.training.batches import Batch, Batches, autocast
+from train.benchmarks.counting import Flops
+from train.training.batches import Batch, Batches
 from train.training.options import PRESETS, TrainConfig
 from train.training.step import (
     CriticLoss,
     GeneratorForward,
+    Networks,
+    Optimizers,
+    autocast,
     part,
     prepare,
     resolve_precision,
@@ -47,7 +49,7 @@ def networks(options, accelerator, lr=1e-3):
     generator = ChromaGAN(options.model)
     torch.manual_seed(1)
     nets, _ = prepare(generator.train(), Critic(options.critic_width), options, accelerator)
-    optimizers = SimpleNamespace(
+    optimizers = Optimizers(
         generator=torch.optim.Adam(nets.generator.parameters(), lr, betas=(0.5, 0.999)),
         critic=torch.optim.Adam(nets.critic.parameters(), lr, betas=(0.5, 0.999)),
     )
@@ -226,10 +228,8 @@ def test_gflop_of_a_whole_paper_step(plain, bound, accelerator):
         generator, critic = ChromaGAN(ModelConfig.preset("paper", "original")).train(), Critic(64)
         L, ab = torch.empty(1, 1, 224, 224), torch.empty(1, 2, 224, 224)
         target, mix, cells = torch.empty(1, 1000), torch.empty(1, 1, 1, 1), torch.empty(1, 28, dtype=torch.long)
-    nets = SimpleNamespace(generator=GeneratorForward(generator), critic=CriticLoss(critic, options.explicit_penalty))
-    optimizers = SimpleNamespace(
-        generator=torch.optim.SGD(generator.parameters(), 0.0), critic=torch.optim.SGD(critic.parameters(), 0.0)
-    )
+    nets = Networks(GeneratorForward(generator), CriticLoss(critic, options.explicit_penalty))
+    optimizers = Optimizers(*(torch.optim.SGD(net.parameters(), 0.0) for net in (generator, critic)))
     with Flops() as counted:
         train_step(Batch(L, ab, None, cells, cells, target, mix), nets, optimizers, options, accelerator)
     gflop = counted.total / 1e9
@@ -275,10 +275,10 @@ def test_random_places_take_the_grid_out_of_the_critics_gradient():
 def test_every_place_of_the_critics_window_is_drawn_and_again_the_same():
     options = config(critic_crop=56)
     lab, target = torch.zeros(4, 64, 64, 3), torch.zeros(4, 8)
-    batches = [Batches(lab, target, None, options, torch.device("cpu")) for _ in range(2)]
+    batches = [Batches(lab, options.batch_spec, torch.device("cpu"), target) for _ in range(2)]
     drawn = [[b(step, slice(0, 4)).corner for step in range(1500)] for b in batches]
     assert drawn[0] == drawn[1] and set(drawn[0]) == {(top, left) for top in range(9) for left in range(9)}
-    whole = Batches(lab, target, None, config(critic_crop=64), torch.device("cpu"))
+    whole = Batches(lab, config(critic_crop=64).batch_spec, torch.device("cpu"), target)
     assert whole(0, slice(0, 4)).corner == (0, 0)
 
 
@@ -315,10 +315,8 @@ def test_gflop_of_a_window_of_the_lite_recipe(decoder, accelerator):
         )  # fmt: skip
     generator.trunk.requires_grad_(False)
     trained = [p for p in generator.parameters() if p.requires_grad]
-    nets = SimpleNamespace(generator=GeneratorForward(generator), critic=CriticLoss(critic, True))
-    optimizers = SimpleNamespace(
-        generator=torch.optim.SGD(trained, 0.0), critic=torch.optim.SGD(critic.parameters(), 0.0)
-    )
+    nets = Networks(GeneratorForward(generator), CriticLoss(critic, True))
+    optimizers = Optimizers(torch.optim.SGD(trained, 0.0), torch.optim.SGD(critic.parameters(), 0.0))
     with Flops() as counted:
         train_step(batch, nets, optimizers, options, accelerator)
     assert 0.3 < counted.total / 2 / 1e9 <= 1.9

@@ -20,8 +20,8 @@ from chromagan.data import load_photos
 from chromagan.data_sets.splits import DataError
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.measures.metrics import colorfulness
-from train.train import explain, main
-from train.training.beginning import check_run_dir, check_shares, fit_batch
+from train.train import main
+from train.training.beginning import check_run_dir, check_shares, explain, fit_batch
 from train.training.options import TrainConfig, parse_config
 from train.training.watching import Meter, TrainingError
 

@@ -1,6 +1,5 @@
 """Launched with two processes by test_train.py: one step of theirs has the gradients of one process's whole batch."""
 
-import dataclasses
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,14 +14,12 @@ from chromagan.hub.model import ChromaGAN
 from chromagan.network.critic import Critic
 from train.training.batches import Batch
 from train.training.options import TrainConfig
-from train.training.step import CriticLoss, GeneratorForward, prepare, train_step
+from train.training.step import CriticLoss, GeneratorForward, Networks, Optimizers, prepare, train_step
 
 
 def gradients(generator, critic, nets, batch, config, accelerator):
     """One step of plain descent with tiny steps, so that the critic's update hardly shows in the generator's."""
-    optimizers = dataclasses.make_dataclass("Optimizers", ["generator", "critic"])(
-        *(torch.optim.SGD(net.parameters(), 1e-12) for net in (generator, critic))
-    )
+    optimizers = Optimizers(*(torch.optim.SGD(net.parameters(), 1e-12) for net in (generator, critic)))
     terms = train_step(batch, nets, optimizers, config, accelerator, norms=True)
     named = [*generator.named_parameters(), *critic.named_parameters()]
     return {name: p.grad.clone() for name, p in named if p.grad is not None}, terms
@@ -58,9 +55,7 @@ def main():
     terms = {name: accelerator.reduce(term, "mean") for name, term in terms.items()}
 
     single = SimpleNamespace(num_processes=1, backward=torch.Tensor.backward, unwrap_model=lambda net: net)
-    plain = dataclasses.make_dataclass("Nets", ["generator", "critic"])(
-        GeneratorForward(alone), CriticLoss(critic_alone, True)
-    )
+    plain = Networks(GeneratorForward(alone), CriticLoss(critic_alone, True))
     whole, whole_terms = gradients(alone, critic_alone, plain, batch, config, single)
     assert set(shared) == set(whole) and len(shared) > 50
     for name, gradient in whole.items():

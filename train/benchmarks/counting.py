@@ -1,14 +1,14 @@
-"""How speed, memory and arithmetic are measured in a benchmark."""
+"""How arithmetic and memory are counted in a benchmark, and how fast this machine multiplies matrices."""
 
 import ctypes
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from train.training.timing import medians
 
 
 class Flops(TorchDispatchMode):
@@ -26,31 +26,6 @@ class Flops(TorchDispatchMode):
         if function._overloadpacket in flop_registry:
             self.total += flop_registry[function._overloadpacket](*args, **(kwargs or {}), out_val=result)
         return result
-
-
-def medians(
-    ways: dict[str, Callable[[], object]], device: torch.device, repeats: int, warm_up: int = 2
-) -> dict[str, float]:
-    """Median seconds of each way. They are run in turn `repeats` times, so that a busy moment hits all alike.
-
-    Before that each runs `warm_up` times, which do not count.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for repeat in range(repeats + warm_up):
-        for name, way in ways.items():
-            wait(device)
-            start = time.perf_counter()
-            way()
-            wait(device)
-            if repeat >= warm_up:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def wait(device: torch.device) -> None:
-    """Return when the device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def peak_memory(way: Callable[[], None], device: torch.device) -> float | None:

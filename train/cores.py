@@ -1,0 +1,18 @@
+"""How the processes of a script share a machine's cores."""
+
+import os
+
+import torch
+from accelerate import Accelerator
+
+
+def share_cores(accelerator: Accelerator) -> int:
+    """The number of cores for this process: an equal share of those we may use.
+
+    On the CPU torch is given that many threads, which the launcher does not do.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    share = max(1, cores // accelerator.num_processes)
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(share)
+    return share

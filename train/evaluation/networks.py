@@ -1,0 +1,101 @@
+"""The networks whose pictures are measured, each found by an entry, and the 8-bit pictures that they make."""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from chromagan.hub.checkpoints import Checkpoint, CheckpointError, load_checkpoint
+from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, ChromaGAN
+from chromagan.hub.refiners import load_refiner
+from chromagan.hub.repositories import HubError
+from chromagan.imaging import color
+from chromagan.imaging.gamut import fit_gamut
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What makes pictures that are measured: a checkpoint, or GRAY or TRUTH, which need no network."""
+
+    decoder: str
+    epoch: int | None
+    digest: str  # of what makes its pictures
+    checkpoint: Checkpoint | None = None
+    refiner: str | None = None  # the source whose refiner mends its colorings, and in how many steps
+    steps: int = 0
+
+    @property
+    def name(self) -> str:
+        name = self.decoder if self.epoch is None else f"{self.decoder}, epoch {self.epoch}"
+        return f"{name}, refined" if self.refiner else name
+
+
+GRAY = Entry("gray", None, "gray")
+TRUTH = Entry("truth", None, "truth")
+
+
+def checkpoint_entry(checkpoint: Checkpoint) -> Entry:
+    """The entry of a checkpoint; CheckpointError where its files cannot be read."""
+    digest = hashlib.blake2b(digest_size=10)
+    try:
+        for name in (CONFIG_FILE, WEIGHTS_FILE):
+            with open(checkpoint.file(name), "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    except (HubError, OSError) as error:
+        raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {error}") from error
+    return Entry(checkpoint.decoder, checkpoint.epoch, digest.hexdigest(), checkpoint)
+
+
+class Networks:
+    """The generators of some entries. Where trunks are equal, tensor by tensor, their features are computed once."""
+
+    def __init__(self, models: dict[Entry, ChromaGAN], device: torch.device):
+        """Raises CheckpointError where an entry's refiner cannot be used."""
+        self.refiners = {
+            entry: load_refiner(entry.refiner, model.config).to(device)
+            for entry, model in models.items()
+            if entry.refiner
+        }
+        self.models = {entry: model.to(device, memory_format=torch.channels_last) for entry, model in models.items()}
+        self.trunk_of: dict[Entry, Entry] = {}  # entry -> the first with the same trunk
+        for entry, model in self.models.items():
+            same = (first for first in self.trunk_of.values() if _equal(model.trunk, self.models[first].trunk))
+            self.trunk_of[entry] = next(same, entry)
+
+    def colorize(self, photos: list[Tensor], entries: Collection[Entry] | None = None):
+        """Yield (entry, [ab]) for the networks of `entries` (None: all), those with a common trunk together.
+
+        photos: L (1, 1, S, S) in [0, 100] of each; ab (1, 2, S, S), CIELAB units.
+        """
+        wanted = [entry for entry in self.models if entries is None or entry in entries]
+        for first in dict.fromkeys(self.trunk_of[entry] for entry in wanted):
+            trunk = self.models[first].trunk
+            lightness = [color.normalize_L(L).contiguous(memory_format=torch.channels_last) for L in photos]
+            features = [trunk(L) for L in lightness]
+            for entry in (entry for entry in wanted if self.trunk_of[entry] == first):
+                model = self.models[entry]
+                pairs = zip(features, lightness, strict=True)
+                yield entry, [color.denormalize_ab(self._color(entry, model, stages, L)) for stages, L in pairs]
+
+    def _color(self, entry: Entry, model: ChromaGAN, stages: list[Tensor], L: Tensor) -> Tensor:
+        ab = model.color(stages, L)
+        return self.refiners[entry].refine(stages, L, ab, entry.steps) if entry.refiner else ab
+
+
+def _equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def load_networks(entries: list[Entry], device: torch.device) -> Networks:
+    """The networks of `entries`; CheckpointError where one cannot be loaded."""
+    return Networks({entry: load_checkpoint(entry.checkpoint) for entry in entries}, device)
+
+
+def to_srgb8(L: Tensor, ab: Tensor | None) -> Tensor:
+    """sRGB (B, 3, H, W) in [0, 1], rounded to 8 bits, of L (B, 1, H, W) and ab (B, 2, H, W) or None for gray."""
+    if ab is None:
+        return (255 * color.L_to_gray(L)).round().div(255).expand(-1, 3, -1, -1)
+    return (255 * fit_gamut(torch.cat([L, ab], dim=1))).round() / 255
