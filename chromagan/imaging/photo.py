@@ -227,7 +227,8 @@ def _what_it_is(file: str | os.PathLike | BinaryIO) -> str:
 def _load(image: Image.Image) -> Image.Image:
     """`image` decoded; ImageError where Pillow would take its pixels for others.
 
-    A PNG's transparent color, which Pillow leaves in the file's bits, becomes one of its own.
+    A PNG's transparent color, which Pillow leaves in the file's bits, becomes one of its own. Once the pixels were
+    loaded elsewhere nothing tells how many bits those were.
     """
     if line := misread(image):
         raise ImageError(line)
