@@ -466,6 +466,27 @@ def test_a_phones_photo_beside_its_twin(source, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("stem", ["IMG.1", "n" * 240])
+def test_photos_that_differ_in_their_suffix_have_sheets_of_their_own(source, tmp_path, capsys, stem):
+    for suffix in (".jpg", ".png", ".pgm"):
+        made_photo(0).convert("L").save(tmp_path / f"{stem}{suffix}")
+    assert colorize(source, tmp_path, "-o", tmp_path / "out", "--all") == 0
+    sheets = sorted(path.name for path in (tmp_path / "out").glob("*-all.jpg"))
+    assert [name[-12:] for name in sheets] == [".jpg-all.jpg", ".pgm-all.jpg", ".png-all.jpg"]
+    assert len(list((tmp_path / "out").iterdir())) == 3 * 4
+    made_photo(1).save(tmp_path / "out" / "IMG-all.jpg")  # the user's own
+    capsys.readouterr()
+    assert colorize(source, tmp_path / "out", "-o", tmp_path / "again") == 0
+    assert "passed over: 12 results of earlier runs" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "again").iterdir()] == ["IMG-all-compact-epoch-3.jpg"]
+
+
+def test_a_photo_that_is_named_twice_has_one_sheet_of_the_usual_name(source, tmp_path):
+    made_photo(0).save(tmp_path / "a.png")
+    assert colorize(source, tmp_path / "a.png", tmp_path / "a.*", "-o", tmp_path / "out", "--all") == 0
+    assert [path.name for path in (tmp_path / "out").glob("*.jpg")] == ["a-all.jpg"]
+
+
 def stream(photo, **options):
     """The format and the bytes of what comes out for `photo` going in."""
     data = io.BytesIO()
