@@ -292,8 +292,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description="Color photos: the result has the photo's lightness, its transparency, its metadata and, where it "
         "can hold colors, its ICC profile. Of a TIFF of several pages, or an animation, every page is colored.",
         epilog="A result keeps the format of its photo where that is JPEG, PNG, WebP, TIFF, BMP, AVIF or an animated "
-        "GIF; HEIC becomes JPEG, every other format PNG. Of folders and patterns hidden files, other systems' folders, "
-        "the output folder and the results of earlier runs are left out. HEIC needs: pip install pillow-heif.",
+        "GIF; HEIC becomes JPEG, every other format PNG. Of folders and patterns hidden files, other systems' folders "
+        "and the results of earlier runs, by their names, are left out. HEIC needs: pip install pillow-heif.",
     )
     coloring.add_argument("inputs", nargs="+", metavar="IN", help="image files, patterns, folders; - is stdin")
     coloring.add_argument(

@@ -453,6 +453,19 @@ def test_what_a_run_left_is_not_colored_by_the_next(source, tmp_path, capsys):
         assert len(list((tmp_path / folder).glob("*-*"))) == 4, folder  # three checkpoints and a sheet
 
 
+def test_photos_of_ones_own_in_the_output_folder_are_colored_once(source, tmp_path, capsys):
+    for name in ("a.png", "deep/b.png", "out/own.png", "out/deep/own.png", f"out/{'n' * 240}.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        made_photo(0).save(tmp_path / name)
+    own = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    for options in (["--all"], ["--all", "--overwrite"], ["--all", "--skip-existing"]):
+        assert colorize(source, tmp_path, "-o", tmp_path / "out", *options) == 0
+        made = {path.relative_to(tmp_path / "out") for path in tmp_path.rglob("*.*") if path not in own}
+        assert len(made) == 5 * 4 and {str(path.parent) for path in made} == {".", "deep", "out", "out/deep"}
+    assert "passed over: 20 results of earlier runs" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in own} == own
+
+
 def test_a_phones_photo_beside_its_twin(source, tmp_path):
     """Both would be named alike as JPEG: the one whose format changes keeps its old suffix in the name."""
     made_photo(0).save(tmp_path / "IMG_1.jpg")
