@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import stat
 import sys
 import threading
 import warnings
@@ -249,6 +250,8 @@ def colorize_stream(args: argparse.Namespace) -> int:
         raise ImageError("'-' is stdin, which is closed")
     if output is None and is_closed(sys.stdout):
         raise ImageError("'-' is stdout, which is closed")
+    if is_one_file(name, output):
+        raise ImageError(f"{name}: its result would replace the photo itself: give it another name")
     image = open_image(sys.stdin.buffer if name == STREAM else name)
     numbers = page_numbers(image)
     alpha = image.has_transparency_data
@@ -263,6 +266,16 @@ def colorize_stream(args: argparse.Namespace) -> int:
     for note in what_is_lost(pages, len(numbers), kind):
         print(f"note: {note}", file=sys.stderr)
     return 0
+
+
+def is_one_file(photo: str, output: Path | None) -> bool:
+    """Whether a photo and its result are one file, though it be a stream's: a STREAM photo is stdin, None is stdout."""
+    try:
+        before = os.fstat(sys.stdin.fileno()) if photo == STREAM else os.stat(photo)
+        after = os.stat(output) if output else os.fstat(sys.stdout.fileno())
+    except (AttributeError, OSError, ValueError):  # there is none, or Python's own stream stands for it
+        return False
+    return stat.S_ISREG(before.st_mode) and os.path.samestat(before, after)  # a terminal is both
 
 
 def write_stdout(data: bytes) -> None:

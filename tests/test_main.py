@@ -109,6 +109,22 @@ def test_the_photo_itself_is_not_replaced_even_if_asked(source, tmp_path, capsys
     assert (tmp_path / "in.png").read_bytes() == before
 
 
+@pytest.mark.parametrize("photo, output", [("-", "in.png"), ("-", "link.png"), ("-", "-"), ("in.png", "-")])
+def test_the_photo_itself_is_not_replaced_through_a_stream(source, tmp_path, capsys, monkeypatch, photo, output):
+    """As with a shell's < and >>."""
+    made_photo(0).save(tmp_path / "in.png")
+    (tmp_path / "link.png").symlink_to("in.png")
+    before = (tmp_path / "in.png").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    with open("in.png") as stdin, open("in.png", "a") as stdout:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert colorize(source, photo, "-o", output, "--overwrite") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"chromagan: {photo}: its result would replace the photo itself: give it another name"
+    assert (tmp_path / "in.png").read_bytes() == before
+
+
 @pytest.mark.parametrize("letter", ["n", "ß", "📷"])
 def test_the_longest_name_that_a_file_may_have(source, tmp_path, letter):
     """The result's is longer by the decoder and the epoch. Names that differ at their end only stay two."""
