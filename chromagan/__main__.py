@@ -21,6 +21,7 @@ from chromagan.programs import (
     count,
     end_in_one_line,
     is_closed,
+    names_folder,
     one_line,
     printable,
     raise_again,
@@ -100,8 +101,8 @@ def list_command(args: argparse.Namespace) -> int:
 def export_command(args: argparse.Namespace) -> int:
     checkpoint = find_checkpoint(args.source, args.decoder, args.epoch)
     path = Path(args.output)
-    if path.suffix != ".onnx":
-        raise ExportError(f"{path}: the name of an ONNX file ends with .onnx")
+    if path.suffix != ".onnx" or names_folder(args.output):
+        raise ExportError(f"{args.output}: the name of an ONNX file ends with .onnx")
     if path.exists() and not args.overwrite:
         raise ExportError(f"{path} exists already: --overwrite replaces it")
     facts = {"decoder": checkpoint.decoder, "epoch": str(checkpoint.epoch)}
@@ -145,7 +146,7 @@ def colorize_command(args: argparse.Namespace) -> int:
         list_checkpoints(args.source) if args.all else [find_checkpoint(args.source, args.decoder, args.epoch)]
     )
     plan = make_plan(
-        args.inputs, Path(args.output), checkpoints,
+        args.inputs, args.output, checkpoints,
         sheets=args.all, overwrite=args.overwrite, skip_existing=args.skip_existing,
     )  # fmt: skip
     tasks, problems = plan.tasks, plan.problems
@@ -243,6 +244,8 @@ def colorize_stream(args: argparse.Namespace) -> int:
     output = None if args.output == STREAM else Path(args.output)
     if output:
         check_suffix(output)
+        if names_folder(args.output):
+            raise ImageError(f"{args.output}: a photo from stdin has no name there: -o is a file")
         if output.exists() and not args.overwrite:
             raise ImageError(f"{output} exists already: --overwrite replaces it")
     (name,) = args.inputs
@@ -311,7 +314,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     coloring.add_argument("inputs", nargs="+", metavar="IN", help="image files, patterns, folders; - is stdin")
     coloring.add_argument(
         "-o", "--output", required=True, type=_name, metavar="OUT",
-        help="a file for one photo, else a folder; - is stdout",
+        help="a file for one photo; else, or with a slash at its end, a folder; - is stdout",
     )  # fmt: skip
     coloring.add_argument("--all", action="store_true", help="every decoder and epoch, and a contact sheet of them")
     coloring.add_argument("--saturation", type=_saturation, default=1.0, metavar="X", help="multiplies the chroma (1)")

@@ -13,7 +13,7 @@ from chromagan.imaging.folders import find_photos
 from chromagan.imaging.formats import ImageError, format_of_suffix, suffix_for
 from chromagan.imaging.writing import check_suffix, digest_of_stem, fitting_name
 from chromagan.network.decoders import DECODERS
-from chromagan.programs import check_output_folder
+from chromagan.programs import check_output_folder, names_folder
 
 RESULT = re.compile(rf"-({'|'.join(DECODERS)})-epoch-\d+$")  # how the names of results end
 SHEET = "-all.jpg"  # and those of their sheets
@@ -44,7 +44,7 @@ class Plan:
 
 def make_plan(
     inputs: list[str],
-    output: Path,
+    output: str | os.PathLike,
     checkpoints: list[Checkpoint],
     *,
     sheets: bool = False,
@@ -52,6 +52,7 @@ def make_plan(
     skip_existing: bool = False,
 ) -> Plan:
     """The photos that `inputs` stand for, each with its files in the folder `output`, or one with its file `output`.
+    With a slash at its end `output` is a folder, too.
 
     sheets: each photo gets a contact sheet of its colorings, too. overwrite, skip_existing: what becomes of files that
     exist; a photo that was named is never replaced. Several processes (accelerate launch -m chromagan ..., or torchrun)
@@ -59,10 +60,11 @@ def make_plan(
     cannot be what it ought to be.
     """
     rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+    output, as_folder = Path(output), names_folder(output)
     found = find_photos(inputs, output, result_teller())
     check_output_folder(output.parent)
     single = len(found.photos) == 1 and not Path(inputs[0]).is_dir() and not sheets
-    if _is_one_file(output, single, bool(found.photos)):
+    if not as_folder and _is_one_file(output, single, bool(found.photos)):
         wanted = [Task(found.photos[0][0], {checkpoints[0]: output}, None)]
     else:
         wanted = _named_after_photos(found.photos, output, checkpoints, sheets)

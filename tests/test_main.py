@@ -176,6 +176,14 @@ def test_folders_keep_their_shape_and_patterns_are_expanded(source, tmp_path):
     assert (tmp_path / "glob.png").is_file()
 
 
+@pytest.mark.parametrize("name", ["scans.2024/", "out.jpg/", "plain/", "out.jpg/."])
+def test_a_slash_at_the_end_means_a_folder(source, tmp_path, name):
+    made_photo(0).save(tmp_path / "a.png")
+    for photos in ([tmp_path / "a.png"], [tmp_path / "*.png"], [tmp_path]):  # all are this one
+        assert colorize(source, *photos, "-o", f"{tmp_path}/{name}", "--overwrite") == 0
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["a-compact-epoch-3.png"]
+
+
 def test_two_photos_of_one_name_do_not_replace_each_other(source, tmp_path, capsys):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -306,6 +314,9 @@ def test_saturation_and_chroma_reach_the_picture(source, tmp_path):
         (["colorize", "{folder}", "-o", "{folder}/new.jpg"], 1, "is the name of a photo: for several"),
         (["colorize", "{photo}", "{photo}", "-o", "{folder}/text.jpg"], 1, "is a file: for several pictures"),
         (["colorize", "-", "{photo}", "-o", "{out}"], 1, "'-' is one photo"),
+        (["colorize", "-", "-o", "{out}/"], 1, "out.png/: a photo from stdin has no name there: -o is a file"),
+        (["colorize", "{photo}", "-o", "{folder}/text.jpg/"], 1, "text.jpg is a file, not a folder"),
+        (["export", "-o", "{folder}/out.onnx/"], 1, "out.onnx/: the name of an ONNX file ends with .onnx"),
         (["list", "--source", "{folder}/empty"], 1, "no checkpoints in"),
         (["list", "--source", "{folder}/none"], 1, "no folder"),
         (["paint"], 2, "invalid choice: 'paint'"),
