@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import stat
 import sys
 import threading
 import warnings
@@ -21,6 +22,7 @@ from chromagan.programs import (
     end_in_one_line,
     is_closed,
     is_told,
+    names_folder,
     one_line,
     printable,
     raise_again,
@@ -105,8 +107,8 @@ def list_command(args: argparse.Namespace) -> int:
 def export_command(args: argparse.Namespace) -> int:
     checkpoint = find_checkpoint(args.source, args.decoder, args.epoch)
     path = Path(args.output)
-    if path.suffix != ".onnx":
-        raise ExportError(f"{path}: the name of an ONNX file ends with .onnx")
+    if path.suffix != ".onnx" or names_folder(args.output):
+        raise ExportError(f"{args.output}: the name of an ONNX file ends with .onnx")
     if path.exists() and not args.overwrite:
         raise ExportError(f"{path} exists already: --overwrite replaces it")
     shown, facts = printable(str(path)), {"decoder": checkpoint.decoder, "epoch": str(checkpoint.epoch)}
@@ -150,7 +152,7 @@ def colorize_command(args: argparse.Namespace) -> int:
         list_checkpoints(args.source) if args.all else [find_checkpoint(args.source, args.decoder, args.epoch)]
     )
     plan = make_plan(
-        args.inputs, Path(args.output), checkpoints,
+        args.inputs, args.output, checkpoints,
         sheets=args.all, overwrite=args.overwrite, skip_existing=args.skip_existing,
     )  # fmt: skip
     tasks, problems = plan.tasks, plan.problems
@@ -258,6 +260,8 @@ def colorize_stream(args: argparse.Namespace) -> int:
     output = None if args.output == STREAM else Path(args.output)
     if output:
         check_suffix(output)
+        if names_folder(args.output):
+            raise ImageError(f"{args.output}: a photo from stdin has no name there: -o is a file")
         if output.exists() and not args.overwrite:
             raise ImageError(f"{output} exists already: --overwrite replaces it")
     (name,) = args.inputs
@@ -265,6 +269,8 @@ def colorize_stream(args: argparse.Namespace) -> int:
         raise ImageError("'-' is stdin, which is closed")
     if output is None and is_closed(sys.stdout):
         raise ImageError("'-' is stdout, which is closed")
+    if is_one_file(name, output):
+        raise ImageError(f"{name}: its result would replace the photo itself: give it another name")
     image = open_image(sys.stdin.buffer if name == STREAM else name)
     numbers = page_numbers(image)
     alpha = image.has_transparency_data
@@ -279,6 +285,16 @@ def colorize_stream(args: argparse.Namespace) -> int:
     for note in what_is_lost(pages, len(numbers), kind):
         print(f"note: {note}", file=sys.stderr)
     return 0
+
+
+def is_one_file(photo: str, output: Path | None) -> bool:
+    """Whether a photo and its result are one file, though it be a stream's: a STREAM photo is stdin, None is stdout."""
+    try:
+        before = os.fstat(sys.stdin.fileno()) if photo == STREAM else os.stat(photo)
+        after = os.stat(output) if output else os.fstat(sys.stdout.fileno())
+    except (AttributeError, OSError, ValueError):  # there is none, or Python's own stream stands for it
+        return False
+    return stat.S_ISREG(before.st_mode) and os.path.samestat(before, after)  # a terminal is both
 
 
 def write_stdout(data: bytes) -> None:
@@ -308,13 +324,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description="Color photos: the result has the photo's lightness, its transparency, its metadata and, where it "
         "can hold colors, its ICC profile. Of a TIFF of several pages, or an animation, every page is colored.",
         epilog="A result keeps the format of its photo where that is JPEG, PNG, WebP, TIFF, BMP, AVIF or an animated "
-        "GIF; HEIC becomes JPEG, every other format PNG. Of folders and patterns hidden files, other systems' folders, "
-        "the output folder and the results of earlier runs are left out. HEIC needs: pip install pillow-heif.",
+        "GIF; HEIC becomes JPEG, every other format PNG. Of folders and patterns hidden files, other systems' folders "
+        "and the results of earlier runs, by their names, are left out. HEIC needs: pip install pillow-heif.",
     )
     coloring.add_argument("inputs", nargs="+", metavar="IN", help="image files, patterns, folders; - is stdin")
     coloring.add_argument(
         "-o", "--output", required=True, type=_name, metavar="OUT",
-        help="a file for one photo, else a folder; - is stdout",
+        help="a file for one photo; else, or with a slash at its end, a folder; - is stdout",
     )  # fmt: skip
     coloring.add_argument("--all", action="store_true", help="every decoder and epoch, and a contact sheet of them")
     coloring.add_argument("--saturation", type=_saturation, default=1.0, metavar="X", help="multiplies the chroma (1)")

@@ -133,7 +133,9 @@ class Colorizer:
             for group in _groups(image, BATCH * cores):
                 # Two cores at one small photo wait for each other: where there are several, each has its own.
                 each = map if len(group) == 1 else on_cores
-                photos = list(each(read_photo, group))
+                distinct = {id(one): one for one in group}  # one cannot be decoded in two threads at once
+                read = dict(zip(distinct, each(read_photo, distinct.values()), strict=True))
+                photos = [read[id(one)] for one in group]
                 size = math.ceil(len(group) / cores) if on_cpu else BATCH
                 batches = [photos[start : start + size] for start in range(0, len(group), size)]
                 predictions = chain.from_iterable((each if on_cpu else map)(self.predict, batches))

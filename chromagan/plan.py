@@ -1,20 +1,22 @@
 """What `colorize` is to write, settled before any of it is written: the files of each photo, or why it has none."""
 
-import glob
+import functools
 import os
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from chromagan.hub.checkpoints import Checkpoint
 from chromagan.imaging.folders import find_photos, real
 from chromagan.imaging.formats import ImageError, format_of_suffix, suffix_for
-from chromagan.imaging.writing import check_suffix, fitting_name
+from chromagan.imaging.writing import check_suffix, digest_of_stem, fitting_name
 from chromagan.network.decoders import DECODERS
-from chromagan.programs import check_output_folder
+from chromagan.programs import check_output_folder, names_folder
 
 RESULT = re.compile(rf"-({'|'.join(DECODERS)})-epoch-\d+$")  # how the names of results end
+SHEET = "-all.jpg"  # and those of their sheets
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Plan:
 
 def make_plan(
     inputs: list[str],
-    output: Path,
+    output: str | os.PathLike,
     checkpoints: list[Checkpoint],
     *,
     sheets: bool = False,
@@ -50,6 +52,7 @@ def make_plan(
     skip_existing: bool = False,
 ) -> Plan:
     """The photos that `inputs` stand for, each with its files in the folder `output`, or one with its file `output`.
+    With a slash at its end `output` is a folder, too.
 
     sheets: each photo gets a contact sheet of its colorings, too. overwrite, skip_existing: what becomes of files that
     exist; a photo that was named is never replaced. Several processes (accelerate launch -m chromagan ..., or torchrun)
@@ -57,10 +60,11 @@ def make_plan(
     cannot be what it ought to be.
     """
     rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
-    found = find_photos(inputs, output, is_result)
+    output, as_folder = Path(output), names_folder(output)
+    found = find_photos(inputs, output, result_teller())
     check_output_folder(output.parent)
     single = len(found.photos) == 1 and not Path(inputs[0]).is_dir() and not sheets
-    if _is_one_file(output, single, bool(found.photos)):
+    if not as_folder and _is_one_file(output, single, bool(found.photos)):
         wanted = [Task(found.photos[0][0], {checkpoints[0]: output}, None)]
     else:
         wanted = _named_after_photos(found.photos, output, checkpoints, sheets)
@@ -96,14 +100,29 @@ def make_plan(
     return Plan(tasks, problems, found.summary() if rank == 0 else "")
 
 
-def is_result(path: Path) -> bool:
-    """Whether a file in a folder is, by its name, a result of an earlier run or a sheet of them."""
-    if RESULT.search(path.stem):
-        return True
-    stem = path.stem.removesuffix("-all")
-    return path.name == f"{stem}-all.jpg" and any(
-        RESULT.fullmatch(other.stem.removeprefix(stem)) for other in path.parent.glob(f"{glob.escape(stem)}-*-epoch-*")
-    )
+def result_teller() -> Callable[[Path], bool]:
+    """A function that tells whether a file in a folder is, by its name, a result of an earlier run or a sheet of them.
+
+    It lists a folder once, the first time that it is asked of a sheet there.
+    """
+    colored = functools.cache(_colored_stems)
+
+    def is_result(path: Path) -> bool:
+        if RESULT.search(path.stem):
+            return True
+        stem = path.name.removesuffix(SHEET)
+        if stem == path.name:
+            return False
+        stems = [stem, Path(stem).stem] if format_of_suffix(Path(stem).suffix) else [stem]
+        return not colored(path.parent).isdisjoint(map(digest_of_stem, stems))
+
+    return is_result
+
+
+def _colored_stems(folder: Path) -> set[str]:
+    """Of the photos that `folder` has results of, by their names, the digests of the stems: names may be shortened."""
+    endings = ((file, RESULT.search(file.stem)) for file in folder.iterdir())
+    return {digest_of_stem(file.stem[: ending.start()]) for file, ending in endings if ending}
 
 
 def folds_case(folder: Path) -> bool:
@@ -131,16 +150,20 @@ def _named_after_photos(
     photos: list[tuple[Path, Path]], output: Path, checkpoints: list[Checkpoint], sheets: bool
 ) -> list[Task]:
     """The files of each photo below `output`, in the photo's folder below the one that was named, each by the photo's
-    name and the checkpoint's."""
+    name and the checkpoint's. Where photos differ in their suffix alone, so do their sheets."""
     suffixes = {path: suffix_for(path) for path, _ in photos}
     names = Counter((folder, path.stem, suffixes[path].lower()) for path, folder in photos)
+    different = {(folder, path.stem.casefold(), path.suffix) for path, folder in photos}  # a disk may fold case
+    alike = Counter((folder, stem) for folder, stem, _ in different)
     tasks = []
     for path, folder in photos:
         suffix = suffixes[path]
         shared = suffix != path.suffix and names[folder, path.stem, suffix.lower()] > 1  # a.heic beside a.jpg
         stem, place = path.name if shared else path.stem, output / folder
         targets = {c: place / fitting_name(stem, f"-{c.decoder}-epoch-{c.epoch}{suffix}") for c in checkpoints}
-        tasks.append(Task(path, targets, place / fitting_name(stem, "-all.jpg") if sheets else None))
+        of_several = not shared and alike[folder, path.stem.casefold()] > 1
+        sheet = place / fitting_name(stem, path.suffix + SHEET if of_several else SHEET)
+        tasks.append(Task(path, targets, sheet if sheets else None))
     return tasks
 
 

@@ -104,6 +104,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
+def names_folder(name: str | os.PathLike) -> bool:
+    """Whether a name says that it is a folder's, by what pathlib leaves out of it: a slash at its end."""
+    return os.path.basename(name) in ("", os.curdir)
+
+
 def check_output_folder(name: str | os.PathLike) -> None:
     """OSError, one line, where no folder of this name can be: there is no name, or it or one above it is a file."""
     if not os.fspath(name):

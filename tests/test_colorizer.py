@@ -251,6 +251,18 @@ def test_a_list_is_shared_out_between_cores_in_its_order(colorizer):
         assert np.abs(np.asarray(one) - other).max() <= 1
 
 
+def test_a_photo_that_a_list_has_several_times_is_decoded_once(colorizer, tmp_path, monkeypatch):
+    made_photo(0, 700, 600).save(tmp_path / "photo.png")
+    alone = np.asarray(colorizer(tmp_path / "photo.png")).astype(int)
+    read = []
+    monkeypatch.setattr(colorizer_module, "read_photo", lambda image: read.append(image) or read_photo(image))
+    torch.set_num_threads(2)
+    opened = Image.open(tmp_path / "photo.png")  # lazily: its pixels are decoded where they are asked for
+    for colored in colorizer([opened] * 4):
+        assert np.abs(np.asarray(colored) - alone).max() <= 1
+    assert read == [opened]
+
+
 @pytest.mark.parametrize(
     "threads, pixels, expected",
     [

@@ -110,6 +110,22 @@ def test_the_photo_itself_is_not_replaced_even_if_asked(source, tmp_path, capsys
     assert (tmp_path / "in.png").read_bytes() == before
 
 
+@pytest.mark.parametrize("photo, output", [("-", "in.png"), ("-", "link.png"), ("-", "-"), ("in.png", "-")])
+def test_the_photo_itself_is_not_replaced_through_a_stream(source, tmp_path, capsys, monkeypatch, photo, output):
+    """As with a shell's < and >>."""
+    made_photo(0).save(tmp_path / "in.png")
+    (tmp_path / "link.png").symlink_to("in.png")
+    before = (tmp_path / "in.png").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    with open("in.png") as stdin, open("in.png", "a") as stdout:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert colorize(source, photo, "-o", output, "--overwrite") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"chromagan: {photo}: its result would replace the photo itself: give it another name"
+    assert (tmp_path / "in.png").read_bytes() == before
+
+
 @pytest.mark.parametrize("letter", ["n", "ß", "📷"])
 def test_the_longest_name_that_a_file_may_have(source, tmp_path, letter):
     """The result's is longer by the decoder and the epoch. Names that differ at their end only stay two."""
@@ -159,6 +175,14 @@ def test_folders_keep_their_shape_and_patterns_are_expanded(source, tmp_path):
     ]
     assert colorize(source, tmp_path / "in" / "b" / "*.png", "-o", tmp_path / "glob.png") == 0
     assert (tmp_path / "glob.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["scans.2024/", "out.jpg/", "plain/", "out.jpg/."])
+def test_a_slash_at_the_end_means_a_folder(source, tmp_path, name):
+    made_photo(0).save(tmp_path / "a.png")
+    for photos in ([tmp_path / "a.png"], [tmp_path / "*.png"], [tmp_path]):  # all are this one
+        assert colorize(source, *photos, "-o", f"{tmp_path}/{name}", "--overwrite") == 0
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["a-compact-epoch-3.png"]
 
 
 def test_two_photos_of_one_name_do_not_replace_each_other(source, tmp_path, capsys):
@@ -291,6 +315,9 @@ def test_saturation_and_chroma_reach_the_picture(source, tmp_path):
         (["colorize", "{folder}", "-o", "{folder}/new.jpg"], 1, "is the name of a photo: for several"),
         (["colorize", "{photo}", "{photo}", "-o", "{folder}/text.jpg"], 1, "is a file: for several pictures"),
         (["colorize", "-", "{photo}", "-o", "{out}"], 1, "'-' is one photo"),
+        (["colorize", "-", "-o", "{out}/"], 1, "out.png/: a photo from stdin has no name there: -o is a file"),
+        (["colorize", "{photo}", "-o", "{folder}/text.jpg/"], 1, "text.jpg is a file, not a folder"),
+        (["export", "-o", "{folder}/out.onnx/"], 1, "out.onnx/: the name of an ONNX file ends with .onnx"),
         (["list", "--source", "{folder}/empty"], 1, "no checkpoints in"),
         (["list", "--source", "{folder}/none"], 1, "no folder"),
         (["paint"], 2, "invalid choice: 'paint'"),
@@ -475,6 +502,19 @@ def test_what_a_run_left_is_not_colored_by_the_next(source, tmp_path, capsys):
         assert len(list((tmp_path / folder).glob("*-*"))) == 4, folder  # three checkpoints and a sheet
 
 
+def test_photos_of_ones_own_in_the_output_folder_are_colored_once(source, tmp_path, capsys):
+    for name in ("a.png", "deep/b.png", "out/own.png", "out/deep/own.png", f"out/{'n' * 240}.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        made_photo(0).save(tmp_path / name)
+    own = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    for options in (["--all"], ["--all", "--overwrite"], ["--all", "--skip-existing"]):
+        assert colorize(source, tmp_path, "-o", tmp_path / "out", *options) == 0
+        made = {path.relative_to(tmp_path / "out") for path in tmp_path.rglob("*.*") if path not in own}
+        assert len(made) == 5 * 4 and {str(path.parent) for path in made} == {".", "deep", "out", "out/deep"}
+    assert "passed over: 20 results of earlier runs" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in own} == own
+
+
 def test_a_phones_photo_beside_its_twin(source, tmp_path):
     """Both would be named alike as JPEG: the one whose format changes keeps its old suffix in the name."""
     made_photo(0).save(tmp_path / "IMG_1.jpg")
@@ -486,6 +526,27 @@ def test_a_phones_photo_beside_its_twin(source, tmp_path):
         "IMG_1-compact-epoch-3.png",
         "IMG_1.pgm-compact-epoch-3.png",
     ]
+
+
+@pytest.mark.parametrize("stem", ["IMG.1", "n" * 240])
+def test_photos_that_differ_in_their_suffix_have_sheets_of_their_own(source, tmp_path, capsys, stem):
+    for suffix in (".jpg", ".png", ".pgm"):
+        made_photo(0).convert("L").save(tmp_path / f"{stem}{suffix}")
+    assert colorize(source, tmp_path, "-o", tmp_path / "out", "--all") == 0
+    sheets = sorted(path.name for path in (tmp_path / "out").glob("*-all.jpg"))
+    assert [name[-12:] for name in sheets] == [".jpg-all.jpg", ".pgm-all.jpg", ".png-all.jpg"]
+    assert len(list((tmp_path / "out").iterdir())) == 3 * 4
+    made_photo(1).save(tmp_path / "out" / "IMG-all.jpg")  # the user's own
+    capsys.readouterr()
+    assert colorize(source, tmp_path / "out", "-o", tmp_path / "again") == 0
+    assert "passed over: 12 results of earlier runs" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "again").iterdir()] == ["IMG-all-compact-epoch-3.jpg"]
+
+
+def test_a_photo_that_is_named_twice_has_one_sheet_of_the_usual_name(source, tmp_path):
+    made_photo(0).save(tmp_path / "a.png")
+    assert colorize(source, tmp_path / "a.png", tmp_path / "a.*", "-o", tmp_path / "out", "--all") == 0
+    assert [path.name for path in (tmp_path / "out").glob("*.jpg")] == ["a-all.jpg"]
 
 
 def stream(photo, **options):

@@ -15,6 +15,7 @@ SYSTEM_FOLDERS = {
     "__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found",
 }  # fmt: skip
 SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
+RESULTS = "results of earlier runs"
 
 
 @dataclass
@@ -34,8 +35,9 @@ def find_photos(names: list[str], output: Path, is_result: Callable[[Path], bool
     """The photos that `names` stand for: files, patterns, folders searched with all below them.
 
     A file that is named is a photo, whatever its suffix. Of folders and patterns, what is no photo by its suffix is
-    passed over, and so are hidden files, other systems' folders, `output` and the results of earlier runs, for which
-    `is_result` is true. Links are followed, to a folder once.
+    passed over, and so are hidden files, other systems' folders and the results of earlier runs, for which `is_result`
+    is true. `output`, where those are expected, is searched, too: somebody's own photos may lie beside them. Links are
+    followed, to a folder once.
     """
     found = Found()
     output = real(output)
@@ -52,10 +54,8 @@ def find_photos(names: list[str], output: Path, is_result: Callable[[Path], bool
             path = Path(name)
             if not path.is_dir():
                 found.photos.append((path, Path()))
-            elif len(names) > 1 and real(path) == output:
-                found.passed_over["output folder"] += 1
             else:
-                _search(path, output, is_result, found)
+                _search(path, output if len(names) > 1 else None, is_result, found)
             continue
         matches = sorted(map(Path, glob.glob(name, recursive=True)))
         if not matches:
@@ -65,7 +65,7 @@ def find_photos(names: list[str], output: Path, is_result: Callable[[Path], bool
         before = len(found.photos), len(found.problems)
         for path in matches:
             folders = [path, *path.parents] if path.is_dir() else path.parents
-            if not all(_is_searched(folder, top, output, found) for folder in folders if folder not in top.parents):
+            if not all(_is_searched(folder, top, found) for folder in folders if folder not in top.parents):
                 continue
             if path.is_dir():
                 _search(path, output, is_result, found)
@@ -101,8 +101,11 @@ def no_file(path: Path) -> str | None:
     return None if path.is_file() else "broken links" if path.is_symlink() else "special files"
 
 
-def _search(top: Path, output: Path, is_result: Callable[[Path], bool], found: Found) -> None:
-    """Add the photos in `top` and below it. Folders proper come first, then those that links lead to."""
+def _search(top: Path, output: Path | None, is_result: Callable[[Path], bool], found: Found) -> None:
+    """Add the photos in `top` and below it. Folders proper come first, then those that links lead to.
+
+    That there are none is a problem, but not of `output` and of a folder of results in it.
+    """
     seen: set[tuple[int, int]] = set()
     here, closed = Found(), []
     roots = [top]
@@ -114,7 +117,7 @@ def _search(top: Path, output: Path, is_result: Callable[[Path], bool], found: F
                 folders.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
-            folders[:] = sorted(each for each in folders if _is_searched(folder / each, top, output, here))
+            folders[:] = sorted(each for each in folders if _is_searched(folder / each, top, here))
             roots += [folder / each for each in folders if os.path.islink(folder / each)]
             below = folder.relative_to(top)
             here.photos += [
@@ -123,25 +126,24 @@ def _search(top: Path, output: Path, is_result: Callable[[Path], bool], found: F
     found.photos += here.photos
     found.passed_over += here.passed_over
     found.problems += [f"{error.filename}: {error.strerror}" for error in closed]
-    if not here.photos and not closed:
+    place = real(top)
+    in_output = output is not None and place.is_relative_to(output)
+    if not (here.photos or closed or (in_output and (place == output or RESULTS in here.passed_over))):
         only = f", only {here.summary()}" if here.passed_over else ""
         found.problems.append(f"{top}: there are no images in this folder{only}")
 
 
-def _is_searched(folder: Path, top: Path, output: Path, found: Found) -> bool:
+def _is_searched(folder: Path, top: Path, found: Found) -> bool:
     """Whether a folder below `top` is one to look in; what it is else is counted."""
-    if folder == top:
-        return True
-    if is_hidden_folder(folder.name):
+    if folder != top and is_hidden_folder(folder.name):
         found.passed_over["hidden or system folders"] += 1
         return False
-    in_output = real(folder).is_relative_to(output)
-    return not in_output or real(top).is_relative_to(output)  # the named folder may be in it, or be it
+    return True
 
 
 def _is_photo(path: Path, is_result: Callable[[Path], bool], found: Found) -> bool:
     """Whether a file that nobody named is one to color; what it is else is counted."""
-    what = no_photo(path) or ("results of earlier runs" if is_result(path) else no_file(path))
+    what = no_photo(path) or (RESULTS if is_result(path) else no_file(path))
     if what:
         found.passed_over[what] += 1
     return not what

@@ -1,5 +1,6 @@
 """What a file says about a photo beside its pixels: EXIF, XMP and IPTC data, notes, resolution; and which way is up."""
 
+import re
 from contextlib import suppress
 
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
@@ -21,6 +22,8 @@ TIFF_DESCRIPTIONS = {
     ExifTags.Base.HostComputer,
 }
 XMP, IPTC, PHOTOSHOP = 700, 33723, 34377  # TIFF tags
+SIZE_TAGS = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight  # PixelXDimension, PixelYDimension
+XMP_SIZE = re.compile(rb"""(exif:Pixel[XY]Dimension|tiff:Image(?:Width|Length))(\s*=\s*["']|>)\d+""")
 INCH, CENTIMETER = 2, 3  # units of resolution
 IPTC_RESOURCE = 0x0404  # of Photoshop's, in which a JPEG has its IPTC data
 NOT_NOTES = ("XML:com.adobe.xmp", "Raw profile type ")  # PNG's texts of other data
@@ -31,7 +34,8 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
     """`image` turned as its EXIF orientation says, and its metadata: exif, xmp, iptc (bytes), notes, dpi, where it has
     any. notes: {title: text}, of a PNG's texts; what other formats call a comment is titled Comment.
 
-    EXIF data that are damaged are left out; an orientation that can be read among them is heeded.
+    Width and height in the EXIF and XMP data become those of the turned image, where they say any. EXIF data that are
+    damaged are left out; an orientation that can be read among them is heeded.
     """
     image.load()  # what fails from here on is the metadata
     info: dict = {}
@@ -44,13 +48,16 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
         for tag in list(exif):
             if not _describes_the_photo(tag):
                 del exif[tag]
+        if ExifTags.IFD.Exif in exif:
+            described = exif.get_ifd(ExifTags.IFD.Exif)
+            described |= {tag: side for tag, side in zip(SIZE_TAGS, turned.size, strict=True) if tag in described}
         if len(exif):
             info["exif"] = exif.tobytes()
     xmp = turned.info.get("xmp")
     if isinstance(xmp, str):
         xmp = xmp.encode()
     if isinstance(xmp, bytes) and xmp:
-        info["xmp"] = xmp
+        info["xmp"] = XMP_SIZE.sub(lambda match: _sized(match, turned.size), xmp)
     if iptc := _iptc(image):
         info["iptc"] = iptc
     if notes := _notes(image):
@@ -58,6 +65,11 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
     if dpi := _dpi(image):
         info["dpi"] = dpi[::-1] if turned.size != image.size else dpi
     return turned, info
+
+
+def _sized(match: re.Match[bytes], size: tuple[int, int]) -> bytes:
+    """A match of XMP_SIZE with the side of `size` that its name stands for."""
+    return match[1] + match[2] + str(size[match[1].endswith((b"YDimension", b"Length"))]).encode()
 
 
 def _turned(image: Image.Image) -> Image.Image:

@@ -19,7 +19,7 @@ from chromagan.imaging.metadata import upright
 
 MAX_PIXELS = 178_956_970  # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS: a small file may claim any size
 STEPS = {"L;2": 85, "L;4": 17}  # of 8 bits, in one of a PNG's gray of 2 and 4
-ICC_PROFILE = 34675  # a TIFF tag
+ICC_PROFILE, ORIENTATION = 34675, 274  # TIFF tags
 
 
 @dataclass(frozen=True)
@@ -204,10 +204,10 @@ def srgb_image(image: Image.Image) -> Image.Image:
 def averageable(image: Image.Image) -> Image.Image:
     """`image` in a mode whose pixels may be averaged, as scaling does: a palette's numbers and a transparent color,
     which is one exact value, may not. Upright where it had to be converted."""
+    image = _load(image)
     if gray.is_deep(image):
         exact = "transparency" in image.info or gray.declared_range(image) not in (None, (0, gray.FULL))
         return read_photo(image).gray_image() if exact else image
-    image = _load(image)
     if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
         mode = "LA" if image.mode in ("1", "L", "La") else "RGBA"
     else:
@@ -229,7 +229,8 @@ def _what_it_is(file: str | os.PathLike | BinaryIO) -> str:
 def _load(image: Image.Image) -> Image.Image:
     """`image` decoded; ImageError where Pillow would take its pixels for others.
 
-    A PNG's transparent color, which Pillow leaves in the file's bits, becomes one of its own.
+    A PNG's transparent color, which Pillow leaves in the file's bits, becomes one of its own. Once the pixels were
+    loaded elsewhere nothing tells how many bits those were.
     """
     if line := misread(image):
         raise ImageError(line)
@@ -237,6 +238,9 @@ def _load(image: Image.Image) -> Image.Image:
     raw = image.tile[0].args if image.format == "PNG" and getattr(image, "tile", None) and key is not None else None
     if raw in STEPS and isinstance(key, int):
         image.info["transparency"] = key * STEPS[raw]
+    if image.format == "TIFF" and getattr(image, "tile", None):
+        _load_tiff(image)
+        return image
     if raw != "RGB;16B":
         image.load()
         return image
@@ -256,6 +260,18 @@ def _load(image: Image.Image) -> Image.Image:
     clear.info.pop("transparency")
     clear.format, clear.filename = image.format, getattr(image, "filename", "")
     return clear
+
+
+def _load_tiff(image: Image.Image) -> None:
+    """Pillow maps a file's raw pixels into memory where it knows the file's name, by the size that the picture has when
+    it is upright: of a picture that lies on its side those are other rows. Without a name it decodes them."""
+    name = image.filename
+    if image.tag_v2.get(ORIENTATION) in (5, 6, 7, 8):  # width and height change places
+        image.filename = ""
+    try:
+        image.load()
+    finally:
+        image.filename = name
 
 
 def _lightness(image: Image.Image, profile: bytes | None) -> tuple[Tensor, bytes | None]:

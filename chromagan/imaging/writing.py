@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from chromagan.imaging.metadata import as_comment, comment_segment, photoshop_se
 from chromagan.imaging.photo import reason
 
 LONGEST_NAME = 255  # bytes, of a file on every usual file system
+SHORTENED = re.compile(r"~[0-9a-f]{8}$")  # how a stem ends of which `fitting_name` took the beginning
 MAX_SEGMENT = {"exif": 65_533, "xmp": 65_504, "iptc": 65_500, "notes": 65_533}  # bytes: JPEG keeps each in one segment
 NAMES = {"exif": "EXIF data", "xmp": "XMP data", "iptc": "IPTC data", "notes": "notes", "dpi": "resolution"}
 
@@ -44,9 +46,15 @@ def fitting_name(stem: str, ending: str, longest: int = LONGEST_NAME) -> str:
     of all of it."""
     room = longest - len(os.fsencode(ending))
     if len(os.fsencode(stem)) > room:
-        digest = "~" + hashlib.blake2b(os.fsencode(stem), digest_size=4).hexdigest()
+        digest = digest_of_stem(stem)
         stem = os.fsencode(stem)[: room - len(digest)].decode("utf-8", "ignore") + digest  # half a letter is none
     return stem + ending
+
+
+def digest_of_stem(stem: str) -> str:
+    """What `fitting_name` puts in place of the end of a stem that is too long; of a stem with it, that."""
+    shortened = SHORTENED.search(stem)
+    return shortened[0] if shortened else "~" + hashlib.blake2b(os.fsencode(stem), digest_size=4).hexdigest()
 
 
 def check_suffix(path: Path) -> None:

@@ -49,15 +49,27 @@ def test_what_is_no_photo_is_counted(tmp_path):
     )
 
 
-def test_the_output_folder_is_left_out(tmp_path):
-    put(tmp_path, "a.png", "out/b.png", "deep/out/c.png")
-    assert names_of(find(tmp_path), tmp_path) == ["a.png", "deep/out/c.png"]
-    assert names_of(find(tmp_path, "*"), tmp_path) == ["a.png", "deep/out/c.png"]
-    assert names_of(find(tmp_path, "**/*.png"), tmp_path) == ["a.png", "deep/out/c.png"]
-    assert names_of(find(tmp_path, "a.png", "deep", "out"), tmp_path) == ["a.png", "deep/out/c.png"]
-    # The folder itself, one above it, and one that is named though it is in the output.
-    assert len(find(tmp_path, output=".").photos) == len(find(tmp_path, output="..").photos) == 3
+def test_of_the_output_folder_only_results_are_passed_over(tmp_path):
+    put(tmp_path, "a.png", "out/a-result.png", "out/deep/b-result.png", "deep/out/c.png")
+    others = ["a.png", "deep/out/c.png"]
+    for own in ([], ["out/own.png"]):
+        put(tmp_path, *own)
+        assert names_of(find(tmp_path), tmp_path) == [others[0], others[1], *own]
+        for names in (["*"], ["**"], ["**/*.png"], ["a.png", "deep", "out"], ["a.png", "deep", "out", "out/deep"]):
+            found = find(tmp_path, *names)
+            assert sorted(set(names_of(found, tmp_path))) == sorted([*others, *own]) and not found.problems, names
+            assert found.passed_over["results of earlier runs"] >= 2
+    # It alone, one above it, and a folder in it.
+    assert names_of(find(tmp_path, "out"), tmp_path) == ["out/own.png"]
+    assert len(find(tmp_path, output="..").photos) == 3
     assert names_of(find(tmp_path, "deep/out", output="deep"), tmp_path) == ["deep/out/c.png"]
+    (tmp_path / "out" / "own.png").unlink()
+    (tmp_path / "empty").mkdir()
+    assert find(tmp_path, "a.png", "empty", output=".").problems  # of one that holds no results either it is said
+    assert not find(tmp_path, "a.png", "empty", output="empty").problems
+    assert find(tmp_path, "out").problems == [
+        f"{tmp_path / 'out'}: there are no images in this folder, only 2 results of earlier runs"
+    ]
 
 
 def test_a_file_that_is_named_is_taken_whatever_it_is_called(tmp_path):

@@ -72,6 +72,41 @@ def test_an_orientation_beside_damaged_exif_data_is_heeded(tag, kind, value):
     assert turned.shape == (20, 40) and torch.equal(turned, read_photo(made_photo(0, 40, 20)).L[0, 0].flip(0).T)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_width_and_height_in_the_metadata_are_those_of_the_result(tmp_path, suffix, orientation):
+    photo, exif = made_photo(0, 20, 40), Image.Exif()
+    exif[274] = orientation
+    exif.get_ifd(0x8769).update({40962: 40, 40963: 20, 36867: "1950:01:01 00:00:00"})
+    xmp = b"<x exif:PixelXDimension=\"40\" tiff:ImageLength = '20'><exif:PixelYDimension>20</exif:PixelYDimension></x>"
+    options = {"exif": exif.tobytes()} | ({"xmp": xmp} if suffix in (".jpg", ".webp") else {})
+    photo.save(tmp_path / f"in{suffix}", **options)
+    read = read_photo(open_image(tmp_path / f"in{suffix}"))
+    write_image(read.carry_over(made_photo(1, *read.L.shape[-2:])), tmp_path / f"out{suffix}")
+    written = open_image(tmp_path / f"out{suffix}")
+    width, height = (40, 20) if orientation == 1 else (20, 40)
+    described = written.getexif().get_ifd(0x8769)
+    assert (described[40962], described[40963]) == written.size == (width, height)
+    assert described[36867] == "1950:01:01 00:00:00"
+    if "xmp" in options:
+        expected = f"""<x exif:PixelXDimension="{width}" tiff:ImageLength = '{height}'>"""
+        expected += f"<exif:PixelYDimension>{height}</exif:PixelYDimension></x>"
+        assert written.info["xmp"].decode() == expected
+
+
+@pytest.mark.parametrize("tag", [40962, 40963])
+def test_metadata_that_say_no_size_get_none(tag):
+    photo, exif = made_photo(0), Image.Exif()
+    exif.get_ifd(0x8769)[tag] = 7
+    photo.info["exif"] = exif.tobytes()
+    exif.load(read_photo(photo).info["exif"])
+    assert dict(exif.get_ifd(0x8769)) == {tag: 64}
+    photo, bare = made_photo(0), Image.Exif()
+    bare[270] = "A street"
+    photo.info["exif"] = bare.tobytes()
+    assert read_photo(photo).info["exif"] == bare.tobytes()
+
+
 @pytest.mark.parametrize("most", [255.0, 65535.0])
 def test_a_float_tiff_that_says_what_white_is(tmp_path, most):
     tags = TiffImagePlugin.ImageFileDirectory_v2()

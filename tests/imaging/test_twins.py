@@ -16,7 +16,7 @@ from made_profiles import D50, gray_profile, lab_of_xyz, rgb_profile, srgb_curve
 from PIL import Image
 from skimage import color as reference
 
-from chromagan.imaging.photo import averageable, open_image, read_photo, srgb_image
+from chromagan.imaging.photo import averageable, open_image, read_pages, read_photo, srgb_image
 
 PHOTO = np.asarray(made_photo(0, 48, 64))
 GRAY = np.asarray(made_photo(0, 48, 64).convert("L"))
@@ -199,6 +199,37 @@ def test_a_turned_photo_keeps_what_its_file_says():
     key = struct.pack(">H", KEY * 257)
     data = png(GRAY.astype(np.uint16) * 257, 16, {b"tRNS": key, b"eXIf": turned_exif()})
     assert_same(data, read(Image.fromarray(GRAY))[0][::-1].T, np.where(GRAY == KEY, 0, 255)[::-1].T)
+
+
+CLEAR = np.zeros((48, 64, 1), np.uint8)
+RAW_PAGES = {
+    "L": (GRAY, {}), "I;16": (GRAY.astype(np.uint16) * 257, {}), "I;16B": (GRAY.astype(">u2") * 257, {}),
+    "CMYK": (np.dstack([255 - PHOTO, CLEAR]), {"photometric": "separated"}),
+    "RGBA": (np.dstack([PHOTO, ~CLEAR]), {"photometric": "rgb", "extrasamples": ["unassalpha"]}),
+    "P": (GRAY, {"photometric": "palette", "colormap": np.tile(np.arange(256, dtype=np.uint16) * 257, (3, 1))}),
+}  # fmt: skip
+UPRIGHT = {1: lambda a: a, 2: np.fliplr, 3: lambda a: a[::-1, ::-1], 4: np.flipud, 5: np.transpose,
+           6: lambda a: a[::-1].T, 7: lambda a: a[::-1, ::-1].T, 8: lambda a: a[:, ::-1].T}  # fmt: skip
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("mode", RAW_PAGES)
+def test_every_page_of_a_turned_tiff_that_has_a_name(tmp_path, mode, orientation):
+    """Pillow maps raw pixels of a file into memory, where it knows its name and they are in one strip."""
+    pixels, options = RAW_PAGES[mode]
+    pages = [pixels, np.ascontiguousarray(pixels[:30, ::-1])]
+    options = {"photometric": "minisblack", "metadata": None} | options
+    path = tmp_path / "scan.tif"
+    with tifffile.TiffWriter(path, byteorder=">" if pixels.dtype == ">u2" else "<") as file:
+        for page in pages:
+            file.write(page, rowsperstrip=len(page), extratags=[(274, "H", 1, orientation)], **options)
+    for opened in (open_image(path), Image.open(path)):
+        for page, photo in zip(pages, read_pages(opened, [0, 1]), strict=True):
+            lying = tiff(page, byteorder=">" if page.dtype == ">u2" else "<", **options)
+            assert np.array_equal(photo.L[0, 0], UPRIGHT[orientation](read(lying)[0]))
+        assert opened.filename == str(path)
+    small = [averageable(opened).resize((9, 7)) for opened in (open_image(path), Image.open(path))]
+    assert small[0] == small[1]
 
 
 def turned_exif() -> bytes:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from chromagan.hub.checkpoints import Checkpoint, CheckpointError, load_checkpoint
-from chromagan.hub.model import CONFIG_FILE, WEIGHTS_FILE, ChromaGAN
+from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE
+from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import load_refiner
 from chromagan.hub.repositories import HubError
 from chromagan.imaging import color
