@@ -35,8 +35,8 @@ def upload(page, path: Path, refused: bool = False):
 
 def wait_for_another(page, before: list[str]):
     page.wait_for_function(
-        "before => document.querySelectorAll('#result img')[1].src != before && "
-        "document.querySelectorAll('#result img')[1].complete",
+        "before => { const image = document.querySelectorAll('#result img')[1];"
+        " return image && image.src != before && image.complete; }",
         arg=before[1],
     )
 

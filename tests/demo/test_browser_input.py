@@ -63,9 +63,33 @@ def test_keyboard_alone(page):
 
 def test_without_a_photo(page):
     page.click("#photo [aria-label='Remove Image']")
-    page.click("#colorize")
+    page.wait_for_selector("#result .invitation")  # nothing is left that could be taken for a coloring
+    page.click("#download")
     assert "Upload a photo first." in said(page)
-    assert len(picture_urls(page)) == 2  # the last picture is still there
+    with page.expect_file_chooser():
+        page.click("#result .invitation button")
+
+
+def test_a_photo_is_chosen_while_another_is_shown_and_stays_until_then(page, harbor, tmp_path):
+    before = picture_urls(page)
+    for where in ("#choose", "#photo .image-frame", "#photo [aria-label='Upload file']"):
+        with page.expect_file_chooser() as chooser:
+            page.click(where)
+        assert picture_urls(page) == before and page.locator("#photo .image-frame img").count() == 1
+    chooser.value.set_files(harbor)
+    wait_for_another(page, before)
+    with Image.open(harbor) as image:
+        image.rotate(180).save(tmp_path / "scan.tiff")  # no browser shows one
+    before = picture_urls(page)
+    with page.expect_file_chooser() as chooser:
+        page.click("#choose")
+    chooser.value.set_files(tmp_path / "scan.tiff")
+    wait_for_another(page, before)
+    page.wait_for_function("document.querySelector('#photo img')?.naturalWidth > 100")  # as the network sees it
+    assert page.evaluate("document.querySelector('#photo img').src") == picture_urls(page)[0]
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename.endswith(".tiff") and page.faults == []
 
 
 @pytest.mark.parametrize("kind", ["text", "half"])

@@ -43,44 +43,72 @@ def test_a_decoder_brings_its_epochs(updates):
 
 
 def test_a_network_brings_its_decoders_and_epochs(updates):
-    decoder, epoch, at, of = updates.on_network(GENERAL, "", "compact", "3", "depthwise")
+    decoder, epoch, refined, at, of = updates.on_network(GENERAL, "", "compact", "depthwise")
     assert offered(decoder) == (["compact", "depthwise"], "compact") and offered(epoch) == (["7"], "7")
+    assert refined is False  # there is no refiner here
     assert at.choices == [(EACH_OWN, "")] and offered(of) == (["compact", "depthwise"], "depthwise")
     with pytest.raises(gr.Error, match="owner/name"):
-        updates.on_network(STUDY, "/tmp", "compact", "3", "compact")
+        updates.on_network(STUDY, "/tmp", "compact", "compact")
 
 
 def test_ones_own_photo_changes_the_network_and_what_goes_with_it(updates, photo):
     upload = {"path": str(photo)}
-    network, decoder, epoch, at, of, stage, words, state = updates.on_own_photo(
-        upload, "depthwise", "0", "compact", STUDY, *OPTIONS
+    box, network, decoder, epoch, refined, at, of, stage, words, state = updates.on_own_photo(
+        upload, "depthwise", "0", True, "compact", STUDY, *OPTIONS
     )
-    assert network == GENERAL and decoder.value == "depthwise" and epoch.value == "5"
+    assert (
+        box == SKIP and refined is False and network == GENERAL and decoder.value == "depthwise" and epoch.value == "5"
+    )
     assert at.value == "" and of.value == "compact"
     assert stage.count("<img") == 2 and "epoch 5" in words
     assert (state.photo, state.options.source, state.content.epoch) == (photo, GENERAL, 5)
-    network, decoder, epoch, *_, state = updates.on_example(upload, "depthwise", "5", "compact", GENERAL, *OPTIONS)
-    assert (network, decoder.value, epoch.value) == (STUDY, "depthwise", "0") and state.options.source == STUDY
+    _, network, decoder, epoch, *_, state = updates.on_example(
+        upload, "compact", "7", False, "compact", GENERAL, *OPTIONS
+    )
+    # Epoch 7 was no choice for the study, which has none: its nearest.
+    assert (network, decoder.value, epoch.value) == (STUDY, "compact", "3") and state.options.source == STUDY
 
 
 def test_a_photo_leaves_the_choices_alone_where_the_network_stays(updates, service, examples, photo):
     upload = {"path": str(photo)}
-    *choices, _, _, state = updates.on_own_photo(upload, "compact", "7", "compact", GENERAL, *OPTIONS)
-    assert choices == [SKIP] * 5 and state.content.epoch == 7
+    *choices, _, _, state = updates.on_own_photo(upload, "compact", "7", False, "compact", GENERAL, *OPTIONS)
+    assert choices == [SKIP] * 7 and state.content.epoch == 7
     *choices, _, _, state = Updates(Tabs(service), examples).on_own_photo(
-        upload, "compact", "0", "compact", STUDY, *OPTIONS
+        upload, "compact", "0", False, "compact", STUDY, *OPTIONS
     )
-    assert choices == [SKIP] * 5 and state.content.epoch == 0  # there is no other network
-    with pytest.raises(gr.Error, match="Upload a photo first"):
-        updates.on_own_photo(None, "compact", "7", "compact", GENERAL, *OPTIONS)
+    assert choices == [SKIP] * 7 and state.content.epoch == 0  # there is no other network
+
+
+def test_what_cannot_be_read_leaves_nothing_that_could_be_taken_for_it(updates, tmp_path):
+    (tmp_path / "<b>.jpg").write_bytes(b"Not a photo at all.")
+    for upload, message in (({"path": str(tmp_path / "<b>.jpg")}, "&lt;b&gt;.jpg: "), (None, "Upload a photo first")):
+        with pytest.warns(UserWarning, match=message):
+            box, *choices, stage, words, state = updates.on_own_photo(
+                upload, "compact", "7", False, "compact", GENERAL, *OPTIONS
+            )
+        assert box is None and choices == [SKIP] * 6 and state is None and not words
+        assert "<img" not in stage and "Choose a photo" in stage
+        assert (stage, words, state) == updates.on_clear()
+
+
+def test_where_a_photo_was_measured_only_what_was_is_offered(updates, photo, tmp_path):
+    made_photo(0).convert("L").save(tmp_path / "gray.png")
+    assert updates.on_measured(None, "compact") == (SKIP, SKIP)
+    *_, state = updates.tabs.measure(photo, "3", *OPTIONS)
+    of, view = updates.on_measured(state, "depthwise")  # has no epoch 3
+    assert offered(of) == (["compact"], "compact") and view.visible
+    *_, state = updates.tabs.measure(tmp_path / "gray.png", "0", *OPTIONS)
+    of, view = updates.on_measured(state, "depthwise")
+    assert offered(of) == (["compact", "depthwise"], "depthwise") and of.label == "Decoder" and not view.visible
 
 
 def test_a_source_out_of_reach_is_said_as_text_and_what_ships_takes_its_place(updates):
-    with pytest.warns(UserWarning, match="&lt;img&gt;.*Using the shipped checkpoints"):
-        box, decoder, epoch, left, right, film, at, of, network, about = updates.on_source("<img>", STUDY)
+    with pytest.warns(UserWarning, match="&lt;img&gt;.*The shipped checkpoints are used"):
+        box, decoder, epoch, refined, left, right, film, at, of, network, about = updates.on_source("<img>", STUDY)
     assert box.value == "" and "<img>" in box.info  # Gradio escapes a control's words itself
     assert offered(decoder) == offered(film) == offered(of) == (["compact", "depthwise"], "compact")
     assert offered(epoch) == (["0", "3"], "3") and offered(at) == (["0", "3"], "3")
+    assert refined.value is False and not refined.visible
     assert left.value == GRAY and right.value == "compact/3" and network.visible and about
     box, *_ = updates.on_source(" ", STUDY)
     assert box.info == SOURCE_INFO
@@ -93,13 +121,21 @@ def restored(updates, **named):
 
 
 def test_an_address_that_names_nothing_changes_nothing(updates):
-    assert restored(updates) == restored(updates, __theme="dark") == (SKIP,) * 13
+    assert restored(updates) == restored(updates, __theme="dark") == (SKIP,) * 14
 
 
 def test_a_shared_address_brings_its_view_back(updates, examples):
-    tabs, example, decoder, epoch, left, right, film, at, of, network, stage, words, state = restored(
-        updates, tab="epochs", example="rocket", network=GENERAL, decoder="depthwise", left="compact/3", right="none"
+    tabs, example, decoder, epoch, refined, left, right, film, at, of, network, stage, words, state = restored(
+        updates,
+        refined="true",
+        tab="epochs",
+        example="rocket",
+        network=GENERAL,
+        decoder="depthwise",
+        left="compact/3",
+        right="none",
     )
+    assert refined and "refined" not in stage  # by what is here
     assert tabs.selected == "epochs" and example == str(examples[1]) and network == GENERAL
     assert decoder.value == "depthwise" and offered(epoch) == (["5"], "5")
     assert left == "compact/3" and right == SKIP and film == "depthwise" and at.value == "" and of.value == "depthwise"
