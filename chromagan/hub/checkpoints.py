@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from chromagan.errors import check_whole
 from chromagan.hub import repositories
 from chromagan.hub.files import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE, read_json, write_json
 from chromagan.hub.measured import value_of
@@ -120,8 +121,10 @@ def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch
     """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and the epoch of that decoder
     that was measured nearest to the true colors (the newest where not all were measured).
 
-    Raises CheckpointError, listing what there is, where there is no such one.
+    Raises CheckpointError, listing what there is, where there is no such one, and OptionError for an epoch that is no
+    whole number.
     """
+    check_whole("epoch", epoch)
     found = list_checkpoints(source)
     decoder = found[0].decoder if decoder is None else decoder
     if decoder not in DECODERS:
