@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from numbers import Real
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from chromagan.errors import OptionError
+from chromagan.errors import OptionError, check_whole
 from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import load_refiner
@@ -100,8 +101,9 @@ class Colorizer:
         device, dtype: as for the constructor. refine: steps in which the source's refiner mends every coloring; 0 for
         none, None for all that it was trained to take.
         Raises CheckpointError where the source has no such checkpoint or refiner or it cannot be used, OptionError for
-        a number of steps that there is not.
+        a number of steps that there is not, and an epoch or such a number that is no whole one.
         """
+        check_whole("refine", refine)  # before it is asked whether there is a refiner
         model = load_checkpoint(find_checkpoint(source, decoder, epoch))
         refiner = None if refine == 0 else load_refiner(source, model.config)
         return cls(model, device, dtype, refiner=refiner, refine=refine)
@@ -121,6 +123,8 @@ class Colorizer:
         "bilinear" (see ChromaUpsampler).
         Raises ImageError for what cannot be read as an image, OptionError for an option of no meaning.
         """
+        if isinstance(saturation, bool) or not isinstance(saturation, Real):
+            raise OptionError(f"saturation must be a number, got {saturation!r:.80}")
         if not 0 <= saturation <= MOST_SATURATION:
             raise OptionError(f"saturation must be 0 to {MOST_SATURATION}, got {saturation}")
         if not isinstance(image, list | tuple):

@@ -14,7 +14,9 @@ from skimage import color as reference
 from chromagan import Colorizer
 from chromagan import colorizer as colorizer_module
 from chromagan.colorizer import fast_dtype, pick_device
+from chromagan.errors import OptionError
 from chromagan.hub.model import ChromaGAN
+from chromagan.hub.refiners import load_refiner
 from chromagan.imaging.photo import ImageError, open_image, read_photo
 from chromagan.imaging.writing import write_image
 from chromagan.network.config import ModelConfig
@@ -327,6 +329,26 @@ def test_saturation(colorizer):
     for nonsense in (-1, float("nan"), float("inf"), 100.1):
         with pytest.raises(ValueError, match="saturation must be 0 to 100"):
             colorizer(photo, saturation=nonsense)
+
+
+@pytest.mark.parametrize("value", ["3", 3.0, True, [3]])
+def test_options_of_another_type_are_named(source, refined_source, colorizer, value):
+    for name in ("epoch", "refine"):
+        with pytest.raises(OptionError) as caught:
+            Colorizer.from_pretrained(source, **{name: value})
+        assert str(caught.value) == f"{name} must be a whole number or None, got {value!r}"
+    with pytest.raises(OptionError, match="refine must be a whole number or None"):
+        load_refiner(refined_source, colorizer.model.config).config.count(value)
+    if not isinstance(value, float):
+        with pytest.raises(OptionError) as caught:
+            colorizer(made_photo(0), saturation=value)
+        assert str(caught.value) == f"saturation must be a number, got {value!r}"
+
+
+def test_numbers_of_numpy_are_numbers(source, colorizer):
+    photo = made_photo(0)
+    same = Colorizer.from_pretrained(source, "compact", np.int64(0), "cpu", refine=np.int64(0))
+    assert same(photo, saturation=np.float32(2)) == colorizer(photo, saturation=2)
 
 
 def test_both_ways_up(colorizer):

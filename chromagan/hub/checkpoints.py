@@ -10,17 +10,20 @@ import functools
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from chromagan.errors import check_whole
 from chromagan.hub import repositories
 from chromagan.hub.files import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE, read_json, write_json
 from chromagan.hub.measured import value_of
 from chromagan.hub.model import CheckpointError, ChromaGAN, fetch, read_network
 from chromagan.hub.trunks import half, save_trunk, trunk_file_name, write_weights
 from chromagan.network.decoders import DECODERS
+from chromagan.programs import printable
 
 ALIKE = 0.01  # of CIEDE2000; about what a thousand photos can tell of two networks, and less than is seen
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"  # with a clone
@@ -118,8 +121,10 @@ def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch
     """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and the epoch of that decoder
     that was measured nearest to the true colors (the newest where not all were measured).
 
-    Raises CheckpointError, listing what there is, where there is no such one.
+    Raises CheckpointError, listing what there is, where there is no such one, and OptionError for an epoch that is no
+    whole number.
     """
+    check_whole("epoch", epoch)
     found = list_checkpoints(source)
     decoder = found[0].decoder if decoder is None else decoder
     if decoder not in DECODERS:
@@ -159,7 +164,8 @@ def usually_refined(source: str) -> bool:
 def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
     """The one measured nearest to the true colors, by mean CIEDE2000 over the photos that have colors; of those within
     ALIKE of it the most colorful: the least difference alone prefers the paler. Where not all were measured nobody can
-    tell: the last of the first decoder. NotNowError where the Hub does not say what was measured."""
+    tell: the last of the first decoder. So it is, and said on standard error, where a file of measures is damaged.
+    NotNowError where the Hub does not say what was measured."""
     try:
         distance = {each: value_of(each.metrics, "ciede2000_mean") for each in checkpoints}
         reach = (1 + ALIKE) * min(distance.values())
@@ -167,8 +173,11 @@ def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
         return max(alike, key=lambda each: (value_of(each.metrics, "colorfulness"), -distance[each]))
     except NotNowError:
         raise
-    except (CheckpointError, TypeError):  # damaged, or a None among the numbers
-        return [each for each in checkpoints if each.decoder == checkpoints[0].decoder][-1]
+    except CheckpointError as error:
+        print(f"{printable(str(error))}; the last epoch is taken for the nearest", file=sys.stderr)
+    except TypeError:  # a None among the numbers
+        pass
+    return [each for each in checkpoints if each.decoder == checkpoints[0].decoder][-1]
 
 
 def nearest_of_each(checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:

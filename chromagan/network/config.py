@@ -9,6 +9,9 @@ from chromagan.network.decoders import DECODERS
 CONFIG_VERSION = 2
 MAX_CHANNELS, MAX_SIDE = 8192, 1024  # `paper` has 4096 and 224: what asks for far more is none of ours
 
+# What a config.json should hold for a field, by the type of its default. All sequences are of whole numbers.
+EXPECTED = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", tuple: "whole numbers"}
+
 
 class Config:
     """What every config.json has: a frozen dataclass with a `version`, of which this release reads VERSION alone."""
@@ -27,13 +30,26 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict) -> Self:
-        """Build from the dictionary of a config.json; unknown keys are an OptionError."""
+        """Build from the dictionary of a config.json; unknown keys and values of another type are an OptionError."""
+        for field in fields(cls):
+            if field.name in values and not is_of_type(values[field.name], type(field.default)):
+                what, value = EXPECTED[type(field.default)], values[field.name]
+                raise OptionError(f"{field.name} in the config should be {what}, got {value!r:.80}")
         if values.get("version", cls.VERSION) != cls.VERSION:
             cls(version=values["version"])  # says so: another version has other keys, too
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise OptionError(f"unknown keys in the config: {', '.join(unknown)}")
         return cls(**values)
+
+
+def is_of_type(value: object, expected: type) -> bool:
+    """Whether a value of a config.json stands for one of type `expected`, of EXPECTED."""
+    if expected is tuple:
+        return isinstance(value, list | tuple) and all(is_of_type(each, int) for each in value)
+    if isinstance(value, bool):  # an int, to Python
+        return expected is bool
+    return isinstance(value, int | float if expected is float else expected)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chromagan.errors import OptionError
+from chromagan.errors import OptionError, check_whole
 from chromagan.imaging.color import AB_RANGE, L_RANGE
 from chromagan.network.config import Config, ModelConfig
 from chromagan.network.layers import FEATURE_STRIDE, Merge, batch_norm, conv3
@@ -57,7 +57,9 @@ class RefinerConfig(Config):
             raise OptionError(f"factor must be between 0 and 1, got {self.factor}")
 
     def count(self, steps: int | None) -> int:
-        """The number of steps to take; None is all. OptionError for more than it was trained to take, and below 0."""
+        """The number of steps to take; None is all. OptionError for more than it was trained to take, below 0,
+        and for what is no whole number."""
+        check_whole("refine", steps)
         if steps is not None and not 0 <= steps <= self.steps:
             raise OptionError(f"this refiner takes 0 to {self.steps} steps, got {steps}")
         return self.steps if steps is None else steps

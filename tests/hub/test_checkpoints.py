@@ -125,6 +125,22 @@ def test_of_two_that_nobody_can_tell_apart_the_nearest_is_the_more_colorful(tmp_
     assert find_checkpoint(tmp_path).epoch == 2  # the last is farther by more than a hundredth
 
 
+def test_a_damaged_file_of_measures_chooses_no_other_epoch_unsaid(tmp_path, capsys):
+    for epoch, difference in ((1, 8.0), (2, 9.0), (3, 9.5)):
+        folder = tmp_path / "compact" / f"epoch-{epoch}"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").touch()
+        write_json(folder / "metrics.json", {"colored": {"ciede2000_mean": difference, "colorfulness": 9.0}})
+    assert find_checkpoint(tmp_path).epoch == 1 and not capsys.readouterr().err
+    damaged = tmp_path / "compact" / "epoch-2" / "metrics.json"
+    damaged.write_text(damaged.read_text()[:-9])
+    assert find_checkpoint(tmp_path).epoch == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{damaged} is not JSON") and line.endswith("; the last epoch is taken for the nearest")
+    damaged.unlink()
+    assert find_checkpoint(tmp_path).epoch == 3 and not capsys.readouterr().err  # it was not measured
+
+
 def test_empty_and_missing_sources_are_one_line(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoints in"):
         list_checkpoints(tmp_path)
