@@ -247,8 +247,8 @@ def test_trunks_are_shared_only_where_every_tensor_is_equal(source):
 
 def test_as_many_networks_are_held_at_once_as_fit_into_memory(source, refined_source, monkeypatch):
     """Each process holds all networks of a pass, each with its frozen trunk, whose file lies beside the decoders'."""
-    entries = [measure.checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
-    for entry, model in measure.load_networks(entries, CPU).models.items():
+    entries = [checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
+    for entry, model in load_networks(entries, CPU).models.items():
         held = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
         assert script.network_bytes(entry) == pytest.approx(held, rel=0.1)
     twin = replace(entries[0], refiner=str(refined_source), steps=1)
