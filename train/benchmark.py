@@ -44,7 +44,7 @@ from train.benchmarks.training import (
     switches_line,
     training_table,
 )
-from train.cores import share_cores
+from train.training.cores import share_cores
 from train.training.options import TrainConfig
 from train.training.step import resolve_precision
 

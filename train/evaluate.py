@@ -38,7 +38,6 @@ from chromagan.hub.refiners import REFINER, find_refiner
 from chromagan.hub.trunks import find_trunk
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.trunk import PretrainedWeightsError
-from train.cores import share_cores
 from train.evaluation.claims_pictures import draw_claims
 from train.evaluation.claims_report import claims_report
 from train.evaluation.classifier import CLASSIFIER, Classifier, imagenet_labels
@@ -52,6 +51,7 @@ from train.evaluation.report import write_report
 from train.evaluation.results import frechet_distances, merge, read_comparison, summaries
 from train.evaluation.results_table import markdown_table, results_table
 from train.evaluation.shards import SHARD, MeasuringTask, measure_shards, workers_for
+from train.training.cores import share_cores
 
 MEASURED = "measured"  # the folder in --output-dir of what was measured
 MODEL_BYTES = 4 << 30  # of the networks held at once, by all processes on a CPU; what needs more takes several passes

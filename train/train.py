@@ -32,7 +32,6 @@ from chromagan.hub.publish import BackgroundPublisher
 from chromagan.imaging import color
 from chromagan.network.critic import Critic
 from chromagan.network.trunk import build_teacher
-from train.cores import share_cores
 from train.evaluation.intervals import summarize
 from train.evaluation.measuring import evaluate
 from train.evaluation.networks import to_srgb8
@@ -46,6 +45,7 @@ from train.training.batches import (
     trunk_stages,
 )
 from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run
+from train.training.cores import share_cores
 from train.training.options import TrainConfig, parse_config
 from train.training.run import Run, part_of_batch, run_script, speaker
 from train.training.state import save_state
