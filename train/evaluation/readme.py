@@ -10,7 +10,7 @@ from chromagan.hub.model_card import model_card, refiner_card
 from chromagan.hub.refiners import REFINER
 from train.evaluation.judging import label
 from train.evaluation.rendering import TEMPLATES
-from train.evaluation.results_table import format_measure, results_table
+from train.evaluation.results_table import FIRST_COLUMNS, format_measure, results_table
 
 ROOT = Path(__file__).resolve().parents[2]
 README_MARKS = ("<!-- measured: start -->", "<!-- measured: end -->")
@@ -20,8 +20,8 @@ CLAIMS_MARKS = ("<!-- claims: start -->", "<!-- claims: end -->")
 def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> str:
     """The text between README_MARKS: a table of the checkpoints' metrics.json.
 
-    every: of all epochs, not of each decoder's nearest alone. CheckpointError where nothing was measured, or not on the
-    same photos.
+    every: all measures of all epochs, not the first few of each decoder's usual one. CheckpointError where nothing was
+    measured, or not on the same photos.
     """
     checkpoints = list_checkpoints(source)
     if not every:
@@ -34,25 +34,27 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
     counts = {(result["images"], result["colored"]["images"]) for result in results}
     if len(counts) > 1:
         raise CheckpointError(f"the checkpoints in {str(source)!r} were measured on different photos: {sorted(counts)}")
-    truth = format_measure(first["colored"]["colorfulness_truth"], 1)
-    usual = "Each decoder at its usual epoch, the most colorful within 1 % of its lowest CIEDE2000"
-    which = "Every epoch" if every else usual
     if "left_gray" in first:  # the floor to beat
         results.insert(0, {"decoder": "left gray", "epoch": None, "colored": first["left_gray"]})
     if "truth" in first:  # what a classifier makes of the true colors is the ceiling
         results.append({"decoder": "true colors", "epoch": None, "colored": first["truth"]})
-    classes = f"; {first['classifier']} names the classes" if first.get("classifier") else ""
-    return (
-        f"{which}, over the {first['colored']['images']:,} colored ones of {first['images']:,} photos of "
-        f"{first['data']} ({first['split']}) at {first['size']}×{first['size']}; the true photos' colorfulness is "
-        f"{truth}{classes}.\n\n{results_table(results)}"
+    measured_on = (
+        f"the {first['colored']['images']:,} colored ones of {first['images']:,} photos of {first['data']} "
+        f"({first['split']}) at {first['size']}×{first['size']}"
     )
+    if not every:
+        usual = "Each decoder at its usual epoch (the most colorful within 1 % of its lowest CIEDE2000)"
+        return f"{usual}, over {measured_on}.\n\n{results_table(results, columns=FIRST_COLUMNS)}"
+    truth = format_measure(first["colored"]["colorfulness_truth"], 1)
+    classes = f"; {first['classifier']} names the classes" if first.get("classifier") else ""
+    caption = f"Every epoch, over {measured_on}; the true photos' colorfulness is {truth}{classes}."
+    return f"{caption}\n\n{results_table(results)}"
 
 
 def claims_section(source: Path = ROOT / "checkpoints", evidence: bool = False) -> str:
-    """The text between CLAIMS_MARKS: the paper's Table 1 and its claims, from the source's claims.json.
+    """The text between CLAIMS_MARKS: the paper's Table 1 from the source's claims.json.
 
-    evidence: with the numbers behind each verdict. CheckpointError where there are no verdicts.
+    evidence: and each claim with its verdict and the numbers for it. CheckpointError where there are no verdicts.
     """
     try:
         claims = read_json(source / CLAIMS_FILE)

@@ -12,6 +12,11 @@ COLUMNS = (  # of the table of results: title, measure, decimals
     ("top-1", "top1", 3), ("of ten", "top1_of_ten", 3), ("Fréchet", "frechet", 1),
     ("LPIPS", "lpips", 3), ("FID", "FID", 1),
 )  # fmt: skip
+FIRST_COLUMNS = (  # for someone who sees the project for the first time
+    ("CIEDE2000 ↓", "ciede2000_mean", 2), ("near edges ↓", "ciede2000_near", 2),
+    ("of true colorfulness", "colorfulness_ratio", 2), ("PSNR dB ↑", "psnr_mean", 2), ("top-1 ↑", "top1", 3),
+    ("Fréchet ↓", "frechet", 1),
+)  # fmt: skip
 DECIMALS = {"parameters": 0} | dict.fromkeys(("cdr", "ssim", "lpips", "top1", "top1_of_ten", "edge_gradient_kept"), 3)
 DECIMALS |= dict.fromkeys(("colorfulness", "peak_mib"), 1)  # of Table 1; two for the rest
 
@@ -37,22 +42,26 @@ def format_measure(measured, decimals: int, interval: bool = False) -> str:
     return text
 
 
-def results_rows(results: list[dict], subset: str = "colored") -> tuple[list[str], list[list[str]]]:
+def results_rows(
+    results: list[dict], subset: str = "colored", columns: Sequence[tuple[str, str, int]] = COLUMNS
+) -> tuple[list[str], list[list[str]]]:
     """The header and a row for each result, over "colored" or "all" photos, of the measures that any of them has.
 
-    PSNR never stands without colorfulness.
+    columns: as COLUMNS. PSNR never stands without colorfulness.
     """
     summaries = [result[subset] for result in results]
-    used = [column for column in COLUMNS if any(number_of(measure_of(s, column[1])) is not None for s in summaries)]
+    used = [column for column in columns if any(number_of(measure_of(s, column[1])) is not None for s in summaries)]
     rows = [[r["decoder"] or "left gray", "" if r["epoch"] is None else str(r["epoch"])] for r in results]
     for row, result in zip(rows, results):
         row += [format_measure(measure_of(result[subset], name), decimals) for _, name, decimals in used]
     return ["decoder", "epoch", *(title for title, _, _ in used)], rows
 
 
-def results_table(results: list[dict], subset: str = "colored") -> str:
+def results_table(
+    results: list[dict], subset: str = "colored", columns: Sequence[tuple[str, str, int]] = COLUMNS
+) -> str:
     """The results as a Markdown table; see `results_rows`."""
-    return markdown_table(*results_rows(results, subset))
+    return markdown_table(*results_rows(results, subset, columns))
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

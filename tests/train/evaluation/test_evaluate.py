@@ -443,7 +443,7 @@ def test_readmes_show_what_the_checkpoints_say(name, every):
     start, end = (text.index(mark) for mark in readme.CLAIMS_MARKS)
     section = text[start + len(readme.CLAIMS_MARKS[0]) : end].strip()
     assert section == readme.claims_section(evidence=every)
-    assert all(f"\n| {claim.id} | " in section for claim in CLAIMS) and len(CLAIMS) == 32
+    assert all((f"\n| {claim.id} | " in section) == every for claim in CLAIMS) and len(CLAIMS) == 32
 
 
 @pytest.mark.parametrize("source", ["checkpoints", "checkpoints/general"])
