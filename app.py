@@ -58,7 +58,7 @@ from chromagan.imaging.chroma import MODES
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = str(HERE / "checkpoints")
-EXAMPLES = [HERE / "examples" / f"{name}.jpg" for name in ("coffee", "rocket", "cat", "astronaut", "photographer")]
+EXAMPLES = [HERE / "examples" / f"{name}.jpg" for name in ("cat", "coffee", "rocket", "astronaut", "photographer")]
 MAX_FILE_SIZE = "50mb"
 QUEUE = 64  # requests that wait; more are told to come back
 TOOLS = ("colorize", "matrix", "measure", "checkpoints")  # of the API, what assistants are offered

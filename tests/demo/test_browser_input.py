@@ -49,7 +49,7 @@ def test_keyboard_alone(page):
         pytest.fail(f"Tab does not lead to {wanted}")
 
     before = picture_urls(page)
-    focus("Example photo: cat")
+    focus("Example photo: coffee")
     page.keyboard.press("Enter")
     wait_for_another(page, before)
     before = picture_urls(page)
