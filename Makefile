@@ -1,6 +1,6 @@
 # make demo   set up everything, start the demo on port 7860
 # make test   set up everything, run the tests
-# Set-up makes .venv with what the target needs and repeats only when the requirements change.
+# Set-up makes .venv with what the target needs, and runs again only when the requirements change.
 
 PYTHON ?= python3
 VENV := .venv
