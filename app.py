@@ -46,7 +46,7 @@ from gradio.utils import get_upload_folder
 from chromagan import DECODERS, CheckpointError
 from chromagan.colorizer import warm_up
 from chromagan.demo import page
-from chromagan.demo.api import Api
+from chromagan.demo.api import REFINE, Api
 from chromagan.demo.choices import NETWORKS, REMEMBERED, Offer
 from chromagan.demo.downloads import ANIMATIONS
 from chromagan.demo.events import as_handler, by_network, errors_as_messages, fetched, from_gradio
@@ -303,7 +303,7 @@ def endpoints() -> None:
     """The API, and the tools of assistants. Its inputs are its own: their defaults do not follow the page's."""
     with gr.Row(visible=False):
         image = fetched(gr.Image(type="filepath", image_mode=None, label="image"))
-        refine = gr.Checkbox(None, label="refine")
+        refine = gr.Radio(list(REFINE), value=REFINE[0], label="refine")
         decoder = gr.Radio(["", *DECODERS], value="", label="decoder")
         epoch = gr.Number(None, precision=0, label="epoch")
         chroma, saturation = gr.Radio(list(MODES), value=CHROMA, label="chroma"), gr.Number(1.0, label="saturation")

@@ -13,6 +13,8 @@ from chromagan.demo.source import label_of, measured
 from chromagan.demo.tabs import Tabs, TabState
 from chromagan.hub.checkpoints import usually_refined
 
+REFINE = ("usual", "yes", "no")
+
 
 class Api:
     """The functions, over the tabs of the page."""
@@ -22,7 +24,7 @@ class Api:
 
     def colorize(
         self, image: Path, decoder: str = "", epoch: int | None = None, chroma: str = CHROMA, saturation: float = 1.0,
-        source: str = "", refine: bool | None = None,
+        source: str = "", refine: str = "usual",
     ) -> Path:  # fmt: skip
         """Color a gray photo, or one in color as if it were gray. Colors are guessed, the lightness is kept.
 
@@ -33,16 +35,18 @@ class Api:
             chroma: How colors come up to full size: along the photo's edges, or bilinear.
             saturation: Factor of the colors' strength, from 0 (gray) to 3.
             source: "general" or empty for any photo, "study" or with an epoch the study, or owner/name on the Hub.
-            refine: Whether the refiner corrects the colors: fewer red patches and spots, slightly paler; none for
-                what is usual, which is yes with "general".
+            refine: Whether the refiner corrects the colors: fewer red patches and spots, slightly paler. "usual" is
+                "yes" with "general" and "no" with all others.
 
         Returns:
             A PNG of the photo's size.
         """
         source = (source or "").strip() or self.service.usual(decoder, epoch)
-        if refine is None:
-            refine = usually_refined(source) and self.service.source(source).refiner is not None
-        options, checkpoint = options_of(source, chroma, saturation, refine), self.service.find(source, decoder, epoch)
+        if refine not in REFINE:
+            raise RequestError(f"refine must be one of {', '.join(REFINE)}, got {refine!r}")
+        usual = usually_refined(source) and self.service.source(source).refiner is not None
+        options = options_of(source, chroma, saturation, usual if refine == "usual" else refine == "yes")
+        checkpoint = self.service.find(source, decoder, epoch)
         result, _ = self.service.color(image, options, checkpoint)
         name = downloads.file_name(image.name, checkpoint, ".png", options.refined)
         return self.service.files.put(downloads.encode(result, ".png"), name)
