@@ -89,4 +89,7 @@ def test_ctrl_c_while_a_job_fetches_its_code(tmp_path):
     while not (tmp_path / "fetching").exists():
         assert run.poll() is None
     run.send_signal(signal.SIGINT)
-    assert run.communicate(timeout=60)[1] == "job.py: stopped; the same command begins anew\n" and run.returncode == 130
+    assert (
+        run.communicate(timeout=60)[1] == "job.py: stopped; run the same command to start again\n"
+        and run.returncode == 130
+    )

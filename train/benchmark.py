@@ -1,16 +1,16 @@
-"""What training and coloring cost: images/s, ms, memory and GFLOP of every decoder, against the plain way.
+"""The cost of training and coloring: images/s, ms, memory and GFLOP of every decoder, compared with a plain version.
 
-    python train/benchmark.py                                  # lite, every decoder, on whatever hardware there is
+    python train/benchmark.py                                  # lite, every decoder, on the available hardware
     python train/benchmark.py --preset paper --batch-size 8 --decoders original
     python train/benchmark.py --only photos --sizes 1152x864 4000x3000 12000x9000
     python train/benchmark.py --only chroma --data frgfm/imagenette
 
-training, switches, inference: on made images, everything in this process and in turn, medians reported. The plain way
-is that of public ports: float32, contiguous, the teacher and a frozen trunk at each step, the generator run once for
-each update, the critic differentiated twice; the switches take away one way of being fast at a time. GFLOP are counted
-by torch, derivatives of derivatives included, and set against this machine's matrix products.
+training, switches, inference: medians on random images, with all variants taking turns in this process. The plain
+version is that of public ports: float32, contiguous, the teacher and a frozen trunk run at each step, the generator run
+for each update, the critic differentiated twice; "switches" turns off one optimization at a time. GFLOP are counted by
+torch, including second derivatives, and compared with this machine's matrix products.
 photos: coloring from file to file, as a ratio to decoding and encoding the same file, with the shipped checkpoints.
-chroma: what edge-aware upsampling brings at the boundaries of colors, on validation photos of --data; only when asked.
+chroma: the gain of edge-aware upsampling at color boundaries, on validation photos of --data; only on request.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def main(args: argparse.Namespace) -> None:
     share_cores(accelerator)
     device = accelerator.device
     results = {"training": [], "switches": {}, "inference": [], "soak": [], "photos": None, "chroma": None}
-    if "chroma" in args.only:  # first: what is wrong with the data is said before anything takes time
+    if "chroma" in args.only:  # first, so that errors in the data are reported before anything takes time
         results["chroma"] = chroma.measure_source(args.source, args.data, args.limit)
     precisions = {"fp32", resolve_precision("auto", device)}
     peak = {precision: matrix_rate(device, precision, 10) for precision in sorted(precisions)}
@@ -109,7 +109,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def is_result(path: Path) -> bool:
-    """Whether a file is what an earlier benchmark wrote, which a later one may overwrite."""
+    """Whether a file was written by an earlier benchmark, and so may be overwritten."""
     try:
         return "matrix_gflops" in read_json(path)["machine"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -125,36 +125,42 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             raise argparse.ArgumentTypeError(f"must be a width and a height such as 1152x864, got {text!r}") from error
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
+    parser.print_usage = lambda file=None: None  # report a wrong flag in one line; --help shows the usage
     parser.add_argument(
         "--only", nargs="+", choices=SECTIONS, default=list(USUAL), help="what to measure; default: all but chroma"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
     step = parser.add_argument_group("training, switches, inference")
     step.add_argument("--preset", nargs="+", choices=MODEL_PRESETS, default=["lite"])
     step.add_argument("--decoders", nargs="+", choices=DECODERS, default=list(DECODERS))
     step.add_argument("--batch-size", type=count, help="images per step; default: the preset's")
     step.add_argument("--crop", type=count, help="side of the training window in pixels; default: the preset's")
-    step.add_argument("--train-trunk", action="store_true", help="the trunk trains too, as in the paper preset")
-    step.add_argument("--repeats", type=count, default=5, help="runs of each way, behind a warm-up")
-    step.add_argument("--soak", type=count, help="also take N steps and watch speed and memory")
+    step.add_argument("--train-trunk", action="store_true", help="also train the trunk, as in the paper preset")
+    step.add_argument("--repeats", type=count, default=5, help="timed runs of each variant, after a warm-up")
+    step.add_argument("--soak", type=count, help="also take N steps and report speed and memory over time")
     files = parser.add_argument_group("photos")
     files.add_argument(
         "--sizes", nargs="+", type=size, default=photos.SIZES, metavar="WxH", help="default: 1 and 12 megapixels"
     )
     edges = parser.add_argument_group("chroma")
-    edges.add_argument("--data", help="Hub dataset id, folder of Parquet files, or folder of images")
     edges.add_argument(
-        "--source", default="study", help="folder of checkpoints, Hub prefix, or name of one that ships; default: study"
+        "--data", help="a Hub id (optionally with @revision), a folder of Parquet files or a folder of images"
     )
-    edges.add_argument("--limit", type=count, default=400, metavar="N", help="photos, spread over the split; 400")
+    edges.add_argument(
+        "--source",
+        default="study",
+        help="folder of checkpoints, Hub prefix or name of a shipped source; default: study",
+    )
+    edges.add_argument(
+        "--limit", type=count, default=400, metavar="N", help="photos, spread evenly over the split; default: 400"
+    )
     args = parser.parse_args(argv)
     if args.json and not args.json.parent.is_dir():
-        parser.error(f"--json {args.json}: there is no folder {args.json.parent}")
+        parser.error(f"--json {args.json}: no folder {str(args.json.parent)!r}")
     if args.json and args.json.exists() and not is_result(args.json):
-        parser.error(f"--json {args.json} is no result of a benchmark, and would be overwritten: give another name")
+        parser.error(f"--json {args.json} is not a benchmark result and would be overwritten: give another name")
     if ("chroma" in args.only) != (args.data is not None):
-        parser.error("--only chroma and --data go together: it is measured on photos")
+        parser.error("--only chroma and --data go together: chroma is measured on photos")
     try:
         for preset in args.preset:
             train_config(preset, args.decoders[0], args)

@@ -2,15 +2,16 @@
 
     accelerate launch train/evaluate.py --source checkpoints --data frgfm/imagenette --output-dir report
 
-Leaves in <output-dir>: metrics.json (every measure; means and medians over photos with their 95 % interval),
-per_image.parquet (one row for each photo and checkpoint), claims.json (the verdict on every claim of the paper),
+Writes to <output-dir>: metrics.json (every measure; means and medians over photos with their 95 % intervals),
+per_image.parquet (one row per photo and checkpoint), claims.json (the verdict on every claim of the paper),
 figures/*.png, report.md and report.html; with --write-metrics also each checkpoint's own metrics.json and the source's
-claims.json. What was measured is kept in <output-dir>/measured, by what the photos and the networks hold: a run that
-was cut off goes on there, and one with new checkpoints or new measures takes only those. It may be deleted.
+claims.json. Measurements are cached in <output-dir>/measured, keyed by the contents of the photos and networks: an
+interrupted run resumes from there, and a later one measures only new checkpoints and measures. The folder may be
+deleted.
 
-Everything is measured at --size on 8-bit sRGB output. Gray photos, whose colors nobody can miss, are counted in "all"
-and left out of "colored". Photos are worked on one by one: neither the number of processes nor of cores changes a
-number. Of a photo that was measured a row of numbers stays in memory, and for each Fréchet distance its features.
+Everything is measured at --size on 8-bit sRGB output. Photos that are gray already are counted in "all" and left out of
+"colored". Photos are processed one by one, so the numbers of processes and cores do not affect the results. For each
+measured photo, memory holds only a row of numbers, and its features for each Fréchet distance.
 """
 
 import argparse
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs 
 
 from chromagan.programs import check_output_folder, count, end_in_one_line, errors_in_one_line
 
-STOPPED = "evaluate.py: stopped; what was measured is kept, and the same command goes on"
+STOPPED = "evaluate.py: stopped; measurements are kept: run the same command to resume"
 if __name__ == "__main__":  # the next imports take seconds
     end_in_one_line(STOPPED, at_once=True)
 
@@ -53,13 +54,13 @@ from train.evaluation.results_table import markdown_table, results_table
 from train.evaluation.shards import SHARD, MeasuringTask, measure_shards, workers_for
 from train.training.cores import share_cores
 
-MEASURED = "measured"  # the folder in --output-dir of what was measured
-MODEL_BYTES = 4 << 30  # of the networks held at once, by all processes on a CPU; what needs more takes several passes
+MEASURED = "measured"  # the folder of measurements in --output-dir
+MODEL_BYTES = 4 << 30  # limit for the networks held at once, over all processes on a CPU; more take several passes
 
 
 def passes(entries: list[Entry], processes: int) -> list[list[Entry]]:
-    """The checkpoints in groups whose networks fit into MODEL_BYTES where each of `processes` holds them all; one that
-    does not fit alone is a group of its own."""
+    """The checkpoints in groups whose networks fit into MODEL_BYTES when each of `processes` holds the whole group; a
+    checkpoint that does not fit by itself is a separate group."""
     groups, room = [[]], MODEL_BYTES // processes
     for entry in entries:
         size = network_bytes(entry)
@@ -72,8 +73,8 @@ def passes(entries: list[Entry], processes: int) -> list[list[Entry]]:
 
 
 def network_bytes(entry: Entry) -> int:
-    """What the tensors of an entry's network take in memory, a frozen trunk and a refiner among them, which lie in
-    files of their own: twice their files, which are half precision."""
+    """Memory of the tensors of an entry's network, including a frozen trunk and a refiner in separate files: twice the
+    size of the files, which are in half precision."""
     config_file = entry.checkpoint.file(CONFIG_FILE)
     config, files = read_json(config_file), [entry.checkpoint.file(WEIGHTS_FILE)]
     if config.get("trunk_digest"):
@@ -84,25 +85,25 @@ def network_bytes(entry: Entry) -> int:
 
 
 def check_output_dir(folder: Path) -> None:
-    """OSError where a folder that no evaluation made holds files that this one would overwrite or delete."""
+    """OSError if the folder is not from an evaluation and holds files that this one would overwrite or delete."""
     with suppress(OSError, ValueError):
         if (folder / MEASURED).is_dir() or "left_gray" in read_json(folder / METRICS_FILE):
             return
     written = (METRICS_FILE, CLAIMS_FILE, "per_image.parquet", "report.md", "report.html", "figures")
     if there := [name for name in written if (folder / name).exists()]:
         raise FileExistsError(
-            f"{folder} holds {', '.join(there)}, of no evaluation, which would be lost: give another --output-dir"
+            f"{folder} holds {', '.join(there)}, not from an evaluation, which would be lost: give another --output-dir"
         )
 
 
 def check_size(model: ChromaGAN, size: int) -> None:
-    """CheckpointError where the network does not take images of that size."""
+    """CheckpointError if the network does not take images of that size."""
     if not model.config.any_size and model.config.image_size != size:
-        raise CheckpointError(f"it takes images of {model.config.image_size} pixels only: leave out --size {size}")
+        raise CheckpointError(f"it only takes images of {model.config.image_size} pixels: leave out --size {size}")
 
 
 def check_photos(photos: PhotoSet, data: list[str]) -> None:
-    """DataError where there is nothing to measure on."""
+    """DataError if there are no colored photos to measure on."""
     if not len(photos):
         raise DataError(f"{' '.join(data)!r} holds no photos to measure on")
     if not photos.holds_color():
@@ -110,7 +111,7 @@ def check_photos(photos: PhotoSet, data: list[str]) -> None:
 
 
 def what_runs_here(labels: list[int | None], device: torch.device) -> tuple[bool, list[str]]:
-    """Whether the classifier is here, and a line for each measure that is left out, with why.
+    """Whether the classifier is available, and a line for each measure that is left out, with the reason.
 
     labels: the photos' ImageNet indices.
     """
@@ -125,7 +126,7 @@ def what_runs_here(labels: list[int | None], device: torch.device) -> tuple[bool
 
 
 def usable_entries(checkpoints: list[Checkpoint], size: int) -> tuple[list[Entry], dict[tuple[str, int], str]]:
-    """The checkpoints that load and take images of that size; why the others do not, by decoder and epoch."""
+    """The checkpoints that load and take images of that size, and by decoder and epoch why the others do not."""
     entries, damaged = [], {}
     for checkpoint in checkpoints:
         try:
@@ -140,9 +141,9 @@ def usable_entries(checkpoints: list[Checkpoint], size: int) -> tuple[list[Entry
 def write_into_source(
     source: str | os.PathLike, entries: list[Entry], everything: dict, about: dict, claims: dict | None
 ) -> None:
-    """Write each checkpoint's metrics.json, and beside them the refiner's and the verdicts, as far as there are such.
+    """Write each checkpoint's metrics.json, and the refiner's and the verdicts if there are any.
 
-    everything: as in the report's metrics.json. about: what a summary begins with.
+    everything: the content of the report's metrics.json. about: the first entries of a summary.
     """
     frame = {name: everything[name]["colored"] for name in ("left_gray", "truth")}
     for result, entry in zip(everything["checkpoints"], entries, strict=True):
@@ -171,14 +172,14 @@ def main(args: argparse.Namespace) -> None:
     labels = imagenet_labels(photos.labels, photos.class_names)
     classify, left_out = what_runs_here(labels, device)
 
-    # Measure. Every process takes every n-th shard; what it finds out it leaves on disk.
+    # Measure. Every process takes every n-th shard and stores its measurements on disk.
     (output_dir / MEASURED).mkdir(parents=True, exist_ok=True)
     shards = [range(start, min(start + SHARD, len(photos))) for start in range(0, len(photos), SHARD)]
     mine = shards[accelerator.process_index :: accelerator.num_processes]
-    entries, damaged = usable_entries(checkpoints, args.size)  # found out before an hour's work
+    entries, damaged = usable_entries(checkpoints, args.size)  # checked before an hour's work
     twins = {} if args.refine == 0 else refined_twins(entries, source, args.refine)
     workers = workers_for(mine, cores, device)
-    processes = accelerator.num_processes * workers if device.type == "cpu" else 1  # each GPU has memory of its own
+    processes = accelerator.num_processes * workers if device.type == "cpu" else 1  # each GPU has its own memory
     for group in passes([*entries, *twins.values()], processes) if entries else ():
         task = MeasuringTask(photos, labels, (GRAY, TRUTH, *group), output_dir / MEASURED, classify, device)
         measure_shards(task, mine, cores, main_process)
@@ -191,7 +192,7 @@ def main(args: argparse.Namespace) -> None:
     if not main_process:
         return
 
-    # Bring together, summarize, draw.
+    # Merge, summarize, draw.
     tables, keys, fingerprint = merge(
         task, shards, [GRAY, TRUTH, *entries, *twins.values()], output_dir / "per_image.parquet"
     )
@@ -236,18 +237,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         return int(text)
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
+    parser.print_usage = lambda file=None: None  # report a wrong flag in one line; --help shows the usage
     parser.add_argument("--source", required=True, help="folder of checkpoints, or a Hub prefix owner/name")
     parser.add_argument(
-        "--data", required=True, nargs="+", help="data sets: a Hub id, a folder of Parquet files or of images, each"
+        "--data",
+        required=True,
+        nargs="+",
+        help="one or more data sets: a Hub id (optionally with @revision), a folder of Parquet files or a folder of "
+        "images",
     )
-    parser.add_argument("--data-name", help="what metrics.json calls the data; default: --data")
+    parser.add_argument("--data-name", help="name of the data in metrics.json; default: from --data")
     parser.add_argument("--output-dir", required=True, help="folder for metrics.json, per_image.parquet and the report")
-    parser.add_argument("--limit", type=count, help="measure N photos, spread evenly over the data, only")
+    parser.add_argument("--limit", type=count, help="measure only N photos, spread evenly over the data")
     parser.add_argument("--size", type=side, default=224, help="side in pixels at which everything is measured")
     parser.add_argument(
         "--refine", nargs="?", default=0, const=None, type=count, metavar="N",
-        help="also measure every checkpoint's colorings behind N steps of the source's refiner; without N, behind all",
+        help="also measure colorings after N refiner steps; without N, after all of them",
     )  # fmt: skip
     parser.add_argument("--write-metrics", action="store_true", help="also write each checkpoint's metrics.json")
     return parser.parse_args(argv)

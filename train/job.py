@@ -21,16 +21,16 @@
 #     "trackio>=0.43,<1",
 # ]
 # ///
-"""The study on rented hardware: this file alone is sent there, and brings what it needs.
+"""Run the study on rented hardware: this file is sent there alone and fetches what it needs.
 
     hf jobs uv run --flavor l4x1 --timeout 12h --attempts 5 --secrets HF_TOKEN -v hf://buckets/owner/runs:/runs \
         train/job.py --code https://github.com/owner/project --revision v1 --decoders transposed \
         --data frgfm/imagenette --epochs 900 --output-dir /runs/study --push-to-hub owner/name
 
-Fetches this project at a revision and lets its study.py train the decoders in a folder that outlives the machine,
-pushing each saved epoch, measure them and write the report there; then pushes what was measured. A job that was
-pre-empted goes on exactly, by the same command; a first one has nothing to go on with and starts. Other options are
-those of study.py and train.py. With --dry-run it says what it would do, with hours and price.
+Fetches this project at a revision and runs its study.py, which trains the decoders in a folder that outlives the
+machine, pushes each saved epoch, measures them and writes the report; then pushes the measurements. A preempted job
+resumes exactly with the same command; a first one starts. Other options are those of study.py and train.py. --dry-run
+prints what would be done, with hours and price.
 """
 
 import argparse
@@ -42,16 +42,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent.parent  # the clone that this file lies in, where it does not come alone
+HERE = Path(__file__).resolve().parent.parent  # the clone that contains this file, unless it was sent alone
 
 
 class JobError(RuntimeError):
-    """The job cannot be done: the message says why and what to do."""
+    """The job cannot run: the message says why and what to do."""
 
 
 def fetch(code: str, revision: str | None, to: Path) -> Path:
-    """The folder with this project at `revision`: `code` itself where it is a folder and no revision is asked for,
-    else a clone of it in `to`. JobError where there is none."""
+    """The folder with this project at `revision`: `code` itself if it is a folder and no revision is given, else a
+    clone of it in `to`. JobError if it cannot be fetched."""
     if not revision and Path(code).is_dir():
         folder = Path(code).resolve()
     else:
@@ -63,19 +63,21 @@ def fetch(code: str, revision: str | None, to: Path) -> Path:
             raise JobError("git is not installed: use an image that has it, or mount a clone for --code") from error
         except subprocess.CalledProcessError as error:
             reason = (error.stderr.strip() or "no reason given").splitlines()[-1]
-            raise JobError(f"--code {code} --revision {revision or 'HEAD'} cannot be had: {reason}") from error
+            raise JobError(f"--code {code} --revision {revision or 'HEAD'} cannot be fetched: {reason}") from error
     if not (folder / "train" / "study.py").is_file():
-        raise JobError(f"no train/study.py in {code}: --code is a clone of this project, or its address")
+        raise JobError(f"no train/study.py in {code}: --code must be a clone of this project or its URL")
     return folder
 
 
 def git(*arguments: str) -> None:
-    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}  # a private address without a password is an error
+    environment = os.environ | {
+        "GIT_TERMINAL_PROMPT": "0"
+    }  # a private URL without a password is an error, not a prompt
     subprocess.run(["git", *arguments], check=True, capture_output=True, text=True, env=environment)
 
 
 def check_output(folder: Path) -> None:
-    """JobError where `folder` does not lie in one that is there and can be written to: a mounted one, on a job."""
+    """JobError unless `folder` is in an existing folder and can be written to; in a job that is a mounted folder."""
     if not folder.parent.is_dir():
         raise JobError(f"no folder {folder.parent} for --output-dir: mount one, -v hf://buckets/owner/name:/runs")
     try:
@@ -86,7 +88,7 @@ def check_output(folder: Path) -> None:
 
 
 def check_hub(to: str, code: Path) -> None:
-    """JobError where nothing could be pushed to owner/name: no such owner, no Hub, no token or one that may not."""
+    """JobError if nothing can be pushed to owner/name: the owner, the Hub, a token or its permission is missing."""
     sys.path.insert(0, str(code))
     from chromagan.hub.publish import PublishError, check_access
 
@@ -97,12 +99,13 @@ def check_hub(to: str, code: Path) -> None:
 
 
 def hourly_price(flavor: str) -> float | None:
-    """US dollars an hour of one of the Hub's machines; None where the Hub cannot be asked, JobError for no machine."""
+    """US dollars an hour of one of the Hub's machines; None if the Hub cannot be reached, JobError for an unknown
+    machine."""
     from huggingface_hub import HfApi
 
     try:
         machines = {machine.name: machine for machine in HfApi().list_jobs_hardware()}
-    except Exception:  # of any kind: the hours are worth saying without
+    except Exception:  # of any kind: the hours are useful without the price
         return None
     if flavor not in machines:
         raise JobError(f"no machine {flavor!r}; choose from {', '.join(machines)}")
@@ -110,7 +113,7 @@ def hourly_price(flavor: str) -> float | None:
 
 
 def commands(args: argparse.Namespace, flags: list[str], code: Path) -> list[list[str]]:
-    """What the job runs: the study, then the push of what it measured."""
+    """The job's commands: the study, then the push of its measurements."""
     study = [sys.executable, str(code / "train" / "study.py"), *flags, "--output-dir", str(args.output_dir)]
     if not args.push_to_hub:
         return [study]
@@ -119,9 +122,9 @@ def commands(args: argparse.Namespace, flags: list[str], code: Path) -> list[lis
 
 
 def run(command: list[str], environment: dict[str, str]) -> int:
-    """The exit status of a command, which is told of a signal that would end the job, and waited for.
+    """Run a command and return its exit status; signals that would end the job are forwarded to it.
 
-    In a session of its own: Ctrl-C in a terminal would reach it twice, from there and from here.
+    It has its own session: otherwise Ctrl-C would reach it twice, from the terminal and from here.
     """
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -135,13 +138,15 @@ def main(args: argparse.Namespace, flags: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="chromagan-job-") as scratch:
         code = fetch(args.code, args.revision, Path(scratch))
         environment = os.environ | {"PYTHONPATH": str(code)}
-        environment.setdefault("TRACKIO_DIR", str(args.output_dir / "trackio"))  # as lasting as the run, if it is asked
+        environment.setdefault(
+            "TRACKIO_DIR", str(args.output_dir / "trackio")
+        )  # persistent like the run, if Trackio is used
         steps = commands(args, flags, code)
         if args.dry_run:
             for step in steps:
                 print(shlex.join(step))
             if args.flavor:
-                known = f"{price:.2f} US dollars an hour" if price is not None else "its price: hf jobs hardware"
+                known = f"{price:.2f} US dollars an hour" if price is not None else "price: see hf jobs hardware"
                 print(f"{args.flavor}: {known}", flush=True)
             priced = ["--price-per-hour", f"{price:g}"] if price is not None else []
             return run([*steps[0], "--dry-run", *priced], environment)
@@ -154,22 +159,22 @@ def main(args: argparse.Namespace, flags: list[str]) -> int:
 
 
 def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
-    """The job's own options, and the flags that are study.py's and train.py's."""
+    """The job's own options, and the remaining flags, which are study.py's and train.py's."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
+    parser.print_usage = lambda file=None: None  # report a wrong flag in one line; --help shows the usage
     alone = not (HERE / "train" / "study.py").is_file()
     parser.add_argument(
-        "--code", required=alone, default=str(HERE), help="this project: what git clones, or a folder that has it"
+        "--code", required=alone, default=str(HERE), help="this project: a URL that git can clone, or a folder"
     )
-    parser.add_argument("--revision", help="a branch, tag or commit of it; default: the newest, or the folder as it is")
+    parser.add_argument("--revision", help="branch, tag or commit to run; default: the newest, or the folder as it is")
     parser.add_argument(
         "--output-dir", required=True, type=lambda text: Path(text).absolute(),
-        help="folder of the study, in one that outlives the machine",
+        help="folder for the study, in one that outlives the machine",
     )  # fmt: skip
-    parser.add_argument("--push-to-hub", default="", metavar="OWNER/NAME", help="as of train.py")
-    parser.add_argument("--flavor", help="with --dry-run: the machine whose price counts, as hf jobs hardware names it")
+    parser.add_argument("--push-to-hub", default="", metavar="OWNER/NAME", help="as in train.py")
+    parser.add_argument("--flavor", help="for --dry-run: the machine to price, by its name in hf jobs hardware")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, with hours and price")
     return parser.parse_known_args(argv)
 
@@ -177,8 +182,8 @@ def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[
 if __name__ == "__main__":
     try:
         sys.exit(main(*parse_args()))
-    except KeyboardInterrupt:  # before the study runs, which says what was done
-        print("job.py: stopped; the same command begins anew", file=sys.stderr)
+    except KeyboardInterrupt:  # before the study runs, which reports by itself
+        print("job.py: stopped; run the same command to start again", file=sys.stderr)
         sys.exit(130)
     except JobError as error:
         sys.exit(f"job.py: {error}")

@@ -2,10 +2,10 @@
 
     accelerate launch train/refine.py --source checkpoints --data frgfm/imagenette --output-dir runs/refiner
 
-It sees colorings of all decoders of the source, at several epochs; their weights stay as they are. Copy what the run
-leaves, <output-dir>/refiner, into the source's folder: `colorize --refine` and the demo look for it there.
-<output-dir>/refiner-greedy is the same agent before it learned from what it did. Every random choice is a function of
-(seed, step) alone, so that a run that was killed and resumed ends with the weights of an unbroken one.
+It is trained on colorings of all decoders of the source at several epochs; their weights are frozen. Copy the result,
+<output-dir>/refiner, into the source's folder, where `colorize --refine` and the demo look for it.
+<output-dir>/refiner-greedy is the agent before its actor-critic steps. Every random choice depends only on (seed,
+step), so a run that was killed and resumed ends with the same weights as an uninterrupted one.
 """
 
 import math
@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs 
 
 from chromagan.programs import end_in_one_line
 
-STOPPED = "refine.py: stopped; what was saved is whole"
+STOPPED = "refine.py: stopped; saved files are complete"
 if __name__ == "__main__":  # the next imports take seconds
     end_in_one_line(STOPPED, at_once=True)
 
@@ -45,11 +45,11 @@ from train.training.state import save_state
 from train.training.step import GlobalBatchNorm
 from train.training.watching import TrainingError
 
-SETTLE_EVERY = 4  # steps: to refine a batch as users will takes a fifth of a step's time
+MULTIPLIER_EVERY = 4  # steps between updates of the multiplier: its greedy rollout takes a fifth of a step's time
 
 
 def main(config: RefineConfig) -> None:
-    # While it is greedy, the value has no part in the loss.
+    # In greedy steps the value head has no part in the loss.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[unused])
     share_cores(accelerator)
@@ -63,9 +63,9 @@ def main(config: RefineConfig) -> None:
     models = load_models(config)
     refined = digest_of({f"{n}.{k}": t for n, model in enumerate(models) for k, t in model.state_dict().items()})
     model, trunk = models[0].config, models[0].trunk
-    generators = [Colorizer(each, device).model for each in models]  # as users have them
+    generators = [Colorizer(each, device).model for each in models]  # as users run them
 
-    # Data. On every machine one process computes what is kept; the others read it.
+    # Data. On every machine one process fills the cache and the others read it.
     with accelerator.local_main_process_first():
         photos = load_photos(config.data, "train", model.image_size, config.limit_train or None, quiet=not main_process)
         stages = trunk_stages(photos.images, models[0], config.cache_dir, device)
@@ -90,10 +90,12 @@ def main(config: RefineConfig) -> None:
         step = state.pop("step")
         check_data(data_digest, state.pop("data"), config)
         if state.pop("refined") != refined:
-            raise TrainingError(f"--source {config.source} does not hold the networks that {config.run_dir} began with")
+            raise TrainingError(
+                f"--source {config.source} does not hold the networks that {config.run_dir} was started with"
+            )
         loss.load_state_dict(state["loss"])
         optimizer.load_state_dict(state["optimizer"])
-    accelerator.wait_for_everyone()  # all have read before the first one writes
+    accelerator.wait_for_everyone()  # until all have read, before the first one writes
     options = asdict(config) | {"sources": sources}
     if main_process:
         config.run_dir.mkdir(parents=True, exist_ok=True)
@@ -102,7 +104,7 @@ def main(config: RefineConfig) -> None:
     say(
         f"refiner: {len(photos)} images ({photos.gray_dropped} gray ones left out), colored by {len(generators)} "
         f"checkpoints, {config.steps} steps of {config.batch_size}, {count:,} parameters"
-        + (f"; going on behind step {step}" if step else "")
+        + (f"; resuming after step {step}" if step else "")
     )
     del photos
 
@@ -115,7 +117,7 @@ def main(config: RefineConfig) -> None:
             with torch.no_grad():
                 fused, _ = generator.fuse(batch.stages, batch.L, batch.rows, batch.columns)
                 ab = generator.decoder(fused).float()
-            settled = loss.settle(batch, ab, accelerator) if run.step % SETTLE_EVERY == 0 else {}
+            kept = loss.update_multiplier(batch, ab, accelerator) if run.step % MULTIPLIER_EVERY == 0 else {}
             greedy = run.step < config.greedy_steps
             value, terms = forward(batch, ab, noise_of(run.step, config, part, device), greedy)
             optimizer.zero_grad()
@@ -124,7 +126,7 @@ def main(config: RefineConfig) -> None:
             optimizer.step()
 
             saving = run.step + 1 in (config.greedy_steps, config.steps)
-            run.count({"loss": value.detach(), **terms, **settled}, saving)
+            run.count({"loss": value.detach(), **terms, **kept}, saving)
             with run.meter.paused():
                 if main_process and saving:
                     folder = config.run_dir / (REFINER if run.step == config.steps else f"{REFINER}-greedy")
@@ -138,19 +140,21 @@ def main(config: RefineConfig) -> None:
 
 
 def load_models(config: RefineConfig) -> list[ChromaGAN]:
-    """The networks of the source at the epochs; TrainingError where they are not behind one frozen trunk."""
+    """The networks of the source at the epochs; TrainingError if they do not share one frozen trunk."""
     found = [checkpoint for checkpoint in list_checkpoints(config.source) if checkpoint.epoch in config.epochs]
     if not found:
-        raise TrainingError(f"{config.source!r} has none of the epochs {', '.join(map(str, config.epochs))}: --epochs")
+        raise TrainingError(
+            f"{config.source!r} has none of the epochs {', '.join(map(str, config.epochs))}: give others with --epochs"
+        )
     models = [load_checkpoint(checkpoint) for checkpoint in found]
     trunks = {(model.config.trunk, model.config.trunk_stages, model.config.trunk_digest) for model in models}
     if len(trunks) > 1 or not models[0].config.trunk_digest:
-        raise TrainingError(f"a refiner needs checkpoints behind one frozen trunk; those of {config.source!r} are not")
+        raise TrainingError(f"a refiner needs checkpoints that share a frozen trunk; those of {config.source!r} do not")
     return models
 
 
 def build_refiner(config: RefineConfig, model: ModelConfig, trunk: Trunk) -> Refiner:
-    """The agent before training, for colorings of networks behind `trunk`. The seed decides its weights."""
+    """The agent before training, for colorings of networks that share `trunk`. The seed determines its weights."""
     torch.manual_seed(config.seed)
     return Refiner(
         RefinerConfig(
@@ -162,7 +166,7 @@ def build_refiner(config: RefineConfig, model: ModelConfig, trunk: Trunk) -> Ref
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, config: RefineConfig, step: int) -> None:
-    """That of `step`, counted from 0: half a cosine, from --lr to its twentieth."""
+    """Set the learning rate of `step`, counted from 0: half a cosine from --lr to a twentieth of it."""
     for group in optimizer.param_groups:
         group["lr"] = config.lr * (0.05 + 0.475 * (1 + math.cos(math.pi * step / config.steps)))
 

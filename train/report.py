@@ -1,7 +1,7 @@
 """The report on an evaluation: report.md and report.html, from metrics.json, per_image.parquet and figures/.
 
-python train/report.py report            # again, from what evaluate.py left in the folder "report"
-python train/report.py --readme          # from what checkpoints/ was measured to be: tables in READMEs, model cards
+python train/report.py report            # write it again, from evaluate.py's files in the folder "report"
+python train/report.py --readme          # from the measurements in checkpoints/: tables in READMEs, model cards
 """
 
 import argparse
@@ -32,7 +32,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.print_usage = lambda file=None: None
     parser.add_argument("folder", nargs="?", type=Path, help="output folder of train/evaluate.py")
-    parser.add_argument("--readme", action="store_true", help="write the tables and cards of checkpoints/")
+    parser.add_argument("--readme", action="store_true", help="write the README tables and model cards of checkpoints/")
     args = parser.parse_args(argv)
     if args.readme == (args.folder is not None):
         parser.error("give either the output folder of train/evaluate.py or --readme")

@@ -2,9 +2,9 @@
 
     python train/study.py --data frgfm/imagenette --epochs 900 --output-dir runs/study
 
-Runs train.py for each decoder, on as many GPUs as there are, one decoder each, then evaluate.py over what was saved.
-The command goes on where it was cut off: finished decoders are left as they are, the others resume. Options that are
-not listed here are those of train.py, and hold for every decoder.
+Runs train.py for each decoder, one decoder per GPU on all available GPUs, then evaluate.py on the saved epochs.
+An interrupted study resumes with the same command: finished decoders are skipped, the others resume. Options that are
+not listed here are those of train.py and apply to every decoder.
 """
 
 import argparse
@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs 
 
 from chromagan.programs import STOPPED_STATUS, check_output_folder, count, end_in_one_line, errors_in_one_line, one_line
 
-STOPPED = "study.py: stopped; the same command goes on"
+STOPPED = "study.py: stopped; run the same command to resume"
 if __name__ == "__main__":  # the next imports take seconds
     end_in_one_line(STOPPED, at_once=True)
 
@@ -42,33 +42,33 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Run:
-    """One decoder's part of the study."""
+    """One decoder's training run in the study."""
 
     config: TrainConfig
     flags: list[str]  # of train.py
-    begun: bool
-    epochs_done: int  # as the log tells; saved epochs and states may be a little behind
+    started: bool
+    epochs_done: int  # from the log; saved epochs and states may be slightly older
 
     @property
     def finished(self) -> bool:
-        return self.config.epochs in _saved_epochs(self.config)  # the last; the others come before it
+        return self.config.epochs in _saved_epochs(self.config)  # the last epoch implies the earlier ones
 
 
 def plan(decoders: list[str], flags: list[str]) -> list[Run]:
-    """The runs of the study and how far each is. A wrong flag ends the program, before any work."""
+    """The runs of the study with their progress. A wrong flag ends the program before any work."""
     runs = []
     for decoder in decoders:
         own = ["--decoder", decoder, *flags]
         config = parse_config(own)
-        begun = (config.run_dir / OPTIONS_FILE).exists()
-        runs.append(Run(config, own, begun, _epochs_done(config.run_dir / "log.jsonl")))
+        started = (config.run_dir / OPTIONS_FILE).exists()
+        runs.append(Run(config, own, started, _epochs_done(config.run_dir / "log.jsonl")))
     return runs
 
 
 def _saved_epochs(config: TrainConfig) -> set[int]:
     try:
         return {c.epoch for c in list_checkpoints(Path(config.output_dir)) if c.decoder == config.decoder}
-    except CheckpointError:  # nothing there yet
+    except CheckpointError:  # nothing is saved yet
         return set()
 
 
@@ -80,7 +80,7 @@ def _epochs_done(log: Path) -> int:
 
 
 def measured_rate(run: Run) -> float:
-    """Images a second: the median of the run's own log; without one, of a few steps here on made images."""
+    """Images per second: the median of the run's log; without a log, of a few steps here on random images."""
     try:
         lines = (run.config.run_dir / "log.jsonl").read_text(encoding="utf-8").splitlines()
         return statistics.median(json.loads(line)["images_per_second"] for line in lines)
@@ -95,23 +95,23 @@ def measured_rate(run: Run) -> float:
 
 
 def describe(runs: list[Run], images: int, workers: int, rate: float | None = None, price: float | None = None) -> str:
-    """The plan in words, a line for each decoder, with its time, and the price of all where an hour's is known.
+    """The plan as text: a line for each decoder with its time, and the total price if `price` is given.
 
-    rate: images a second, where they were measured elsewhere. price: of the machine, US dollars an hour.
+    rate: images per second, if measured elsewhere. price: of the machine, in US dollars an hour.
     """
     lines, ends = [], [0.0] * workers  # seconds from now at which each worker is free
     for run in runs:
         left = 0 if run.finished else run.config.epochs - run.epochs_done
         steps = images // run.config.batch_size or 1
         seconds = left * steps * run.config.batch_size / (rate or measured_rate(run)) if left else 0.0
-        heapq.heapreplace(ends, ends[0] + seconds)  # a decoder runs whole, on the worker that is free first: see train
+        heapq.heapreplace(ends, ends[0] + seconds)  # a decoder runs on the worker that is free first: see train
         state = "finished" if run.finished else f"epochs {run.epochs_done} to {run.config.epochs}, {_hours(seconds)}"
         saves = " ".join(map(str, sorted(run.config.saved_epochs)))
         lines.append(f"{DECODERS[run.config.decoder].label}: {state}; saves {saves}")
     whole = max(ends)
     at_once = f"{workers} decoders at once" if workers > 1 else "one decoder after the other"
     lines.append(
-        f"{images:,} images, {at_once}: about {_hours(whole)} of training, to which comes the measuring of "
+        f"{images:,} images, {at_once}: about {_hours(whole)} of training, plus the evaluation of "
         f"{sum(len(run.config.saved_epochs) for run in runs)} checkpoints"
     )
     if price is not None:
@@ -125,10 +125,10 @@ def _hours(seconds: float) -> str:
 
 
 class Processes:
-    """Children of the study: a signal that would end it goes to them first, so that each saves its state.
+    """Child processes of the study: a signal to end it is forwarded to them, so that each saves its state.
 
-    Each is in a session of its own. A terminal sends Ctrl-C to every process of a session, and a child that got it
-    twice, from there and from here, would take it for the impatient second one and save nothing.
+    Each child has its own session. A terminal sends Ctrl-C to every process of a session, and a child that received it
+    both from the terminal and from here would take it for a second Ctrl-C and end without saving.
     """
 
     def __init__(self):
@@ -143,7 +143,7 @@ class Processes:
             process.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
     def run(self, command: list[str], environment: dict[str, str], log: Path | None = None) -> int:
-        """The exit status of a command; its output goes to the terminal, or to `log` where several run at once."""
+        """Run a command and return its exit status. Its output goes to `log` if given, else to the terminal."""
         with open(log, "ab") if log else _Terminal() as output:
             process = subprocess.Popen(
                 command, env=os.environ | environment, stdout=output, stderr=output, start_new_session=True
@@ -164,7 +164,7 @@ class _Terminal:
 
 
 def train(runs: list[Run], workers: int, gpus: int, processes: Processes) -> list[str]:
-    """The names of the decoders that failed, when all that are not finished were trained, `workers` at a time."""
+    """Train all unfinished decoders, `workers` at a time, and return the names of those that failed."""
     waiting: queue.SimpleQueue[Run] = queue.SimpleQueue()
     for run in runs:
         if not run.finished:
@@ -181,12 +181,12 @@ def train(runs: list[Run], workers: int, gpus: int, processes: Processes) -> lis
                 folder = Path(run.config.output_dir)
                 folder.mkdir(parents=True, exist_ok=True)
                 log = folder / f"{run.config.decoder}.txt" if workers > 1 else None
-                doing = "going on" if run.begun else "starting"
+                doing = "resuming" if run.started else "starting"
                 print(f"{run.config.decoder}: {doing}" + (f", see {log}" if log else ""))
                 environment = {"CUDA_VISIBLE_DEVICES": _visible(worker)} if gpus > 1 else {}
                 command = [sys.executable, str(ROOT / "train" / "train.py"), *run.flags]
-                status = processes.run([*command, "--resume"] if run.begun else command, environment, log)
-            except OSError as error:  # it would end this thread alone, and the study would measure without the decoder
+                status = processes.run([*command, "--resume"] if run.started else command, environment, log)
+            except OSError as error:  # otherwise only this thread would end, and the evaluation lack the decoder
                 print(f"study.py: {run.config.decoder}: {one_line(error)}", file=sys.stderr)
                 status = 1
             if (status or not run.finished) and not processes.stopped:
@@ -196,13 +196,13 @@ def train(runs: list[Run], workers: int, gpus: int, processes: Processes) -> lis
     for thread in threads:
         thread.start()
     for thread in threads:
-        while thread.is_alive():  # a join without end would hold back the signals
+        while thread.is_alive():  # a join without timeout would block signals
             thread.join(0.2)
     return failed
 
 
 def _visible(worker: int) -> str:
-    """The name of the worker's GPU, where the caller may have narrowed the choice already."""
+    """The worker's GPU for CUDA_VISIBLE_DEVICES, among those that the caller left visible."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",")[worker] if visible else str(worker)
 
@@ -223,7 +223,9 @@ def main(args: argparse.Namespace, flags: list[str]) -> int:
         print(STOPPED, file=sys.stderr)
         return STOPPED_STATUS
     if failed:
-        print(f"study.py: not finished: {', '.join(failed)}; mended, the same command goes on", file=sys.stderr)
+        print(
+            f"study.py: not finished: {', '.join(failed)}; fix it and run the same command to resume", file=sys.stderr
+        )
         return 1
     evaluate = [sys.executable, str(ROOT / "train" / "evaluate.py"), "--source", config.output_dir, "--write-metrics"]
     evaluate += ["--data", *config.data, "--output-dir", str(Path(config.output_dir, "report"))]
@@ -232,7 +234,7 @@ def main(args: argparse.Namespace, flags: list[str]) -> int:
 
 
 def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
-    """The study's own options, and the flags that are train.py's."""
+    """The study's own options, and the remaining flags, which are train.py's."""
 
     def positive(text: str) -> float:
         with contextlib.suppress(ValueError):
@@ -243,18 +245,18 @@ def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
+    parser.print_usage = lambda file=None: None  # report a wrong flag in one line; --help shows the usage
     parser.add_argument("--decoders", nargs="+", choices=DECODERS, default=list(DECODERS), help="default: all")
-    parser.add_argument("--limit", type=count, help="measure on N validation photos only")
-    parser.add_argument("--dry-run", action="store_true", help="print the plan with the time that it will take")
+    parser.add_argument("--limit", type=count, help="evaluate on only N validation photos")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan with the estimated time")
     parser.add_argument(
-        "--images-per-second", type=positive, help="for --dry-run: a rate that was measured on another machine"
+        "--images-per-second", type=positive, help="for --dry-run: a training rate measured on another machine"
     )
-    parser.add_argument("--price-per-hour", type=positive, help="for --dry-run: of the machine, in US dollars")
+    parser.add_argument("--price-per-hour", type=positive, help="for --dry-run: the machine's price in US dollars")
     args, flags = parser.parse_known_args(argv)
     for own in ("--decoder", "--resume"):
         if any(flag == own or flag.startswith(own + "=") for flag in flags):
-            parser.error(f"{own} is for train.py alone: give --decoders; a study goes on by itself")
+            parser.error(f"{own} is an option of train.py only: give --decoders; a study resumes by itself")
     return args, flags
 
 

@@ -1,10 +1,10 @@
-"""Train one decoder of the study, on whatever hardware there is.
+"""Train one decoder of the study on the available hardware.
 
     accelerate launch train/train.py --decoder transposed --data frgfm/imagenette --output-dir runs/study
 
 Each step updates the critic once and the generator once, as in Vitoria et al. 2020 (train/training/step.py).
-Saved epochs make <output-dir> a source that the demo, the command line and evaluate.py read. Every random choice is a
-function of (seed, step) alone, so that a run that was killed and resumed ends with the weights of an unbroken one.
+Saved epochs make <output-dir> a source for the demo, the command line and evaluate.py. Every random choice depends only
+on (seed, step), so a run that was killed and resumed ends with the same weights as an uninterrupted one.
 """
 
 import copy
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs 
 
 from chromagan.programs import end_in_one_line
 
-STOPPED = "train.py: stopped; what was saved is whole"
+STOPPED = "train.py: stopped; saved files are complete"
 if __name__ == "__main__":  # the next imports take seconds
     end_in_one_line(STOPPED, at_once=True)
 
@@ -67,9 +67,9 @@ def main(config: TrainConfig) -> None:
     device, main_process, processes = accelerator.device, accelerator.is_main_process, accelerator.num_processes
     say = speaker(accelerator)
     if unreachable:
-        say(f"{unreachable}; going on without it")
+        say(f"{unreachable}; continuing without it")
 
-    # Run directory, and the Hub's leave to push there. What is wrong is said before anything takes time.
+    # Run directory and permission to push to the Hub. Errors are reported before anything takes time.
     recorded = check_run_dir(config)
     precision = recorded.get("precision", config.precision) if config.precision == "auto" else config.precision
     config = replace(config, precision=resolve_precision(precision, device))
@@ -79,11 +79,11 @@ def main(config: TrainConfig) -> None:
         publisher = BackgroundPublisher(config.push_to_hub, config.decoder, Path(config.output_dir))
     state = load_run(config, say)
 
-    # Data. On every machine one process computes what is kept; the others read it.
+    # Data. On every machine one process fills the cache and the others read it.
     size = config.model.image_size
     validation = None
     if main_process and (several := max(config.limit_validation, config.samples)):
-        # Gray ones too: they are measured apart from the colored ones, and a sample may hold no other.
+        # Gray photos included: they are measured separately, and the samples may contain no others.
         validation = load_photos(config.data, "validation", size, several, keep_gray=True, quiet=True)
     generator, critic = build_networks(config)
     teacher = None if config.keep_teacher else build_teacher(config.teacher).to(device)
@@ -99,11 +99,11 @@ def main(config: TrainConfig) -> None:
     batches = Batches(normalized_lab(photos.images, device), config.batch_spec, device, targets, stages, teacher, trunk)
     data_digest, sources = fingerprint(photos.images), photos.sources
 
-    # Networks and optimizers, and the average of the generator's weights, which is what is saved.
+    # Networks and optimizers, and the average of the generator's weights, which is saved.
     average = copy.deepcopy(generator).to(device) if config.ema_share else generator
     nets, optimizers = prepare(generator, critic, config, accelerator)
 
-    # What a run consists of, and where it goes on.
+    # The state of a run, and the step from which it resumes.
     resumable = dict(
         generator=generator, critic=critic, average=average,
         generator_optimizer=optimizers.generator, critic_optimizer=optimizers.critic,
@@ -113,11 +113,11 @@ def main(config: TrainConfig) -> None:
         step = state.pop("step")
         check_data(data_digest, state.pop("data"), config)
         if step > total:
-            begun = -(-step // batches.steps_per_epoch)
-            raise TrainingError(f"the run is at epoch {begun} already: --epochs must be that or more")
+            reached = -(-step // batches.steps_per_epoch)
+            raise TrainingError(f"the run is already at epoch {reached}: --epochs must be at least that")
         for name, part_state in state.items():
             resumable[name].load_state_dict(part_state)
-    accelerator.wait_for_everyone()  # all have read before the first one writes
+    accelerator.wait_for_everyone()  # until all have read, before the first one writes
     tracker = Tracker(accelerator, config, step, say)
     if main_process:
         config.run_dir.mkdir(parents=True, exist_ok=True)
@@ -126,17 +126,17 @@ def main(config: TrainConfig) -> None:
         f"{config.decoder}: {len(photos)} images ({photos.gray_dropped} gray ones left out), "
         f"{batches.steps_per_epoch} steps of {config.batch_size} an epoch, {parameters(generator):,} parameters "
         f"({parameters(generator.decoder):,} in the decoder), critic {parameters(critic):,}, {config.precision}"
-        + (f"; going on behind step {step} of {total}" if step else "")
+        + (f"; resuming after step {step} of {total}" if step else "")
     )
     del photos
     saver = EpochSaver(config, average, validation, tracker, publisher)
     if lost := sorted(e for e in config.saved_epochs - saver.saved if e * batches.steps_per_epoch < step):
-        say(f"epochs {lost} lie behind step {step} and were not saved: they cannot be had any more")
-    for epoch in sorted(saver.saved) if publisher is not None else ():  # what is on the Hub already is not sent again
+        say(f"epochs {lost} lie before step {step} and were not saved: they can no longer be saved")
+    for epoch in sorted(saver.saved) if publisher is not None else ():  # the publisher skips what the Hub already has
         publisher.epoch_saved(epoch)
-    begun, rest = divmod(step, batches.steps_per_epoch)
-    if main_process and rest == 0 and begun in config.saved_epochs - saver.saved:  # 0, or one asked for only now
-        saver.save(begun, step)
+    reached, rest = divmod(step, batches.steps_per_epoch)
+    if main_process and rest == 0 and reached in config.saved_epochs - saver.saved:  # 0, or one requested on resuming
+        saver.save(reached, step)
 
     # Training.
     generator.train()
@@ -162,12 +162,12 @@ def main(config: TrainConfig) -> None:
     tracker.close()
     accelerator.end_training()
     for failure in publisher.close() if publisher is not None else ():
-        say(failure)  # no reason to fail: the run itself is complete
+        say(failure)  # only reported: the run itself is complete
     run.exit_if_stopped(say)
 
 
 def build_networks(config: TrainConfig) -> tuple[ChromaGAN, Critic]:
-    """The networks before training. The seed makes all decoders start from the same trunk, branches and critic."""
+    """The networks before training. With the same seed all decoders start from the same trunk, branches and critic."""
     torch.manual_seed(config.seed)
     generator = ChromaGAN(config.model)
     generator.load_imagenet()
@@ -183,34 +183,34 @@ def parameters(module: nn.Module) -> int:
 
 @dataclass
 class EpochSaver:
-    """Saves epochs as checkpoints, measures them, and hands them to the tracker and the Hub; on the main process."""
+    """Saves epochs as checkpoints, measures them and passes them to the tracker and the Hub, on the main process."""
 
     config: TrainConfig
     average: ChromaGAN  # whose weights are saved
-    validation: Photos | None  # spread over the validation photos
+    validation: Photos | None  # spread evenly over the validation photos
     tracker: Tracker
     publisher: BackgroundPublisher | None
 
     def __post_init__(self):
-        self.saved = {e for e in self.config.saved_epochs if self._folder(e).exists()}  # by an earlier part of the run
+        self.saved = {e for e in self.config.saved_epochs if self._folder(e).exists()}  # before the run was resumed
 
     def _folder(self, epoch: int) -> Path:
         return self.config.run_dir / f"epoch-{epoch}"
 
     def save(self, epoch: int, step: int) -> None:
-        """Save `epoch`, behind `step` steps."""
+        """Save `epoch`, after `step` steps."""
         device = next(self.average.parameters()).device
         model = self.average.without_class_head().to(device)
         measured = self._measure(model, epoch, device) if self.config.limit_validation else None
         samples = self._draw_samples(model, epoch, device) if self.config.samples else None
-        if epoch not in self.saved:  # then the tracker has it
+        if epoch not in self.saved:  # otherwise the tracker already has it
             self.tracker.log_epoch(epoch, step, measured, samples)
         save_checkpoint(model, self._folder(epoch), measured)
         if self.publisher is not None:
             self.publisher.epoch_saved(epoch)
 
     def _measure(self, model: ChromaGAN, epoch: int, device: torch.device) -> dict:
-        """The quick validation, in the form of a checkpoint's metrics.json."""
+        """The quick validation, in the format of a checkpoint's metrics.json."""
         config, images = self.config, self.validation.images[evenly(len(self.validation), self.config.limit_validation)]
         about = {
             "data": " and ".join(names_of(self.validation.sources)),
@@ -222,7 +222,7 @@ class EpochSaver:
 
     @torch.inference_mode()
     def _draw_samples(self, model: ChromaGAN, epoch: int, device: torch.device) -> Path:
-        """The same few photos at every saved epoch, as PNG: gray, colored, true. The file's path."""
+        """Draw the same few photos at every saved epoch as a PNG: gray, colored, true. Returns its path."""
         images = self.validation.images[evenly(len(self.validation), self.config.samples)]
         truth = images.to(device, torch.float32) / 255
         L = color.srgb_to_L(truth)

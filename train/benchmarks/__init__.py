@@ -1,1 +1,1 @@
-"""What benchmark.py is made of: what is counted, the training step, the network, coloring files, edge-aware chroma."""
+"""The parts of benchmark.py: counting, the training step, the network, coloring files, edge-aware chroma."""

@@ -1,8 +1,9 @@
-"""The gain of edge-aware upsampling of chroma at the boundaries of colors, on photos and on what networks paint.
+"""The gain of edge-aware chroma upsampling at color boundaries, for photos and for networks' colorings.
 
-Photos: their true chroma, reduced 4 and 8 times and brought back. Networks: what each decoder's newest epoch paints of
-the photo at about half of its size, brought to the whole. CIEDE2000 from the true photo, on 8-bit sRGB, within 4 pixels
-of true chroma edges and elsewhere; the ratio of means is that of edge-aware to bilinear. Gray photos are left out.
+Photos: their true chroma, downsampled 4 and 8 times and upsampled again. Networks: the coloring by each decoder's
+newest epoch at about half the photo's size, upsampled to full size. CIEDE2000 from the true photo, on 8-bit sRGB,
+within 4 pixels of true chroma edges and elsewhere; the ratio is the mean of edge-aware over that of bilinear. Gray
+photos are left out.
 """
 
 from collections.abc import Iterator
@@ -23,13 +24,13 @@ from chromagan.network.decoders import DECODERS
 from train.evaluation.intervals import number
 from train.evaluation.networks import to_srgb8
 
-FACTORS = 4, 8  # by which the true chroma is reduced
+FACTORS = 4, 8  # by which the true chroma is downsampled
 
 
 def small_maps(L: Tensor, ab: Tensor, networks: dict[str, ChromaGAN]) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Maps to be brought up: a name, ab (1, 2, h, w) and L (1, 1, h, w) of that size, in CIELAB units.
+    """Yield maps to upsample: a name, ab (1, 2, h, w) and L (1, 1, h, w), in CIELAB units.
 
-    L, ab: of the photo (1, 1, H, W) and (1, 2, H, W), in CIELAB units.
+    L, ab: of the photo, (1, 1, H, W) and (1, 2, H, W), in CIELAB units.
     """
     for factor in FACTORS:
         size = L.shape[-1] // factor
@@ -43,7 +44,7 @@ def small_maps(L: Tensor, ab: Tensor, networks: dict[str, ChromaGAN]) -> Iterato
 
 @torch.inference_mode()
 def measure(images: Tensor, networks: dict[str, ChromaGAN]) -> dict[str, dict[str, np.ndarray]]:
-    """By name and mode, mean CIEDE2000 (N, 2) near edges and elsewhere; NaN where a photo has no pixel of that kind.
+    """By name and mode, mean CIEDE2000 (N, 2) near edges and elsewhere; NaN for photos without such pixels.
 
     images: uint8 sRGB (N, 3, S, S).
     """
@@ -60,7 +61,7 @@ def measure(images: Tensor, networks: dict[str, ChromaGAN]) -> dict[str, dict[st
 
 
 def mean_errors(found: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, list[float | None]]]:
-    """By name and mode, the means over the photos near edges and elsewhere; None where no photo has such pixels."""
+    """By name and mode, the means over photos near edges and elsewhere; None if no photo has such pixels."""
     return {
         name: {mode: [number(v[np.isfinite(v)].mean()) if np.isfinite(v).any() else None for v in values.T]
                for mode, values in modes.items()}
@@ -69,9 +70,9 @@ def mean_errors(found: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, 
 
 
 def measure_source(source: str, data: str, limit: int) -> dict:
-    """What edge-aware chroma brings to each decoder's newest epoch in a source, on `limit` validation photos of `data`.
+    """The gain of edge-aware chroma for each decoder's newest epoch in a source, on `limit` validation photos.
 
-    {"photos": how many, "data": which, "ciede2000": see `mean_errors`}; CheckpointError and DataError where the source
+    Returns {"photos": count, "data": name, "ciede2000": see `mean_errors`}. CheckpointError or DataError if the source
     or the data cannot be used.
     """
     newest = {c.decoder: c for c in sorted(list_checkpoints(source), key=lambda c: c.epoch)}
@@ -81,7 +82,7 @@ def measure_source(source: str, data: str, limit: int) -> dict:
 
 
 def chroma_table(results: dict) -> str:
-    """Markdown of a `measure_source`: a row for each kind of map; the mean of each mode and their ratio."""
+    """The result of `measure_source` as Markdown: a row for each kind of map, with both modes' means and the ratio."""
     lines = [
         f"{results['photos']} colored photos of {results['data']} (validation) at 224×224, CIEDE2000",
         "",

@@ -1,4 +1,4 @@
-"""How arithmetic and memory are counted in a benchmark, and how fast this machine multiplies matrices."""
+"""Counting arithmetic and memory in a benchmark, and this machine's speed of matrix products."""
 
 import ctypes
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from train.training.timing import medians
 
 
 class Flops(TorchDispatchMode):
-    """Adds up torch's own counts of every operation that runs inside, differentiation of derivatives included.
+    """Adds up torch's counts for every operation that runs inside, including second derivatives.
 
-    torch's FlopCounterMode does the same for modules, but its hooks fail inside torch.autograd.grad.
+    torch's FlopCounterMode does this for modules, but its hooks fail inside torch.autograd.grad.
     """
 
     def __init__(self):
@@ -29,15 +29,15 @@ class Flops(TorchDispatchMode):
 
 
 def peak_memory(way: Callable[[], None], device: torch.device) -> float | None:
-    """MB that `way` holds at its peak beyond what is held before; None where the system does not tell."""
+    """Peak memory of `way` in MiB, beyond what is in use before; None if the system does not report it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
         way()
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # memory that was freed and not given back would hide the peak
-        Path("/proc/self/clear_refs").write_text("5")  # starts the peak anew
+        ctypes.CDLL(None).malloc_trim(0)  # memory that was freed but not returned would hide the peak
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         before = resident_kib("VmRSS")
         way()
         return max(0.0, resident_kib("VmHWM") - before) / 1024
@@ -47,13 +47,13 @@ def peak_memory(way: Callable[[], None], device: torch.device) -> float | None:
 
 
 def resident_kib(name: str) -> int:
-    """Memory of this process as Linux counts it; name: "VmRSS" for now, "VmHWM" for the peak."""
+    """Memory of this process as Linux counts it. name: "VmRSS" for current, "VmHWM" for peak memory."""
     status = Path("/proc/self/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith(name)).split()[1])
 
 
 def matrix_rate(device: torch.device, precision: str, repeats: int) -> float:
-    """GFLOP/s of a large square matrix product: the peak that shares are given of."""
+    """GFLOP/s of a large square matrix product, the reference for shares of peak."""
     side = 8192 if device.type == "cuda" else 2048
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))

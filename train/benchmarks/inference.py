@@ -1,4 +1,4 @@
-"""The cost of coloring for the network alone, at the network's own size."""
+"""The cost of coloring by the network alone, at its native size."""
 
 from dataclasses import replace
 
@@ -9,12 +9,12 @@ from chromagan.network.config import ModelConfig
 from train.benchmarks.counting import Flops, peak_memory
 from train.training.timing import medians
 
-BATCH = 16  # images that go through the network together
+BATCH = 16  # images in a batch
 
 
-@torch.no_grad()  # not inference_mode, behind which nothing is counted
+@torch.no_grad()  # not inference_mode, in which nothing is counted
 def measure_inference(preset: str, decoder: str, device: torch.device, repeats: int) -> dict:
-    """Speed, arithmetic and memory of one network at its own size, one image and BATCH at once."""
+    """Speed, arithmetic and memory of a network at its native size, for one image and for a batch."""
     model = ChromaGAN(replace(ModelConfig.preset(preset, decoder), num_classes=0))
     model = model.eval().to(device, memory_format=torch.channels_last)
     size = model.config.image_size
@@ -34,7 +34,7 @@ def measure_inference(preset: str, decoder: str, device: torch.device, repeats: 
 
 
 def inference_table(rows: list[dict]) -> str:
-    """Markdown of several `measure_inference`."""
+    """Results of `measure_inference` as Markdown."""
     lines = [
         f"| inference | parameters | GFLOP | ms, one image | images/s of {BATCH} | MB of {BATCH} |",
         "|---|--:|--:|--:|--:|--:|",

@@ -1,6 +1,7 @@
-"""The cost of coloring photos: time as a ratio to Pillow's decoding and encoding of the same file, and memory.
+"""The cost of coloring photos: time relative to Pillow's decoding and encoding of the same file, and memory.
 
-The ways are run in turn in one process and medians reported, so that a busy machine touches all alike. Photos are made.
+Variants take turns in one process and medians are reported, so that a busy machine affects all alike. The photos are
+synthetic.
 """
 
 import subprocess
@@ -27,7 +28,7 @@ SMALL = 32  # images of 224 x 224
 
 
 def made_photo(width: int, height: int) -> Image.Image:
-    """An example photo enlarged, in grains of its own size: a file of about the bytes that a camera's has."""
+    """An enlarged example photo with grain, so that its file is about as large as a camera's."""
     photo = (
         Image.open(ROOT / "examples" / "coffee.jpg").convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
     )
@@ -38,12 +39,12 @@ def made_photo(width: int, height: int) -> Image.Image:
 
 
 def milliseconds(ways: dict[str, Callable[[], object]], device: torch.device, repeats: int) -> dict[str, float]:
-    """Median milliseconds of each way, run in turn."""
+    """Median milliseconds of each variant; they take turns."""
     return {name: 1000 * seconds for name, seconds in medians(ways, device, repeats, warm_up=1).items()}
 
 
 def measure_size(colorizer: Colorizer, width: int, height: int, repeats: int) -> dict[str, float]:
-    """Milliseconds and ratios for a JPEG of one size: whole, and part by part."""
+    """Milliseconds and ratios for a JPEG of one size: in total, and part by part."""
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder, "in.jpg"), Path(folder, "out.jpg")
         made_photo(width, height).save(file, quality=90)
@@ -72,12 +73,12 @@ def measure_size(colorizer: Colorizer, width: int, height: int, repeats: int) ->
     rest = ms["read"] + ms["render"] - ms["edge-aware filter"]
     return {f"{name} (ms)": value for name, value in ms.items()} | {
         "whole / codec": ms["whole"] / ms["decode and encode"],
-        "rest / codec": rest / ms["decode and encode"],  # all but network, filter, decoding and encoding
+        "rest / codec": rest / ms["decode and encode"],  # without network, filter, decoding and encoding
     }
 
 
 def measure_batch(colorizer: Colorizer, repeats: int) -> float:
-    """Images per second of a list of 224-pixel images over those of one at a time."""
+    """Speed of coloring a list of 224-pixel images, relative to one at a time."""
     photos = [made_photo(224, 224) for _ in range(SMALL)]
     ways = {"list": lambda: colorizer(photos), "single": lambda: [colorizer(photo) for photo in photos]}
     ms = milliseconds(ways, colorizer.device, repeats)
@@ -100,8 +101,7 @@ print(peak() - before)
 
 
 def measure_memory(width: int, height: int) -> float:
-    """Peak MB, above the imported process with its network loaded, of a fresh one that colors one JPEG; NaN where
-    the system does not tell (only Linux does)."""
+    """Peak MiB of a fresh process that colors one JPEG, beyond its imports and loaded network; NaN except on Linux."""
     if not Path("/proc/self/status").exists():
         return float("nan")
     with tempfile.TemporaryDirectory() as folder:
@@ -112,7 +112,7 @@ def measure_memory(width: int, height: int) -> float:
 
 
 def measure(device: torch.device | str, sizes: Sequence[tuple[int, int]] = SIZES, repeats: int = 7) -> dict:
-    """Numbers of every size, which is a width and a height in pixels, and the gain of a batch; ready for JSON."""
+    """Results for each of `sizes` (width, height), in pixels, and the gain of a batch; ready for JSON."""
     colorizer = Colorizer.from_pretrained(SOURCE, device=device)
     results: dict = {"device": str(colorizer.device), "threads": torch.get_num_threads(), "sizes": {}}
     for width, height in sizes:
@@ -124,7 +124,7 @@ def measure(device: torch.device | str, sizes: Sequence[tuple[int, int]] = SIZES
 
 
 def photos_table(results: dict) -> str:
-    """Markdown of a `measure`: a row for each number, a column for each size."""
+    """The result of `measure` as Markdown: a row for each number, a column for each size."""
     names = list(dict.fromkeys(name for numbers in results["sizes"].values() for name in numbers))
     lines = ["| " + " | ".join(["", *results["sizes"]]) + " |", "|---" + "|--:" * len(results["sizes"]) + "|"]
     for name in names:
@@ -132,6 +132,6 @@ def photos_table(results: dict) -> str:
         lines.append("| " + " | ".join([name, *cells]) + " |")
     lines += [
         "",
-        f"A list of {SMALL} images of 224 pixels goes {results['batch gain']:.2f} times as fast as one at a time.",
+        f"A list of {SMALL} images of 224 pixels is {results['batch gain']:.2f} times as fast as one at a time.",
     ]
     return "\n".join(lines)

@@ -1,5 +1,5 @@
-"""The cost of a training step: every decoder's, against the plain way of public ports, and without each way of being
-fast."""
+"""The cost of a training step: of every decoder, compared with the plain version of public ports, and without each
+optimization."""
 
 import time
 from dataclasses import replace
@@ -18,13 +18,13 @@ PLAIN = dict(
 
 
 def made_config(preset: str, decoder: str, **changes: int | bool | None) -> TrainConfig:
-    """The config of a run on made images; changes: of the preset's options, None leaving one as it is."""
+    """The config of a run on random images. changes: options that replace the preset's; None keeps an option."""
     options = PRESETS[preset] | {name: value for name, value in changes.items() if value}
     return TrainConfig(decoder=decoder, preset=preset, data=["made"], output_dir="none", **options)
 
 
 def gflop_per_image(config: TrainConfig, accelerator: Accelerator) -> float:
-    """GFLOP for an image of a training step, counted in one whose networks are gone before any other is timed."""
+    """GFLOP per image of a training step, counted in a separate trial that is freed before others are timed."""
     run = Trial(replace(config, compile="off"), accelerator)
     with Flops() as counted:
         run.run()
@@ -32,9 +32,9 @@ def gflop_per_image(config: TrainConfig, accelerator: Accelerator) -> float:
 
 
 def measure_training(config: TrainConfig, accelerator: Accelerator, peak: float, repeats: int) -> dict:
-    """Speed, arithmetic and memory of one decoder's step, the fast and the plain way in turn.
+    """Speed, arithmetic and memory of one decoder's step; the fast and the plain version take turns.
 
-    peak: the GFLOP/s that shares are given of.
+    peak: the GFLOP/s that shares refer to.
     """
     configs = {"fast": config, "plain": replace(config, **PLAIN)}
     gflop = {name: gflop_per_image(each, accelerator) for name, each in configs.items()}
@@ -58,7 +58,7 @@ def measure_training(config: TrainConfig, accelerator: Accelerator, peak: float,
 
 
 def measure_switches(config: TrainConfig, accelerator: Accelerator, repeats: int) -> dict[str, float]:
-    """How much longer a step takes without each way of being fast: ratio to the step with all."""
+    """How much longer a step takes without each optimization, as a ratio to the step with all of them."""
     every, ratios = Trial(config, accelerator), {}
     for name, value in PLAIN.items():
         without = replace(config, **{name: value})
@@ -68,7 +68,7 @@ def measure_switches(config: TrainConfig, accelerator: Accelerator, repeats: int
             "keep_features": config.train_trunk,
         }
         if not unused.get(name):
-            pair = {"with": every.run, "without": Trial(without, accelerator).run}  # two at a time: memory
+            pair = {"with": every.run, "without": Trial(without, accelerator).run}  # two at a time, to save memory
             seconds = medians(pair, accelerator.device, repeats)
             ratios[name] = seconds["without"] / seconds["with"]
     return ratios
@@ -90,7 +90,7 @@ def soak(config: TrainConfig, accelerator: Accelerator, steps: int) -> list[dict
 
 
 def training_table(rows: list[dict]) -> str:
-    """Markdown of several `measure_training`."""
+    """Results of `measure_training` as Markdown."""
     lines = [
         "| training step | batch | crop | images/s | plain | faster | GFLOP/image | plain "
         "| of peak | MB | input pipeline |",
@@ -109,11 +109,11 @@ def training_table(rows: list[dict]) -> str:
 
 
 def switches_line(preset: str, ratios: dict[str, float]) -> str:
-    """One `measure_switches` in words."""
+    """The result of `measure_switches` as a sentence."""
     return f"A {preset} step takes longer without: " + ", ".join(f"{n} {ratio:.2f}×" for n, ratio in ratios.items())
 
 
 def soak_table(lines: list[dict]) -> str:
-    """Markdown of one `soak`."""
+    """The result of `soak` as Markdown."""
     rows = [f"| {r['steps']} | {r['images_per_second']:,.1f} | {r['memory_mb']:,.0f} |" for r in lines]
     return "\n".join(["| steps | images/s | MB in use |", "|--:|--:|--:|", *rows])

@@ -1,1 +1,1 @@
-"""What evaluate.py and report.py are made of: measuring and its sharing out, intervals, claims, costs, the report."""
+"""The parts of evaluate.py and report.py: parallel measuring, intervals, claims, costs, the report."""

@@ -1,8 +1,8 @@
-"""What the paper says in words: its Table 1, and every claim about decoders and epochs with the measures it is put as.
+"""The paper's Table 1, and its claims about decoders and epochs with the questions that test them.
 
 Source: Luo and Li, "Analysis and comparison for image colorization with machine learning based on PyTorch and
-ChromaGAN", AIMS Press 2025 (CC BY 4.0). The claims stand in our own words; Table 1 is the paper's. What it says of
-decoders it says of epoch 900; here they are judged at the newest epoch that all decoders share, which is named.
+ChromaGAN", AIMS Press 2025 (CC BY 4.0). The claims are in our own words; Table 1 is the paper's. The paper compares
+decoders at epoch 900; here they are judged at the newest epoch that all decoders share, which is named.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ PAPER_WORDS = {  # row of Table 1: {decoder: word}
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence of the paper. subject: a decoder. It stands where every one of `questions` bears it out."""
+    """One sentence of the paper. subject: a decoder. The claim stands if all `questions` confirm it."""
 
     id: str
     subject: str
@@ -58,7 +58,7 @@ def about(subject: str, section: str, **claims: tuple) -> tuple[Claim, ...]:
     return tuple(Claim(name, subject, section, words, questions) for name, (words, *questions) in claims.items())
 
 
-# What several claims are put as.
+# Questions that several claims share.
 HALF_VIVID = Beyond(
     measure="chroma_kept_vivid",
     direction="lower",
@@ -80,7 +80,7 @@ YELLOW_WHITES = AgainstTruth(
 WIDER = AgainstTruth(
     measure="edge_width", direction="higher", least=1.0, reading="transitions are wider than the true ones by a pixel"
 )
-PLAIN = ("original", "compact", "transposed", "pixelshuffle")  # whose convolutions are not separated by depth
+PLAIN = ("original", "compact", "transposed", "pixelshuffle")  # decoders without depthwise convolutions
 
 CLAIMS = (
     *about(

@@ -1,4 +1,4 @@
-"""The photos that bear a claim out and that speak against it, with the place marked: figures/claim-*.png."""
+"""The photos that most support and most contradict a claim, with the place marked: figures/claim-*.png."""
 
 from pathlib import Path
 
@@ -13,15 +13,15 @@ from train.evaluation.networks import TRUTH, Entry
 from train.evaluation.pictures import Painter, grid, save_picture
 from train.evaluation.pixel_measures import Coloring, Truth
 
-WORST = 0.9  # the quantile of CIEDE2000 beyond which a place is marked for measures of the difference from the truth
+WORST = 0.9  # for measures of the difference from the truth, places above this quantile of CIEDE2000 are marked
 
 
 def draw_claims(photos, verdicts: list[Verdict], entries: list[Entry], folder: Path, device: torch.device) -> dict:
-    """Draw claim-<id>.png for each verdict that rests on photos; {id: file name}.
+    """Draw claim-<id>.png for each verdict that rests on photos. Returns {id: file name}.
 
-    A row for the photo that bears the claim out most, and one for the photo that speaks against it most: the truth,
-    the coloring, and the coloring with the place that was measured. For claims about epochs that are not there, those
-    that stand in for them are shown. photos[index]: uint8 sRGB (3, S, S). What an earlier evaluation left there goes.
+    One row shows the photo that supports the claim most, another the one that contradicts it most: the truth, the
+    coloring, and the coloring with the measured place marked. Claims about missing epochs are shown at their
+    stand-ins. photos[index]: uint8 sRGB (3, S, S). Figures of an earlier evaluation are deleted.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for earlier in folder.glob("claim-*.png"):
@@ -31,7 +31,7 @@ def draw_claims(photos, verdicts: list[Verdict], entries: list[Entry], folder: P
     wanted = {entry: set() for entry in entries}
     for verdict in verdicts:
         found = verdict.instead or verdict
-        rows = {"bears it out": found.shows, "speaks against it": found.contradicts}
+        rows = {"supports it": found.shows, "contradicts it": found.contradicts}
         rows = {name: index for name, index in rows.items() if index is not None}
         entry = by_name.get((found.claim.subject, found.epoch))
         if rows and entry:
@@ -55,7 +55,8 @@ def draw_claims(photos, verdicts: list[Verdict], entries: list[Entry], folder: P
 
 
 def place_of(measure: str, truth: Truth, picture: np.ndarray) -> np.ndarray:
-    """Where on a coloring, 8-bit sRGB (H, W, 3), a measure looks or found something: bool (H, W); all for the whole."""
+    """Mask (H, W) of the pixels of a coloring, 8-bit sRGB (H, W, 3), that a measure looks at or found; all True for
+    measures of the whole picture."""
     coloring = Coloring(to_tensor(picture), truth)
     height, width = picture.shape[:2]
     groups = truth.groups.places(coloring.lab)

@@ -1,4 +1,4 @@
-"""What the report, the READMEs and the demo say of the claims, as plain data: what claims.json holds."""
+"""The verdicts on the claims as plain data, the content of claims.json, for the report, the READMEs and the demo."""
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from train.evaluation.paper_table import measured_table
 def claims_report(study: Comparison, verdicts: list[Verdict]) -> dict:
     """{"claims": [a line for each claim], "counts": {verdict: claims}, "table_1": ..., "quartiles": [...]}.
 
-    A line is what `claim_line` gives of one of `verdicts`, those of `judging.judge`; table_1 what
-    `paper_table.measured_table` gives.
+    A line is a `claim_line` of one of `verdicts`, which come from `judging.judge`; table_1 is from
+    `paper_table.measured_table`.
     """
     lines = [claim_line(verdict) for verdict in verdicts]
     counts = {}
@@ -26,10 +26,10 @@ def claim_line(verdict: Verdict) -> dict:
     """{"id", "subject", "label", "section", "words", "verdict", "epoch", "photos", "evidence", "needs", "shows",
     "contradicts", "beside", "parts"}.
 
-    evidence: a sentence for each question; those that lack the same share one. shows, contradicts: indices in the data
-    of the photos that bear the claim out and speak against it most, None where there is none. parts: the numbers behind
-    the sentences. beside: the same comparison at epochs in place of the paper's, {"stand_ins": {paper's epoch:
-    source's}, and a line's other keys}; None where there is none. It is no verdict on the claim.
+    evidence: a sentence for each question; questions that lack the same thing share one. shows, contradicts: indices in
+    the data of the photos that support and contradict the claim most, or None. parts: the numbers behind the sentences.
+    beside: the same comparison at other epochs than the paper's, {"stand_ins": {paper's epoch: source's}, and the keys
+    of a line}, or None. It is not a verdict on the claim.
     """
     claim = verdict.claim
     line = {
@@ -57,9 +57,9 @@ def claim_line(verdict: Verdict) -> dict:
 
 
 def quartile_table(study: Comparison, column: str = "ciede2000") -> list[dict]:
-    """Means of `column` over the quarters of each trait of the photos, lowest first, at each decoder's newest epoch.
+    """Means of `column` over quarters of the photos by each trait, lowest first, at the newest shared epoch.
 
-    [{"trait", "decoder", "epoch", "means": [4], "photos": [4], "spread": highest less lowest mean}]
+    [{"trait", "decoder", "epoch", "means": [4], "photos": [4], "spread": highest minus lowest mean}]
     """
     rows = []
     for trait in TRAITS:

@@ -1,4 +1,4 @@
-"""The network that names what is in a picture, and the classes of the data by ImageNet's numbers."""
+"""The classifier of the evaluation, and the ImageNet indices of the data's classes."""
 
 import math
 
@@ -9,13 +9,13 @@ from torch import Tensor
 from chromagan.network.folding import fold_batch_norm
 from chromagan.network.trunk import imagenet_classifier
 
-# Names the classes, and gives the features of the Fréchet distance. Not the teacher: what was trained to please that
-# one is judged by another.
+# Predicts the classes and provides the features of the Fréchet distance. It is not the teacher, which the generators
+# were trained on.
 CLASSIFIER = "tf_efficientnet_lite2"
 
 TOP1 = ("top1", "top1_of_ten")
 
-# ImageNet's index of each class of Imagenette, by the names and the WordNet ids that its releases use.
+# ImageNet's index of each class of Imagenette, by the names and WordNet ids in its releases.
 IMAGENETTE_CLASSES = {
     "tench": 0, "english springer": 217, "cassette player": 482, "chain saw": 491, "church": 497, "french horn": 566,
     "garbage truck": 569, "gas pump": 571, "golf ball": 574, "parachute": 701,
@@ -26,15 +26,16 @@ TEN = tuple(dict.fromkeys(IMAGENETTE_CLASSES.values()))
 
 
 class Classifier:
-    """The pretrained network that names what is in a picture. One picture at a time: see measuring.py."""
+    """The pretrained classifier. It takes one picture at a time: see measuring.py."""
 
     def __init__(self, device: torch.device):
         self.net = fold_batch_norm(imagenet_classifier(CLASSIFIER)).to(device, memory_format=torch.channels_last)
         self.ten = torch.tensor(TEN, device=device)
 
     def __call__(self, image: Tensor, label: int | None) -> tuple[dict[str, float], np.ndarray]:
-        """Whether sRGB (1, 3, S, S) in [0, 1] is named as its ImageNet index `label` says; its pooled features (D,)."""
-        pictures = (2 * image - 1).contiguous(memory_format=torch.channels_last)  # their mean and std are 0.5
+        """Whether sRGB (1, 3, S, S) in [0, 1] is classified as its ImageNet index `label`, and its pooled features
+        (D,)."""
+        pictures = (2 * image - 1).contiguous(memory_format=torch.channels_last)  # the network's mean and std are 0.5
         pooled = self.net.forward_head(self.net.forward_features(pictures), pre_logits=True)
         logits = self.net.get_classifier()(pooled)[0]
         row = {"top1": math.nan, "top1_of_ten": math.nan}
@@ -45,7 +46,7 @@ class Classifier:
 
 
 def imagenet_labels(labels: np.ndarray | None, class_names: list[str] | None) -> list[int | None]:
-    """ImageNet's index of each photo's class; None for classes that are not Imagenette's."""
+    """The ImageNet index of each photo's class; None for classes that are not Imagenette's."""
     if labels is None:
         return []
     names = [str(name).lower() for name in class_names or ()]

@@ -13,9 +13,9 @@ Columns = dict[str, np.ndarray]  # {column: (N,)}, a number for each colored pho
 
 @dataclass(frozen=True)
 class Difference:
-    """One number less another, the ends of its 95 % interval (NaN without one), and the photos that it rests on.
+    """A difference of two numbers, the ends of its 95 % interval (NaN without one), and the photos that it rests on.
 
-    photos is None where nothing is sampled: a count of parameters has no interval, its ends are the number itself.
+    photos is None if nothing is sampled, as for a count of parameters, whose ends are the number itself.
     """
 
     to: str
@@ -26,11 +26,11 @@ class Difference:
 
 
 class Comparison:
-    """What was measured, compared.
+    """Measurements to compare.
 
-    columns: {(decoder, epoch): {column: (N,)}} of the colored photos. left_gray, truth: the same of leaving the photos
-    gray and of the true photos. cost: {decoder: {"parameters": ..., "gflops": ...}}. images: (N,), the photos' indices
-    in the data.
+    columns: {(decoder, epoch): {column: (N,)}} over the colored photos. left_gray, truth: the same for photos left gray
+    and for the true photos. cost: {decoder: {"parameters": ..., "gflops": ...}}. images: (N,), the photos' indices in
+    the data.
     """
 
     def __init__(
@@ -48,15 +48,15 @@ class Comparison:
         self.counts = None if counts is None else counts.astype(np.float64)
 
     def epochs(self, decoder: str) -> list[int]:
-        """Those that were measured of a decoder, ascending."""
+        """The measured epochs of a decoder, ascending."""
         return sorted(epoch for name, epoch in self.columns if name == decoder)
 
     def samples(self, values: np.ndarray) -> np.ndarray | None:
-        """The bootstrap distribution of the mean of finite `values` (N,); None for fewer than two."""
+        """The bootstrap distribution of the mean of the finite `values` (N,); None for fewer than two."""
         return mean_samples(values, self.counts)
 
     def paired(self, one: np.ndarray, other: np.ndarray | float, to: str) -> Difference:
-        """Mean of `one` less that of `other`, (N,) each, over the photos of which both have a number."""
+        """Mean of `one` minus that of `other`, (N,) each, over the photos for which both have a number."""
         change = one - other
         finite = change[np.isfinite(change)]
         value = float(finite.mean()) if len(finite) else np.nan
@@ -65,24 +65,24 @@ class Comparison:
         return Difference(to, value, float(low), float(high), len(finite))
 
     def difference(self, one: Key, other: Key, column: str) -> tuple[float, float, float]:
-        """Mean of `one` minus mean of `other`, and the ends of its 95 % interval (NaN where there is none)."""
+        """Mean of `one` minus mean of `other`, and the ends of its 95 % interval (NaN without one)."""
         found = self.paired(self.columns[one][column], self.columns[other][column], other[0])
         return found.value, found.low, found.high
 
     def quartiles(self, trait: str) -> list[np.ndarray]:
-        """Masks (N,) of the photos in each quarter of a trait, lowest first; equally many as far as N allows."""
+        """Masks (N,) of the photos in each quarter by a trait, lowest first; of equal size as far as N allows."""
         values = next(iter(self.columns.values()))[trait]
         ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
         return [ranks * 4 // max(len(values), 1) == quarter for quarter in range(4)]
 
 
 def side(low: float, high: float) -> int:
-    """-1 or 1 where an interval lies wholly below or above 0, else 0."""
+    """-1 or 1 if an interval lies entirely below or above 0, else 0."""
     return -1 if high < 0 else 1 if low > 0 else 0
 
 
 def newest(columns: Collection[Key]) -> dict[str, Key]:
-    """Each decoder's (decoder, epoch) at the newest epoch that all have; its own newest where they share none."""
+    """Each decoder's (decoder, epoch) at the newest epoch that all have, or at its own newest if they share none."""
     epochs = {decoder: {e for d, e in columns if d == decoder} for decoder, _ in columns}
     shared = set.intersection(*epochs.values()) if epochs else set()
     return {d: (d, max(shared) if shared else max(own)) for d, own in epochs.items()}

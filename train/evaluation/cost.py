@@ -16,7 +16,7 @@ REPEATS = 15
 
 
 class LiveMemory(TorchDispatchMode):
-    """The most bytes that tensors made inside it held at one time."""
+    """The peak number of bytes held by tensors created inside this context."""
 
     def __init__(self):
         super().__init__()
@@ -44,8 +44,8 @@ class LiveMemory(TorchDispatchMode):
 def network_costs(networks: dict[Hashable, tuple[torch.nn.Module, torch.Tensor]]) -> dict[Hashable, dict]:
     """parameters, gflops (multiply and add are two), ms, peak_mib (of activations) of one forward of each network.
 
-    networks: {name: (network, its input)}. They take turns, and ms is the fastest of REPEATS: what other work on the
-    machine does to a time only makes it longer, and not the same for all.
+    networks: {name: (network, its input)}. They take turns, and ms is the fastest of REPEATS, since other work on the
+    machine only makes times longer, and not equally for all.
     """
     times = {name: [] for name in networks}
     for network, sample in networks.values():

@@ -1,6 +1,6 @@
 """Means and medians over photos with their 95 % intervals, by a paired bootstrap over the photos.
 
-Every entry is resampled with the same draws, so that differences between entries are differences on the same photos.
+Every entry is resampled with the same draws, so that entries are compared on the same photos.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ def draws(photos: int) -> np.ndarray | None:
 
 
 def mean_samples(values: np.ndarray, counts: np.ndarray | None) -> np.ndarray | None:
-    """The bootstrap distribution (RESAMPLES,) of the mean of finite `values` (N,); None without one."""
+    """The bootstrap distribution (RESAMPLES,) of the mean of the finite `values` (N,); None for fewer than two."""
     finite = np.isfinite(values)
     if counts is None or finite.sum() < 2:
         return None
@@ -31,7 +31,7 @@ def mean_samples(values: np.ndarray, counts: np.ndarray | None) -> np.ndarray | 
 
 
 def interval(value: float, samples: np.ndarray | None) -> dict | None:
-    """{value, low, high}: the central 95 % of `samples`; null ends without any; None where there is no value."""
+    """{value, low, high}: the central 95 % of `samples`; ends are None without samples. None if there is no value."""
     if not np.isfinite(value):
         return None
     if samples is None or not np.isfinite(samples).any():
@@ -41,12 +41,12 @@ def interval(value: float, samples: np.ndarray | None) -> dict | None:
 
 
 def number(value: float) -> float | None:
-    """`value` for JSON: rounded to six decimals; None where it is not finite."""
+    """`value` for JSON: rounded to six decimals; None if it is not finite."""
     return round(float(value), 6) if np.isfinite(value) else None
 
 
 def mean_interval(values: np.ndarray, counts: np.ndarray | None) -> dict | None:
-    """Mean over the finite values with its interval, and their number as `photos`; None where there are none."""
+    """Mean over the finite values with its interval, and their number as `photos`; None if there are none."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return None
@@ -54,7 +54,7 @@ def mean_interval(values: np.ndarray, counts: np.ndarray | None) -> dict | None:
 
 
 def median_interval(values: np.ndarray, counts: np.ndarray | None) -> dict | None:
-    """Median with its interval. Infinite values count: they are the largest."""
+    """Median with its interval. Infinite values count as the largest."""
     values = values[~np.isnan(values)] if counts is None else values
     if not len(values) or not np.isfinite(np.median(values)):
         return None
@@ -80,7 +80,7 @@ MEANS = {  # name in metrics.json: column
     "top1": "top1",
     "top1_of_ten": "top1_of_ten",
     "lpips": "lpips",
-    # What the paper's claims are about. A photo without the thing that one is about counts for none.
+    # Measures for the paper's claims. A photo without the pixels that one looks at is not counted.
     **{
         name: name
         for name in (*ColorGroups.NAMES, *Transitions.NAMES, "border_excess", "border_stripes", "false_red", "spots")
@@ -91,8 +91,8 @@ MEANS = {  # name in metrics.json: column
 def summarize(per_image: dict[str, np.ndarray], **about) -> dict:
     """The content of a metrics.json: means with intervals, over all photos and over the colored ones.
 
-    per_image: (N,) each; columns of MEANS, those that were measured, and of the truth `chroma_truth` and
-    `colorfulness_truth`. about: what the content begins with.
+    per_image: columns (N,): those of MEANS that were measured, and `chroma_truth` and `colorfulness_truth` of the true
+    photos. about: the first entries.
     """
     colored = per_image["chroma_truth"] >= GRAY_CHROMA
     subsets = {"all": np.ones(len(colored), bool), "colored": colored}
@@ -106,17 +106,17 @@ def summarize(per_image: dict[str, np.ndarray], **about) -> dict:
 def _summary(columns: dict[str, np.ndarray]) -> dict:
     photos = len(columns["psnr"])
     drawn = draws(photos)
-    counts = None if drawn is None else drawn.astype(np.float64)  # of whole numbers, products take ten times as long
+    counts = None if drawn is None else drawn.astype(np.float64)  # integer products take ten times as long
     result = {"images": photos}
     result |= {name: mean_interval(columns[c], counts) for name, c in MEANS.items() if c in columns}
     result["psnr_median"] = median_interval(columns["psnr"], drawn)
-    # A gray photo left gray is perfect: infinite, and no part of a mean.
+    # A gray photo left gray is exact: its PSNR is infinite and excluded from the mean.
     result["psnr_infinite"] = int(np.isinf(columns["psnr"]).sum())
     truth, change = columns["colorfulness_truth"], columns["colorfulness"] - columns["colorfulness_truth"]
     result["colorfulness_truth"] = mean_interval(truth, counts)
     total = truth.sum()
     result["colorfulness_ratio"] = number(columns["colorfulness"].sum() / total) if total > 0 else None
-    # The two published differences; the first is |value|, here with its sign: below 0 is paler than the truth.
+    # The two published differences. The first is published without its sign: below 0 is paler than the truth.
     result["colorfulness_difference_of_means"] = mean_interval(change, counts)
     result["colorfulness_mean_of_differences"] = mean_interval(np.abs(change), counts)
     return result

@@ -12,8 +12,8 @@ from train.evaluation.questions import Answer, CannotTellError, Question
 from train.evaluation.titles import measure_called
 
 STANDS, CONTRADICTED, UNDECIDED, CANNOT_TELL = "stands", "contradicted", "undecided", "cannot be told"
-LEAST_PHOTOS = 30  # that a difference must rest on
-LAST_EPOCH, FIRST_EPOCH = 900, 300  # of the trained epochs that the paper shows
+LEAST_PHOTOS = 30  # the fewest photos that a difference may rest on
+LAST_EPOCH, FIRST_EPOCH = 900, 300  # the last and first trained epochs that the paper shows
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Finding:
     question: Question
     verdict: str
     differences: tuple[Difference, ...] = ()
-    needs: str = ""  # what is missing where it cannot be told
+    needs: str = ""  # what is missing if the question cannot be decided
 
     def evidence(self) -> str:
-        """One line: the reading, the measure, and each difference with its interval, or what is missing."""
+        """One line: the reading, the measure and each difference with its interval, or what is missing."""
         measure = measure_called(self.question.measure)
         if self.needs:
             return self.needs
@@ -38,22 +38,22 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the numbers say of a claim. epoch: at which the subject was judged; None where only costs were."""
+    """The verdict on a claim. epoch: at which the subject was judged; None if only costs were compared."""
 
     claim: Claim
     verdict: str
     findings: tuple[Finding, ...]
     epoch: int | None = None
     photos: int | None = None  # the fewest that a difference rests on
-    shows: int | None = None  # index in the data of the photo that bears the claim out most
-    contradicts: int | None = None  # and of the one that speaks against it most
+    shows: int | None = None  # index in the data of the photo that supports the claim most
+    contradicts: int | None = None  # index of the photo that contradicts it most
     pictured: str = ""  # the measure by which those two were found
-    instead: "Verdict | None" = None  # of epochs that stand in for the paper's: a comparison like it, no verdict on it
-    stand_ins: tuple[tuple[int, int], ...] = ()  # (the paper's epoch, the one in its place)
+    instead: "Verdict | None" = None  # the same comparison at epochs that stand in for the paper's; not a verdict on it
+    stand_ins: tuple[tuple[int, int], ...] = ()  # (the paper's epoch, its stand-in)
 
     @property
     def needs(self) -> str:
-        """What is missing where the claim cannot be told; "" elsewhere."""
+        """What is missing if the claim cannot be decided; "" otherwise."""
         return "; ".join(dict.fromkeys(finding.needs for finding in self.findings if finding.needs))
 
 
@@ -67,29 +67,29 @@ def format_difference(difference: Difference, decimals: int) -> str:
 def judge(study: Comparison, claims: tuple[Claim, ...] = CLAIMS) -> list[Verdict]:
     """The verdict on each of `claims`, in their order, over the colored photos.
 
-    stands           every difference that the claim is put as lies on the claim's side, with its whole interval
-    contradicted     one lies on the other side with its whole interval, widened for how many there are (Bonferroni)
-    undecided        neither: the intervals reach to both sides
+    stands           every difference that tests the claim is on the claim's side with its whole interval
+    contradicted     one is on the other side with its whole interval, widened for their number (Bonferroni)
+    undecided        neither: intervals extend to both sides
     cannot be told   a measure, a decoder or an epoch is missing, or fewer than LEAST_PHOTOS photos have the measure
 
-    The sides meet at a question's `least`: of what surely nobody sees it is surely wrong to say that it is seen. The
-    intervals are over photos; what another run of the same decoder would give is not in them.
-    What the paper says of its epoch 300 is not told from another epoch. Where those that it names are missing, the
-    same comparison of epochs that are there is shown beside the verdict, in `instead`.
+    The sides meet at a question's `least`: a difference that is surely too small to see contradicts the claim that it
+    is seen. The intervals are over photos and do not include the variation between runs of the same decoder.
+    A claim about epoch 300 is not decided from another epoch. If epochs that it names are missing, the same comparison
+    at available epochs is shown next to the verdict, in `instead`.
     """
     return [_judge_with_stand_ins(study, claim) for claim in claims]
 
 
 def conjunction(verdicts: list[str]) -> str:
-    """Of claims joined by "and": one that is contradicted contradicts them all."""
+    """The verdict on claims joined by "and": one that is contradicted contradicts them all."""
     return next((word for word in (CONTRADICTED, CANNOT_TELL, UNDECIDED) if word in verdicts), STANDS)
 
 
 def verdict_on(question: Question, differences: list[Difference], tests: int) -> str:
-    """Whether differences lie beyond `question.least` in its direction.
+    """Whether differences are beyond `question.least` in its direction.
 
-    tests: how many sampled differences the claim comes down to in all. Each of them has to stand, so that chance is no
-    help to a claim; but it is contradicted by any one, and of many one is on the wrong side by chance.
+    tests: the number of sampled differences that test the claim. All of them must stand, so chance does not help a
+    claim; but any one contradicts it, and among many one may be on the wrong side by chance.
     """
     sign = {"higher": 1, "lower": -1}[question.direction]
     normal = NormalDist()
@@ -121,7 +121,7 @@ def _judge_with_stand_ins(study: Comparison, claim: Claim) -> Verdict:
     place = {e: round((e - FIRST_EPOCH) / (LAST_EPOCH - FIRST_EPOCH) * (len(trained) - 1)) for e in needed}
     stand_in = {epoch: trained[index] for epoch, index in place.items()}
     if len(set(stand_in.values())) < len(needed):
-        return verdict  # too few epochs to tell the named ones apart
+        return verdict  # too few epochs for distinct stand-ins
     instead = _judge(study, claim, lambda epoch: stand_in.get(epoch, epoch))
     pairs = tuple(sorted(stand_in.items()))
     return replace(verdict, instead=instead, stand_ins=pairs)
@@ -162,7 +162,7 @@ def _require_photos(question: Question, difference: Difference) -> None:
 
 
 def _extreme_photos(study: Comparison, answers: list) -> tuple[int | None, int | None, str]:
-    """The photos that bear a claim's first question out most and least, if on that side at all, and its measure."""
+    """The photos that support and contradict a claim's first question most (None if none does), and its measure."""
     for question, answer in answers:
         if answer.per_photo is None:
             continue
@@ -185,5 +185,5 @@ def _epochs(numbers: list[int]) -> str:
 
 
 def label(decoder: str) -> str:
-    """A decoder's name in a sentence."""
+    """A decoder's name for use in a sentence."""
     return DECODERS[decoder].label if decoder in DECODERS else decoder

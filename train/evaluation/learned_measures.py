@@ -1,6 +1,7 @@
-"""Measures whose weights their authors offer for download: they run where those are, or say what is missing.
+"""Measures whose weights must be downloaded from their authors: they run if the weights are present, else report what
+is missing.
 
-Nothing is downloaded here: an evaluation should not wait for a network, nor mean something else once it has one.
+Nothing is downloaded here: an evaluation should not wait for a network, nor give other measures when it has one.
 """
 
 import importlib.util
@@ -23,13 +24,13 @@ class LPIPS:
 
     @classmethod
     def missing(cls) -> str | None:
-        """One line that says what is missing and how to get it; None where nothing is."""
+        """One line on what is missing and how to get it; None if nothing is missing."""
         if importlib.util.find_spec("lpips") is None:
             return "LPIPS left out: the package is missing; pip install lpips, then run lpips.LPIPS(net='alex') once"
         if not _hub_file(cls.WEIGHTS).is_file():
             return (
-                f"LPIPS left out: AlexNet's weights are missing; with a connection, run "
-                f"python -c \"import lpips; lpips.LPIPS(net='alex')\" once, which leaves {cls.WEIGHTS} in torch's cache"
+                f"LPIPS left out: AlexNet's weights are missing; while online, run "
+                f"python -c \"import lpips; lpips.LPIPS(net='alex')\" once, which puts {cls.WEIGHTS} in torch's cache"
             )
         return None
 
@@ -44,7 +45,7 @@ class LPIPS:
 
 
 class Inception:
-    """Features of the Inception network that FID is defined by (Heusel et al. 2017), in torch-fidelity's port."""
+    """Features of the Inception network that defines FID (Heusel et al. 2017), in torch-fidelity's port."""
 
     name, column = "FID", None
     WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
@@ -54,12 +55,12 @@ class Inception:
         if importlib.util.find_spec("torch_fidelity") is None:
             return (
                 "FID left out: Inception's port is missing; pip install torch-fidelity, then run its "
-                "FeatureExtractorInceptionV3 once; the Fréchet distance of another network's features stands in"
+                "FeatureExtractorInceptionV3 once; a Fréchet distance on another network's features is given instead"
             )
         if not _hub_file(cls.WEIGHTS).is_file():
             return (
-                f"FID left out: Inception's weights are missing; with a connection, run torch-fidelity's "
-                f"FeatureExtractorInceptionV3 once, which leaves {cls.WEIGHTS} in torch's cache"
+                f"FID left out: Inception's weights are missing; while online, run torch-fidelity's "
+                f"FeatureExtractorInceptionV3 once, which puts {cls.WEIGHTS} in torch's cache"
             )
         return None
 

@@ -1,8 +1,8 @@
-"""The measures of a photo for every checkpoint: one forward each, and the truth's side once for all.
+"""Measuring photos for every checkpoint: one forward pass each; quantities of the true photo are computed once.
 
-A photo goes through every network alone, on one thread, so that no number depends on how the work was shared out:
-kernels chosen for other batches or thread counts differ in the last bit, and 8-bit rounding makes that visible.
-The photos of a shard follow each other through one network, which keeps one trunk's features at a time.
+A photo goes through every network alone and on one thread, so that results do not depend on how the work is divided:
+kernels for other batch sizes or thread counts differ in the last bit, which 8-bit rounding makes visible. All photos of
+a shard go through one network before the next, so that only one trunk's features are kept at a time.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,19 +19,19 @@ from train.evaluation.learned_measures import LEARNED_MEASURES
 from train.evaluation.networks import GRAY, TRUTH, Entry, Networks, to_srgb8
 from train.evaluation.pixel_measures import PIXEL_PARTS, Truth
 
-FEATURES = "features of "  # what the arrays of features are called, before the network's name
+FEATURES = "features of "  # prefix of the names of feature arrays, before the network's name
 COLUMNS = (*(column for part in PIXEL_PARTS.values() for column in part.columns), *TOP1)
 
 
 def measured_columns() -> tuple[str, ...]:
-    """The measures with a number for each photo: COLUMNS, and those of the learned measures that can run here."""
+    """The measures with a number for each photo: COLUMNS and the learned measures that can run here."""
     return (*COLUMNS, *(m.column for m in LEARNED_MEASURES if m.column and m.missing() is None))
 
 
 def measured_arrays(classify: bool) -> dict[str, tuple[str, ...]]:
-    """What is measured here, {array: its columns}: an array of numbers (n, columns), or of features (n, D), no columns.
+    """The arrays to measure here, {name: columns}: of numbers (n, columns), or of features (n, D), without columns.
 
-    An array's name holds what decides its numbers: measures that changed are arrays of another name.
+    An array's name identifies how it is computed: a changed measure is an array with another name.
     """
     arrays = {_pixel_array(name): part.columns for name, part in PIXEL_PARTS.items()}
     if classify:
@@ -48,7 +48,7 @@ def _pixel_array(name: str) -> str:
 
 
 class Measurer:
-    """Measures photos for the entries whose networks it was given, and for GRAY and TRUTH."""
+    """Measures photos for the entries of its networks, and for GRAY and TRUTH."""
 
     def __init__(self, networks: Networks, classifier: Classifier | None, device: torch.device):
         self.networks, self.classifier, self.device = networks, classifier, device
@@ -59,12 +59,12 @@ class Measurer:
     def __call__(
         self, images: list[Tensor], labels: list[int | None], missing: Mapping[Entry, Collection[str]]
     ) -> dict[Entry, dict[str, np.ndarray]]:
-        """For each entry of `missing` those of `measured_arrays` that it names.
+        """For each entry of `missing` the `measured_arrays` that it lists.
 
-        images: uint8 sRGB (3, S, S). labels: their ImageNet indices, None for a photo of another class.
+        images: uint8 sRGB (3, S, S). labels: ImageNet indices, None for a photo of another class.
         """
         lightness = [color.srgb_to_lab(_to_float(image[None].to(self.device)))[:, :1] for image in images]
-        outputs = {  # uint8: all photos are there at once
+        outputs = {  # uint8, since all photos are in memory at once
             entry: [_to_uint8(to_srgb8(L, ab)) for L, ab in zip(lightness, colors, strict=True)]
             for entry, colors in self.networks.colorize(lightness, missing)
         }
@@ -81,7 +81,7 @@ class Measurer:
         return {entry: {name: np.stack(rows) for name, rows in arrays.items()} for entry, arrays in found.items()}
 
     def _measure(self, output: Tensor, truth: Truth, label: int | None, arrays: Collection[str]) -> dict:
-        """One photo's row of each of `arrays`."""
+        """One photo's row for each of `arrays`."""
         row = truth.measure(output, [part for part in PIXEL_PARTS if _pixel_array(part) in arrays])
         features = {}
         if self.classifier is not None and any(CLASSIFIER in name for name in arrays):
@@ -102,7 +102,7 @@ class Measurer:
 def evaluate(model: ChromaGAN, images: Tensor, device: torch.device) -> dict[str, np.ndarray]:
     """The pixel measures (N,) of `model` by name, on uint8 sRGB images (N, 3, S, S); {} for no images.
 
-    What training writes beside an epoch: fidelity alone, since the other parts take most of the time.
+    For the quick validation in training: fidelity only, since the other parts take most of the time.
     """
     entry = Entry("model", None, "")
     networks = Networks({entry: model}, device)

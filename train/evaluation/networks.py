@@ -1,4 +1,4 @@
-"""The networks whose pictures are measured, each found by an entry, and the 8-bit pictures that they make."""
+"""The networks to measure, each identified by an entry, and their 8-bit pictures."""
 
 import hashlib
 from collections.abc import Collection
@@ -18,14 +18,14 @@ from chromagan.imaging.gamut import fit_gamut
 
 @dataclass(frozen=True)
 class Entry:
-    """What makes pictures that are measured: a checkpoint, or GRAY or TRUTH, which need no network."""
+    """A source of pictures to measure: a checkpoint, optionally refined, or GRAY or TRUTH, which need no network."""
 
     decoder: str
     epoch: int | None
-    digest: str  # of what makes its pictures
+    digest: str  # of the files that determine its pictures
     checkpoint: Checkpoint | None = None
-    refiner: str | None = None  # the source whose refiner mends its colorings, and in how many steps
-    steps: int = 0
+    refiner: str | None = None  # the source whose refiner refines its colorings
+    steps: int = 0  # of the refiner
 
     @property
     def name(self) -> str:
@@ -38,7 +38,7 @@ TRUTH = Entry("truth", None, "truth")
 
 
 def checkpoint_entry(checkpoint: Checkpoint) -> Entry:
-    """The entry of a checkpoint; CheckpointError where its files cannot be read."""
+    """The entry of a checkpoint; CheckpointError if its files cannot be read."""
     digest = hashlib.blake2b(digest_size=10)
     try:
         for name in (CONFIG_FILE, WEIGHTS_FILE):
@@ -50,10 +50,10 @@ def checkpoint_entry(checkpoint: Checkpoint) -> Entry:
 
 
 class Networks:
-    """The generators of some entries. Where trunks are equal, tensor by tensor, their features are computed once."""
+    """The generators of some entries. Features of trunks with equal tensors are computed once."""
 
     def __init__(self, models: dict[Entry, ChromaGAN], device: torch.device):
-        """Raises CheckpointError where an entry's refiner cannot be used."""
+        """Raises CheckpointError if an entry's refiner cannot be used."""
         self.refiners = {
             entry: load_refiner(entry.refiner, model.config).to(device)
             for entry, model in models.items()
@@ -66,9 +66,9 @@ class Networks:
             self.trunk_of[entry] = next(same, entry)
 
     def colorize(self, photos: list[Tensor], entries: Collection[Entry] | None = None):
-        """Yield (entry, [ab]) for the networks of `entries` (None: all), those with a common trunk together.
+        """Yield (entry, [ab]) for the networks of `entries` (None: all), grouped by common trunk.
 
-        photos: L (1, 1, S, S) in [0, 100] of each; ab (1, 2, S, S), CIELAB units.
+        photos: L (1, 1, S, S) in [0, 100] of each photo. ab: (1, 2, S, S), in CIELAB units.
         """
         wanted = [entry for entry in self.models if entries is None or entry in entries]
         for first in dict.fromkeys(self.trunk_of[entry] for entry in wanted):
@@ -91,12 +91,12 @@ def _equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
 
 
 def load_networks(entries: list[Entry], device: torch.device) -> Networks:
-    """The networks of `entries`; CheckpointError where one cannot be loaded."""
+    """The networks of `entries`; CheckpointError if one cannot be loaded."""
     return Networks({entry: load_checkpoint(entry.checkpoint) for entry in entries}, device)
 
 
 def to_srgb8(L: Tensor, ab: Tensor | None) -> Tensor:
-    """sRGB (B, 3, H, W) in [0, 1], rounded to 8 bits, of L (B, 1, H, W) and ab (B, 2, H, W) or None for gray."""
+    """sRGB (B, 3, H, W) in [0, 1], rounded to 8 bits, from L (B, 1, H, W) and ab (B, 2, H, W), or None for gray."""
     if ab is None:
         return (255 * color.L_to_gray(L)).round().div(255).expand(-1, 3, -1, -1)
     return (255 * fit_gamut(torch.cat([L, ab], dim=1))).round() / 255

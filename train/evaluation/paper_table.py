@@ -1,4 +1,4 @@
-"""The paper's Table 1 beside what was measured: ranks, Kendall's tau, and a sentence on each disagreement."""
+"""The paper's Table 1 and its measured counterpart: ranks, Kendall's tau, and a sentence on each disagreement."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,9 +16,9 @@ from train.evaluation.titles import MEASURES, Measure
 class Row:
     """A row of Table 1 in numbers.
 
-    measure: what ranks it, a column of per_image.parquet or a cost; higher: whether that is better. shown: titles and
-    names in metrics.json, or in costs, of it and of what stands beside it. margin: share of a cost by which two have to
-    differ to be told apart.
+    measure: ranks the decoders, a column of per_image.parquet or a cost. higher: whether higher is better. shown:
+    titles, and names in metrics.json or in costs, of the measures to show. margin: the share by which two costs must
+    differ to be distinguished.
     """
 
     measure: str
@@ -43,7 +43,7 @@ ROWS = {
     )),
     "Computational efficiency": Row("ms", False, (
         ("ms", "ms"), ("GFLOPs", "gflops"), ("parameters", "parameters"), ("peak MiB", "peak_mib"),
-    ), cost=True, margin=0.1),  # times of one decoder, and even their order, move by some percent from run to run
+    ), cost=True, margin=0.1),  # times, and even their order, vary by a few percent from run to run
 }  # fmt: skip
 TITLES = MEASURES | {"top1": Measure("top-1", decimals=3), "ms": Measure("ms", decimals=1)}
 
@@ -53,9 +53,8 @@ def measured_table(study: Comparison) -> dict:
 
     {"rows": [{"row", "measure", "higher_is_better", "cells": [{"decoder", "epoch", "word", "value", "rank"}],
     "tau", "pairs", "agreeing", "disagreeing", "sentences"}], and the last five over all rows}. tau is Kendall's over
-    the pairs of decoders that the paper's words tell apart: (agreeing - disagreeing) / pairs; equal words are no pair,
-    and it is None without one. A pair of which the numbers cannot tell either neither agrees nor disagrees. A sentence
-    tells each pair that came out the other way round.
+    the pairs of decoders with different words in the paper: (agreeing - disagreeing) / pairs; None without a pair. A
+    pair whose measured difference is undecided counts as neither. There is a sentence for each disagreeing pair.
     """
     rows = [_row(study, name, PAPER_WORDS[name], row) for name, row in ROWS.items()]
     total = {key: sum(row[key] for row in rows) for key in ("pairs", "agreeing", "disagreeing")}

@@ -1,4 +1,4 @@
-"""The figures that show photos, from the user's own copy of the data: PNG files whose pixels are those measured."""
+"""The figures that show photos, drawn from the user's copy of the data: PNG files with exactly the measured pixels."""
 
 from pathlib import Path
 
@@ -21,11 +21,11 @@ PAPER, INK = (255, 255, 255), (40, 40, 40)
 EXTREMES = 6  # most and least successful photos shown
 
 FIGURES = {  # pattern of the files' names: heading, caption
-    "figure-*-[a-z]*": ("Figures 2–6: the decoders", "Nine photos beside the truth, newest shared epoch."),
+    "figure-*-[a-z]*": ("Figures 2–6: the decoders", "Nine photos next to the truth, at the newest shared epoch."),
     "figure-7-[0-9]": ("Figure 7: the epochs", "Gray, truth, and each decoder (rows) after each epoch (columns)."),
     "boundaries-*": (
         "Boundaries",
-        "CIEDE2000 from 0 (dark) to 30 and more (light). Chroma edges: white where truth and coloring agree, pink "
+        "CIEDE2000 from 0 (dark) to 30 or more (light). Chroma edges: white where truth and coloring agree, pink "
         "where only the truth has one, blue where only the coloring does.",
     ),
     "successes": ("Most successful", "The photos with the lowest CIEDE2000, mean over the decoders."),
@@ -34,7 +34,7 @@ FIGURES = {  # pattern of the files' names: heading, caption
 
 
 def grid(rows: list[list[np.ndarray | None]], columns: list[str], names: list[str] | None = None) -> Image.Image:
-    """A sheet of pictures (S, S, 3) uint8, side by side under column titles, a name before each row; None is blank."""
+    """A sheet of pictures, uint8 (S, S, 3), with column titles and optional row names; None leaves a cell blank."""
     font = ImageFont.load_default(15)
     side = next(cell.shape[0] for row in rows for cell in row if cell is not None)
     margin = max((int(font.getlength(name)) for name in names), default=0) + 2 * GAP if names else GAP
@@ -54,13 +54,13 @@ def grid(rows: list[list[np.ndarray | None]], columns: list[str], names: list[st
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write `picture` as PNG, whole or not at all."""
+    """Write `picture` as PNG, atomically."""
     with replacing(path) as part:
         picture.save(part, format="PNG")
 
 
 class Painter:
-    """Colorings of a few photos by every entry, each network loaded once; called with an entry and a photo's index."""
+    """Colorings of a few photos by every entry; each network is loaded once. Call with an entry and a photo's index."""
 
     def __init__(self, photos, entries: list[Entry], wanted: dict[Entry, set[int]], device: torch.device):
         self.pictures: dict[tuple[Entry, int], np.ndarray] = {}
@@ -87,7 +87,7 @@ class Painter:
 def draw_pictures(photos, tables: dict, entries: list[Entry], folder: Path, device: torch.device) -> None:
     """Draw figure-2 ... figure-6 (a decoder each), figure-7 (epochs), boundaries, successes and failures, as PNG.
 
-    Those of an earlier evaluation in the folder go: its decoders or photos may have been others.
+    Figures of an earlier evaluation are deleted, since its decoders or photos may have been different.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for pattern in FIGURES:

@@ -1,4 +1,4 @@
-"""What is measured on the pixels of a coloring, in parts; what only the true photo decides is worked out once."""
+"""The measures on the pixels of a coloring, in parts; whatever depends only on the true photo is computed once."""
 
 import functools
 import math
@@ -17,7 +17,7 @@ from chromagan.measures.transitions import Transitions, border_excess, border_st
 
 
 class Truth:
-    """One true photo and what all its colorings are measured against, worked out where it is first needed."""
+    """A true photo and the quantities that its colorings are compared with, computed when first needed."""
 
     def __init__(self, image: Tensor, device: torch.device):
         """image: uint8 sRGB (3, S, S)."""
@@ -62,7 +62,7 @@ class Truth:
         return {name: value.item() for name, value in photo_traits(self.srgb).items()}
 
     def measure(self, output: Tensor, parts: Collection[str] | None = None) -> dict[str, float]:
-        """The columns of `parts`, keys of PIXEL_PARTS, None for all, of a coloring (1, 3, S, S) in [0, 1]."""
+        """The columns of `parts` (keys of PIXEL_PARTS; None: all) for a coloring (1, 3, S, S) in [0, 1]."""
         coloring = Coloring(output, self)
         row = {}
         for name in PIXEL_PARTS if parts is None else parts:
@@ -71,7 +71,7 @@ class Truth:
 
 
 class Coloring:
-    """A coloring (1, 3, S, S) of a true photo, and what several parts need of it."""
+    """A coloring (1, 3, S, S) of a true photo, and quantities that several parts need."""
 
     def __init__(self, srgb: Tensor, truth: Truth):
         self.srgb, self.truth = srgb, truth
@@ -123,12 +123,12 @@ def _patches(truth: Truth, coloring: Coloring) -> dict[str, float]:
 
 
 def _traits(truth: Truth, coloring: Coloring) -> dict[str, float]:
-    return truth.traits  # of the photo: the same beside each of its colorings
+    return truth.traits  # of the photo: the same for all its colorings
 
 
 @dataclass(frozen=True)
 class Part:
-    """Measures that are taken together. version: raised when one of them changes, so that they are taken again."""
+    """Measures that are taken together. version: incremented when one of them changes, so that they are taken again."""
 
     columns: tuple[str, ...]
     measure: Callable[[Truth, Coloring], dict[str, float]]
@@ -147,7 +147,7 @@ PIXEL_PARTS = {
 
 
 def quantile(values: np.ndarray, share: float) -> float:
-    """np.quantile's, by partition in the values' own type: a third of the time of a sort."""
+    """As np.quantile, by partition in the values' own dtype, in a third of the time of a sort."""
     at = share * (values.size - 1)
     below = int(at)
     above = min(below + 1, values.size - 1)

@@ -13,7 +13,7 @@ from chromagan.atomic import replacing
 from chromagan.hub.measured import interval_of, value_of
 from chromagan.network.decoders import DECODERS
 
-INK = "#010203"  # stands for the page's text color in SVG
+INK = "#010203"  # placeholder for the page's text color in SVG
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377", "#66ccee")  # Tol's bright: safe for color blindness
 COLORS = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(DECODERS)}
 
@@ -27,13 +27,13 @@ CURVES = (
 
 
 def turning_point(series: list[dict], name: str, higher: bool) -> dict | None:
-    """The result of `series` that is best in measure `name`; None where it was not measured."""
+    """The result of `series` that is best in measure `name`; None if it was not measured."""
     known = [result for result in series if value_of(result, name) is not None]
     return (max if higher else min)(known, key=lambda result: value_of(result, name), default=None)
 
 
 def epochs_plot(results: list[dict], truth: dict):
-    """A figure with a panel for each of CURVES, a line for each decoder with its 95 % band, its best epoch ringed."""
+    """A figure with a panel for each of CURVES and a line with a 95 % band for each decoder, its best epoch ringed."""
     figure, axes = plt.subplots(2, 2, figsize=(9.5, 6.6), sharex=True)
     for axis, (name, title, higher) in zip(axes.flat, CURVES):
         for decoder in dict.fromkeys(result["decoder"] for result in results):
@@ -60,8 +60,8 @@ def epochs_plot(results: list[dict], truth: dict):
 
 
 def cost_plot(results: list[dict], cost: dict):
-    """A figure of milliseconds against CIEDE2000, the size of a point its decoder's parameters; each decoder at
-    the epoch of its least CIEDE2000."""
+    """A figure of CIEDE2000 against milliseconds, each decoder at the epoch of its lowest CIEDE2000; the area of a
+    point grows with the decoder's parameters."""
     figure, axis = plt.subplots(figsize=(9.5, 4.2))
     for decoder in dict.fromkeys(result["decoder"] for result in results):
         own = cost["decoders"].get(decoder, {}).get("decoder")
@@ -82,7 +82,7 @@ def cost_plot(results: list[dict], cost: dict):
 
 
 def save(figure, path: Path) -> str:
-    """The figure as SVG for a page; writes it as PNG, on white, to `path`."""
+    """Write the figure as PNG, on white, to `path`; return it as SVG for the page."""
     for axis in figure.axes:
         axis.grid(alpha=0.2, color=INK)
         axis.tick_params(colors=INK, labelsize=9)
@@ -102,7 +102,7 @@ def save(figure, path: Path) -> str:
     plt.close(figure)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    # Several inline pictures share one page's names, and scale with it.
+    # Inline pictures share the page's ids, so theirs get a prefix; without width and height they scale with the page.
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{path.stem}-", svg)
     return re.sub(
         r'<svg ([^>]*?)width="[^"]+"', r"<svg \1", re.sub(r'(<svg [^>]*?)height="[^"]+" ', r"\1", svg), count=1

@@ -1,8 +1,8 @@
-"""The kinds of comparison that a claim is put as: each gives differences that ought to lie on one side of zero.
+"""The kinds of comparison that test a claim: each yields differences that should lie on one side of zero.
 
-A fault that the paper sees in one decoder only is put as a comparison with the others; one that it sees in several, as
-a comparison with the truth or with a level, since they cannot all be worst. Every question has a `direction`, "higher"
-or "lower", and `least`: by how much at least, so that a difference which nobody sees does not bear a claim out.
+A fault that the paper sees in one decoder only is tested against the others; one that it sees in several, against the
+truth or a level, since they cannot all be worst. Every question has a `direction`, "higher" or "lower", and `least`,
+the smallest difference that counts, so that an invisible one does not confirm a claim.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ IN_A_QUARTER = " in a quarter of all"
 
 
 class CannotTellError(Exception):
-    """What is missing for an answer, in a phrase that begins with "needs"."""
+    """The question cannot be answered. The message is a phrase that begins with "needs" and says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -30,25 +30,25 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """measure: a column of per_image.parquet. reading: how the claim's words are put as this comparison."""
+    """measure: a column of per_image.parquet. reading: the claim's words as this comparison."""
 
     measure: str
     direction: str  # "higher" or "lower"
     reading: str
     least: float = 0.0
-    epochs: tuple[int, ...] = ()  # of the paper; () is the newest that all decoders share
+    epochs: tuple[int, ...] = ()  # of the paper; (): the newest that all decoders share
 
-    where = ""  # of which part of the photos it needs enough, in words; "" for all
+    where = ""  # the part of the photos that must be large enough, in words; "": all
 
     def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
-        """The differences; CannotTellError where something is missing.
+        """The differences; CannotTellError if something is missing.
 
-        epoch_of: the source's epoch for one of the paper's; CannotTellError where it has none.
+        epoch_of: maps an epoch of the paper to the source's; raises CannotTellError if it has none.
         """
         raise NotImplementedError
 
     def entry(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Key:
-        """The first of the epochs that the question is about, or the newest shared one, of the subject."""
+        """The subject at the first of the question's epochs, or at the newest shared one."""
         entries = newest(study.columns)
         if subject not in entries:
             raise CannotTellError(f"needs the decoder {subject}, which this source does not have")
@@ -67,7 +67,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Beyond(Question):
-    """The subject's mean lies beyond a number."""
+    """The subject's mean is beyond a number."""
 
     level: float
 
@@ -79,7 +79,7 @@ class Beyond(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class AgainstTruth(Question):
-    """The subject's mean lies beyond that of the true photos."""
+    """The subject's mean is beyond that of the true photos."""
 
     def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         entry = self.entry(study, subject, epoch_of)
@@ -89,9 +89,9 @@ class AgainstTruth(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class AgainstOthers(Question):
-    """The subject's mean lies beyond that of every other decoder.
+    """The subject's mean is beyond that of every other decoder.
 
-    above_gray: the measure tells nothing unless the subject's lies above that of photos left gray.
+    above_gray: the measure is meaningless unless the subject's is above that of photos left gray.
     """
 
     above_gray: bool = False
@@ -117,8 +117,8 @@ class AgainstOthers(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class AgainstMeasure(Question):
-    """One measure's mean lies beyond that of another measure of the same colorings, by more than in photos left gray:
-    those have it by what the photos are, not by how they are colored."""
+    """One measure's mean is beyond another's on the same colorings, by more than on photos left gray, where the
+    difference comes from the photos and not from their coloring."""
 
     other: str
 
@@ -134,9 +134,9 @@ class AgainstMeasure(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class AgainstEpochs(Question):
-    """The subject's mean at the first of `epochs` lies beyond that at each of the rest.
+    """The subject's mean at the first of `epochs` is beyond that at each of the others.
 
-    within: (trait, quarter), the photos that count: 0 is the lowest quartile of a trait of photos, 3 the highest.
+    within: (trait, quarter), restricts the photos to a quarter by a trait, from 0, the lowest, to 3, the highest.
     """
 
     within: tuple[str, int] | None = None
@@ -158,7 +158,7 @@ class AgainstEpochs(Question):
 
 
 def _quartile_means(study: Comparison, values: np.ndarray, trait: str):
-    """Mean, its bootstrap distribution and the number of photos in each quartile of a trait."""
+    """For each quartile of a trait: the mean, its bootstrap distribution and the number of photos."""
     found = []
     for mask in study.quartiles(trait):
         own = np.where(mask & np.isfinite(values), values, np.nan)
@@ -172,7 +172,7 @@ def _quartile_means(study: Comparison, values: np.ndarray, trait: str):
 
 @dataclass(frozen=True, kw_only=True)
 class AcrossQuartiles(Question):
-    """The mean over the photos highest in a trait lies beyond that over those lowest in it."""
+    """The mean over the quarter of photos highest in a trait is beyond that over the lowest quarter."""
 
     trait: str
     where = IN_A_QUARTER
@@ -189,7 +189,7 @@ class AcrossQuartiles(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class SpreadOverQuartiles(Question):
-    """The range of the means over the quartiles of a trait lies, at the first epoch, beyond that at the second."""
+    """The range of the means over the quartiles of a trait is at the first epoch beyond that at the second."""
 
     trait: str
     where = IN_A_QUARTER
@@ -209,10 +209,10 @@ class SpreadOverQuartiles(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class SettlesAt(Question):
-    """The measure changes more from the trained epoch before the given one to it than from it to the newest.
+    """The measure changes more from the preceding trained epoch to the given one than from there to the newest.
 
-    In all, not in an epoch: every curve that levels off changes less in an epoch behind any point of it. Epoch 0, not
-    trained yet, is no evidence: anything changes most from there.
+    Total changes are compared, not changes per epoch: on any curve that levels off, the latter are smaller after every
+    point. The untrained epoch 0 does not count, since everything changes most from there.
     """
 
     def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
@@ -237,7 +237,7 @@ class SettlesAt(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class Cost(Question):
-    """What the decoder costs lies beyond that of each of `among`, () for all others; exact, of no photos."""
+    """The decoder's cost is beyond that of each of `among`, () for all others; exact, not measured on photos."""
 
     among: tuple[str, ...] = ()
 
@@ -266,7 +266,7 @@ class ModerateCost(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class Unmeasured(Question):
-    """Nothing here measures it; `reading` says what it would need."""
+    """Not measured; `reading` says what it would need."""
 
     measure: str = ""
     direction: str = "higher"

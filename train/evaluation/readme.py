@@ -1,4 +1,4 @@
-"""The tables of the READMEs and the model cards beside the checkpoints, from their metrics.json and claims.json."""
+"""The READMEs' tables and the checkpoints' model cards, from the checkpoints' metrics.json and claims.json."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ CLAIMS_MARKS = ("<!-- claims: start -->", "<!-- claims: end -->")
 def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> str:
     """The text between README_MARKS: a table of the checkpoints' metrics.json.
 
-    every: all measures of all epochs, not the first few of each decoder's usual one. CheckpointError where nothing was
+    every: show all measures of all epochs, not the first few of each decoder's usual one. CheckpointError if nothing was
     measured, or not on the same photos.
     """
     checkpoints = list_checkpoints(source)
@@ -34,9 +34,9 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
     counts = {(result["images"], result["colored"]["images"]) for result in results}
     if len(counts) > 1:
         raise CheckpointError(f"the checkpoints in {str(source)!r} were measured on different photos: {sorted(counts)}")
-    if "left_gray" in first:  # the floor to beat
+    if "left_gray" in first:  # the baseline
         results.insert(0, {"decoder": "left gray", "epoch": None, "colored": first["left_gray"]})
-    if "truth" in first:  # what a classifier makes of the true colors is the ceiling
+    if "truth" in first:  # the classifier's accuracy on the true colors is the upper bound
         results.append({"decoder": "true colors", "epoch": None, "colored": first["truth"]})
     measured_on = (
         f"the {first['colored']['images']:,} colored ones of {first['images']:,} photos of {first['data']} "
@@ -54,7 +54,7 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
 def claims_section(source: Path = ROOT / "checkpoints", evidence: bool = False) -> str:
     """The text between CLAIMS_MARKS: the paper's Table 1 from the source's claims.json.
 
-    evidence: and each claim with its verdict and the numbers for it. CheckpointError where there are no verdicts.
+    evidence: add each claim with its verdict and the numbers behind it. CheckpointError if there are no verdicts.
     """
     try:
         claims = read_json(source / CLAIMS_FILE)
@@ -66,17 +66,17 @@ def claims_section(source: Path = ROOT / "checkpoints", evidence: bool = False) 
 
 
 def update_readme(readme: Path, section: str, marks: tuple[str, str] = README_MARKS) -> None:
-    """Put `section` between the marks of `readme`; DataError where it has none."""
+    """Put `section` between the marks of `readme`; DataError if it has none."""
     text = readme.read_text(encoding="utf-8")
     start, end = (text.find(mark) for mark in marks)
     if not 0 <= start < end:
-        raise DataError(f"{readme} lacks the lines {marks[0]} and {marks[1]}, between which the table goes")
+        raise DataError(f"{readme} lacks the lines {marks[0]} and {marks[1]} that enclose the table")
     write_text(readme, f"{text[: start + len(marks[0])]}\n{section}\n{text[end:]}")
 
 
 def write_cards(source: Path) -> None:
-    """Write the model card of each decoder in `source`, of the epoch nearest to the true colors, and of its refiner, if
-    it has one of its own, as README.md in their folders."""
+    """Write the model cards of each decoder in `source`, at its usual epoch, and of the source's own refiner, if any,
+    as README.md in their folders."""
     checkpoints = list_checkpoints(source)
     for decoder, best in nearest_of_each(checkpoints).items():
         own = [checkpoint for checkpoint in checkpoints if checkpoint.decoder == decoder]
@@ -86,6 +86,6 @@ def write_cards(source: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file atomically."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Refined colorings against the same checkpoint's unrefined ones, on the same photos."""
+"""Refined colorings compared with the same checkpoint's unrefined ones, on the same photos."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from train.evaluation.intervals import MEANS, draws, mean_interval, number
 from train.evaluation.networks import Entry
 from train.evaluation.results_table import format_measure
 
-# Of the table of differences: title, measure, decimals, and whether the change is told in percent of what it was.
+# Columns of the table of differences: title, measure, decimals, and whether the change is in percent.
 SHOWN = (
     ("CIEDE2000", "ciede2000_mean", 2, True), ("near edges", "ciede2000_near", 2, True),
     ("false red, % of area", "false_red", 3, True), ("false spots", "spots", 2, True),
@@ -24,10 +24,9 @@ PER_CENT = {"false_red"}  # shares, shown in percent
 
 
 def refined_twins(entries: list[Entry], source: str | os.PathLike, steps: int | None) -> dict[Entry, Entry]:
-    """For each checkpoint the entry of its colorings behind `steps` steps of the source's refiner; None is all steps.
+    """For each checkpoint the entry of its colorings after `steps` steps of the source's refiner; None: all steps.
 
-    Raises CheckpointError where the source has no refiner or it cannot be used, OptionError where it does not take so
-    many steps.
+    Raises CheckpointError if the source has no usable refiner, and OptionError if it does not take that many steps.
     """
     twins = {}
     for entry in entries:
@@ -42,7 +41,7 @@ def refined_twins(entries: list[Entry], source: str | os.PathLike, steps: int | 
 
 
 def refined_results(tables: dict[Entry, dict[str, np.ndarray]], twins: dict[Entry, Entry]) -> list[dict]:
-    """For each checkpoint what its refined colorings measure less what the unrefined do, over the colored photos.
+    """For each checkpoint the measures of its refined colorings minus those of the unrefined, over the colored photos.
 
     {decoder, epoch, steps, images, "before": {measure: number}, "difference": {measure: {value, low, high, photos}}}
     """
@@ -65,7 +64,7 @@ def refined_results(tables: dict[Entry, dict[str, np.ndarray]], twins: dict[Entr
 
 
 def refined_rows(results: list[dict]) -> tuple[list[str], list[list[str]]]:
-    """The header and a row for each of `refined_results`: the value before, and the change with its 95 % interval."""
+    """The header and a row for each of `refined_results`: the value before and the change with its 95 % interval."""
     used = [column for column in SHOWN if any(result["difference"].get(column[1]) for result in results)]
     rows = []
     for result in results:

@@ -1,4 +1,4 @@
-"""The templates of the report and of the tables in the READMEs."""
+"""The templates of the report and of the READMEs' tables."""
 
 from pathlib import Path
 

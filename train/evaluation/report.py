@@ -1,7 +1,7 @@
 """The report on an evaluation: report.md and report.html, from metrics.json, per_image.parquet and figures/.
 
-What it says is a list of blocks (headings, paragraphs, tables, figures), which the two templates write as Markdown and
-as one HTML page that holds everything.
+Its content is a list of blocks (headings, paragraphs, tables, figures), which two templates render as Markdown and as
+one self-contained HTML page.
 """
 
 import base64
@@ -46,17 +46,17 @@ def paragraph(text: str) -> dict:
 
 
 def table(header: list[str], rows: list[list[str]], left: int = 1) -> dict:
-    """left: how many columns hold words, and are aligned to the left."""
+    """left: the number of left-aligned columns, which hold words."""
     return {"kind": "table", "header": header, "rows": rows, "left": left}
 
 
 def plot(path: Path, svg: str, caption: str, folder: Path) -> dict:
-    """A figure of `plots.save`: the page holds its SVG, Markdown refers to the PNG."""
+    """A figure from `plots.save`: the page embeds its SVG, Markdown links to the PNG."""
     return {"kind": "plot", "path": path.relative_to(folder).as_posix(), "svg": Markup(svg), "caption": caption}
 
 
 def picture(path: Path, caption: str, folder: Path) -> dict:
-    """A PNG of the folder, which the page holds as WebP; the PNG beside it has the exact pixels."""
+    """A PNG of the folder, which the page embeds as WebP; the PNG has the exact pixels."""
     buffer = io.BytesIO()
     with Image.open(path) as image:
         image.convert("RGB").save(buffer, "WEBP", quality=88)
@@ -69,10 +69,8 @@ def picture(path: Path, caption: str, folder: Path) -> dict:
 
 
 def write_report(folder: Path) -> None:
-    """Write report.md and report.html in `folder`, from what evaluate.py left there; DataError where that is damaged.
-
-    Each is written whole or not at all.
-    """
+    """Write report.md and report.html in `folder`, each atomically, from the files that evaluate.py wrote there;
+    DataError if those are damaged."""
     blocks = list(report_blocks(folder))
     for name in ("report.md", "report.html"):
         with replacing(folder / name) as part:
@@ -80,30 +78,30 @@ def write_report(folder: Path) -> None:
 
 
 def report_blocks(folder: Path) -> Blocks:
-    """All that the report says, in order."""
+    """All blocks of the report, in order."""
     about = read_json(folder / METRICS_FILE)
     if missing := [name for name in NEEDED if name not in about]:
-        raise DataError(f"{folder / METRICS_FILE} is not that of train/evaluate.py: it lacks {missing[0]!r}")
+        raise DataError(f"{folder / METRICS_FILE} was not written by train/evaluate.py: it lacks {missing[0]!r}")
     try:
         comparison = read_comparison(folder)
     except (ArrowException, KeyError) as error:
-        raise DataError(f"{folder / 'per_image.parquet'} is not that of train/evaluate.py: {error}") from error
+        raise DataError(f"{folder / 'per_image.parquet'} was not written by train/evaluate.py: {error}") from error
     yield from introduce(about)
     if comparison:
         yield from measured_table_1(about, comparison)
         yield from claims(comparison, folder)
         yield from pairwise(comparison)
     yield heading("Every checkpoint")
-    yield paragraph("Over the colored photos. PSNR rewards gray: read it beside colorfulness.")
+    yield paragraph("Over the colored photos. PSNR rewards gray: read it together with colorfulness.")
     rows = [about["left_gray"], *about["checkpoints"]]
     yield table(*results_rows(rows))
-    yield paragraph("The same over all photos, gray ones counted.")
+    yield paragraph("The same over all photos, including gray ones.")
     yield table(*results_rows(rows, "all"))
     if about.get("refined"):
         yield heading("Refined")
         yield paragraph(
-            "The same checkpoints' colorings behind the refiner's steps: over the colored photos the measure before, "
-            "and the change on the same photos with its 95 % interval."
+            "The same checkpoints' colorings after the refiner's steps, over the colored photos: each measure before, "
+            "and its change on the same photos with a 95 % interval."
         )
         yield table(*refined_rows(about["refined"]), left=2)
     yield from curves(about, folder)
@@ -117,9 +115,9 @@ def introduce(about: dict) -> Blocks:
     images, colored = about["images"], about["left_gray"]["colored"]["images"]
     yield paragraph(
         f"{len(about['checkpoints'])} checkpoints on {images:,} photos of {about['data']} ({about['split']}), "
-        f"{about['size']}×{about['size']}, 8-bit sRGB; {colored:,} of them are colored and count in what follows. "
-        "Intervals are 95 % percentile bootstraps over photos, the same draws for every checkpoint. "
-        f"Photos: fingerprint {about['fingerprint']}."
+        f"{about['size']}×{about['size']}, 8-bit sRGB. Unless noted, results are over the {colored:,} colored ones. "
+        "Intervals are 95 % percentile bootstraps over photos, with the same draws for every checkpoint. "
+        f"Fingerprint of the photos: {about['fingerprint']}."
     )
     if about["classifier"]:
         yield paragraph(
@@ -136,8 +134,8 @@ def introduce(about: dict) -> Blocks:
 def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
     yield heading("Table 1, measured")
     yield paragraph(
-        "The paper's words, and beside them numbers with their 95 % intervals; the rank is by the row's first measure. "
-        "Kendall's tau is over the pairs of decoders that the paper's words tell apart."
+        "The paper's words next to numbers with their 95 % intervals; the rank is by the first measure of each table. "
+        "Kendall's tau is over the pairs of decoders that the paper rates differently."
     )
     results = {(r["decoder"], r["epoch"]): r["colored"] for r in about["checkpoints"]}
     entries = newest(comparison.columns)
@@ -167,8 +165,8 @@ def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
         for sentence in measured["sentences"]:
             yield paragraph(sentence)
     if found["pairs"]:
-        yield paragraph(f"In all: {agreement(found)}")
-    yield paragraph(f"Cost: {about['cost']['machine']}; the decoder alone. Activations held at once, without weights.")
+        yield paragraph(f"Overall: {agreement(found)}")
+    yield paragraph(f"Cost: {about['cost']['machine']}; the decoder alone. Peak memory is of activations, not weights.")
     yield paragraph("CIEDE2000 over quarters of the photos, from the lowest to the highest in a trait:")
     rows = []
     for row in quartile_table(comparison):
@@ -182,7 +180,7 @@ def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
 def agreement(found: dict) -> str:
     return (
         f"Kendall's tau {found['tau']:+.2f} over {found['pairs']} pairs ({found['agreeing']} in the paper's order, "
-        f"{found['disagreeing']} in the other, the rest within chance)."
+        f"{found['disagreeing']} in the opposite one, the rest undecided)."
     )
 
 
@@ -191,9 +189,9 @@ def claims(comparison: Comparison, folder: Path) -> Blocks:
     yield heading("The paper, claim by claim")
     counts = ", ".join(f"{number} {verdict}" for verdict, number in found["counts"].items())
     yield paragraph(
-        f"{len(found['claims'])} claims: {counts}. A claim stands where every difference that it is put as lies on its "
-        "side with its whole 95 % interval, on the same photos, at the newest epoch that all decoders share; the "
-        f"paper shows epoch 900. A difference that fewer than {LEAST_PHOTOS} photos bear tells nothing."
+        f"{len(found['claims'])} claims: {counts}. A claim stands if every difference that tests it is on its side "
+        "with the whole 95 % interval, on the same photos, at the newest epoch that all decoders share; the paper "
+        f"shows epoch 900. A difference that rests on fewer than {LEAST_PHOTOS} photos decides nothing."
     )
     rows = []
     for line in found["claims"]:
@@ -201,7 +199,7 @@ def claims(comparison: Comparison, folder: Path) -> Blocks:
         if line["beside"]:
             places = ", ".join(f"{own} for {epoch}" for epoch, own in line["beside"]["stand_ins"].items())
             beside = "; ".join(line["beside"]["evidence"])
-            evidence += f". No verdict, but the like of it at epochs of this source ({places}): "
+            evidence += f". Not a verdict: the same comparison at epochs of this source ({places}): "
             evidence += f"{line['beside']['verdict']}: {beside}"
         epoch = "–" if line["epoch"] is None else str(line["epoch"])
         photos = "–" if line["photos"] is None else f"{line['photos']:,}"
@@ -217,7 +215,7 @@ def pairwise(comparison: Comparison) -> Blocks:
     yield heading("Decoders against each other")
     yield paragraph(
         "Row minus column on the same photos, at the newest shared epoch, with its 95 % interval; an asterisk marks "
-        "intervals that leave out zero. Lower is better for CIEDE2000, higher for CDR."
+        "intervals that exclude zero. Lower is better for CIEDE2000, higher for CDR."
     )
     entries = newest(comparison.columns)
     for column, title, decimals in (
@@ -258,7 +256,7 @@ def cost(about: dict, folder: Path) -> Blocks:
     yield heading("Cost against quality")
     path = folder / "figures" / "cost.png"
     svg = plots.save(plots.cost_plot(about["checkpoints"], about["cost"]), path)
-    yield plot(path, svg, f"Each decoder at the epoch of its least CIEDE2000. {about['cost']['machine']}.", folder)
+    yield plot(path, svg, f"Each decoder at the epoch of its lowest CIEDE2000. {about['cost']['machine']}.", folder)
     rows = [
         [
             f"{decoder}, {part}",
@@ -287,7 +285,7 @@ def classes(folder: Path) -> Blocks:
         if row["colored"] and (row["decoder"] == "truth" or latest.get(row["decoder"]) == row["epoch"]):
             sums.setdefault((row["label"], row["decoder"]), []).append((row["ciede2000"], row["colorfulness"]))
     yield heading("By class")
-    yield paragraph("CIEDE2000 (colorfulness in brackets), colored photos, newest shared epoch.")
+    yield paragraph("CIEDE2000 (colorfulness in parentheses), colored photos, newest shared epoch.")
     rows = []
     for label in labels:
         truth = sums.get((label, "truth"), [])

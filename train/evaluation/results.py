@@ -1,4 +1,4 @@
-"""The measurements of all shards brought together: the table of photos, Fréchet distances, summaries."""
+"""The measurements of all shards, merged: the table of photos, Fréchet distances, summaries."""
 
 import hashlib
 import os
@@ -24,10 +24,10 @@ from train.evaluation.store import MeasurementStore
 
 
 def merge(task: MeasuringTask, shards: list[range], entries: list[Entry], path: Path):
-    """({entry: {column: (N,)}}, the shards' keys, a fingerprint of the photos); writes per_image.parquet as `path`.
+    """Write per_image.parquet to `path`; return ({entry: {column: (N,)}}, the shards' keys, the photos' fingerprint).
 
-    The file is written as a stream, a row group for each shard. chroma_truth and colorfulness_truth come with the
-    columns of every entry.
+    The file is streamed, with a row group for each shard. Every entry's columns include chroma_truth and
+    colorfulness_truth.
     """
     store = task.store
     identity = {"image": pa.int64(), "label": pa.string(), "colored": pa.bool_(), "decoder": pa.string()}
@@ -63,20 +63,22 @@ def merge(task: MeasuringTask, shards: list[range], entries: list[Entry], path: 
 
 
 def class_name(photos: PhotoSet, index: int) -> str | None:
-    """The class of a photo as the data names it; None where it has none."""
+    """The class of a photo as the data names it; None if it has none."""
     if photos.labels is None:
         return None
     label = photos.labels[index]
     name = photos.class_names[label] if photos.class_names else str(label)
-    return os.fsencode(name).decode("utf-8", "replace")  # a folder's name may be any bytes, a table's text may not
+    return os.fsencode(name).decode(
+        "utf-8", "replace"
+    )  # a folder's name may not be valid UTF-8, which Parquet requires
 
 
 def frechet_distances(
     keys: list[str], entries: list[Entry], store: MeasurementStore, colored: np.ndarray
 ) -> dict[Entry, dict[str, dict[str, float]]]:
-    """For each entry {network: {"all": distance, "colored": distance}} from the truth's features to its own.
+    """For each entry {network: {"all": distance, "colored": distance}} between its features and the truth's.
 
-    keys: of the shards. colored: (N,), whether a photo is; NaN where there are too few photos for a distance.
+    keys: of the shards. colored: (N,), whether a photo is colored. NaN if there are too few photos for a distance.
     """
 
     def features(entry: Entry) -> dict[str, Tensor]:
@@ -100,7 +102,7 @@ def frechet_distances(
 def summaries(
     tables: dict[Entry, dict[str, np.ndarray]], distances: dict[Entry, dict[str, dict[str, float]]], about: dict
 ) -> dict[Entry, dict]:
-    """For each entry its summary with intervals, in the form of metrics.json; `about` is what each begins with."""
+    """For each entry its summary with intervals, in the format of metrics.json. about: the first entries of each."""
     results = {}
     for entry in tqdm(tables, "summarize", leave=False):
         results[entry] = summarize(tables[entry], **about)
@@ -111,9 +113,9 @@ def summaries(
 
 
 def read_comparison(folder: Path) -> Comparison | None:
-    """What evaluate.py left in `folder`, to be compared: of its colored photos; None where there are none.
+    """The measurements of the colored photos that evaluate.py wrote to `folder`; None if there are none.
 
-    ArrowException, KeyError, JSONError or OSError where its metrics.json or per_image.parquet are damaged.
+    ArrowException, KeyError, ValueError or OSError if metrics.json or per_image.parquet is damaged.
     """
     parts: dict[tuple, dict[str, list]] = {}
     for batch in parquet.ParquetFile(folder / "per_image.parquet").iter_batches(1 << 14):

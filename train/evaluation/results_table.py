@@ -1,11 +1,11 @@
-"""Results as tables: which measures, how many decimals, Markdown."""
+"""Results as tables: their measures and decimals, and Markdown."""
 
 from collections.abc import Sequence
 
 from chromagan.hub.measured import ends_of, number_of
 from train.evaluation.learned_measures import Inception
 
-COLUMNS = (  # of the table of results: title, measure, decimals
+COLUMNS = (  # of the results table: title, measure, decimals
     ("CIEDE2000", "ciede2000_mean", 2), ("95th pct.", "ciede2000_p95", 2), ("near edges", "ciede2000_near", 2),
     ("elsewhere", "ciede2000_elsewhere", 2), ("CDR", "cdr", 3), ("SSIM", "ssim", 3), ("PSNR dB", "psnr_mean", 2),
     ("median", "psnr_median", 2), ("colorfulness", "colorfulness", 1), ("of truth's", "colorfulness_ratio", 2),
@@ -22,9 +22,9 @@ DECIMALS |= dict.fromkeys(("colorfulness", "peak_mib"), 1)  # of Table 1; two fo
 
 
 def measure_of(summary: dict, name: str):
-    """The measure `name` of a summary; None where it has none.
+    """The measure `name` of a summary; None if it is missing.
 
-    FID lies among the Fréchet distances: it is that of one of the networks.
+    FID is stored among the Fréchet distances, as that of one of the networks.
     """
     distances = dict(summary.get("frechet") or {})
     fid = distances.pop(Inception.name, None)
@@ -32,7 +32,7 @@ def measure_of(summary: dict, name: str):
 
 
 def format_measure(measured, decimals: int, interval: bool = False) -> str:
-    """A measure as text: its number, with `interval` also the ends of its 95 % interval; "–" where there is none."""
+    """A measure as text: its number, and with `interval` its 95 % interval; "–" if it is missing."""
     number = number_of(measured)
     if number is None:
         return "–"
@@ -45,9 +45,9 @@ def format_measure(measured, decimals: int, interval: bool = False) -> str:
 def results_rows(
     results: list[dict], subset: str = "colored", columns: Sequence[tuple[str, str, int]] = COLUMNS
 ) -> tuple[list[str], list[list[str]]]:
-    """The header and a row for each result, over "colored" or "all" photos, of the measures that any of them has.
+    """The header and a row for each result, over "colored" or "all" photos, with the measures that any of them has.
 
-    columns: as COLUMNS. PSNR never stands without colorfulness.
+    columns: as COLUMNS. PSNR is always accompanied by colorfulness.
     """
     summaries = [result[subset] for result in results]
     used = [column for column in columns if any(number_of(measure_of(s, column[1])) is not None for s in summaries)]
@@ -65,7 +65,7 @@ def results_table(
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table whose first `left` columns are aligned to the left, the others to the right."""
+    """A Markdown table with the first `left` columns aligned left and the others right."""
     rule = ["---" if i < left else "--:" for i in range(len(header))]
     rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))

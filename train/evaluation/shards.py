@@ -1,7 +1,7 @@
-"""Measuring shared out: photos in shards, a process to each core, every shard's measurements kept on disk.
+"""Parallel measuring: photos in shards, one process per core, every shard's measurements stored on disk.
 
-What was measured is found by what the photos and the networks hold: a run that was cut off goes on from it, and one
-with new checkpoints measures only those.
+Measurements are keyed by the contents of the photos and networks: an interrupted run resumes from them, and a run with
+new checkpoints measures only those.
 """
 
 import functools
@@ -24,17 +24,17 @@ from train.evaluation.measuring import Measurer
 from train.evaluation.networks import Entry, load_networks
 from train.evaluation.store import MeasurementStore
 
-SHARD = 16  # photos; the unit that is shared out and that a run which was cut off goes on from
+SHARD = 16  # photos; the unit of work, and of resuming an interrupted run
 
 
 @dataclass(frozen=True)
 class MeasuringTask:
-    """Photos to measure and what to measure them with; a process that was sent one builds its own networks from it."""
+    """Photos to measure and the entries to measure them for; each process builds its own networks from it."""
 
     photos: PhotoSet
-    labels: list[int | None]  # ImageNet's indices; empty where the data has none
+    labels: list[int | None]  # ImageNet indices; empty if the data has no labels
     entries: tuple[Entry, ...]
-    folder: Path  # of the measurements
+    folder: Path  # for the measurements
     classify: bool
     device: torch.device
 
@@ -44,12 +44,12 @@ class MeasuringTask:
 
     @functools.cached_property
     def measurer(self) -> Measurer:
-        """The networks, loaded; CheckpointError where one cannot be."""
+        """A measurer with the networks loaded; CheckpointError if one cannot be."""
         networks = load_networks([entry for entry in self.entries if entry.checkpoint], self.device)
         return Measurer(networks, Classifier(self.device) if self.classify else None, self.device)
 
     def measure(self, indices: range) -> int:
-        """The number of photos in a shard, once all that was not stored of it is measured and stored."""
+        """Measure and store what is not stored yet of a shard; return its number of photos."""
         images, labels = self.shard(indices)
         key = self.store.shard_key(images, labels)
         missing = {entry: arrays for entry in self.entries if (arrays := self.store.missing(key, entry))}
@@ -59,20 +59,20 @@ class MeasuringTask:
         return len(images)
 
     def shard(self, indices: range) -> tuple[list[Tensor], list[int | None]]:
-        """The photos of a shard, uint8 (3, S, S) each, and their ImageNet indices."""
+        """A shard's photos, uint8 (3, S, S) each, and their ImageNet indices."""
         images = [self.photos[index] for index in indices]
         return images, [self.labels[index] if self.labels else None for index in indices]
 
 
 def workers_for(shards: list[range], cores: int, device: torch.device) -> int:
-    """In how many processes `measure_shards` measures; each holds all networks."""
+    """The number of processes that `measure_shards` uses; each holds all networks."""
     return max(1, min(cores, len(shards))) if device.type == "cpu" else 1
 
 
 def measure_shards(task: MeasuringTask, shards: list[range], cores: int, show: bool) -> None:
-    """Measure `shards`, on the CPU in a process to each core: threads would wait for each other between operations.
+    """Measure `shards`; on the CPU in one process per core, since threads would wait for each other between operations.
 
-    show: a progress bar. Raises what a process raised, and OSError where one died.
+    show: show a progress bar. Reraises an error of a process, and raises OSError if one died.
     """
     workers = workers_for(shards, cores, task.device)
     with tqdm(total=sum(map(len, shards)), desc="measure", unit=" photos", disable=not show) as bar:
@@ -103,7 +103,7 @@ def _start_worker(task: MeasuringTask) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for its next shard for ever."""
+    """End a worker whose parent was killed, which would otherwise wait for its next shard forever."""
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
 

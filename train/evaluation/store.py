@@ -1,4 +1,4 @@
-"""What was measured, kept on disk: found by what the photos and the networks hold, and by what each measure is."""
+"""Measurements stored on disk, keyed by the contents of the photos and networks and by the version of each measure."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,19 +14,18 @@ from train.evaluation.networks import Entry
 
 
 class MeasurementStore:
-    """Measurements of shards of photos: a small file for each shard and entry, with an array for each part of them.
+    """Measurements of shards of photos: a small file for each shard and entry, with an array for each part.
 
-    A part that is not there yet, since its measures are new or were changed, is measured and put beside the others:
-    those count on.
+    A part that is missing because its measures are new or changed is measured and added; the other parts are kept.
     """
 
     def __init__(self, folder: Path, classify: bool):
-        """classify: whether the classifier is there."""
+        """classify: whether the classifier is available."""
         self.folder, self.columns, self.arrays = folder, measured_columns(), measured_arrays(classify)
         self.features = {name: name.removeprefix(FEATURES) for name, columns in self.arrays.items() if not columns}
 
     def shard_key(self, images: list[Tensor], labels: list[int | None]) -> str:
-        """The digest of a shard: of its photos, uint8 (3, S, S) each, and their ImageNet indices."""
+        """A digest of a shard's photos, uint8 (3, S, S) each, and their ImageNet indices."""
         digest = hashlib.blake2b(repr((labels, [tuple(image.shape) for image in images])).encode(), digest_size=10)
         for image in images:
             digest.update(image.numpy().tobytes())
@@ -36,7 +35,7 @@ class MeasurementStore:
         return self.folder / f"{key}-{entry.digest}.npz"
 
     def _all(self, key: str, entry: Entry) -> dict[str, np.ndarray]:
-        """Every array of the file; {} where it is not there, or damaged."""
+        """All arrays of the file; {} if it is missing or damaged."""
         try:
             with np.load(self.path(key, entry)) as file:
                 return dict(file)
@@ -44,15 +43,15 @@ class MeasurementStore:
             return {}
 
     def read(self, key: str, entry: Entry) -> dict[str, np.ndarray]:
-        """Those of `measured_arrays` that are there."""
+        """The stored arrays among `measured_arrays`."""
         return {name: array for name, array in self._all(key, entry).items() if name in self.arrays}
 
     def missing(self, key: str, entry: Entry) -> set[str]:
-        """Those of `measured_arrays` that are not there."""
+        """The names of `measured_arrays` that are not stored."""
         return set(self.arrays) - self.read(key, entry).keys()
 
     def table(self, key: str, entry: Entry) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """(n, columns), NaN for a column that cannot be measured here; and the features (n, D) of each network."""
+        """The columns (n, columns), NaN for those that cannot be measured here, and each network's features (n, D)."""
         found = self.read(key, entry)
         at = {name: index for index, name in enumerate(self.columns)}
         table = np.full((len(next(iter(found.values()))), len(self.columns)), np.nan)
@@ -62,7 +61,7 @@ class MeasurementStore:
         return table, {network: found[name] for name, network in self.features.items()}
 
     def write(self, key: str, entry: Entry, arrays: Mapping[str, np.ndarray]) -> None:
-        """Put arrays beside those that are there, whole or not at all."""
+        """Add arrays to those that are stored, atomically."""
         path = self.path(key, entry)
-        with replacing(path) as part, open(part, "wb") as file:  # a file: to a name NumPy would add .npz
+        with replacing(path) as part, open(part, "wb") as file:  # an open file, since NumPy would append .npz to a name
             np.savez(file, **(self._all(key, entry) | dict(arrays)))

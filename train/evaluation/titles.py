@@ -1,12 +1,12 @@
-"""What the columns that claims rest on are called in a sentence."""
+"""The names, in sentences, of the columns that claims rest on."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What a column is called in a sentence, its unit ("" for ratios and shares), decimals, and what a photo lacks
-    that has no number."""
+    """A column's name in a sentence, its unit ("" for ratios and shares), its decimals, and what a photo needs for a
+    number."""
 
     title: str
     unit: str = ""
@@ -44,5 +44,5 @@ MEASURES = {
 
 
 def measure_called(column: str) -> Measure:
-    """What a column is called; by its own name where no claim of ours rests on it."""
+    """The Measure of a column; its title is the column's name if no claim rests on it."""
     return MEASURES.get(column, Measure(column))

@@ -1,1 +1,1 @@
-"""What train.py and refine.py are made of: options, batches, steps and their time, states to resume from, the log."""
+"""The parts of train.py and refine.py: options, batches, steps and their timing, states to resume from, the log."""

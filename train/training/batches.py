@@ -1,7 +1,7 @@
 """The training set on the device, and the batch of any step as a function of (seed, step) alone.
 
-Nothing is decoded or converted in the loop: photos are decoded and turned into Lab once, and what never changes
-(the teacher's class distributions, a frozen trunk's features) is computed once and kept on disk.
+Nothing is decoded or converted in the loop: photos are decoded and converted to Lab once, and constant tensors (the
+teacher's class distributions, a frozen trunk's features) are computed once and cached on disk.
 """
 
 import hashlib
@@ -24,30 +24,30 @@ from chromagan.network.trunk import Teacher, Trunk, build_teacher
 from train.training.cache import cached
 from train.training.options import BatchSpec, TrainConfig
 
-BATCH = 4  # images that are converted, or go through a frozen network, together: more do not fit a core's cache
-DEVICE_SHARE = 0.5  # of the device's free memory that the data set may take; else it stays in host memory
+BATCH = 4  # images converted, or run through a frozen network, at once: more do not fit into a core's cache
+DEVICE_SHARE = 0.5  # share of the device's free memory that the data set may take; otherwise it stays in host memory
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one process takes a step on. Every image has a window of its own; h, w are its sides in pixels."""
+    """One process's batch. Every image has its own window; h, w are its sides in pixels."""
 
     L: Tensor  # (B, 1, h, w), [-1, 1]: of the windows
     ab: Tensor  # (B, 2, h, w), [-1, 1]
-    # A frozen trunk's features: those of stride 8 and finer of the windows, the coarser ones of the whole images.
+    # A frozen trunk's features: of the windows for strides up to 8, of the whole images for coarser ones.
     stages: list[Tensor] | None
     rows: Tensor  # (B, h/8), the windows' cells in the whole images
     columns: Tensor  # (B, w/8)
-    class_target: Tensor | None  # (B, K), rows sum to 1: of the gray images; None where none were asked for
-    mix: Tensor | None  # (B, 1, 1, 1), uniform in [0, 1]: the penalty's share of true colors; None without a critic
-    # (B, all channels of the stages): 0 for those that the step does not see, else 1 / (1 - dropout); None: no dropout
+    class_target: Tensor | None  # (B, K), rows sum to 1: of the gray images; None without a teacher
+    mix: Tensor | None  # (B, 1, 1, 1), uniform in [0, 1): the penalty's share of true colors; None without a critic
+    # (B, all channels of the stages): 0 for dropped channels, else 1 / (1 - dropout); None without dropout
     channels: Tensor | None = None
-    # Top and left, in pixels, of the part of the windows that the critic sees; None where there is no critic.
+    # Top and left, in pixels, of the part of the windows that the critic sees; None without a critic.
     corner: tuple[int, int] | None = (0, 0)
 
 
 class Batches:
-    """Draws batches of random windows, flips and mixing weights; `batches(step, part)` never depends on the past."""
+    """Draws batches of random windows, flips and mixing weights; `batches(step, part)` depends on no earlier call."""
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class Batches:
         teacher: Teacher | None = None,
         trunk: Callable[[Tensor], list[Tensor]] | None = None,
     ):
-        """lab (N, S, S, 3) from `normalized_lab`; class_target (N, K) of the gray photos, or None to ask `teacher` at
-        every step, where there is one; stages as `trunk_stages` gives them, or None to ask `trunk` at every step, where
-        there is one, or because the trunk trains. Moved to `device` where they fit.
+        """lab: (N, S, S, 3) from `normalized_lab`. class_target: (N, K) of the gray photos, or None to run `teacher`,
+        if given, at every step. stages: from `trunk_stages`, or None to run `trunk`, if given, at every step; without
+        either, the trunk trains. The data move to `device` if they fit.
         """
         held = [t for t in (lab, class_target, *(stages or [])) if t is not None]
         on_device = device.type != "cpu" and fits(held, device)
@@ -69,11 +69,11 @@ class Batches:
         self.stages = stages if stages is None or not on_device else [stage.to(device) for stage in stages]
         self.lab, self.class_target, self.teacher, self.trunk = lab, class_target, teacher, trunk
         self.spec, self.device = spec, device
-        self.steps_per_epoch = len(lab) // spec.batch_size  # a last, smaller batch is left out
-        self._drawn = lru_cache(maxsize=2)(self._draw)  # for each process: the memory of two epochs, not of all
+        self.steps_per_epoch = len(lab) // spec.batch_size  # drops a last, smaller batch
+        self._drawn = lru_cache(maxsize=2)(self._draw)  # keeps the choices of two epochs in memory, not of all
 
     def __call__(self, step: int, part: slice) -> Batch:
-        """The `part` of the batch of `step` that is one process's."""
+        """One process's `part` of the batch of `step`."""
         epoch, position = divmod(step, self.steps_per_epoch)
         size = self.spec.batch_size
         order, flip, top, left, mix = (drawn[position * size :][:size][part] for drawn in self._drawn(epoch))
@@ -112,8 +112,8 @@ class Batches:
         )
 
     def _of_windows(self, stage: Tensor, index: Tensor, top: Tensor, left: Tensor) -> Tensor:
-        """Of a stage (M, h, w, C) the maps `index`, (B, C, ., .): their windows up to stride 8, whole beyond."""
-        a_cell = FEATURE_STRIDE * stage.shape[1] // self.lab.shape[1]  # pixels of the stage in a cell, 0 where coarser
+        """The maps `index` of a stage (M, h, w, C), as (B, C, ., .): their windows up to stride 8, else the whole."""
+        a_cell = FEATURE_STRIDE * stage.shape[1] // self.lab.shape[1]  # the stage's pixels per cell, 0 if coarser
         if a_cell:
             length = a_cell * self.spec.crop // FEATURE_STRIDE
             windows = cut(stage, index.to(stage.device), _span(a_cell * top, length), _span(a_cell * left, length))
@@ -122,14 +122,14 @@ class Batches:
         return windows.to(self.device, torch.float32)
 
     def _whole(self, order: Tensor, flip: Tensor) -> Tensor:
-        """L (B, 1, S, S) of whole images, or of their mirror images."""
+        """L (B, 1, S, S) of whole images, mirrored where `flip` is 1."""
         side = self.lab.shape[1]
         start = torch.zeros_like(order)
         columns = _mirrored(_span(start, side), flip, side)
         return cut(self.lab, order, _span(start, side), columns)[:, :1].to(self.device, torch.float32)
 
     def _channels(self, step: int, count: int, part: slice) -> Tensor | None:
-        """Dropout of whole channels: neighboring cells of a map say much the same, so dropping cells hides little."""
+        """Dropout of whole channels: neighboring cells of a map are correlated, so dropping cells would hide little."""
         share = self.spec.dropout
         if not share:
             return None
@@ -141,7 +141,8 @@ class Batches:
         return choose.randrange(places), choose.randrange(places)
 
     def _draw(self, epoch: int) -> tuple[Tensor, ...]:
-        """All random choices of an epoch, each (steps x batch size,), where the data are: order, flip, window, mix."""
+        """All random choices of an epoch, (steps x batch size,) each, on the data's device: order, flip, top, left,
+        mix."""
         spec, count = self.spec, self.steps_per_epoch * self.spec.batch_size
         choose = epoch_generator(spec.seed, epoch)
         places = (self.lab.shape[1] - spec.crop) // FEATURE_STRIDE + 1
@@ -156,15 +157,16 @@ class Batches:
 
 
 def fingerprint(images: Tensor) -> str:
-    """Tells one data set from another by every eighth row and column of every image."""
+    """A hash that distinguishes data sets, from every eighth row and column of every image."""
     return hashlib.blake2b(images[..., ::8, ::8].contiguous().numpy(), digest_size=16).hexdigest()
 
 
 @torch.no_grad()
 def normalized_lab(images: Tensor, device: torch.device) -> Tensor:
-    """uint8 sRGB (N, 3, S, S) -> L and ab as networks see them, (N, S, S, 3) in [-1, 1].
+    """uint8 sRGB (N, 3, S, S) -> normalized L and ab, (N, S, S, 3) in [-1, 1].
 
-    float16: at most 0.025 off in L and 0.05 in a and b, a tenth of what 8-bit Lab loses, in half of float32's memory.
+    float16 is at most 0.025 off in L and 0.05 in a and b, a tenth of the error of 8-bit Lab, in half of float32's
+    memory.
     """
     lab = torch.empty(len(images), *images.shape[2:], 3, dtype=torch.float16)
     for start, batch in _batches(images, "Lab"):
@@ -176,7 +178,7 @@ def normalized_lab(images: Tensor, device: torch.device) -> Tensor:
 
 @torch.no_grad()
 def teacher_targets(images: Tensor, config: TrainConfig, device: torch.device) -> Tensor:
-    """The teacher's class distribution of every image, (N, K) in float16, computed once and kept."""
+    """The teacher's class distribution of every image, (N, K) in float16, computed once and cached."""
 
     def make(images: Tensor) -> dict[str, Tensor]:
         teacher = fold(build_teacher(config.teacher)).to(device, memory_format=torch.channels_last)
@@ -188,9 +190,9 @@ def teacher_targets(images: Tensor, config: TrainConfig, device: torch.device) -
 
 @torch.no_grad()
 def trunk_stages(images: Tensor, generator: Generator, cache_dir: str, device: torch.device) -> list[Tensor]:
-    """The stages of a generator's frozen trunk, of every image and, behind each, of its mirror image: (2 N, h, w, C)
-    each in float16, computed once and kept. A mirrored map will not do: a network with strides has no mirror
-    symmetry."""
+    """The stages of a generator's frozen trunk, (2 N, h, w, C) each in float16, computed once and cached. Every image
+    is followed by its mirror image. Mirrored feature maps would not do, since a network with strides is not symmetric.
+    """
     trunk, model = generator.trunk, generator.config
     compute = frozen_trunk(trunk, device)
 
@@ -211,12 +213,12 @@ def trunk_stages(images: Tensor, generator: Generator, cache_dir: str, device: t
 
 
 def frozen_trunk(trunk: Trunk, device: torch.device) -> Callable[[Tensor], list[Tensor]]:
-    """A copy of `trunk` that stays in eval mode, as a function of L (B, 1, H, W): its stages."""
+    """A copy of `trunk` in eval mode, as a function from L (B, 1, H, W) to its stages."""
     return fold(trunk.eval()).to(device, memory_format=torch.channels_last)
 
 
 def fits(tensors: list[Tensor], device: torch.device) -> bool:
-    """Whether `tensors` take no more than DEVICE_SHARE of the free memory of a CUDA device; other devices: no."""
+    """Whether `tensors` take at most DEVICE_SHARE of a CUDA device's free memory; False on other devices."""
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)
@@ -224,7 +226,7 @@ def fits(tensors: list[Tensor], device: torch.device) -> bool:
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
-    """A generator that depends on both numbers; neighboring ones give unrelated streams."""
+    """A generator seeded by both numbers; neighboring numbers give unrelated streams."""
     mixed = (seed * 6364136223846793005 + epoch + 1442695040888963407) % 2**63
     return torch.Generator().manual_seed((mixed * 6364136223846793005 + 1442695040888963407) % 2**63)
 
@@ -235,7 +237,7 @@ def _span(start: Tensor, length: int) -> Tensor:
 
 
 def _mirrored(columns: Tensor, flip: Tensor, side: int) -> Tensor:
-    """Columns (B, w) of the mirror images as columns of the images as they are, where `flip` (B,) is 1."""
+    """Map columns (B, w) of the mirror images to columns of the original images where `flip` (B,) is 1."""
     return torch.where(flip[:, None] == 1, side - 1 - columns, columns)
 
 
@@ -244,7 +246,7 @@ def _lightness(images: Tensor, device: torch.device) -> Tensor:
 
 
 def _batches(images: Tensor, title: str) -> Iterator[tuple[int, Tensor]]:
-    """(first index, images) of BATCH at a time, under a progress bar."""
+    """Yield (first index, images), BATCH at a time, with a progress bar."""
     with tqdm(total=len(images), desc=title, unit=" images", leave=False) as bar:
         for start in range(0, len(images), BATCH):
             batch = images[start : start + BATCH]

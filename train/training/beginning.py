@@ -1,5 +1,5 @@
-"""What is settled before a run begins: what its folder holds, how processes share a batch, and which errors are told in
-a line."""
+"""Checks before a run starts: what its folder holds, how processes share a batch, and which errors are reported in one
+line."""
 
 import json
 from collections.abc import Callable
@@ -18,24 +18,26 @@ C = TypeVar("C", TrainConfig, RefineConfig)
 
 
 def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
-    """The options that a run which goes on was begun with, {} for a new one.
+    """The recorded options of the run to resume; {} for a new run.
 
-    OSError where there can be no such folder, TrainingError where it holds a run that would be lost, or none or another
-    one to resume.
+    Raises OSError if the folder cannot be written to, and TrainingError if it holds a run that would be lost, or if
+    the run to resume is missing or has other options.
     """
     check_output_folder(config.output_dir)
     recorded = config.run_dir / OPTIONS_FILE
     if not config.resume:
         if config.run_dir.exists() and any(not begins_a_run(path) for path in config.run_dir.iterdir()):
             raise TrainingError(
-                f"{config.run_dir} holds a run already: --resume goes on with it, or give another --output-dir"
+                f"{config.run_dir} already holds a run: continue it with --resume, or give another --output-dir"
             )
         return {}
     if not recorded.exists():
         raise TrainingError(f"nothing to resume in {config.run_dir}: start the run without --resume")
     try:
         options = json.loads(recorded.read_text(encoding="utf-8"))
-        fitted = min(config.batch_size, options.get("batch_size", config.batch_size))  # fit_batch tells, with the data
+        fitted = min(
+            config.batch_size, options.get("batch_size", config.batch_size)
+        )  # fit_batch checks it, with the data
         check_options(replace(config, batch_size=fitted), options)
     except (ValueError, AttributeError, TypeError) as error:
         raise TrainingError(f"{recorded} is damaged: {error}") from error
@@ -43,58 +45,63 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
 
 
 def load_run(config: TrainConfig | RefineConfig, warn: Callable[[str], None]) -> dict[str, Any] | None:
-    """The state that a run goes on from; None for a new one, and one that was killed before its first. `warn` hears of
-    damaged ones; TrainingError where all are."""
+    """The state to resume from; None for a new run, or one that was killed before it saved a state.
+
+    `warn` is called for each damaged state. Raises TrainingError if all are damaged.
+    """
     state = load_state(config.run_dir, warn) if config.resume else None
     if state is None and config.resume and any(config.run_dir.glob("*.damaged")):
-        raise TrainingError(f"no state in {config.run_dir} is whole: start anew with another --output-dir")
+        raise TrainingError(f"no state in {config.run_dir} is intact: start again with another --output-dir")
     return state
 
 
 def check_options(config: TrainConfig | RefineConfig, recorded: dict[str, Any]) -> None:
-    """TrainingError where a run goes on with other options than `recorded`, those that it was begun with."""
+    """Raise TrainingError if a resumed run's options differ from `recorded`, those that it was started with."""
     if difference := config.differs_from(recorded):
         raise TrainingError(f"{difference}: leave it as it was, or give another --output-dir")
 
 
-def check_data(found: str, begun_with: str, config: TrainConfig | RefineConfig) -> None:
-    """TrainingError where a run goes on with other photos; both are a `fingerprint` of them."""
-    if found != begun_with:
+def check_data(found: str, started_with: str, config: TrainConfig | RefineConfig) -> None:
+    """Raise TrainingError if a run is resumed with other photos; both strings are `fingerprint`s of the photos."""
+    if found != started_with:
         raise TrainingError(
-            f"--data {' '.join(config.data)} does not hold the images that {config.run_dir} was begun with"
+            f"--data {' '.join(config.data)} does not hold the images that {config.run_dir} was started with"
         )
 
 
 def begins_a_run(path: Path) -> bool:
-    """Whether a run that was killed before its first step may have left this, which a new one writes again."""
+    """Whether `path` may be left over from a run that was killed before its first step; a new run overwrites it."""
     return path.name in (TRACKER_FILE, "tensorboard") or path.suffix == ".part"
 
 
 def check_shares(config: TrainConfig | RefineConfig, processes: int) -> None:
-    """TrainingError where the processes cannot share a batch so that their step is that of one process."""
+    """Raise TrainingError if the processes cannot share a batch evenly, so that their step equals one process's."""
     if config.batch_size % processes:
         raise TrainingError(
-            f"--batch-size {config.batch_size} cannot be shared by {processes} processes evenly: "
+            f"--batch-size {config.batch_size} cannot be shared evenly by {processes} processes: "
             f"give a multiple of {processes}"
         )
 
 
 def fit_batch(config: C, images: int, processes: int, recorded: dict[str, Any] | None = None) -> C:
-    """The config with a batch that the images fill and the processes share evenly; TrainingError where none is, or
-    where it is not that of `recorded`, the options that a run which goes on was begun with."""
+    """The config with a batch size that the images can fill and the processes share evenly.
+
+    recorded: the options of a run that is resumed. Raises TrainingError if no batch size fits, or if it differs from
+    the recorded one.
+    """
     largest = images // processes * processes
     if largest == 0:
         raise TrainingError(f"{images} images cannot be shared by {processes} processes: launch fewer")
     try:
         fitted = replace(config, batch_size=min(config.batch_size, largest))
-    except ValueError as error:  # it names --batch-size, which nobody has to have given
+    except ValueError as error:  # it names --batch-size, which may not have been given
         raise TrainingError(f"images to train on: {images}, too few for a batch: {error}") from error
     check_options(fitted, recorded or {})
     return fitted
 
 
 def explain(error: Exception, config: TrainConfig | RefineConfig) -> str | None:
-    """One line for what a user can mend; None for what is a bug."""
+    """One line for an error that a user can fix; None for a bug."""
     if is_out_of_memory(error):
         return f"a batch of {config.batch_size} does not fit into memory: lower {config.memory_options}"
     return one_line(error) if is_told(error) else None

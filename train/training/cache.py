@@ -1,4 +1,4 @@
-"""A disk cache of what is computed once from all images of a data set."""
+"""A disk cache of tensors that are computed once from all images of a data set."""
 
 import hashlib
 import os
@@ -12,11 +12,12 @@ from torch import Tensor
 
 
 def cached(folder: Path, name: str, images: Tensor, maker: str, make: Callable[[Tensor], dict[str, Tensor]]):
-    """The tensors `make(images)`, computed once: read from `folder` where they are there already.
+    """The tensors `make(images)`, computed once and read from `folder` afterwards.
 
-    The file's name holds a hash of every byte of `images` and of `maker`, which names what computed them, so that
-    other data or another network never meets the wrong file. Written beside and renamed. Of several processes that
-    want the same, one computes it and the others wait: what differs in a last bit would be another start.
+    The file's name contains a hash of every byte of `images` and of `maker`, which identifies what computed the
+    tensors, so that other data or another network never reads the wrong file. The file is written atomically. If
+    several processes ask for the same tensors, one computes them and the others wait: results that differ in the last
+    bit would make their runs differ.
     """
     digest = hashlib.blake2b(images.contiguous().numpy(), digest_size=12, key=maker.encode()[:64])
     digest.update(repr((maker, tuple(images.shape))).encode())
@@ -25,13 +26,13 @@ def cached(folder: Path, name: str, images: Tensor, maker: str, make: Callable[[
     with FileLock(path.with_suffix(".lock")):
         try:
             return load_file(path)
-        except (FileNotFoundError, SafetensorError):  # not there yet, or torn by a crash
+        except (FileNotFoundError, SafetensorError):  # not computed yet, or truncated by a crash
             tensors = make(images)
-        beside = path.with_suffix(".part")  # always this one: gigabytes that a killed run left are written over
+        part = path.with_suffix(".part")  # a fixed name, so that gigabytes left by a killed run are overwritten
         try:
-            save_file(tensors, beside)
-            os.replace(beside, path)
+            save_file(tensors, part)
+            os.replace(part, path)
         except (SafetensorError, OSError) as error:
-            beside.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise OSError(f"{path} cannot be written (is the disk full?): {error}") from error
     return tensors

@@ -7,9 +7,9 @@ from accelerate import Accelerator
 
 
 def share_cores(accelerator: Accelerator) -> int:
-    """The number of cores for this process: an equal share of those we may use.
+    """The number of cores for this process: an equal share of those available.
 
-    On the CPU torch is given that many threads, which the launcher does not do.
+    On the CPU this also sets torch's number of threads, which the launcher does not.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     share = max(1, cores // accelerator.num_processes)

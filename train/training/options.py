@@ -14,104 +14,106 @@ from chromagan.network.decoders import DECODERS
 from chromagan.network.layers import FEATURE_STRIDE
 from train.training.parsing import Options, option, parse_options
 
-DATA_HELP = "one or more data sets: Hub id, also with @revision, folder of Parquet files, or folder of images"
+DATA_HELP = (
+    "one or more data sets: a Hub id (optionally with @revision), a folder of Parquet files or a folder of images"
+)
 CACHE_DIR = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "chromagan")
-LOG_AXIS = (0, 1, 3, 10, 30, 100, 300, 900)  # epochs that are saved where none are named
+LOG_AXIS = (0, 1, 3, 10, 30, 100, 300, 900)  # epochs that are saved by default
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSpec:
-    """What a run's batches follow from, beside its photos."""
+    """What determines a run's batches, apart from its photos."""
 
     batch_size: int  # over all processes together
     crop: int  # side in pixels of the random window of each photo
     seed: int
-    dropout: float = 0.0  # share of a frozen trunk's channels that a step does not see
-    critic_side: int | None = None  # in pixels, of the part of a window that a critic sees; None: there is no critic
+    dropout: float = 0.0  # share of a frozen trunk's channels to drop at each step
+    critic_side: int | None = None  # side in pixels of the critic's crop of a window; None without a critic
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Options):
-    """One training run. The defaults are the `lite` preset; PRESETS holds what `paper` does otherwise."""
+    """One training run. The defaults are the `lite` preset; PRESETS holds what `paper` changes."""
 
     decoder: str = option(MISSING, f"one of {', '.join(DECODERS)}")
     data: list[str] = option(MISSING, DATA_HELP)
-    output_dir: str = option(MISSING, "folder of the run; epochs are saved as <output-dir>/<decoder>/epoch-<N>")
-    preset: str = option("lite", f"one of {', '.join(MODEL_PRESETS)}: the network and the defaults of what follows")
+    output_dir: str = option(MISSING, "folder for the run; epochs are saved as <output-dir>/<decoder>/epoch-<N>")
+    preset: str = option(
+        "lite", f"one of {', '.join(MODEL_PRESETS)}: sets the network and the defaults of the options below"
+    )
     epochs: int = option(900, "passes over the data")
     save_epochs: list[int] = option(
-        [], "epochs to save; 0 is before training, the last is always saved. None given: "
-        f"{', '.join(map(str, LOG_AXIS))}, as far as the run goes"
+        [], "epochs to save; 0 is before training, and the last is always saved. If omitted: "
+        f"{', '.join(map(str, LOG_AXIS))}, up to --epochs"
     )  # fmt: skip
-    resume: bool = option(False, "go on from the last complete state of the run in --output-dir")
-    push_to_hub: str = option("", "Hub prefix owner/name: every saved epoch is also pushed, to owner/name-<decoder>")
+    resume: bool = option(False, "resume from the last complete state of the run in --output-dir")
+    push_to_hub: str = option("", "Hub prefix owner/name: every saved epoch is also pushed to owner/name-<decoder>")
 
-    limit_train: int = option(0, "train on N images, spread evenly over the data, only; 0 is all")
-    limit_validation: int = option(256, "images of the quick validation at every saved epoch; 0 is none")
+    limit_train: int = option(0, "train on only N images, spread evenly over the data; 0: all")
+    limit_validation: int = option(256, "images of the quick validation at every saved epoch; 0: none")
     batch_size: int = option(16, "images per step, over all processes together")
     crop: int = option(120, "side in pixels of the random window of each photo that the decoder colors")
     critic_crop: int = option(
-        64, "side in pixels of the part of each window that the critic sees, at a random place: off the grid of the "
-        "decoder, whose pattern it would otherwise teach; all of it where --crop is no larger"
+        64, "side in pixels of the part of each window that the critic sees. Its position is random, not aligned with "
+        "the decoder's grid, whose pattern the critic would otherwise teach; the whole window if --crop is no larger"
     )  # fmt: skip
     train_trunk: bool = option(
-        False, "also train the pretrained trunk; without, its features are computed once and kept"
+        False, "also train the pretrained trunk; otherwise its features are computed once and kept"
     )
 
     lr: float = option(5e-4, "AdamW's learning rate for the generator")
     critic_lr: float = option(5e-4, "Adam's learning rate for the critic")
-    lr_hold: int = option(
-        500, "steps behind which both learning rates fall with the square root of the steps; 0: they stay as they are"
-    )
-    weight_decay: float = option(0.05, "AdamW's, of the generator's kernels and matrices; 0: plain Adam")
-    dropout: float = option(
-        0.1, "share of a frozen trunk's channels, drawn for each photo and step, that a step does not see"
-    )
-    beta1: float = option(0.5, "first momentum of both")
+    lr_hold: int = option(500, "steps after which both learning rates decay as 1/sqrt(step); 0: constant")
+    weight_decay: float = option(0.05, "AdamW's weight decay of the generator's kernels and matrices; 0: plain Adam")
+    dropout: float = option(0.1, "share of a frozen trunk's channels to drop, drawn for each photo and step")
+    beta1: float = option(0.5, "beta1 of both optimizers")
     color_pivot: float = option(
-        9.0, "L_e is the color difference, about CIEDE2000, for colors that are more vivid above this chroma, and "
-        "grayer below it, than the median of what is plausible; 0: the paper's squared error"
+        9.0, "chroma above which colors come out more vivid, and below which grayer, than the median of the plausible "
+        "ones; L_e is then a color difference close to CIEDE2000. 0: the paper's squared error"
     )  # fmt: skip
-    # 0.1 at 224 pixels is 0.04 at 64: the term's gradient per pixel grows as the critic's window shrinks (a mean over
-    # fewer patches), and at 0.1 the generator outran the critic and saturated.
-    adversarial_weight: float = option(0.04, "weight of L_g, the Wasserstein term, beside L_e; the paper's is 0.1")
+    # 0.1 at 224 pixels corresponds to 0.04 at 64: the term's gradient per pixel grows as the critic's window shrinks
+    # (a mean over fewer patches), and at 0.1 the generator outran the critic and saturated.
+    adversarial_weight: float = option(0.04, "weight of L_g, the Wasserstein term, relative to L_e; the paper's is 0.1")
     class_weight: float = option(0.003, "weight of L_s, the class distribution term")
     penalty_weight: float = option(10.0, "lambda of the critic's gradient penalty")
     critic_width: int = option(16, "channels of the critic's first layer; the paper's is 64")
     ema_share: float = option(
-        0.1, "the saved weights are averaged over steps; their mean age is this share of all steps; 0 saves the last"
+        0.1, "the saved weights are an average whose mean age is this share of the steps so far; 0: the latest weights"
     )
-    teacher: str = option("tf_efficientnet_lite0", "timm classifier that gives the class distributions")
+    teacher: str = option("tf_efficientnet_lite0", "timm classifier that provides the class distributions")
 
-    seed: int = option(0, "of initial weights, data order, windows and flips")
-    log_every: int = option(20, "steps between two JSON lines of the log")
+    seed: int = option(0, "seed of the initial weights, data order, windows and flips")
+    log_every: int = option(20, "steps between lines of the JSON log")
     state_every: int = option(
-        500, "steps between two states to --resume from; one is also kept at the end and on SIGTERM"
+        500, "steps between saved states for --resume; one is also saved at the end and on SIGTERM or Ctrl-C"
     )
     tracker: str = option(
-        "none", "trackio (on this machine, or where TRACKIO_SPACE_ID or TRACKIO_SERVER_URL say), tensorboard (under "
-        "<output-dir>/<decoder>/tensorboard) or none: curves of the log and the validation, and the samples"
+        "none", "where to show curves and samples: trackio (on this machine, or where TRACKIO_SPACE_ID or "
+        "TRACKIO_SERVER_URL point), tensorboard (in <output-dir>/<decoder>/tensorboard) or none"
     )  # fmt: skip
     samples: int = option(
-        6, "validation photos colored at every saved epoch, in <output-dir>/<decoder>/samples; 0: none"
+        6, "validation photos to color at every saved epoch, in <output-dir>/<decoder>/samples; 0: none"
     )
-    cache_dir: str = option(CACHE_DIR, "where the teacher's distributions and a frozen trunk's features are kept")
+    cache_dir: str = option(CACHE_DIR, "folder for the teacher's distributions and a frozen trunk's features")
 
-    # What makes a step fast; train/benchmark.py shows what each brings.
+    # Optimizations of a step; train/benchmark.py measures each.
     precision: str = option(
-        "auto", "fp32, bf16, or auto: bf16 where the hardware multiplies it faster; a run that goes on keeps its own"
+        "auto", "fp32, bf16 or auto: bf16 where the hardware is faster with it; a resumed run keeps its precision"
     )  # fmt: skip
-    compile: str = option("auto", "on, off, or auto: compile the generator on CUDA, where that pays")
-    channels_last: bool = option(True, "keep images and kernels channels last in memory")
+    compile: str = option("auto", "whether to compile the generator: on, off or auto (only on CUDA)")
+    channels_last: bool = option(True, "store images and kernels in channels-last memory format")
     fused_adam: bool = option(True, "update the weights in one fused kernel")
-    keep_teacher: bool = option(True, "compute the teacher's distributions once and keep them; without, at every step")
-    keep_features: bool = option(True, "compute a frozen trunk's features once and keep them; without, at every step")
+    keep_teacher: bool = option(True, "compute the teacher's distributions once and keep them; otherwise at every step")
+    keep_features: bool = option(True, "compute a frozen trunk's features once and keep them; otherwise at every step")
     fold_upsampling: bool = option(
-        True, "a nearest-neighbor doubling and the 3x3 convolution behind it as one; without, one after the other"
+        True, "merge a nearest-neighbor doubling and the 3x3 convolution after it; otherwise run them one by one"
     )
-    share_forward: bool = option(True, "one forward of the generator serves both updates; without, it runs for each")
+    share_forward: bool = option(
+        True, "share one forward pass of the generator between both updates; otherwise run one for each"
+    )
     explicit_penalty: bool = option(
-        True, "the penalty's gradient as transposed convolutions; without, the critic is differentiated twice"
+        True, "compute the penalty's gradient by transposed convolutions; otherwise differentiate the critic twice"
     )
 
     CHOICES: ClassVar = {
@@ -147,14 +149,14 @@ class TrainConfig(Options):
         self._require(
             0 < self.crop <= size and self.crop % multiple == 0, "crop", f"a multiple of {multiple} up to {size}"
         )
-        cells = self.batch_size * (self.crop // FEATURE_STRIDE) ** 2  # over which batch norm takes its mean
+        cells = self.batch_size * (self.crop // FEATURE_STRIDE) ** 2  # batch norm needs two to average over
         self._require(cells > 1, "batch_size", f"2 or more with a --crop of {self.crop}")
         self._require(
             self.critic_crop > 0 and self.critic_crop % FEATURE_STRIDE == 0, "critic_crop",
             f"a multiple of {FEATURE_STRIDE}",
         )  # fmt: skip
         if not self.model.any_size and self.crop != size:
-            raise OptionError(f"--crop must be {size} with --preset {self.preset}, whose network has one size")
+            raise OptionError(f"--crop must be {size} with --preset {self.preset}, whose network takes one size only")
 
     @property
     def batch_spec(self) -> BatchSpec:
@@ -165,17 +167,17 @@ class TrainConfig(Options):
 
     @property
     def critic_side(self) -> int:
-        """Side in pixels of what the critic sees of a window."""
+        """Side in pixels of the part of a window that the critic sees."""
         return min(self.critic_crop, self.crop)
 
     @property
     def memory_options(self) -> str:
-        """What a step takes less memory with."""
+        """The options to lower when a step runs out of memory."""
         return "--batch-size or --crop" if self.model.any_size else "--batch-size"
 
     @property
     def saved_epochs(self) -> set[int]:
-        """The epochs to save; the last is always among them."""
+        """The epochs to save; always includes the last."""
         return {*(self.save_epochs or (epoch for epoch in LOG_AXIS if epoch < self.epochs)), self.epochs}
 
     @property
@@ -189,7 +191,7 @@ class TrainConfig(Options):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "lite": {},
-    "paper": dict(  # Vitoria et al. 2020, section 4.1; the batch is that of their code
+    "paper": dict(  # Vitoria et al. 2020, section 4.1; the batch size is that of their code
         batch_size=10,
         crop=224,
         critic_crop=224,
@@ -209,12 +211,12 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def parse_config(argv: list[str] | None = None) -> TrainConfig:
-    """Build TrainConfig from the command line; a wrong flag ends the program with status 2 and one line."""
+    """Build a TrainConfig from the command line; a wrong flag ends the program with status 2 and one line."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument("--preset", default="lite")
     try:
         preset = PRESETS.get(first.parse_known_args(argv)[0].preset, {})
-    except argparse.ArgumentError:  # --preset without a value: the whole parser, below, says so
+    except argparse.ArgumentError:  # --preset without a value: the full parser below reports it
         preset = {}
 
     return parse_options(TrainConfig, "Train one decoder of the study.", argv, preset)

@@ -1,4 +1,4 @@
-"""A script's options: one frozen dataclass, whose every field is a flag of the same name with the same default."""
+"""A script's options: one frozen dataclass, each of whose fields is a flag with the same name and default."""
 
 import argparse
 import math
@@ -12,7 +12,7 @@ T = TypeVar("T", bound="Options")
 
 
 def option(default: Any, help: str) -> Any:
-    """A field of an Options with its line of --help. No default makes the flag a required one."""
+    """A field of an Options with its --help text. With default=MISSING the flag is required."""
     metadata = {"help": help}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
@@ -20,12 +20,12 @@ def option(default: Any, help: str) -> Any:
 
 
 class Options:
-    """What a frozen dataclass of options inherits: nonsense is an OptionError that names the flag."""
+    """Base of a frozen dataclass of options: an invalid value raises an OptionError that names the flag."""
 
     CHOICES: ClassVar[Mapping[str, Collection[str]]] = {}
     NOT_NEGATIVE: ClassVar[Collection[str]] = ()
     POSITIVE: ClassVar[Collection[str]] = ()
-    # May differ between a run and its resumption: they say how far, where, what is watched; not what is computed.
+    # May change when a run is resumed: they decide how far it goes, where and what is logged, not what is computed.
     FREE_ON_RESUME: ClassVar[Collection[str]] = ()
 
     def __post_init__(self):
@@ -42,30 +42,30 @@ class Options:
             raise OptionError(f"--{name.replace('_', '-')} must be {expected}, got {getattr(self, name)}")
 
     def differs_from(self, earlier: dict[str, Any]) -> str | None:
-        """The first option that cannot change when a run goes on, as a sentence; None where all agree.
+        """A sentence about the first option that differs but cannot change on resuming; None if there is none.
 
-        earlier: the options of the run as its train.json has them. A precision of "auto" agrees with any.
+        earlier: the run's options from its train.json. A precision of "auto" agrees with any.
         """
         for name, value in asdict(self).items():
             if (name, value) == ("precision", "auto"):
                 continue
             if name not in self.FREE_ON_RESUME and earlier.get(name, value) != value:
-                return f"--{name.replace('_', '-')} is {value}, but the run was begun with {earlier[name]}"
+                return f"--{name.replace('_', '-')} is {value}, but the run was started with {earlier[name]}"
         return None
 
 
 def parse_options(
     cls: type[T], description: str, argv: list[str] | None = None, defaults: Mapping[str, Any] | None = None
 ) -> T:
-    """Build `cls` from the command line; a wrong flag ends the program with status 2 and one line.
+    """Build a `cls` from the command line; a wrong flag ends the program with status 2 and one line.
 
-    defaults: instead of the fields' own.
+    defaults: override those of the fields.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,  # --preset is looked for by its whole name, and study.py adds flags of its own
+        allow_abbrev=False,  # --preset is looked up by its full name, and study.py adds its own flags
     )  # fmt: skip
-    parser.print_usage = lambda file=None: None  # a wrong flag is one line; --help shows the rest
+    parser.print_usage = lambda file=None: None  # report a wrong flag in one line; --help shows the usage
     for f in fields(cls):
         own = f.default_factory() if f.default is MISSING and f.default_factory is not MISSING else f.default
         default = (defaults or {}).get(f.name, own)

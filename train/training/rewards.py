@@ -1,7 +1,7 @@
-"""What an agent that mends colors is rewarded for, at each pixel and for each of its actions.
+"""The rewards of an agent that refines colors, at each pixel and for each of its actions.
 
-All that it could do in a step is known beforehand, and so is the true photo: every reward is computed for every
-action, not only for the one that is taken.
+The outcome of every action is known beforehand, and so is the true photo: rewards are computed for all actions, not
+only for the one taken.
 """
 
 import torch
@@ -16,76 +16,84 @@ from chromagan.network.trunk import Trunk
 
 
 class Rewards:
-    """Of one batch of photos, whose true colors do not change from step to step."""
+    """The rewards for one batch of photos, whose true colors stay the same over a rollout."""
 
     def __init__(self, refiner: Refiner, truth: Tensor, likeness: Tensor, consistency: float, large: float):
-        """truth: ab (B, 2, h, w) in [-1, 1], at the refiner's size. likeness: of `Refiner.likeness`.
+        """truth: ab (B, 2, h, w) in [-1, 1], at the refiner's size. likeness: from `Refiner.likeness`.
 
-        consistency: weight of local consistency. large: of the square of the color difference, beside the difference.
+        consistency: weight of local consistency. large: weight of the squared color difference.
         """
         self.refiner, self.likeness, self.consistency, self.large = refiner, likeness, consistency, large
         self.truth = color.denormalize_ab(truth)
         self.true_contrast = self.truth - refiner.mean_of_neighbors(self.truth, likeness)
 
-    def worth(self, ab: Tensor, truth: Tensor, price: float | Tensor, dim: int, slope: Tensor | None = None) -> Tensor:
-        """What colors are worth by themselves: of ab in Lab units along `dim`. slope: of `FeatureDistance.slope`, in
-        the shape of ab, weighted."""
+    def utility(
+        self, ab: Tensor, truth: Tensor, price: float | Tensor, dim: int, slope: Tensor | None = None
+    ) -> Tensor:
+        """The utility of colors, without regard to their neighbors; ab and truth in Lab units along `dim`.
+
+        slope: the weighted gradient from `FeatureDistance.slope`, in the shape of ab.
+        """
         error = color_difference(ab, truth, dim)
-        worth = price * length(*ab.unbind(dim)) - error - self.large * error.square()
-        return worth if slope is None else worth - (slope * ab).sum(dim)
+        utility = price * length(*ab.unbind(dim)) - error - self.large * error.square()
+        return utility if slope is None else utility - (slope * ab).sum(dim)
 
     def __call__(self, outcomes: Tensor, price: float | Tensor, slope: Tensor | None = None) -> Tensor:
-        """What each action earns, in units of CIEDE2000, (B, len(ACTIONS), h, w); to leave a pixel earns nothing.
+        """The reward of each action, in units of CIEDE2000, (B, len(ACTIONS), h, w): its gain in utility over leaving
+        the pixel as it is.
 
-        outcomes: of `Refiner.outcomes`, (B, len(ACTIONS), 2, h, w). price: what a Lab unit of chroma is worth: without
-        it, gray would be the safest answer to every doubt. slope: (B, 2, h, w), see `worth`.
+        outcomes: from `Refiner.outcomes`, (B, len(ACTIONS), 2, h, w). price: the reward for a Lab unit of chroma, the
+        Lagrange multiplier of `RefinerLoss`: without it, gray would be the safest answer to every doubt. slope:
+        (B, 2, h, w), see `utility`.
         """
         outcomes = color.denormalize_ab(outcomes)
-        worth = self.worth(outcomes, self.truth[:, None], price, 2, None if slope is None else slope[:, None])
+        utility = self.utility(outcomes, self.truth[:, None], price, 2, None if slope is None else slope[:, None])
         if self.consistency:
-            # How much a pixel stands out of those neighbors that are as light as it is, against how much it should:
-            # an edge of L takes no part, a spot and a blotch do. The neighbors are those before the step.
+            # The contrast of a pixel to neighbors of like lightness, compared with the contrast in the true photo.
+            # Spots and blotches are penalized, edges of L are not. The neighbors' colors are those before the step.
             mean = self.refiner.mean_of_neighbors(outcomes[:, 0], self.likeness)
             contrast = outcomes - mean[:, None] - self.true_contrast[:, None]
-            worth = worth - self.consistency * contrast.square().sum(dim=2).sqrt()
-        return worth - worth[:, :1]
+            utility = utility - self.consistency * contrast.square().sum(dim=2).sqrt()
+        return utility - utility[:, :1]
 
 
 class FeatureDistance(nn.Module):
-    """How far a coloring looks from the true photo to a network that ImageNet taught: squared differences of features
-    of unit length, averaged over places and summed over stages, as in LPIPS (Zhang et al. 2018, equation 1) but without
-    its weights, which were learned for distortions of another kind."""
+    """The distance of a coloring to the true photo in features of a network pretrained on ImageNet: squared differences
+    of unit-length features, averaged over positions and summed over stages, as in LPIPS (Zhang et al. 2018, equation 1)
+    but without its weights, which were learned for other kinds of distortion."""
 
-    STAGES = (1, 2)  # of strides 4 and 8: what is where, rather than what the photo is of
+    STAGES = (1, 2)  # of strides 4 and 8: local structure rather than the photo's subject
 
     def __init__(self, trunk: Trunk):
-        """trunk: of STAGES. It is shown colors here, as it was when it was trained."""
+        """trunk: with STAGES. Here it sees colors, as in its own training."""
         super().__init__()
         self.trunk = fold(trunk.eval()).requires_grad_(False)
 
     @classmethod
     def from_imagenet(cls, timm_name: str) -> "FeatureDistance":
-        """By the network `timm_name`; PretrainedWeightsError if its weights cannot be had."""
+        """With the network `timm_name`; PretrainedWeightsError if its weights are unavailable."""
         trunk = Trunk(timm_name, cls.STAGES)
         trunk.load_imagenet(timm_name)
         return cls(trunk)
 
     def features(self, L: Tensor, ab: Tensor) -> list[Tensor]:
-        """Of unit length at every place, (B, C, ., .); L (B, 1, H, W) and ab (B, 2, H, W) in [-1, 1]."""
+        """Features of unit length at every position, (B, C, ., .); L (B, 1, H, W) and ab (B, 2, H, W) in [-1, 1]."""
         srgb = color.lab_to_srgb(torch.cat([color.denormalize_L(L), color.denormalize_ab(ab)], dim=1)).clamp(0, 1)
         gray = self.trunk.gray
         return [F.normalize(stage, dim=1) for stage in self.trunk.net((srgb - gray.mean) / gray.std)]
 
     def forward(self, L: Tensor, ab: Tensor, true_features: list[Tensor]) -> Tensor:
-        """The distance of each photo, (B,), from 0 to 2 for each stage."""
+        """The distance of each photo, (B,), from 0 to 4 for each stage."""
         found = self.features(L, ab)
         miss = [(one - other).square().sum(dim=1).mean(dim=(1, 2)) for one, other in zip(found, true_features)]
         return torch.stack(miss).sum(dim=0)
 
     def slope(self, L: Tensor, ab: Tensor, true_features: list[Tensor]) -> Tensor:
-        """What a change of ab does to the distance, to first order: its mean over a photo's pixels of slope times
-        change, summed over a and b, in Lab units. (B, 2, h, w), for ab (B, 2, h, w) in [-1, 1] at the refiner's size
-        and L at the network's."""
+        """The gradient of the distance with respect to ab, (B, 2, h, w). To first order, a change of ab in Lab units
+        changes the distance by the mean over a photo's pixels of slope times change, summed over a and b.
+
+        ab: (B, 2, h, w) in [-1, 1], at the refiner's size. L: at the network's size.
+        """
         with torch.enable_grad():
             ab = ab.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(self(L, double(ab), true_features).sum(), ab)

@@ -1,4 +1,4 @@
-"""What the scripts that train have in common: lines for people, the count of steps with its log, and how they end."""
+"""What the training scripts share: messages to the user, the loop over steps with its log, and how a run ends."""
 
 import sys
 from collections.abc import Callable, Collection
@@ -17,7 +17,7 @@ from train.training.watching import Log, Meter, StopSignal
 
 
 def speaker(accelerator: Accelerator) -> Callable[[str], None]:
-    """A function that writes a line to standard error, above a progress bar; nothing but on the main process."""
+    """A function that writes a line to standard error, above the progress bar, on the main process only."""
 
     def say(line: str) -> None:
         if accelerator.is_main_process:
@@ -27,22 +27,22 @@ def speaker(accelerator: Accelerator) -> Callable[[str], None]:
 
 
 def part_of_batch(batch_size: int, accelerator: Accelerator) -> slice:
-    """The images of every batch that are this process's; all have equally many."""
+    """This process's share of every batch; all processes have equally many images."""
     share = batch_size // accelerator.num_processes
     return slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
 
 
 class Run:
-    """The steps of a run: how many are taken, what is logged and shown of them, when a state is due, who stops it.
+    """The steps of a run: counts, logs and shows them, and decides when a state is due and when to stop.
 
-    A context, in which the progress bar is shown. Every process has one, and makes the same calls.
+    A context manager that shows the progress bar. Every process has one and makes the same calls.
     """
 
     def __init__(
         self, config: TrainConfig | RefineConfig, accelerator: Accelerator, step: int, total: int,
         shown: Collection[str],
     ):  # fmt: skip
-        """step: how many of `total` steps were taken before. shown: the terms that stand beside the progress bar."""
+        """step: how many of `total` steps were taken before. shown: the terms to show next to the progress bar."""
         self.config, self.step, self.total, self.shown = config, step, total, shown
         self.log = Log(config.run_dir / "log.jsonl", step) if accelerator.is_main_process else None
         self.meter = Meter(accelerator, step)
@@ -61,7 +61,7 @@ class Run:
         return self.step < self.total and not self.stopping
 
     def is_logged(self, step: int) -> bool:
-        """Whether the log has a line of the steps up to `step`. To read the terms waits for the device."""
+        """Whether a line is logged after `step` steps. Reading the terms waits for the device."""
         return step % self.config.log_every == 0 or step == self.total
 
     @property
@@ -69,10 +69,10 @@ class Run:
         return self.step % self.config.state_every == 0 or self.step == self.total or self.stopping
 
     def count(self, terms: dict[str, Tensor], saving: bool, **place: float) -> dict[str, float]:
-        """Count a step that was taken, with its loss terms. The means that the log has a line of now; {} without one.
+        """Count a step and its loss terms. Returns the means if a line was logged, else {}.
 
-        saving: whether its weights will be saved. TrainingError where they, or a state, would be of terms that are not
-        finite. place: what the line says besides of where the run is.
+        saving: whether the step's weights will be saved. place: further entries of the line that say where the run is.
+        Raises TrainingError rather than let weights or a state be saved after a term that is not finite.
         """
         self.step += 1
         self.meter.add(self.step, terms)
@@ -89,9 +89,10 @@ class Run:
         return values
 
     def exit_if_stopped(self, say: Callable[[str], None]) -> None:
-        """End the program, with the status of what stopped the run, where it was stopped."""
+        """If the run was stopped, end the program with the exit status of the signal."""
         if self.step < self.total:
-            say(f"stopped by {self.signal.name} at step {self.step} of {self.total}, state saved: go on with --resume")
+            place = f"step {self.step} of {self.total}"
+            say(f"stopped by {self.signal.name} at {place}, state saved: continue with --resume")
             sys.exit(self.signal.status)
 
 
@@ -100,9 +101,9 @@ def run_script(
     parse_config: Callable[[], TrainConfig] | Callable[[], RefineConfig],
     stopped: str,
 ) -> None:
-    """Run a script's `main` with the options of the command line; what a user can mend ends it in a line.
+    """Run a script's `main` with the command line's options; an error that a user can fix ends it with one line.
 
-    stopped: the line of Ctrl-C.
+    stopped: the line to print on Ctrl-C.
     """
     end_in_one_line(stopped)
     config = parse_config()

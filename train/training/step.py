@@ -1,6 +1,6 @@
 """One training step: the critic's update, then the generator's (Vitoria et al. 2020, algorithm 1).
 
-Every way in which a step is made fast has a switch in TrainConfig; train/benchmark.py shows what each brings.
+Every optimization of a step has a switch in TrainConfig; train/benchmark.py measures each.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from train.training.options import TrainConfig
 
 
 class GeneratorForward(nn.Module):
-    """What a generator computes in training, as the one `forward` that accelerate wraps."""
+    """A generator's training computation, as the single `forward` that accelerate wraps."""
 
     def __init__(self, generator: ChromaGAN):
         super().__init__()
@@ -34,8 +34,8 @@ class GeneratorForward(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """-> ab_pred (B, 2, h, w) of each image's window, class_logits (B, K).
 
-        L (B, 1, h, w): lightness of the windows. stages: a frozen trunk's features of them, `rows`, `columns` and
-        `channels` as a Batch has them; None: the trunk, which trains, sees L.
+        L: (B, 1, h, w), lightness of the windows. stages, rows, columns, channels: as in a Batch; without stages, the
+        trunk trains and is applied to L.
         """
         if stages is None:
             fused, flat = self.generator.fuse(self.generator.stages(L), L)
@@ -48,7 +48,7 @@ class GeneratorForward(nn.Module):
 
 
 class CriticLoss(nn.Module):
-    """What a critic computes in its own update, as the one `forward` that accelerate wraps."""
+    """The computation of a critic's update, as the single `forward` that accelerate wraps."""
 
     def __init__(self, critic: Critic, explicit_penalty: bool):
         super().__init__()
@@ -63,7 +63,7 @@ class CriticLoss(nn.Module):
 
 @dataclass
 class Networks:
-    """The two networks of `train_step`; behind `prepare` they are as accelerate wraps them."""
+    """The two networks of `train_step`; `prepare` wraps them with accelerate."""
 
     generator: GeneratorForward
     critic: CriticLoss
@@ -71,24 +71,24 @@ class Networks:
 
 @dataclass
 class Optimizers:
-    """Those of the two networks."""
+    """The optimizers of the two networks."""
 
     generator: torch.optim.Optimizer
     critic: torch.optim.Optimizer
 
 
 class GlobalBatchNorm(nn.BatchNorm2d):
-    """Batch norm whose statistics in training are those of all processes' images together.
+    """Batch norm whose training statistics are taken over the images of all processes.
 
-    With it, N processes take the step that one would with the same global batch. (torch's SyncBatchNorm does the
-    same, on GPUs only.) Every process must hold equally many images, as it does here.
+    With it, N processes take the same step as one process with the same global batch. (torch's SyncBatchNorm does this
+    on GPUs only.) Every process must have equally many images, as is the case here.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return nn.BatchNorm2d.forward(self, x)
         processes = dist.get_world_size()
-        wide = x.to(self.weight.dtype)  # statistics of bfloat16 are taken in float32
+        wide = x.to(self.weight.dtype)  # bfloat16 statistics are computed in float32
         mean = _SumOverProcesses.apply(wide.mean(dim=(0, 2, 3))) / processes
         centered = wide - mean[:, None, None]
         variance = _SumOverProcesses.apply(centered.square().mean(dim=(0, 2, 3))) / processes
@@ -102,21 +102,21 @@ class GlobalBatchNorm(nn.BatchNorm2d):
 
     @classmethod
     def convert(cls, module: nn.Module) -> None:
-        """Make every batch norm inside `module` one of these, in place; its parameters stay the same tensors."""
+        """Convert every batch norm inside `module` in place; its parameters stay the same tensors."""
         for child in module.modules():
             if type(child) in (nn.BatchNorm2d, BatchNormAct2d):
                 child.__class__ = cls if type(child) is nn.BatchNorm2d else GlobalBatchNormAct
 
 
 class GlobalBatchNormAct(GlobalBatchNorm, BatchNormAct2d):
-    """The same for timm's batch norm with its activation, in a trunk that trains."""
+    """The same for timm's batch norm with activation, in a trunk that trains."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.act(self.drop(GlobalBatchNorm.forward(self, x)))
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """All-reduce in both directions: every process's statistics touch every process's loss."""
+    """All-reduce in both directions: every process's statistics affect every process's loss."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class _SumOverProcesses(torch.autograd.Function):
 def prepare(
     generator: ChromaGAN, critic: Critic, config: TrainConfig, accelerator: Accelerator
 ) -> tuple[Networks, Optimizers]:
-    """The networks and optimizers of `train_step`, on the device and shared by all processes."""
+    """The networks and optimizers of `train_step`, on the device and synchronized across processes."""
     if accelerator.num_processes > 1:
         GlobalBatchNorm.convert(generator)
     if config.fold_upsampling:
@@ -148,7 +148,7 @@ def prepare(
         critic=adam([{"params": critic.parameters(), "weight_decay": 0.0}], config.critic_lr, config),
     )
     if config.compile == "on" or (config.compile == "auto" and accelerator.device.type == "cuda"):
-        nets.generator.compile()  # not the critic, which may be differentiated twice: that cannot be compiled
+        nets.generator.compile()  # not the critic, whose double differentiation cannot be compiled
     nets.generator, nets.critic, optimizers.generator, optimizers.critic = accelerator.prepare(
         nets.generator, nets.critic, optimizers.generator, optimizers.critic
     )
@@ -156,12 +156,13 @@ def prepare(
 
 
 def adam(groups: list[dict], lr: float, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over groups with their own weight_decay; where that is 0 it is Adam."""
+    """AdamW over parameter groups that set their own weight_decay; where it is 0 this is Adam."""
     return torch.optim.AdamW(groups, lr, betas=(config.beta1, 0.999), fused=config.fused_adam or None)
 
 
 def _decayed(generator: ChromaGAN, config: TrainConfig) -> list[dict]:
-    """What trains, in two groups: kernels and matrices, which decay, and vectors (biases and norms), which do not."""
+    """The trained parameters in two groups: kernels and matrices, with weight decay, and vectors (biases and norms),
+    without."""
     trained = [p for p in generator.parameters() if p.requires_grad]
     return [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
@@ -170,7 +171,8 @@ def _decayed(generator: ChromaGAN, config: TrainConfig) -> list[dict]:
 
 
 def set_learning_rates(optimizers: Optimizers, config: TrainConfig, step: int) -> None:
-    """Those of `step`, counted from 0. They never depend on where the run will end, so any run can go on."""
+    """Set the learning rates of `step`, counted from 0. They do not depend on a run's length, so any run can be
+    extended."""
     factor = min(1.0, math.sqrt(config.lr_hold / (step + 1))) if config.lr_hold else 1.0
     for optimizer, lr in ((optimizers.generator, config.lr), (optimizers.critic, config.critic_lr)):
         for group in optimizer.param_groups:
@@ -183,8 +185,8 @@ def train_step(
 ) -> dict[str, Tensor]:  # fmt: skip
     """Update the critic once, then the generator once; return the detached, unweighted loss terms.
 
-    norms: also return the norms at ab_pred of the gradients of the weighted color and adversarial terms.
-    Nothing here waits for the device.
+    norms: also return the gradient norms of the weighted color and adversarial terms with respect to ab_pred.
+    Does not wait for the device.
     """
     mixed_precision = autocast(batch.L.device, config.precision)
     inputs = batch.L, batch.stages, batch.rows, batch.columns, batch.channels
@@ -206,8 +208,8 @@ def train_step(
     accelerator.backward(wasserstein + config.penalty_weight * penalty)
     optimizers.critic.step()
 
-    # Generator, scored by the critic just updated. The critic's weights are held, not its graph: the gradient
-    # flows through it to ab_pred.
+    # Generator, scored by the critic just updated. The critic's weights are frozen, but gradients flow through it to
+    # ab_pred.
     critic = accelerator.unwrap_model(nets.critic).critic.requires_grad_(False)
     with mixed_precision:
         scores = critic(*(part(images, batch.corner, config.critic_side) for images in (L, ab_pred))).float()
@@ -237,11 +239,11 @@ def part(images: Tensor, corner: tuple[int, int], side: int) -> Tensor:
 
 @torch.no_grad()
 def update_average(average: dict[str, Tensor], state: dict[str, Tensor], share: float, step: int) -> None:
-    """Take `state`, weights and buffers behind `step`, counted from 1, into the average of those before, in place.
+    """Update `average` in place with `state`, the weights and buffers after `step`, counted from 1.
 
-    Their weight in it grows as a power of the step, so that its mean age is `share` of the steps so far, at whatever
-    step it is asked for (Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models",
-    section 3.1). One decay for all steps would average too long at first and too short in the end.
+    The weight of a step grows as a power of its number, so that at any time the average's mean age is `share` of the
+    steps so far (Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models", section 3.1).
+    A constant decay would average over too many steps at first and too few in the end.
     """
     past = 1 / share - 1
     decay = step / (past + step)
@@ -254,15 +256,15 @@ def update_average(average: dict[str, Tensor], state: dict[str, Tensor], share: 
 
 
 def resolve_precision(wanted: str, device: torch.device) -> str:
-    """ "auto" is bf16 on hardware that multiplies bfloat16 faster than float32, else fp32."""
+    """Replace "auto" by bf16 on hardware that multiplies bfloat16 faster than float32, else by fp32."""
     if wanted != "auto":
         return wanted
     return "bf16" if fast_dtype(device) == torch.bfloat16 else "fp32"
 
 
 def autocast(device: torch.device, precision: str):
-    """bfloat16 convolutions and products where `precision` is "bf16"; what must not lose digits stays float32."""
+    """Autocast to bfloat16 if `precision` is "bf16"; operations that need the digits stay in float32."""
     if precision != "bf16":
         return contextlib.nullcontext()
-    # No cache: a weight that was cast under no_grad, as in Critic.ab_gradient, would be found there without its graph.
+    # No cache: it would return weights that were cast under no_grad, as in Critic.ab_gradient, without their graph.
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)

@@ -1,4 +1,4 @@
-"""How long a training step takes here, and the times of several ways of doing the same."""
+"""How long a training step takes on this machine, and median times of functions to compare."""
 
 import copy
 import statistics
@@ -19,7 +19,7 @@ from train.training.step import prepare, resolve_precision, train_step, update_a
 
 
 class Trial:
-    """A training run of one config on made images; `run()` takes a step."""
+    """A training run of one config on random images; `run()` takes a step."""
 
     def __init__(self, config: TrainConfig, accelerator: Accelerator, images: int | None = None):
         device = accelerator.device
@@ -44,13 +44,13 @@ class Trial:
             update_average(*trained, self.config.ema_share, self.done)
 
     def draw(self) -> None:
-        """Make one batch, and do nothing with it: the input pipeline alone."""
+        """Make one batch and discard it: the input pipeline alone."""
         self.batches(self.done, slice(0, self.config.batch_size))
         self.done += 1
 
 
 def made_batches(config: TrainConfig, generator: ChromaGAN, device: torch.device, images: int) -> Batches:
-    """Random images, distributions and features in the form of the real ones. The teacher has random weights."""
+    """Random images, distributions and features, shaped like real ones. The teacher has random weights."""
     size = config.model.image_size
     lab = (torch.rand(images, size, size, 3) - 0.5).half()
     targets = teacher = stages = trunk = None
@@ -74,9 +74,9 @@ def made_teacher(config: TrainConfig, device: torch.device) -> Teacher:
 def medians(
     ways: dict[str, Callable[[], object]], device: torch.device, repeats: int, warm_up: int = 2
 ) -> dict[str, float]:
-    """Median seconds of each way. They are run in turn `repeats` times, so that a busy moment hits all alike.
+    """Median seconds of each function. They take turns `repeats` times, so that a busy moment affects all alike.
 
-    Before that each runs `warm_up` times, which do not count.
+    Before that, each runs `warm_up` times untimed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for repeat in range(repeats + warm_up):
@@ -91,6 +91,6 @@ def medians(
 
 
 def wait(device: torch.device) -> None:
-    """Return when the device has done all that it was given."""
+    """Wait until the device has finished its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

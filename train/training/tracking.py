@@ -1,5 +1,5 @@
-"""A run's curves and pictures in a tracker, through accelerate: Trackio, which keeps them here or on a Space, or
-TensorBoard. The run does not depend on it: a tracker that fails in the middle is said once and left alone."""
+"""A run's curves and pictures in a tracker, through accelerate: Trackio, which keeps them locally or on a Space, or
+TensorBoard. The run does not depend on its tracker: one that fails midway is reported once and no longer used."""
 
 import contextlib
 import importlib.util
@@ -37,9 +37,9 @@ PROBE_SECONDS = 3.0
 
 
 def check_tracker(tracker: str) -> str | None:
-    """Why the tracker cannot be reached, in a line; None where it can. TrainingError where it is not installed.
+    """One line on why the tracker cannot be reached; None if it can. TrainingError if it is not installed.
 
-    Trackio is on this machine, unless TRACKIO_SPACE_ID or TRACKIO_SERVER_URL name another place.
+    Trackio runs on this machine unless TRACKIO_SPACE_ID or TRACKIO_SERVER_URL name another place.
     """
     if not INSTALLED[tracker]():
         raise TrainingError(f"--tracker {tracker} needs a package that is not installed: pip install {tracker}")
@@ -64,9 +64,9 @@ def check_tracker(tracker: str) -> str | None:
 
 
 def _no_server(url: str) -> str | None:
-    """Why nothing can be written to the Trackio server at `url`; None where it can, or does not say.
+    """Why the Trackio server at `url` cannot be written to; None if it can, as far as it tells.
 
-    Trackio itself only warns, in the background, where its token is refused: the curves would be lost.
+    If its token is refused, Trackio itself only warns in the background, and the curves would be lost.
     """
     place, token = _without_token(url), parse_qs(urlsplit(url).query).get("write_token", [""])[0]
     token = token or os.environ.get("TRACKIO_WRITE_TOKEN")
@@ -75,37 +75,36 @@ def _no_server(url: str) -> str | None:
         asked = urllib.request.Request(f"{place}/api/get_run_mutation_status", data=b"{}", headers=headers)
         with urllib.request.urlopen(asked, timeout=PROBE_SECONDS) as answer:
             allowed = json.load(answer)["data"]["allowed"]
-    except urllib.error.HTTPError:  # it answers, though not as the Trackio of today
+    except urllib.error.HTTPError:  # it answers, but is another version of Trackio
         allowed = bool(token)
     except (OSError, ValueError, LookupError, TypeError) as error:
         return f"--tracker trackio: no answer from TRACKIO_SERVER_URL={place} ({getattr(error, 'reason', error)})"
     if not allowed:
-        wrong = "does not take the write token" if token else "needs a write token"
+        wrong = "rejects the write token" if token else "needs a write token"
         return (
-            f"--tracker trackio: TRACKIO_SERVER_URL={place} {wrong}: add /?write_token=..., as it says when it starts"
+            f"--tracker trackio: TRACKIO_SERVER_URL={place} {wrong}: add /?write_token=..., which it prints on starting"
         )
     return None
 
 
 def _without_token(url: str) -> str:
-    """The address of a Trackio server as others may see it: what follows the path is what lets them write."""
+    """The address of a Trackio server without its query, which holds the write token and must not be shown."""
     return url.partition("?")[0].rstrip("/")
 
 
 class Tracker:
-    """The run in the tracker that the accelerator was made with, or in none.
+    """The run in the accelerator's tracker, if it has one.
 
-    tracker.json beside the run's epochs keeps its name there, so that a resumed run goes on in the same curves.
+    tracker.json next to the run's epochs keeps its name there, so that a resumed run continues the same curves.
     """
 
     def __init__(self, accelerator: Accelerator, config: TrainConfig, step: int, say: Callable[[str], None]):
-        """step: the one that the run goes on behind. On every process; TrainingError where a new run's does not start.
-
-        Nothing is written before the tracker has started.
+        """step: the number of steps taken before. Called on every process; TrainingError if a new run's tracker does
+        not start. Nothing is written before the tracker has started.
         """
         self.accelerator, self.say = accelerator, say
         self.name = str(accelerator.log_with[0]) if accelerator.log_with else "none"
-        self.last = -1  # the newest step that the tracker has: what is taken again is not shown twice
+        self.last = -1  # the newest step that the tracker has, so that repeated steps are not shown twice
         try:
             with quiet():
                 if self.name == "trackio":
@@ -119,7 +118,7 @@ class Tracker:
             self._give_up(error)
 
     def _start_trackio(self, config: TrainConfig) -> None:
-        """A study is a project there, each of its decoders a run, whose name is kept."""
+        """A study is a Trackio project, and each of its decoders is a run, whose name is kept."""
         path = config.run_dir / TRACKER_FILE
         known = read_json(path) if path.exists() else {}
         project = known.get("project") or Path(config.output_dir).resolve().name or "chromagan"
@@ -145,7 +144,7 @@ class Tracker:
             self._try(lambda: self.accelerator.log(values, step=step))
 
     def log_epoch(self, epoch: int, step: int, measured: dict | None, samples: Path | None) -> None:
-        """The measures of a saved epoch over the colored validation photos, and the sheet of its colorings."""
+        """Measures of a saved epoch over the colored validation photos, and the sheet of its sample colorings."""
         self._try(lambda: self._log_epoch(epoch, step, measured, samples))
 
     def _log_epoch(self, epoch: int, step: int, measured: dict | None, samples: Path | None) -> None:
@@ -162,7 +161,6 @@ class Tracker:
 
     def close(self) -> None:
         """Wait until the tracker has everything; it gives up by itself after half a minute."""
-
         with quiet():
             self._try(self._finish)
         self.accelerator.trackers = []
@@ -173,29 +171,29 @@ class Tracker:
         elif self.accelerator.is_main_process:
             import trackio
 
-            trackio.finish()  # accelerate's leaves the run open, to be finished once more when the program ends
+            trackio.finish()  # accelerate's leaves the run open until it is finished again when the program ends
 
     def _try(self, act: Callable[[], None]) -> None:
         if not self.accelerator.trackers:
             return
         try:
             act()
-        except Exception as error:  # whatever it is, the training is worth more
+        except Exception as error:  # no error of a tracker should end the training
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
         self.accelerator.trackers = []
-        self.say(f"the run goes on without its tracker, {self.name}: {shortened(error)}")
+        self.say(f"the run continues without its tracker, {self.name}: {shortened(error)}")
 
 
 def colored_values(measured: dict | None) -> dict[str, float]:
-    """Name -> value of the measures over the colored photos, without their intervals and those that are missing."""
+    """Name -> value of the measures over the colored photos, without intervals; missing measures are left out."""
     values = {name: number_of(measure) for name, measure in measures_of(measured or {}).items()}
     return {name: value for name, value in values.items() if value is not None and name != "images"}
 
 
 def warn_in_lines(say: Callable[[str], None]) -> None:
-    """Give what Trackio warns of to `say`, a line each: it raises nothing when its place is gone, full or closed."""
+    """Pass Trackio's warnings to `say`, one line each: it only warns when its storage is gone, full or closed."""
     shown, folder = warnings.showwarning, Path(importlib.util.find_spec("trackio").origin).parent
 
     def show(message, category, filename, lineno, file=None, line=None) -> None:
@@ -208,12 +206,12 @@ def warn_in_lines(say: Callable[[str], None]) -> None:
 
 
 def shortened(error: Exception | str) -> str:
-    """A library's error, which may run over many lines, in the start of one."""
+    """The beginning of a library's error, which may have many lines, as one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without what a tracker prints: several lines, between those of the progress bar."""
+    """Suppress what a tracker prints: several lines in the middle of the progress bar."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield

@@ -1,4 +1,4 @@
-"""Watching a run and stopping it: the log, the means of the loss terms, and signals."""
+"""Monitoring and stopping a run: the log, the means of the loss terms, and signals."""
 
 import contextlib
 import json
@@ -18,22 +18,22 @@ from chromagan.errors import ChromaGANError
 
 
 class TrainingError(ChromaGANError, RuntimeError):
-    """The run cannot start or go on: the message says why."""
+    """The run cannot start or continue: the message says why."""
 
 
 class Log:
-    """log.jsonl: one object a line. A resumed run drops the lines of steps that it takes again."""
+    """log.jsonl: one JSON object per line. A resumed run drops the lines of steps that it repeats."""
 
     def __init__(self, path: Path, step: int):
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         kept = [line for line in lines if self._step(line) <= step]
         with replacing(path) as part:
             part.write_text("".join(kept), encoding="utf-8")
-        self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (for the length of the run)
+        self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (open for the whole run)
 
     @staticmethod
     def _step(line: str) -> float:
-        """The step of a line; infinite where a crash left half of one, or a power cut zeros."""
+        """The step of a line; infinite if a crash left it incomplete or a power cut left zeros."""
         try:
             return json.loads(line)["step"] if line.endswith("\n") else math.inf
         except ValueError:
@@ -45,7 +45,7 @@ class Log:
 
 
 class Meter:
-    """Sums the loss terms on the device, so that nothing waits for it between two readings."""
+    """Sums the loss terms on the device, so that nothing waits for the device between two readings."""
 
     def __init__(self, accelerator: Accelerator, step: int):
         self.accelerator = accelerator
@@ -54,7 +54,7 @@ class Meter:
     def _start(self, step: int) -> None:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
-        self.bad: dict[str, Tensor] = {}  # the first step at which a term was not finite; 0 for none
+        self.bad: dict[str, Tensor] = {}  # the first step at which a term was not finite; 0: none
         self.since, self.time = step, time.perf_counter()
 
     def add(self, step: int, terms: dict[str, Tensor]) -> None:
@@ -68,13 +68,14 @@ class Meter:
                 self.sums[name], self.counts[name], self.bad[name] = term.clone(), 1, bad
 
     def require_finite(self) -> None:
-        """TrainingError, naming the term and the step, if any was not finite since the last reading. Waits."""
+        """Raise TrainingError with the term and step if a term was not finite since the last reading. Waits for the
+        device."""
         names = list(self.bad)
         steps = self.accelerator.gather(torch.stack([self.bad[name] for name in names])[None]).tolist()
         found = [(step, name) for of_process in steps for name, step in zip(names, of_process) if step]
         if found:
             step, name = min(found, key=lambda pair: pair[0])
-            raise TrainingError(f"the {name} term is not finite at step {step}: lower --lr or --critic-lr")
+            raise TrainingError(f"the {name} term is not finite at step {step}: lower the learning rate")
 
     def read(self, step: int, batch_size: int) -> dict[str, float]:
         """Means since the last reading, over all processes, and images/s. Waits for the device."""
@@ -87,14 +88,14 @@ class Meter:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Saving is no part of images/s."""
+        """Exclude the time spent inside, such as saving, from images/s."""
         start = time.perf_counter()
         yield
         self.time += time.perf_counter() - start
 
 
 class StopSignal:
-    """SIGTERM, of a machine that is wanted back, and Ctrl-C ask the run to save its state and end after this step."""
+    """On SIGTERM (a machine being reclaimed) or Ctrl-C the run saves its state and ends after the current step."""
 
     def __init__(self):
         self.number = 0
@@ -105,10 +106,11 @@ class StopSignal:
 
     def _receive(self, number, frame) -> None:
         self.number = number
-        signal.signal(signal.SIGINT, self.at_once)  # a second Ctrl-C does not wait
+        signal.signal(signal.SIGINT, self.at_once)  # a second Ctrl-C ends the run at once
 
     def agreed(self) -> bool:
-        """Whether any process was told to stop: all must end at one step. Speaks over the CPU, without the device."""
+        """Whether any process was told to stop: all must end at the same step. Communicates on the CPU, so that the
+        device is not waited for."""
         if not dist.is_initialized() or dist.get_world_size() == 1:
             return self.number != 0
         self.group = self.group or dist.new_group(backend="gloo")
@@ -123,5 +125,5 @@ class StopSignal:
 
     @property
     def status(self) -> int:
-        """The exit status: 0 where the machine was wanted back, as after a finished run; a shell's for Ctrl-C."""
+        """The exit status: 0 after SIGTERM, as after a finished run; that of a shell, 128 + number, for Ctrl-C."""
         return 0 if self.number == signal.SIGTERM else 128 + self.number

@@ -80,7 +80,7 @@ def test_a_file_that_is_no_result_is_not_overwritten(tmp_path, capsys):
     notes.write_text('{"machine": "mine"}')
     with pytest.raises(SystemExit):
         parse_args(["--json", str(notes)])
-    assert "notes.json is no result of a benchmark" in capsys.readouterr().err
+    assert "notes.json is not a benchmark result" in capsys.readouterr().err
     result.write_text('{"machine": {"matrix_gflops": {}}}')
     assert parse_args(["--json", str(result)]).json == result
     assert parse_args(["--json", str(tmp_path / "new.json")]).json
@@ -92,7 +92,7 @@ def test_a_file_that_is_no_result_is_not_overwritten(tmp_path, capsys):
         (["--only", "chroma"], "--only chroma and --data go together"),
         (["--data", "somewhere"], "--only chroma and --data go together"),
         (["--sizes", "12"], "must be a width and a height such as 1152x864, got '12'"),
-        (["--json", "nowhere/results.json"], "--json nowhere/results.json: there is no folder nowhere"),
+        (["--json", "nowhere/results.json"], "--json nowhere/results.json: no folder 'nowhere'"),
         (["--sizes", "0x9"], "such as 1152x864, got '0x9'"),
     ],
 )

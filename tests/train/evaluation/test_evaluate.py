@@ -203,7 +203,7 @@ def test_one_photo_has_no_intervals(source, tmp_path):
 def test_a_network_of_one_size_is_not_measured_at_another():
     model = SimpleNamespace(config=ModelConfig.preset("paper"))
     script.check_size(model, 224)
-    with pytest.raises(CheckpointError, match="it takes images of 224 pixels only: leave out --size 256"):
+    with pytest.raises(CheckpointError, match="it only takes images of 224 pixels: leave out --size 256"):
         script.check_size(model, 256)
 
 
@@ -215,7 +215,7 @@ def test_files_of_something_else_are_not_overwritten(evaluated, tmp_path):
         folder = tmp_path / name.replace(".", "-")
         folder.mkdir()
         (folder / name).write_text(content)
-        with pytest.raises(OSError, match=f"holds {name}, of no evaluation"):
+        with pytest.raises(OSError, match=f"holds {name}, not from an evaluation"):
             script.check_output_dir(folder)
 
 

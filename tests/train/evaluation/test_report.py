@@ -42,9 +42,9 @@ def test_cells_cannot_make_columns():
 
 
 def test_a_folder_of_no_evaluation_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"metrics.json is not that of train/evaluate.py: it lacks 'left_out'"):
+    with pytest.raises(DataError, match=r"metrics.json was not written by train/evaluate.py: it lacks 'left_out'"):
         write_report(SHIPPED / "compact" / "epoch-3")
     (tmp_path / "metrics.json").write_text(json.dumps(dict.fromkeys(NEEDED)))
     (tmp_path / "per_image.parquet").write_text("hello")
-    with pytest.raises(DataError, match=r"per_image.parquet is not that of train/evaluate.py"):
+    with pytest.raises(DataError, match=r"per_image.parquet was not written by train/evaluate.py"):
         write_report(tmp_path)

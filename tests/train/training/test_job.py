@@ -97,7 +97,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(project, tmp_path, m
     pushed = ["--push-to-hub", "someone/study"]
     assert shlex.split(study)[2:] == ["--epochs", "3", "--output-dir", str(tmp_path / "study"), *pushed]
     assert publish.endswith(f"-m chromagan publish --source {tmp_path / 'study'} --to someone/study")
-    assert price == "l4x1: its price: hf jobs hardware"
+    assert price == "l4x1: price: see hf jobs hardware"
     assert (tmp_path / "study" / "calls").read_text().endswith(" --dry-run\n")
 
 
@@ -128,13 +128,13 @@ def test_its_options_reach_study_and_train():
     assert run.config.lr == 0.5 and run.config.output_dir == str(Path("o").absolute()) and own.code == str(ROOT)
 
 
-@pytest.mark.parametrize("revision, words", [("v9", "--revision v9 cannot be had"), (None, "no train/study.py in")])
+@pytest.mark.parametrize("revision, words", [("v9", "--revision v9 cannot be fetched"), (None, "no train/study.py in")])
 def test_code_that_is_not_there_is_one_line(project, tmp_path, revision, words):
     (tmp_path / "empty").mkdir()
     with pytest.raises(JobError, match=words) as caught:
         fetch(str(project if revision else tmp_path / "empty"), revision, tmp_path)
     assert "\n" not in str(caught.value)
-    with pytest.raises(JobError, match="nowhere --revision HEAD cannot be had"):
+    with pytest.raises(JobError, match="nowhere --revision HEAD cannot be fetched"):
         fetch(str(tmp_path / "nowhere"), None, tmp_path / "other")
 
 

@@ -92,7 +92,7 @@ def test_every_option_is_a_flag_with_help(capsys):
 def test_what_a_resumed_run_may_change():
     begun = dataclasses.asdict(config(epochs=4))
     assert config(epochs=9, resume=True, output_dir="elsewhere", log_every=3).differs_from(begun) is None
-    assert config(lr=0.5).differs_from(begun) == "--lr is 0.5, but the run was begun with 0.0005"
+    assert config(lr=0.5).differs_from(begun) == "--lr is 0.5, but the run was started with 0.0005"
     assert config(crop=128).differs_from(begun).startswith("--crop is 128")
     assert {field.name for field in dataclasses.fields(TrainConfig)} > TrainConfig.FREE_ON_RESUME
 
@@ -101,4 +101,4 @@ def test_a_run_goes_on_in_the_precision_that_it_was_begun_with():
     """What "auto" is depends on the machine, and a run may go on on another."""
     earlier = {"precision": "bf16"}
     assert config(precision="auto").differs_from(earlier) is None
-    assert "--precision is fp32, but the run was begun with bf16" in config(precision="fp32").differs_from(earlier)
+    assert "--precision is fp32, but the run was started with bf16" in config(precision="fp32").differs_from(earlier)

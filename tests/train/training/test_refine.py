@@ -57,8 +57,8 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_weights(flags, source, tmp
             main(parse_config([*flags, str(whole), *arguments]))
         return explain(error.value, None)
 
-    assert "holds a run already" in refused()
-    assert "--lr is 0.5, but the run was begun with 0.002" in refused("--resume", "--lr", "0.5")
+    assert "already holds a run" in refused()
+    assert "--lr is 0.5, but the run was started with 0.002" in refused("--resume", "--lr", "0.5")
     another = shutil.copytree(source, tmp_path / "another")
     shutil.copytree(another / "compact" / "epoch-0", another / "compact" / "epoch-3", dirs_exist_ok=True)
     assert "does not hold the networks that" in refused("--resume", "--source", str(another))

@@ -154,8 +154,8 @@ def test_both_ways_to_learn_bring_colors_nearer_to_the_truth(greedy):
         value.backward()
         optimizer.step()
         assert value.isfinite() and {"entropy", "reward"} <= terms.keys()
-    settled = loss.settle(batch, ab, Accelerator(cpu=True))
-    assert settled["error_kept"] < 0.8 and loss.refiner.training
+    kept = loss.update_multiplier(batch, ab, Accelerator(cpu=True))
+    assert kept["error_kept"] < 0.8 and loss.refiner.training
 
 
 def test_returns_hold_the_values_of_the_next_state():
@@ -175,7 +175,7 @@ def test_the_price_of_chroma_rises_while_refined_colorings_are_paler():
         loss = RefinerLoss(made_refiner(), options)
         with torch.no_grad():
             loss.refiner.policy.bias.fill_(toward / AIM)
-        kept = loss.settle(batch, ab, Accelerator(cpu=True))["colorfulness_kept"]
+        kept = loss.update_multiplier(batch, ab, Accelerator(cpu=True))["colorfulness_kept"]
         assert (kept - 1) * moves < -0.1
         assert loss.price.item() == pytest.approx(0.2 + 0.1 * (1 - kept.item()), abs=1e-5)
 
@@ -186,9 +186,11 @@ def test_a_coloring_that_was_all_but_gray_does_not_rule_the_price():
     batch, ab = made_batch()
     with torch.no_grad():
         loss.refiner.policy.bias.fill_(-0.05 / AIM)
-    vivid = loss.settle(batch, ab, Accelerator(cpu=True))["colorfulness_kept"]
-    alone = RefinerLoss(loss.refiner, loss.config).settle(batch, 1e-3 * ab, Accelerator(cpu=True))["colorfulness_kept"]
-    both = loss.settle(batch, 1e-3 * ab, Accelerator(cpu=True))["colorfulness_kept"]
+    vivid = loss.update_multiplier(batch, ab, Accelerator(cpu=True))["colorfulness_kept"]
+    alone = RefinerLoss(loss.refiner, loss.config).update_multiplier(batch, 1e-3 * ab, Accelerator(cpu=True))[
+        "colorfulness_kept"
+    ]
+    both = loss.update_multiplier(batch, 1e-3 * ab, Accelerator(cpu=True))["colorfulness_kept"]
     assert alone > 10 * vivid and both < 2 * vivid
 
 

@@ -52,7 +52,7 @@ def test_a_signal_ends_the_run_behind_its_step_with_a_state(run):
     with pytest.raises(SystemExit) as ended:
         run.exit_if_stopped(said.append)
     assert ended.value.code == 0
-    assert said == ["stopped by SIGTERM at step 2 of 7, state saved: go on with --resume"]
+    assert said == ["stopped by SIGTERM at step 2 of 7, state saved: continue with --resume"]
 
 
 def test_what_is_no_number_is_found_before_it_is_saved(run):

@@ -53,7 +53,7 @@ def test_a_study_trains_measures_and_goes_on(image_folder, tmp_path, monkeypatch
     command = [sys.executable, str(ROOT / "train" / "study.py"), *map(str, two)]
     second = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert second.returncode == 0, second.stderr[-2000:]
-    assert "compact: going on" in second.stdout and "going on behind step 2 of 4" in second.stderr
+    assert "compact: resuming" in second.stdout and "resuming after step 2 of 4" in second.stderr
     assert weights.stat().st_mtime_ns == written
     found = [(c.decoder, c.epoch) for c in list_checkpoints(output)]
     assert found == [("compact", 0), ("compact", 1), ("compact", 2), ("depthwise", 0), ("depthwise", 2)]
@@ -105,8 +105,8 @@ def test_a_cut_off_decoder_is_resumed_and_one_without_a_state_is_not_lost(tmp_pa
     (folder / "train.json").write_text("{}")
     (folder / "log.jsonl").write_text('{"step": 9, "epoch": 2.25}\n{"step": 13, "epoch": 3.25}\n')
     compact, original = plan(["compact", "original"], own)
-    assert compact.begun and compact.epochs_done == 3 and not compact.finished
-    assert not original.begun and original.epochs_done == 0
+    assert compact.started and compact.epochs_done == 3 and not compact.finished
+    assert not original.started and original.epochs_done == 0
 
 
 def test_the_time_and_the_price_come_from_the_rate_that_the_run_had_or_that_is_given(tmp_path):

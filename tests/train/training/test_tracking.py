@@ -108,7 +108,7 @@ def test_a_tracker_that_stops_is_said_once_and_stops_nothing(config, monkeypatch
         tracker.log({"color": 1.0}, step)
     tracker.close()
     gone = "the server is gone" if values > 1 else "still gone"
-    assert said[1:] == [f"the run goes on without its tracker, trackio: {gone}"] and broken.logged == [0]
+    assert said[1:] == [f"the run continues without its tracker, trackio: {gone}"] and broken.logged == [0]
 
 
 def test_a_tracker_that_does_not_start_holds_up_a_new_run_only(config, monkeypatch):
@@ -118,7 +118,7 @@ def test_a_tracker_that_does_not_start_holds_up_a_new_run_only(config, monkeypat
     assert not config.run_dir.exists()
     said = []
     Tracker(Accelerator(log_with="trackio", cpu=True), dataclasses.replace(config, resume=True), 0, said.append).close()
-    assert said == ["the run goes on without its tracker, trackio: no such project"]
+    assert said == ["the run continues without its tracker, trackio: no such project"]
 
 
 @pytest.mark.parametrize("tracker", ["trackio", "tensorboard"])
@@ -142,7 +142,7 @@ def test_a_server_that_refuses_the_token_is_one_line_before_any_work(monkeypatch
     """Against Trackio's real server: Trackio itself would train on and lose the curves."""
     app, address, _, with_token = trackio.show(open_browser=False, block_thread=False)
     try:
-        for url, wrong in ((address, "needs a"), (f"{address}?write_token=secret", "does not take the")):
+        for url, wrong in ((address, "needs a"), (f"{address}?write_token=secret", "rejects the")):
             monkeypatch.setenv("TRACKIO_SERVER_URL", url)
             why = check_tracker("trackio")
             assert f"{wrong} write token" in why and "secret" not in why and "\n" not in why

@@ -70,7 +70,7 @@ def test_two_steps_for_real_and_what_they_leave(image_folder, tmp_path):
     assert min(samples.size) > 3 * 224  # of three photos: gray, colored, true
     assert list((run / "compact" / "tensorboard").glob("events.*"))
 
-    with pytest.raises(TrainingError, match="holds a run already: --resume goes on with it"):
+    with pytest.raises(TrainingError, match="already holds a run: continue it with --resume"):
         main(parse_config(train_flags(image_folder, tmp_path)))
 
 
@@ -116,7 +116,7 @@ def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(image_folde
     newest.write_bytes(newest.read_bytes()[:-1000])
     resumed = launch(*flags, "--resume", processes=2)
     assert resumed.returncode == 0, resumed.stderr[-2000:]
-    assert f"{newest} is damaged" in resumed.stderr and f"going on behind step {min(steps)} of 24" in resumed.stderr
+    assert f"{newest} is damaged" in resumed.stderr and f"resuming after step {min(steps)} of 24" in resumed.stderr
     assert (tmp_path / "run" / WEIGHTS).read_bytes() == whole[2]
     logged = [json.loads(line)["step"] for line in (tmp_path / "run" / "depthwise" / "log.jsonl").open()]
     assert logged == list(range(1, 25))
@@ -128,7 +128,7 @@ def test_sigterm_saves_the_state_and_ends_the_run(image_folder, tmp_path, whole,
     assert status == 0 and "stopped by SIGTERM at step" in said and "--resume" in said and "Traceback" not in said
     (state,) = (tmp_path / "run" / "depthwise").glob("state-*.pt")
     main(parse_config([*flags, "--resume"]))
-    assert f"going on behind step {state.name.split('-')[1]} of 24" in capsys.readouterr().err
+    assert f"resuming after step {state.name.split('-')[1]} of 24" in capsys.readouterr().err
     assert (tmp_path / "run" / WEIGHTS).read_bytes() == whole[1]
 
     def refused(*arguments):
@@ -136,20 +136,20 @@ def test_sigterm_saves_the_state_and_ends_the_run(image_folder, tmp_path, whole,
             main(parse_config([*arguments, "--resume"]))
         return str(error.value)
 
-    assert "--lr is 0.5, but the run was begun with 0.0005" in refused(*flags, "--lr", "0.5")
+    assert "--lr is 0.5, but the run was started with 0.0005" in refused(*flags, "--lr", "0.5")
     recorded = tmp_path / "run" / "depthwise" / "train.json"
     before = recorded.read_bytes()
     fewer = refused(*flags, "--epochs", "3", "--save-epochs", "3")
-    assert fewer == "the run is at epoch 12 already: --epochs must be that or more" and recorded.read_bytes() == before
+    assert fewer == "the run is already at epoch 12: --epochs must be at least that" and recorded.read_bytes() == before
     shutil.rmtree(tmp_path / "run" / "depthwise" / "epoch-12")  # its weights are in the state
     main(parse_config([*flags, "--resume", "--epochs", "13", "--save-epochs", "7", "12"]))
-    assert "epochs [7] lie behind step 24" in capsys.readouterr().err
+    assert "epochs [7] lie before step 24" in capsys.readouterr().err
     assert [c.epoch for c in list_checkpoints(tmp_path / "run")] == [12, 13]
     assert (tmp_path / "run" / WEIGHTS).read_bytes() == whole[1]
     for path in (tmp_path / "run" / "depthwise").glob("state-*.pt"):
         path.write_bytes(b"")
     lost = refused(*flags, "--epochs", "13")
-    assert "no state in" in lost and "is whole" in lost
+    assert "no state in" in lost and "is intact" in lost
     assert "nothing to resume" in refused(*train_flags(image_folder, tmp_path, output_dir=tmp_path / "new"))
 
 
@@ -162,7 +162,7 @@ def test_a_batch_must_be_shared_evenly():
     options = config(batch_size=16)
     assert fit_batch(options, images=100, processes=2).batch_size == 16
     assert fit_batch(options, images=9, processes=2).batch_size == 8
-    with pytest.raises(TrainingError, match="--batch-size 15 cannot be shared by 2 processes evenly"):
+    with pytest.raises(TrainingError, match="--batch-size 15 cannot be shared evenly by 2 processes"):
         check_shares(config(batch_size=15), processes=2)
     for processes in (1, 2, 4):
         check_shares(options, processes)
@@ -179,9 +179,9 @@ def test_a_batch_that_photos_did_not_fill_goes_on_by_the_same_command(tmp_path):
     (options.run_dir / "train.json").write_text(json.dumps(asdict(replace(options, batch_size=8))))
     recorded = check_run_dir(options)
     assert fit_batch(options, images=9, processes=2, recorded=recorded).batch_size == 8
-    with pytest.raises(TrainingError, match="--batch-size is 16, but the run was begun with 8"):
+    with pytest.raises(TrainingError, match="--batch-size is 16, but the run was started with 8"):
         fit_batch(options, images=100, processes=2, recorded=recorded)
-    with pytest.raises(TrainingError, match="--batch-size is 4, but the run was begun with 8"):
+    with pytest.raises(TrainingError, match="--batch-size is 4, but the run was started with 8"):
         check_run_dir(replace(options, batch_size=4))
 
 
@@ -196,7 +196,7 @@ def test_a_term_that_is_not_finite_is_named_with_its_step():
     for step in range(1, 6):
         color = torch.tensor(float("nan") if step >= 4 else 1.0)
         meter.add(step, {"color": color, "penalty": torch.tensor(float("inf") if step == 3 else 2.0)})
-    with pytest.raises(TrainingError, match="the penalty term is not finite at step 3: lower --lr or --critic-lr"):
+    with pytest.raises(TrainingError, match="the penalty term is not finite at step 3: lower the learning rate"):
         meter.read(5, 4)
 
 
