@@ -91,9 +91,7 @@ class Rows:
             (isinstance(feature, dict) and feature.keys() & {"bytes", "path"})
             or (isinstance(feature, datasets.Value) and "binary" in feature.dtype)
         ):  # fmt: skip
-            raise DataError(
-                f"column 'image' of {data!r} holds no images but {feature}: bytes are expected, or bytes and path"
-            )
+            raise DataError(f"column 'image' of {data!r} must hold bytes, or bytes and path, got {feature}")
         self.images = dataset.select_columns("image")
         self.labels, self.class_names = _labels(dataset)
 
@@ -113,7 +111,7 @@ class Rows:
             return io.BytesIO(content)
         file = Path(self.data, path)
         if not file.is_file():
-            raise DataError(f"the row holds only a path, {path!r}, and there is no such file")
+            raise DataError(f"the row holds only a path, {path!r}, and that file does not exist")
         return file
 
     def name(self, index: int) -> str:
@@ -193,7 +191,7 @@ def _open_folder(data: str, split: str) -> Split:
     if folder.images:
         return _open_images(data, split, folder)
     nothing = f"no Parquet files and no images in folder {data!r}"
-    raise DataError(folder.tell(data, split, nothing) if folder.passed_over else nothing)
+    raise DataError(folder.tell(data, split, nothing) if folder.skipped else nothing)
 
 
 def _open_images(data: str, split: str, folder: Folder) -> ImageFiles:
@@ -224,7 +222,7 @@ def _open_parquet(data: str, split: str, folder: Folder) -> Rows:
     dataset = _load(data, "parquet", data_files={"photos": escaped}, columns=columns)["photos"]
     what = f"{len(dataset):,} photos in {len(files):,} Parquet file{'s' * (len(files) > 1)}"
     if missing := count_shards(files) - len(files):
-        what += f", {missing:,} more that their names tell of are not there"
+        what += f", {missing:,} more named by their shard numbers are missing"
     return Rows(data, dataset, folder.tell(data, which, what), shards)
 
 
@@ -242,7 +240,7 @@ def _check_parquet(data: str, files: list[Path]) -> tuple[list[tuple[str, int]],
                 schema, rows = file.schema_arrow, file.metadata.num_rows
         except (ArrowException, OSError) as error:
             size = Path(data, path).stat().st_size
-            cause = "it is empty" if size == 0 else f"it is damaged, or no Parquet file ({str(error).splitlines()[0]})"
+            cause = "it is empty" if size == 0 else f"damaged, or not a Parquet file ({str(error).splitlines()[0]})"
             raise DataError(f"{path} of {data!r} cannot be read: {cause}") from error
         if "image" not in schema.names:
             require_image_column(data if len(files) == 1 else str(Path(data, path)), schema.names)

@@ -32,14 +32,14 @@ class DataError(ChromaGANError, ValueError):
 class Folder:
     """What lies in a folder, at any depth.
 
-    images, parquet: files, as paths below it, sorted. subfolders: those directly in it. passed_over: what, for people:
+    images, parquet: files, as paths below it, sorted. subfolders: those directly in it. skipped: what, for people:
     how many.
     """
 
     images: list[Path]
     parquet: list[Path]
     subfolders: set[str]
-    passed_over: Counter
+    skipped: Counter
 
     @classmethod
     def read(cls, data: str) -> "Folder":
@@ -55,9 +55,9 @@ class Folder:
             for name in sorted(subfolders):
                 path = os.path.join(folder, name)
                 if is_hidden_folder(name):
-                    found.passed_over["hidden or system folders"] += 1
+                    found.skipped["hidden or system folders"] += 1
                 elif os.path.realpath(path) in chain:
-                    found.passed_over["links back to a folder above"] += 1
+                    found.skipped["links back to a folder above"] += 1
                 else:
                     above[path] = (*chain, os.path.realpath(path))
             subfolders[:] = [name for name in subfolders if os.path.join(folder, name) in above]
@@ -72,17 +72,17 @@ class Folder:
     def _add(self, path: Path, below: Path) -> None:
         is_parquet = path.suffix.lower() == ".parquet" and not path.name.startswith(".")
         if what := (None if is_parquet else no_photo(path)) or no_file(path):
-            self.passed_over[what] += 1
+            self.skipped[what] += 1
         elif is_parquet:
             self.parquet.append(below)
         elif path.stat().st_size == 0:
-            self.passed_over["empty"] += 1
+            self.skipped["empty"] += 1
         else:
             self.images.append(below)
 
     def tell(self, data: str, which: str, what: str) -> str:
-        passed_over = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.passed_over.items()))
-        return f"{data!r} ({which}): {what}" + (f"; passed over: {passed_over}" if passed_over else "")
+        skipped = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.skipped.items()))
+        return f"{data!r} ({which}): {what}" + (f"; skipped: {skipped}" if skipped else "")
 
 
 def choose_split(data: str, split: str, splits: dict):
@@ -91,14 +91,14 @@ def choose_split(data: str, split: str, splits: dict):
     The only one of a data set is every split. DataError where it is not there, or there under two names.
     """
     if {"val", "validation"} <= splits.keys():
-        raise DataError(f"{data!r} holds both a split 'val' and a split 'validation': rename or move away one of them")
+        raise DataError(f"{data!r} holds both a split 'val' and a split 'validation': rename or remove one of them")
     named = [name for name in splits if SPLITS.get(name, name) == split]
     if named:
         return splits[named[0]], split
     if len(splits) > 1:
         raise DataError(f"{data!r} has no split {split!r}, only {', '.join(splits)}: splits are called {SPLIT_NAMES}")
     name, only = next(iter(splits.items()))
-    return only, f"{split}: its only split, {name!r}" if name else f"{split}: all of it, there are no splits"
+    return only, f"{split}: its only split, {name!r}" if name else f"{split}: all of it, it has no splits"
 
 
 def image_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
@@ -108,12 +108,12 @@ def image_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
     if named:
         if beside := sorted(tops - SPLITS.keys()):
             raise DataError(
-                f"{data!r} holds folders of splits ({', '.join(named)}) beside others with images "
-                f"({few(beside)}): put these into a split, or rename what is no split ({SPLIT_NAMES})"
+                f"{data!r} holds split folders ({', '.join(named)}) and other folders with images ({few(beside)}): "
+                f"move those into a split, or rename the folders that are not splits ({SPLIT_NAMES})"
             )
         loose = [path for path in folder.images if len(path.parts) == 1]
         if loose:
-            folder.passed_over["beside the split folders"] += len(loose)
+            folder.skipped["outside the split folders"] += len(loose)
         inside = [path for path in folder.images if len(path.parts) > 1]
         return {name: [path for path in inside if path.parts[0] == name] for name in named}
     if len(tops) > 1 and (like := sorted(filter(looks_like_a_split, tops))):
@@ -122,8 +122,8 @@ def image_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
     if deeper:
         homes = sorted({str(Path(data, each.parent)) for each in deeper})
         raise DataError(
-            f"{data!r} holds folders of splits ({SPLIT_NAMES}) not at its top but in {few(homes)}: "
-            f"give that folder, or rename what is no split"
+            f"{data!r} holds split folders ({SPLIT_NAMES}) not at its top but in {few(homes)}: "
+            f"give that folder, or rename the folders that are not splits"
         )
     return {"": folder.images}
 
@@ -139,11 +139,11 @@ def parquet_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
         stem_parts = re.split("[-_.]", path.stem)
         names = {part for part in (*stem_parts, *path.parts[:-1]) if part in SPLITS}
         if len(names) > 1:
-            raise DataError(f"{path} of {data!r} names several splits ({', '.join(sorted(names))}): name it by one")
+            raise DataError(f"{path} of {data!r} names several splits ({', '.join(sorted(names))}): name only one")
         shard = SHARD.fullmatch(path.stem)
         name = names.pop() if names else shard[1] if shard else ""
         if len(folder.parquet) > 1 and not name and any(map(looks_like_a_split, stem_parts)):
-            raise DataError(f"the name of {path} of {data!r} only looks like that of a split: call it {SPLIT_NAMES}")
+            raise DataError(f"the name of {path} of {data!r} looks like a split but is not one: call it {SPLIT_NAMES}")
         splits.setdefault(name, []).append(path)
         homes.add(tuple(part for part in path.parts[:-1] if part not in SPLITS))
     if len(homes) > 1:
@@ -179,8 +179,8 @@ def require_no_pointers(data: str, split: str, paths: list[Path]) -> None:
             pointers.append(path)
     if pointers:
         raise DataError(
-            f"{len(pointers)} of {len(paths)} files of {data!r} ({split}) are pointers of Git LFS in place of the "
-            f"files ({pointers[0]}): run git lfs pull there"
+            f"{len(pointers)} of {len(paths)} files of {data!r} ({split}) are Git LFS pointers, not the files "
+            f"themselves ({pointers[0]}): run git lfs pull there"
         )
 
 
