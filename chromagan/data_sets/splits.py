@@ -1,9 +1,9 @@
-"""What lies in the folder of a data set, and which of it is which split: the rules, which `readers` opens them by.
+"""The content of a data set's folder and the rules for its splits, which `readers` uses to open them.
 
-In a folder of images a split is a folder directly in it, called exactly train, validation (or val) or test. In a folder
-of Parquet files a split is a part of the file's name between dashes, underscores and dots, as in
-train-00000-of-00002.parquet, or a folder, of exactly such a name. What could be meant in two ways is refused, and what
-is passed over is counted.
+In a folder of images, a split is a direct subfolder called exactly train, validation (or val) or test. In a folder of
+Parquet files, a split is a part of the file's name between dashes, underscores and dots, as in
+train-00000-of-00002.parquet, or a folder with exactly such a name. Ambiguous layouts are refused, and skipped files are
+counted.
 """
 
 import os
@@ -16,8 +16,8 @@ from pathlib import Path
 from chromagan.errors import ChromaGANError
 from chromagan.imaging.folders import is_hidden_folder, no_file, no_photo
 
-SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # as written: as asked for
-NEARLY_SPLITS = {*SPLITS, "training", "valid", "dev", "testing", "eval", "evaluation"}  # whatever their case
+SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # found: requested
+NEARLY_SPLITS = {*SPLITS, "training", "valid", "dev", "testing", "eval", "evaluation"}  # in any case
 SPLIT_NAMES = "train, validation (or val), test"
 SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})")  # how `datasets` names the files of a split
 LFS_POINTER = b"version https://git-lfs"
@@ -25,15 +25,15 @@ LFS_POINTER_BYTES = 1024  # at most
 
 
 class DataError(ChromaGANError, ValueError):
-    """Data that cannot be used: the message says what came, and what to do."""
+    """Data that cannot be used: the message says what came and what to do."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """What lies in a folder, at any depth.
+    """The content of a folder, at any depth.
 
-    images, parquet: files, as paths below it, sorted. subfolders: those directly in it. skipped: what, for people:
-    how many.
+    images, parquet: files, as paths relative to it, sorted. subfolders: its direct subfolders. skipped: {readable kind:
+    how many}.
     """
 
     images: list[Path]
@@ -43,13 +43,13 @@ class Folder:
 
     @classmethod
     def read(cls, data: str) -> "Folder":
-        """Links are followed, but not back to a folder that they lie in."""
+        """Links are followed, but not back to a folder that contains them."""
         found = cls([], [], set(), Counter())
 
         def closed(error: OSError) -> None:
             raise DataError(f"folder {error.filename!r} cannot be read: {error.strerror}") from error
 
-        above = {data: (os.path.realpath(data),)}  # the folders, without links, on the way to each
+        above = {data: (os.path.realpath(data),)}  # the resolved parents of each
         for folder, subfolders, files in os.walk(data, onerror=closed, followlinks=True):
             chain = above.pop(folder)
             for name in sorted(subfolders):
@@ -86,9 +86,9 @@ class Folder:
 
 
 def choose_split(data: str, split: str, splits: dict):
-    """The split that is asked for, of {name as written: split}, and how people are told of it.
+    """The requested split from {name in the data: split}, and a readable description of it.
 
-    The only one of a data set is every split. DataError where it is not there, or there under two names.
+    The only split of a data set serves as every split. DataError if it does not exist, or exists under two names.
     """
     if {"val", "validation"} <= splits.keys():
         raise DataError(f"{data!r} holds both a split 'val' and a split 'validation': rename or remove one of them")
@@ -102,7 +102,7 @@ def choose_split(data: str, split: str, splits: dict):
 
 
 def image_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
-    """Images by the split folder that they lie in; all of them by "" where there is none."""
+    """Images by the split folder that contains them; all under "" if there are no split folders."""
     tops = {path.parts[0] for path in folder.images if len(path.parts) > 1}
     named = sorted(folder.subfolders & SPLITS.keys())
     if named:
@@ -129,9 +129,9 @@ def image_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
 
 
 def parquet_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
-    """Parquet files by the split that a part of their name, or a folder, is called; by "" where there is none.
+    """Parquet files by the split that a part of their name, or a folder, names; under "" if there is none.
 
-    A split may have any name where the files are named as `datasets` does: <split>-00000-of-00002.parquet.
+    A split may have any name if the files are named like those of `datasets`: <split>-00000-of-00002.parquet.
     """
     splits: dict[str, list[Path]] = {}
     homes = set()
@@ -159,19 +159,19 @@ def parquet_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
 
 
 def looks_like_a_split(name: str) -> bool:
-    """Whether a name is nearly that of a split: Train, valid, val2017."""
+    """Whether a name resembles that of a split: Train, valid, val2017."""
     return re.sub(r"[\W_]*\d+$", "", name.lower()) in NEARLY_SPLITS
 
 
 def count_shards(paths: Sequence[Path]) -> int:
-    """How many files these Parquet files' own names tell of; where they tell nothing, as many as there are."""
+    """How many files there should be according to the shard numbers in their names; at least as many as there are."""
     told = {(path.parent, shard[1]): int(shard[2]) for path in paths if (shard := SHARD.match(path.stem))}
     untold = sum(SHARD.match(path.stem) is None for path in paths)
     return max(sum(told.values()) + untold, len(paths))
 
 
 def require_no_pointers(data: str, split: str, paths: list[Path]) -> None:
-    """DataError where Git has left pointers in place of files."""
+    """Raise DataError if files are Git LFS pointers."""
     pointers = []
     for path in paths:
         file = Path(data, path)

@@ -85,11 +85,7 @@ def encode_image(image: Image.Image, kind: str, more: Sequence[Image.Image] = ()
             options |= _timing([image, *more][-len(pages) :], kind)
     of_their_own = pages[1:] if kind == "TIFF" else []
     for page, source in zip(of_their_own, more):
-        page.encoderinfo = {
-            "icc_profile": None,
-            "dpi": None,
-            **_metadata(source, kind),
-        }  # otherwise the first page's are used
+        page.encoderinfo = {"icc_profile": None, "dpi": None, **_metadata(source, kind)}  # else the first page's
     file = io.BytesIO()
     try:
         pages[0].save(file, kind, **options)

@@ -96,7 +96,7 @@ def test_what_is_wrong_with_a_photo_is_said_without_where_it_lies(service, tmp_p
         with pytest.raises(RequestError, match="^notes.jpg: ") as caught:
             read(tmp_path / "notes.jpg")
         assert str(tmp_path) not in str(caught.value)
-        with pytest.raises(RequestError, match="gone.jpg was deleted"):
+        with pytest.raises(RequestError, match="gone.jpg has been deleted"):
             read(tmp_path / "gone.jpg")
 
 

@@ -58,7 +58,7 @@ def test_a_refiner_that_cannot_be_used_is_one_line(study, source):
     assert "damaged or truncated" in refused(study)
     (folder / "model.safetensors").write_bytes(weights)
     for changes, message in (
-        ({"trunk_digest": "b" * 64}, "made for the trunk tf_efficientnet_lite0 (bbbbbbbbbbbb…)"),
+        ({"trunk_digest": "b" * 64}, "trained for the trunk tf_efficientnet_lite0 (bbbbbbbbbbbb…)"),
         ({"channels": 16}, "has shape"),
         ({"version": 9}, "config version 9"),
         ({"wings": 2}, "unknown keys"),
