@@ -1,11 +1,11 @@
-"""The demo, and the entry of the Hugging Face Space: widgets and messages only, the library decides the rest.
+"""The demo, and the entry point of the Hugging Face Space: only widgets and messages; the rest is in the library.
 
     python app.py
 
-CHROMAGAN_SOURCE is the folder of checkpoints (default: checkpoints/ beside this file) or a Hub prefix owner/name;
-GRADIO_SERVER_PORT (default: 7860 or the next that is free) and GRADIO_SERVER_NAME (default 127.0.0.1) are where it
-listens;
-GRADIO_TEMP_DIR is a folder of its own for uploads and results (default: a new one, removed at the end).
+Environment variables:
+CHROMAGAN_SOURCE: folder of checkpoints (default: checkpoints/ next to this file) or a Hub prefix owner/name.
+GRADIO_SERVER_PORT (default: 7860 or the next free port), GRADIO_SERVER_NAME (default: 127.0.0.1): where it listens.
+GRADIO_TEMP_DIR: folder for uploads and results, used by this program only (default: a new one, removed at the end).
 """
 
 import atexit
@@ -22,7 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no call home
-if "GRADIO_TEMP_DIR" not in os.environ:  # before gradio is imported, which has one folder for all programs
+if "GRADIO_TEMP_DIR" not in os.environ:  # before importing gradio, which uses one folder for all programs
     os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="chromagan-studio-")
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
@@ -30,7 +30,7 @@ from chromagan.demo.address import AddressError, listening_address, reach_withou
 from chromagan.programs import end_in_one_line
 
 STOPPED = "app.py: stopped"
-if __name__ == "__main__":  # before gradio is imported, which reads the environment and takes seconds
+if __name__ == "__main__":  # before importing gradio, which reads the environment and takes seconds
     end_in_one_line(STOPPED, at_once=True)
     try:
         HOST, PORT = listening_address()
@@ -60,16 +60,16 @@ HERE = Path(__file__).resolve().parent
 SHIPPED = str(HERE / "checkpoints")
 EXAMPLES = [HERE / "examples" / f"{name}.jpg" for name in ("cat", "coffee", "rocket", "astronaut", "photographer")]
 MAX_FILE_SIZE = "50mb"
-QUEUE = 64  # requests that wait; more are told to come back
-TOOLS = ("colorize", "matrix", "measure", "checkpoints")  # of the API, what assistants are offered
+QUEUE = 64  # waiting requests; further ones are rejected with a message
+TOOLS = ("colorize", "matrix", "measure", "checkpoints")  # functions of the API that are offered to assistants
 
-# preprocess=False everywhere: Gradio would open an upload itself, and fail with a traceback where it is no image. It
-# still checks that the file is one that was uploaded. What is quick never waits for a matrix.
+# preprocess=False everywhere: Gradio would open an upload itself, and fail with a traceback if it is not an image. It
+# still checks that the file was uploaded. Quick requests never wait for a matrix.
 QUICK = dict(preprocess=False, concurrency_limit=1, concurrency_id="quick", api_visibility="private")
 LONG = dict(preprocess=False, concurrency_limit=1, concurrency_id="long", api_visibility="private")
 AT_ONCE = dict(preprocess=False, queue=False, show_progress="hidden", api_visibility="private")
-BROWSER = dict(api_visibility="private")  # what page.js does alone
-SHOW_TAB = dict(fn=None, js="() => showTab()", **BROWSER)  # what the open tab shows follows
+BROWSER = dict(api_visibility="private")  # handled by page.js alone
+SHOW_TAB = dict(fn=None, js="() => showTab()", **BROWSER)  # update the open tab
 
 SAVE_FILE = "(file) => Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name}).click()"
 REMEMBER_EXAMPLE = "photo => remember(['example'], [photo.url.split('/').pop().replace(/[.].*/, '')])"
@@ -81,13 +81,13 @@ PICK = """element.addEventListener('click', event => {
 
 
 def choose_cell(event: gr.EventData, left: str, right: str, shown) -> tuple:
-    """The cell that was clicked goes to the right; the one that was there goes to the left."""
+    """Move the clicked cell to the right side, and the cell that was there to the left."""
     left, right = (left, right) if event.key == right else (right, event.key)
     return left, right, *as_handler(tabs.compare)(left, right, shown)
 
 
 def archive(photo: dict | None, source, chroma, saturation, progress=gr.Progress()) -> Iterator:  # noqa: B008
-    """The ZIP of everything, with its progress."""
+    """The ZIP of all colorings, with progress."""
     with errors_as_messages():
         for done, count, path in tabs.archive(from_gradio(photo), source, chroma, saturation):
             progress((done, count), unit="colorings")
@@ -104,7 +104,7 @@ def radio_buttons(offer: Offer, label: str, name: str, **how) -> gr.Radio:
 
 
 def photo_controls() -> SimpleNamespace:
-    """The column at the left: the photo and how it is colored."""
+    """The left column: the photo and how it is colored."""
     photo = gr.Image(
         str(EXAMPLES[0]), type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"],
         label="What the network sees", height=210, placeholder="Drop a photo here, or tap to choose one",
@@ -122,7 +122,7 @@ def photo_controls() -> SimpleNamespace:
         saturation = gr.Slider(0, 2, 1, step=0.05, label="Saturation", elem_id="saturation")
         chroma = gr.Radio(
             [("Edge-aware", "edge-aware"), ("Bilinear", "bilinear")], value=CHROMA, label="Chroma upsampling",
-            info="How colors are brought to full size: along the photo's edges, or smoothly.", elem_id="chroma",
+            info="How colors are upsampled to full size: along the photo's edges, or smoothly.", elem_id="chroma",
         )  # fmt: skip
         source = gr.Textbox("", label="Checkpoints", info=SOURCE_INFO, placeholder="owner/name", elem_id="source")
     return SimpleNamespace(
@@ -132,12 +132,12 @@ def photo_controls() -> SimpleNamespace:
 
 
 def download_result(event, file: gr.File) -> None:
-    """Hand the file that an event made to the browser."""
+    """Send the file that an event created to the browser."""
     event.success(None, file, js=SAVE_FILE, **BROWSER)
 
 
 def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
-    """One coloring, against the gray."""
+    """One coloring, compared with the gray photo."""
     first = service.shipped.nearest
     stage, words, arrival = tabs.colorize(EXAMPLES[0], first.decoder, str(first.epoch), *Options())
     with gr.Row(elem_classes="choices"):
@@ -168,7 +168,7 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     decoder.input(updates.on_decoder, [controls.network, controls.source, decoder, epoch], epoch, **AT_ONCE).then(
         **color
     )
-    # Made when it is asked for: a photo of 12 megapixels takes seconds, and most pictures are only looked at.
+    # Created on request: a photo of 12 megapixels takes seconds, and most pictures are never downloaded.
     download_result(
         download.click(as_handler(tabs.colorized_file), shown, file, show_progress_on=result, **QUICK), file
     )
@@ -176,7 +176,7 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
 
 
 def refine_tab(controls: SimpleNamespace, colorize: SimpleNamespace) -> None:
-    """What the refiner makes of the coloring that Colorize shows, step by step."""
+    """The refiner's work on the coloring that Colorize shows, step by step."""
     film = gr.HTML(EMPTY["refine"], elem_id="refined", elem_classes="stage follow")
     with gr.Row(elem_classes="actions"):
         button = gr.Button("Refine", variant="primary", elem_id="refine", min_width=120)
@@ -197,7 +197,7 @@ def refine_tab(controls: SimpleNamespace, colorize: SimpleNamespace) -> None:
 
 
 def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
-    """All colorings, and any two against each other."""
+    """All colorings, and any two of them compared."""
     here = service.shipped
     pair = gr.HTML(EMPTY["matrix"], elem_id="pair", elem_classes="stage follow")
     with gr.Row(elem_classes="actions"):
@@ -216,7 +216,7 @@ def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         as_handler(tabs.fill_matrix), [controls.photo, *controls.options], [cells, shown], show_progress="hidden",
         trigger_mode="always_last", **LONG,
     )  # fmt: skip
-    # With what is chosen by then: a picture that is there already may have been clicked meanwhile.
+    # With the values selected by then: a picture that was ready may have been clicked in the meantime.
     filling.success(as_handler(tabs.compare), [left, right, shown], [cells, pair], show_progress_on=pair, **QUICK)
     for side in (left, right):
         side.input(as_handler(tabs.compare), [left, right, shown], [cells, pair], show_progress_on=pair, **QUICK)
@@ -231,7 +231,7 @@ def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
 
 
 def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
-    """One decoder through its epochs."""
+    """One decoder over its epochs."""
     film = gr.HTML(EMPTY["epochs"], elem_id="film", elem_classes="stage")
     decoder = radio_buttons(choices.decoders(STUDY), "Decoder", "film-decoder")
     with gr.Row(elem_classes="actions"):
@@ -254,7 +254,7 @@ def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
 
 
 def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
-    """The photo measured."""
+    """Measures of the photo's colorings."""
     at = radio_buttons(choices.measured_epochs(STUDY), "Epoch", "at")
     with gr.Row(elem_classes="actions"):
         button = gr.Button("Measure", variant="primary", elem_id="run-measure", min_width=120)
@@ -289,18 +289,21 @@ EMPTY = {
     "matrix": "<p class='empty'>Every decoder at every epoch, on your photo. Then click any two to compare them.</p>",
     "epochs": "<p class='empty'>How one decoder learned: your photo at each of its epochs.</p>",
     "measure": "<p class='note'>How far each decoder is from the photo's own colors, and where. "
-    "A gray photo has none; the table then shows what can be measured without.</p>",
+    "A gray photo has none; the table then shows only what can be measured without them.</p>",
 }
 REFINER_NOTE = (
-    "<p class='note'>An agent, trained by reinforcement, corrects the coloring of the Colorize tab in a few steps. In "
-    "each, every pixel takes one small action: redder, weaker, like its neighbors, and so on. That removes red patches "
-    "and spots, and makes colors slightly paler.</p>"
+    "<p class='note'>An agent trained by reinforcement learning corrects the coloring of the Colorize tab in a few "
+    "steps. In each step, every pixel takes one small action: redder, weaker, like its neighbors, and so on. This "
+    "removes red patches and spots, and makes colors slightly paler.</p>"
 )
-STUDY_NOTE = "<p class='note'>By the study's networks, trained on Imagenette, whichever is chosen beside the photo.</p>"
+STUDY_NOTE = (
+    "<p class='note'>Colored by the study's networks, trained on Imagenette, whichever network is selected next to the "
+    "photo.</p>"
+)
 
 
 def endpoints() -> None:
-    """The API, and the tools of assistants. Its inputs are its own: their defaults do not follow the page's."""
+    """The API, and the tools of assistants. It has separate inputs, whose defaults do not follow the page's."""
     with gr.Row(visible=False):
         image = fetched(gr.Image(type="filepath", image_mode=None, label="image"))
         refine = gr.Radio(list(REFINE), value=REFINE[0], label="refine")
@@ -319,15 +322,15 @@ def endpoints() -> None:
         ):
             how = lane | {"api_visibility": "public", "api_name": function.__name__}
             handler = as_handler(function, escape=str)
-            handler.__name__ = function.__name__  # a tool's name
+            handler.__name__ = function.__name__  # the tool's name
             if function.__name__ not in TOOLS:
-                handler._mcp_type = "endpoint"  # Gradio offers what is a "tool"
+                handler._mcp_type = "endpoint"  # Gradio offers only those of type "tool"
             gr.Button().click(handler, inputs, output, **how)
 
 
 def build_demo() -> gr.Blocks:
-    """The page and its API, with the first example colored already."""
-    # Uploads and results are deleted after six hours; looked for every hour. The file store bounds their bytes.
+    """The page and its API, with the first example already colored."""
+    # Uploads and results are deleted after six hours, checked every hour. The file store bounds their size.
     with gr.Blocks(title="ChromaGAN Studio", analytics_enabled=False, delete_cache=(3600, MAX_AGE)) as demo:
         gr.HTML(page.header(service.notice), elem_id="header")
         file = gr.File(visible="hidden", interactive=False)
@@ -380,7 +383,7 @@ def build_demo() -> gr.Blocks:
             tab.select(None, js=f"() => {{ rememberTab('{name}'); showTab(); }}", **BROWSER)
         controls.examples.load_input_event.then(None, controls.photo, js=REMEMBER_EXAMPLE, **BROWSER)
         gr.on([controls.photo.upload, controls.photo.clear], None, js=FORGET_EXAMPLE, **BROWSER)
-        # Not at controls.photo.clear: a photo that takes the place of another clears the box, too.
+        # Not on controls.photo.clear: a photo that replaces another clears the box, too.
         cleared = gr.Button(visible="hidden", elem_id="cleared")
         cleared.click(updates.on_clear, None, colorize.outputs, **AT_ONCE)
         endpoints()
@@ -388,17 +391,17 @@ def build_demo() -> gr.Blocks:
 
 
 def offers_tools() -> bool:
-    """Whether the API is offered to assistants, which takes a package that the rest does without."""
+    """Whether the API is offered to assistants, which needs an optional package."""
     if importlib.util.find_spec("mcp") is not None:
         return True
-    print("app.py: no tools for assistants: pip install 'gradio[mcp]'", file=sys.stderr)
+    print("app.py: tools for assistants are off: pip install 'gradio[mcp]' turns them on", file=sys.stderr)
     return False
 
 
 def leave(status: int = 0) -> None:
-    """End the program, with what is registered with atexit. Python itself would wait without end for a thread that
-    Gradio's MCP server has for each tool that was called, and abort while another compiles."""
-    # What is still served finds its file gone: that is no one's trouble any more.
+    """End the program, running the functions registered with atexit. Python itself would wait forever for the thread
+    that Gradio's MCP server keeps for each tool that was called, and abort while another thread compiles."""
+    # Requests that are still served find their files gone; their errors no longer matter.
     sys.stdout.flush(), sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     atexit._run_exitfuncs()
@@ -406,7 +409,7 @@ def leave(status: int = 0) -> None:
 
 
 def health() -> JSONResponse:
-    """GET /health: 200 where the network colors, 503 where it does not."""
+    """GET /health: 200 if the network can color, 503 if it cannot."""
     state = service.health()
     return JSONResponse(state, 200 if state["status"] == "ok" else 503)
 
@@ -437,7 +440,7 @@ if __name__ == "__main__":
     service.files.pin()
     signal.signal(signal.SIGTERM, lambda *_: leave())
     threading.Thread(target=service.maintain, daemon=True).start()
-    threading.Thread(target=warm_up, daemon=True).start()  # before somebody's first photo waits for it
+    threading.Thread(target=warm_up, daemon=True).start()  # before the first photo waits for it
     try:
         demo.launch(
             theme=THEME, css=page.CSS, head=page.HEAD, max_file_size=MAX_FILE_SIZE,
@@ -446,7 +449,7 @@ if __name__ == "__main__":
             allowed_paths=[str(EXAMPLES[0].parent)], server_name=HOST, server_port=PORT,
             app_kwargs={"routes": [APIRoute("/health", health, methods=["GET"])]},
         )  # fmt: skip
-    except OSError as error:  # taken since it was looked at
+    except OSError as error:  # the port was taken since it was checked
         print(f"app.py: {error}", file=sys.stderr)
         leave(1)
     leave()

@@ -1,6 +1,6 @@
 """ChromaGAN Studio: five decoders for automatic colorization, at every epoch of their training.
 
-The public names, each imported when it is first asked for, since torch takes seconds.
+The public names are imported on first access, since importing torch takes seconds.
 """
 
 import importlib
@@ -43,7 +43,7 @@ HOMES = {
 
 
 def __getattr__(name: str):
-    """A public name, imported when it is first asked for."""
+    """A public name, imported on first access."""
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{HOMES[name]}"), name)

@@ -1,7 +1,7 @@
 """Command line: python -m chromagan list | colorize | export | publish | space.
 
-Exit status 0, 2 for a usage error, 130 for Ctrl-C, 1 for any other. What is to be colored, and where it goes, is
-settled before any of it is done.
+Exit status: 0; 2 for a usage error, 130 for Ctrl-C, 1 for any other error. The photos to color and their output files
+are determined before any work starts.
 """
 
 import argparse
@@ -28,8 +28,8 @@ from chromagan.programs import (
     raise_again,
 )
 
-STOPPED = "chromagan: stopped: what was finished by then is there, and nothing is half-written"
-STARTED = __name__ == "__main__" or Path(sys.argv[0]).stem == "chromagan"  # the installed command imports this
+STOPPED = "chromagan: stopped: finished files are kept, and no file is half-written"
+STARTED = __name__ == "__main__" or Path(sys.argv[0]).stem == "chromagan"  # the installed command imports this module
 if STARTED:  # the next imports take seconds
     end_in_one_line(STOPPED, at_once=True)
 
@@ -61,26 +61,26 @@ if STARTED:
     raise_again()
 
 STREAM = "-"  # stdin as input, stdout as output
-ALL_STEPS = "all"  # of the refiner
-stopping = threading.Event()  # set by Ctrl-C: nothing more is written
+ALL_STEPS = "all"  # steps of the refiner
+stopping = threading.Event()  # set by Ctrl-C: no further file is written
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Do what the command line says; the exit status."""
+    """Run the command line and return the exit status."""
     try:
         args = parse_args(argv)
-        # open_image has a limit of its own on pixels; and what a damaged file holds gets one line, from here.
+        # open_image limits the pixels itself, and a damaged file is reported here, in one line.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         logging.getLogger("PIL").setLevel(logging.CRITICAL)
         if args.run is list_command and is_closed(sys.stdout):
-            raise OSError("stdout is closed: there is nowhere to write the list to")
+            raise OSError("stdout is closed: the list cannot be written")
         status = args.run(args)
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         print(STOPPED, file=sys.stderr)
         return STOPPED_STATUS
-    except BrokenPipeError:  # of `chromagan list | head`: whoever reads has seen enough
+    except BrokenPipeError:  # `chromagan list | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
@@ -108,14 +108,14 @@ def export_command(args: argparse.Namespace) -> int:
     checkpoint = find_checkpoint(args.source, args.decoder, args.epoch)
     path = Path(args.output)
     if path.suffix != ".onnx" or names_folder(args.output):
-        raise ExportError(f"{args.output}: the name of an ONNX file ends with .onnx")
+        raise ExportError(f"{args.output}: the name of an ONNX file must end with .onnx")
     if path.exists() and not args.overwrite:
-        raise ExportError(f"{path} exists already: --overwrite replaces it")
+        raise ExportError(f"{path} already exists: --overwrite replaces it")
     shown, facts = printable(str(path)), {"decoder": checkpoint.decoder, "epoch": str(checkpoint.epoch)}
     model = load_checkpoint(checkpoint)
     if args.refiner:
         share = export_refiner(load_refiner(args.source, model.config), model.trunk, path)
-        print(f"{shown}: one step of the refiner; acts otherwise than torch at {share:.2%} of the pixels at most")
+        print(f"{shown}: one step of the refiner; its actions differ from torch at {share:.2%} of the pixels at most")
         return 0
     difference = export_onnx(model, path, facts)
     print(
@@ -129,11 +129,11 @@ def publish_command(args: argparse.Namespace) -> int:
 
     from chromagan.hub.publish import publish, supersede  # not needed to color a photo
 
-    logging.set_verbosity_error()  # the client warns of each commit that would be empty
+    logging.set_verbosity_error()  # the client warns about every empty commit
     publish(args.source, args.to, private=args.private, collection=args.collection)
     if args.supersedes:
         for repo in supersede(args.supersedes, args.to):
-            print(f"{repo}: names its newer version")
+            print(f"{repo}: its card names the newer version")
     return 0
 
 
@@ -161,7 +161,7 @@ def colorize_command(args: argparse.Namespace) -> int:
     notes: list[str] = []
 
     def work(task: Task) -> str | None:
-        """Do `task`; the line that says why it could not be done."""
+        """Do `task`; return the error line if it fails."""
         try:
             notes.extend(f"{task.photo}: {note}" for note in color_photo(task, colorizers, args))
             return None
@@ -186,15 +186,15 @@ def colorize_command(args: argparse.Namespace) -> int:
         print(f"note: {printable(note)}", file=sys.stderr)
     for problem in problems:
         print(f"chromagan: {printable(problem)}", file=sys.stderr)
-    if plan.passed_over:
-        print(f"passed over: {printable(plan.passed_over)}", file=sys.stderr)
+    if plan.skipped:
+        print(f"skipped: {printable(plan.skipped)}", file=sys.stderr)
     if len(tasks) > 1:
         print(f"{done} of {len(tasks)} photos colored", file=sys.stderr)
     return 1 if problems else 0
 
 
 def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorizer:
-    """The network, and the refiner where it is asked for or usual: only a usual one may be missing, in a line."""
+    """The network, with the refiner if requested or used by default; only a default one may be missing, with a note."""
     model, refiner, steps = load_checkpoint(checkpoint), None, args.refine
     if steps is None and usually_refined(args.source):
         try:
@@ -208,9 +208,9 @@ def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorize
 
 
 def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -> list[str]:
-    """Write the targets of `task` and its sheet, if any; without --overwrite only those that are not there yet.
+    """Write the targets of `task` and its sheet, if any; without --overwrite, only those that do not exist yet.
 
-    Returns a line for each thing that the target's format cannot hold.
+    Returns a line for each feature of the photo that the target's format cannot hold.
     """
     image = open_image(task.photo)
     kind = format_of_suffix(next(iter(task.targets.values())).suffix)
@@ -241,29 +241,29 @@ def color_pages(photos: list[Photo], colorizer: Colorizer, args: argparse.Namesp
 
 
 def what_is_lost(results: list[Image.Image], pages: int, kind: str) -> list[str]:
-    """A line for each thing of a photo of so many pages that a file of format `kind` cannot hold. results: those of its
-    pages that are colored."""
+    """A line for each feature of a photo with `pages` pages that a file of format `kind` cannot hold. results: the
+    colored pages."""
     lost = {name: words for result in results for name, words in losses(result, kind).items()}
     lines = [
         f"{kind} cannot hold its {words}: {'white shows' if name == 'alpha' else 'left out'}"
         for name, words in lost.items()
     ]
     if len(results) < pages:
-        lines.append(f"only the first of its {pages} pages is colored: {kind} cannot hold them")
+        lines.append(f"only the first of its {pages} pages is colored: {kind} cannot hold several")
     return lines
 
 
 def colorize_stream(args: argparse.Namespace) -> int:
     """A photo from stdin, or to stdout, or both: a stage of a pipeline."""
     if len(args.inputs) > 1 or args.all:
-        raise ImageError("'-' is one photo: it goes with no other input and not with --all")
+        raise ImageError("'-' is one photo: it cannot be combined with other inputs or --all")
     output = None if args.output == STREAM else Path(args.output)
     if output:
         check_suffix(output)
         if names_folder(args.output):
-            raise ImageError(f"{args.output}: a photo from stdin has no name there: -o is a file")
+            raise ImageError(f"{args.output}: a photo from stdin has no name: -o must be a file")
         if output.exists() and not args.overwrite:
-            raise ImageError(f"{output} exists already: --overwrite replaces it")
+            raise ImageError(f"{output} already exists: --overwrite replaces it")
     (name,) = args.inputs
     if name == STREAM and is_closed(sys.stdin):
         raise ImageError("'-' is stdin, which is closed")
@@ -288,70 +288,72 @@ def colorize_stream(args: argparse.Namespace) -> int:
 
 
 def is_one_file(photo: str, output: Path | None) -> bool:
-    """Whether a photo and its result are one file, though it be a stream's: a STREAM photo is stdin, None is stdout."""
+    """Whether a photo and its result are the same file: the photo STREAM is stdin, the output None is stdout."""
     try:
         before = os.fstat(sys.stdin.fileno()) if photo == STREAM else os.stat(photo)
         after = os.stat(output) if output else os.fstat(sys.stdout.fileno())
-    except (AttributeError, OSError, ValueError):  # there is none, or Python's own stream stands for it
+    except (AttributeError, OSError, ValueError):  # no such file, or a Python object replaces the stream
         return False
-    return stat.S_ISREG(before.st_mode) and os.path.samestat(before, after)  # a terminal is both
+    return stat.S_ISREG(before.st_mode) and os.path.samestat(
+        before, after
+    )  # a terminal is both, but not a regular file
 
 
 def write_stdout(data: bytes) -> None:
-    """ImageError where whoever reads it has gone, or there is no room."""
+    """Write `data` to stdout; ImageError if the pipe is closed or the disk is full."""
     try:
         rest = memoryview(data)
-        while rest:  # Python's own buffer may lose what follows a part that a closed pipe still took
+        while rest:  # Python's buffer may lose the rest after a partial write to a closed pipe
             rest = rest[os.write(sys.stdout.fileno(), rest) :]
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more, at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at exit
         raise ImageError(f"stdout: the picture cannot be written: {error.strerror}") from error
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="chromagan", description="Color gray photos; see what there is to color them with."
+        prog="chromagan", description="Color gray photos, and list the networks that can color them."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     listing = commands.add_parser("list", help="decoders and epochs of a source")
-    listing.add_argument("--json", action="store_true", help="an array of objects, for machines")
+    listing.add_argument("--json", action="store_true", help="print a JSON array of objects")
     listing.set_defaults(run=list_command)
 
     coloring = commands.add_parser(
         "colorize",
         help="color photos",
         description="Color photos: the result has the photo's lightness, its transparency, its metadata and, where it "
-        "can hold colors, its ICC profile. Of a TIFF of several pages, or an animation, every page is colored.",
-        epilog="A result keeps the format of its photo where that is JPEG, PNG, WebP, TIFF, BMP, AVIF or an animated "
-        "GIF; HEIC becomes JPEG, every other format PNG. Of folders and patterns hidden files, other systems' folders "
-        "and the results of earlier runs, by their names, are left out. HEIC needs: pip install pillow-heif.",
+        "can hold colors, its ICC profile. Every page of a multi-page TIFF or an animation is colored.",
+        epilog="A result keeps the format of its photo if that is JPEG, PNG, WebP, TIFF, BMP, AVIF or an animated "
+        "GIF; HEIC becomes JPEG, every other format PNG. In folders and patterns, hidden files, system folders and the "
+        "results of earlier runs, recognized by name, are skipped. HEIC needs: pip install pillow-heif.",
     )
     coloring.add_argument("inputs", nargs="+", metavar="IN", help="image files, patterns, folders; - is stdin")
     coloring.add_argument(
         "-o", "--output", required=True, type=_name, metavar="OUT",
-        help="a file for one photo; else, or with a slash at its end, a folder; - is stdout",
+        help="a file for one photo; otherwise, or with a trailing slash, a folder; - is stdout",
     )  # fmt: skip
     coloring.add_argument("--all", action="store_true", help="every decoder and epoch, and a contact sheet of them")
     coloring.add_argument("--saturation", type=_saturation, default=1.0, metavar="X", help="multiplies the chroma (1)")
     coloring.add_argument(
-        "--chroma", choices=MODES, default=MODES[0], help=f"how colors are brought to full size ({MODES[0]})"
+        "--chroma", choices=MODES, default=MODES[0], help=f"how colors are upsampled to full size ({MODES[0]})"
     )
     coloring.add_argument(
         "--refine", nargs="?", const=ALL_STEPS, type=_steps, metavar="N",
-        help="correct the colors in N steps of the source's refiner, 0 for none; without N in all that it was trained "
-        "to take, which is usual with general",
+        help="refine the colors in N steps of the source's refiner, 0 for none; without N, in all the steps that it "
+        "was trained to take, the default with general",
     )  # fmt: skip
-    coloring.add_argument("--jobs", type=count, default=2, metavar="N", help="photos worked on at once (2)")
+    coloring.add_argument("--jobs", type=count, default=2, metavar="N", help="photos processed at once (2)")
     coloring.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     exists = coloring.add_mutually_exclusive_group()
     exists.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    exists.add_argument("--skip-existing", action="store_true", help="leave them: go on where a run was cut off")
+    exists.add_argument("--skip-existing", action="store_true", help="keep them: resume an interrupted run")
     coloring.set_defaults(run=colorize_command)
 
     exporting = commands.add_parser("export", help="write a checkpoint as ONNX")
     exporting.add_argument("-o", "--output", required=True, type=_name, metavar="FILE.onnx", help="the file to write")
-    exporting.add_argument("--refiner", action="store_true", help="one step of the source's refiner in its place")
+    exporting.add_argument("--refiner", action="store_true", help="export one step of the source's refiner instead")
     exporting.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     exporting.set_defaults(run=export_command)
 
@@ -363,13 +365,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     publishing.add_argument("--private", action="store_true", help="make new repositories private")
     publishing.add_argument("--collection", action="store_true", help="gather them in a collection")
     publishing.add_argument(
-        "--supersedes", metavar="OWNER/NAME", help="an older study of yours, whose cards name this one as newer"
+        "--supersedes", metavar="OWNER/NAME", help="an older study of yours: its cards will name this one as newer"
     )
     publishing.set_defaults(run=publish_command)
 
     space = commands.add_parser("space", help="make a Space of the demo, from a clone of this project")
     space.add_argument("--to", required=True, metavar="OWNER/SPACE")
-    space.add_argument("--source", default="", help="Hub prefix for it to show; default: the checkpoints shipped")
+    space.add_argument("--source", default="", help="Hub prefix that it shows; default: the shipped checkpoints")
     space.add_argument("--private", action="store_true", help="make it private")
     space.set_defaults(run=space_command)
 
@@ -388,7 +390,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.run is publish_command and args.supersedes == args.to:
         publishing.error(f"--supersedes {args.to}: a study cannot be its own newer version")
     if getattr(args, "all", False) and (args.decoder or args.epoch is not None):
-        coloring.error("--all is every decoder and epoch: it goes without --decoder and --epoch")
+        coloring.error("--all is every decoder and epoch: it cannot be combined with --decoder or --epoch")
     return args
 
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside their place, then renamed."""
+"""Atomic writing: files are written next to their target, then renamed."""
 
 import contextlib
 import os
@@ -6,15 +6,15 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-KEPT_OF_NAME = 24  # characters, of up to 4 bytes each: the name may be the longest that the file system takes
+KEPT_OF_NAME = 24  # characters of up to 4 bytes each: the full name may already have the longest allowed length
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A context that writes to a path beside `path`, which is renamed to `path` at its end.
+    """A context manager that gives a temporary path next to `path` and renames it to `path` at the end.
 
-    Where an exception leaves it, Ctrl-C's too, what was written is deleted, and what was at `path` stays. OSError where
-    it cannot be renamed. A symbolic link is replaced, not followed.
+    On an exception, including Ctrl-C, the temporary file is deleted and `path` stays as it was. Raises OSError if it
+    cannot be renamed. A symbolic link is replaced, not followed.
     """
     with part_of(path) as part:
         yield part
@@ -23,12 +23,12 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def part_of(path: str | os.PathLike) -> Iterator[Path]:
-    """A context with a path beside `path`, hidden, of this writer alone: .<name>-<random>.part. What is still there at
-    its end is deleted."""
+    """A context manager that gives a hidden path next to `path`, unique to this writer: .<name>-<random>.part. If the
+    file still exists at the end, it is deleted."""
     path = Path(path)
     part = path.with_name(f".{path.name[:KEPT_OF_NAME]}-{secrets.token_hex(8)}.part")
     try:
         yield part
     finally:
-        with contextlib.suppress(OSError):  # renamed, or never there
+        with contextlib.suppress(OSError):  # renamed, or never written
             part.unlink()

@@ -1,4 +1,4 @@
-"""Image in, image out, any size: the lightness is the photo's own, at full resolution; the colors are the network's."""
+"""Color images of any size: the lightness stays the photo's, at full resolution; the colors are the network's."""
 
 import functools
 import math
@@ -29,21 +29,21 @@ from chromagan.imaging.photo import ImageError, Photo, open_image, read_photo
 from chromagan.network.folding import fold
 from chromagan.network.refiner import Refiner, double
 
-LONGEST_SIDE = 4  # times the trained size: the most that the network sees of a panorama
-BATCH = 4  # photos that go through the network together: of 8 at 224 pixels the features no longer fit a core's cache
-MOST_SATURATION = 100  # far beyond it float32 overflows; every pixel that has a color has all of it long before
-GROUP_PIXELS = 2**24  # that photos in memory may have together; a larger photo is alone
+LONGEST_SIDE = 4  # times the trained size: longest side at which the network sees a panorama
+BATCH = 4  # photos per forward pass: the features of 8 at 224 pixels no longer fit a core's cache
+MOST_SATURATION = 100  # beyond, float32 may overflow; every colored pixel reaches full chroma long before
+GROUP_PIXELS = 2**24  # of the photos held in memory together; a larger photo is processed alone
 
 Photograph = Image.Image | np.ndarray | str | os.PathLike
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of a photo, at the network's own size: render it as often as wanted."""
+    """A network's prediction for a photo, at the network's size; it can be rendered several times."""
 
     ab: Tensor  # (1, 2, h, w), CIELAB units
-    L: Tensor  # (1, 1, h, w), [0, 100]: the lightness it was shown, which guides the way back up
-    actions: Tensor | None = None  # (h/2, w/2), of chromagan.network.refiner.ACTIONS: the refiner's last step
+    L: Tensor  # (1, 1, h, w), [0, 100]: the lightness it was given, which guides the upsampling
+    actions: Tensor | None = None  # (h/2, w/2), indices of chromagan.network.refiner.ACTIONS: the last step's
 
 
 class Colorizer:
@@ -62,13 +62,13 @@ class Colorizer:
         refiner: Refiner | None = None,
         refine: int | None = None,
     ):
-        """refiner: mends every coloring in `refine` steps; None is all of those that it was trained to take.
+        """refiner: refines every coloring in `refine` steps; None takes all the steps that it was trained to take.
 
-        dtype: of the arithmetic behind the trunk; None is bfloat16 where the device multiplies it faster, and
-        float32 elsewhere. There, on two cores and 224 pixels, it takes 0.65 to 0.8 of the time; it moves a and b by
-        0.06 on average. The trunk stays in float32: in bfloat16 EfficientNet-Lite0's features move a and b by 1.2 on
+        dtype: of the computation after the trunk; None is bfloat16 if the device multiplies it faster, else float32.
+        Where bfloat16 is faster, it takes 0.65 to 0.8 of the time (two cores, 224 pixels) and changes a and b by 0.06
+        on average. The trunk stays in float32: in bfloat16, EfficientNet-Lite0's features change a and b by 1.2 on
         average and by up to 20.
-        Raises OptionError for a refiner made for another trunk, or a number of steps that there is not.
+        Raises OptionError for a refiner of another trunk, or an invalid number of steps.
         """
         self.device = pick_device(device)
         self.refiner, self.refine = None, 0
@@ -95,15 +95,15 @@ class Colorizer:
         *,
         refine: int | None = 0,
     ) -> "Colorizer":
-        """Load `decoder` at `epoch` from a source. None is the source's first decoder, and the epoch of it that was
-        measured nearest to the true colors (the newest where none was measured).
+        """Load `decoder` at `epoch` from a source. None is the source's first decoder, and the epoch measured nearest
+        to the true colors (the newest if not all were measured).
 
-        device, dtype: as for the constructor. refine: steps in which the source's refiner mends every coloring; 0 for
+        device, dtype: as for the constructor. refine: steps in which the source's refiner refines every coloring; 0 for
         none, None for all that it was trained to take.
-        Raises CheckpointError where the source has no such checkpoint or refiner or it cannot be used, OptionError for
-        a number of steps that there is not, and an epoch or such a number that is no whole one.
+        Raises CheckpointError if the source has no such checkpoint or refiner or it cannot be used, and OptionError for
+        an invalid number of steps, or an epoch or number of steps that is not a whole number.
         """
-        check_whole("refine", refine)  # before it is asked whether there is a refiner
+        check_whole("refine", refine)  # before the refiner is looked up
         model = load_checkpoint(find_checkpoint(source, decoder, epoch))
         refiner = None if refine == 0 else load_refiner(source, model.config)
         return cls(model, device, dtype, refiner=refiner, refine=refine)
@@ -111,17 +111,16 @@ class Colorizer:
     def __call__(
         self, image: Photograph | Sequence[Photograph], *, saturation: float = 1.0, chroma: str = "edge-aware"
     ) -> Image.Image | np.ndarray | list:
-        """Color a photo, or each of a list: same size, same lightness, same kind (a path gives a PIL image).
+        """Color a photo, or each photo of a list: same size, lightness and type (a path gives a PIL image).
 
-        Takes PIL images of any mode, paths, and uint8 arrays (H, W), (H, W, 3) or (H, W, 4); gives RGB, or RGBA where
-        there was an alpha channel, 8 bits. A photo that has colors already is taken by its lightness. Its EXIF
-        orientation is applied; other EXIF data, XMP and IPTC data, the resolution and an RGB ICC profile that can hold
-        the result are carried over in `info`. Of a file of several pages the first is colored, of a PIL image the page
-        it is at.
+        Takes PIL images of any mode, paths, and uint8 arrays (H, W), (H, W, 3) or (H, W, 4). Returns 8-bit RGB, or RGBA
+        if there was an alpha channel. Only the lightness of a color photo is used. The EXIF orientation is applied;
+        other EXIF data, XMP and IPTC data, the resolution and an RGB ICC profile that can hold the result are carried
+        over in `info`. For a multi-page file the first page is colored, for a PIL image its current page.
 
-        saturation: multiplies the chroma, 0 to MOST_SATURATION. chroma: how it is brought to full size, "edge-aware" or
-        "bilinear" (see ChromaUpsampler).
-        Raises ImageError for what cannot be read as an image, OptionError for an option of no meaning.
+        saturation: multiplies the chroma, 0 to MOST_SATURATION. chroma: how it is upsampled to full size, "edge-aware"
+        or "bilinear" (see ChromaUpsampler).
+        Raises ImageError for an input that cannot be read as an image, OptionError for an invalid option.
         """
         if isinstance(saturation, bool) or not isinstance(saturation, Real):
             raise OptionError(f"saturation must be a number, got {saturation!r:.80}")
@@ -135,9 +134,9 @@ class Colorizer:
         on_cpu = self.device.type == "cpu"
         with _cores(len(image)) as (cores, on_cores):
             for group in _groups(image, BATCH * cores):
-                # Two cores at one small photo wait for each other: where there are several, each has its own.
+                # Two cores on one small photo wait for each other, so each of several photos gets its own core.
                 each = map if len(group) == 1 else on_cores
-                distinct = {id(one): one for one in group}  # one cannot be decoded in two threads at once
+                distinct = {id(one): one for one in group}  # one image cannot be decoded in two threads at once
                 read = dict(zip(distinct, each(read_photo, distinct.values()), strict=True))
                 photos = [read[id(one)] for one in group]
                 size = math.ceil(len(group) / cores) if on_cpu else BATCH
@@ -148,7 +147,7 @@ class Colorizer:
 
     @torch.inference_mode()
     def predict(self, photos: Sequence[Photo]) -> list[Prediction]:
-        """What the network says of each photo. Photos that it sees at one size go through it together."""
+        """The network's prediction for each photo. Photos of the same working size are batched."""
         by_size: dict[tuple[int, int], list[int]] = {}
         for index, photo in enumerate(photos):
             by_size.setdefault(self.working_size(*photo.L.shape[-2:]), []).append(index)
@@ -167,8 +166,8 @@ class Colorizer:
 
     @torch.inference_mode()
     def rollout(self, photo: Photo, refiner: Refiner | None = None) -> list[Prediction]:
-        """The photo's coloring before the first step of `refiner`, which is moved to the device, and after each of all
-        its steps, with what every pixel did in it. None is the colorizer's own refiner; ValueError without one."""
+        """The photo's coloring before the first step of `refiner`, which is moved to the device, and after each of its
+        steps, with the action of every pixel. None is the colorizer's own refiner; ValueError without one."""
         refiner = refiner or self.refiner
         if refiner is None:
             raise ValueError("this colorizer has no refiner: Colorizer.from_pretrained(..., refine=None) loads one")
@@ -186,9 +185,9 @@ class Colorizer:
         return stages, lightness, self.model.color(stages, lightness).float()
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
-        """The size at which the network sees an image: its own aspect ratio, as many pixels as in training.
+        """The size at which the network sees an image: the image's aspect ratio, about as many pixels as in training.
 
-        Sides are multiples of config.size_multiple; a model of one size only sees every image at that size.
+        Sides are multiples of config.size_multiple; a model of a fixed size sees every image at that size.
         """
         config = self.model.config
         if not config.any_size:
@@ -205,7 +204,7 @@ class Colorizer:
 
 @torch.inference_mode()
 def render(photo: Photo, prediction: Prediction, *, saturation: float = 1.0, chroma: str = "edge-aware") -> Image.Image:
-    """The colored photo, 8 bits, in the photo's size; in bands of rows, so that memory stays bounded."""
+    """The colored photo, 8 bits, at the photo's size; computed in bands of rows, so that memory stays bounded."""
     height, width = photo.L.shape[-2:]
     upsampler = ChromaUpsampler(saturation * prediction.ab, photo.L, prediction.L, chroma)
     L, pixels = photo.L[0, 0].numpy(), np.empty((height, width, 3), np.uint8)
@@ -218,18 +217,18 @@ def render(photo: Photo, prediction: Prediction, *, saturation: float = 1.0, chr
 
 
 def warm_up() -> None:
-    """Compile what reading and rendering run: seconds, the first time after an installation, and then kept on disk."""
+    """Compile the loops that read and render: takes seconds once after an installation, then cached on disk."""
     photo = read_photo(Image.new("RGB", (64, 64)))
     for chroma in MODES:
         render(photo, Prediction(torch.zeros(1, 2, 16, 16), torch.zeros(1, 1, 16, 16)), chroma=chroma)
 
 
 def pick_device(device: str | torch.device) -> torch.device:
-    """The torch device; "auto" is the first of CUDA, MPS and CPU. OptionError for one that is not there."""
+    """The torch device; "auto" is the first of CUDA, MPS and CPU. OptionError if it is not available."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
     try:
-        torch.zeros(1, device=device).item()  # "meta" has no numbers
+        torch.zeros(1, device=device).item()  # fails for "meta", which holds no values
         return torch.device(device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise OptionError(f"device {str(device)!r} is not available: use auto, cpu, cuda or mps") from error
@@ -237,10 +236,10 @@ def pick_device(device: str | torch.device) -> torch.device:
 
 @functools.cache
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where `device` multiplies it faster than float32, else float32.
+    """bfloat16 if `device` multiplies it faster than float32, else float32.
 
-    Instructions for it are not enough: some CPUs that have them take twice as long with them. So a CPU is asked with a
-    small product, once a process; bfloat16 must save a fifth, so that chance does not decide.
+    Having instructions for it is not enough: some CPUs take twice as long with them. So a CPU is timed on a small
+    product, once per process; bfloat16 must save a fifth, so that chance does not decide.
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
@@ -251,10 +250,10 @@ def fast_dtype(device: torch.device) -> torch.dtype:
 
 
 def _product_seconds(dtype: torch.dtype) -> float:
-    """The shortest of some times that a CPU takes for a product of two matrices."""
+    """The shortest of several timings of a matrix product on the CPU."""
     matrix = torch.ones(256, 256, dtype=dtype)
     seconds = []
-    for _ in range(6):  # the first also sets the kernel up
+    for _ in range(6):  # the first includes the setup of the kernel
         start = time.perf_counter()
         matrix @ matrix
         seconds.append(time.perf_counter() - start)
@@ -262,11 +261,11 @@ def _product_seconds(dtype: torch.dtype) -> float:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc's allocator keep what a forward pass frees for the next one.
+    """Make glibc's allocator keep the memory that a forward pass frees for the next one.
 
-    It would give it back to the kernel, and each 4 KB asked for anew are a page fault: a third of the time of a batch.
-    It keeps twice the largest block that it has seen freed, up to 32 MB (mallopt(3), M_MMAP_THRESHOLD), so it is shown
-    one. That one is never written to, and other allocators do not mind.
+    By default it returns the memory to the kernel, and each 4 KB requested again cost a page fault: a third of the time
+    of a batch. It keeps up to twice the largest block that it has seen freed, which counts up to 32 MB (mallopt(3),
+    M_MMAP_THRESHOLD), so one such block is freed here. It is never written to; other allocators are unaffected.
     """
     torch.empty(31 << 20, dtype=torch.uint8)
 
@@ -289,13 +288,13 @@ def _as_image(image: Photograph) -> Image.Image:
 
 @contextmanager
 def _cores(count: int) -> Iterator[tuple[int, Callable]]:
-    """How many cores work on `count` photos, and a `map` of theirs, one thread for each."""
+    """How many cores work on `count` photos, and a `map` function with one thread per core."""
     threads = torch.get_num_threads()
     cores = max(min(threads, count), 1)
     if cores == 1:
         yield 1, map
         return
-    # The number of threads is each thread's own, but for MKL, which has one for all: hence the second call.
+    # The number of threads is set per thread, except in MKL, where it is global: hence the second call.
     with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
             yield cores, pool.map
@@ -304,7 +303,7 @@ def _cores(count: int) -> Iterator[tuple[int, Callable]]:
 
 
 def _groups(images: Sequence[Photograph], most: int) -> Iterator[list[Image.Image]]:
-    """The images, opened and not yet read, `most` at a time; large ones fewer, for their memory."""
+    """The images, opened but not yet decoded, at most `most` at a time; fewer if they are large, to bound memory."""
     group, pixels = [], 0
     for image in map(_as_image, images):
         pixels += image.width * image.height
@@ -317,5 +316,5 @@ def _groups(images: Sequence[Photograph], most: int) -> Iterator[list[Image.Imag
 
 
 def _resize(L: Tensor, size: tuple[int, int]) -> Tensor:
-    """L (1, 1, H, W) -> (1, 1, *size), averaging where it becomes smaller."""
+    """L (1, 1, H, W) -> (1, 1, *size), antialiased where it shrinks."""
     return F.interpolate(L, size=size, mode="bilinear", antialias=True).clamp_(0, 100)

@@ -24,10 +24,10 @@ from chromagan.measures import metrics
 class Photos:
     """One split, decoded.
 
-    images: uint8 (N, 3, S, S) in sRGB. gray_dropped: how many gray ones were left out of them.
-    sources: {"data": name, "folder": whether it is one here, "photos": how many of `images` are its, "gray": how many
-    were left out} of each data set, in the order in which they were named and stand in `images`.
-    summary: a line for each data set for people to read: what was found in it, and what was passed over and why.
+    images: uint8 (N, 3, S, S) in sRGB. gray_dropped: how many gray photos were left out.
+    sources: for each data set, in the order in which they were named and appear in `images`: {"data": name, "folder":
+    whether it is a local folder, "photos": its number of `images`, "gray": how many gray photos were left out}.
+    summary: a readable line for each data set: what was found in it, and what was skipped and why.
     """
 
     images: Tensor
@@ -40,14 +40,14 @@ class Photos:
 
 
 class PhotoSet:
-    """One split of one data set or of several, decoded on demand: for work that must not hold all of it in memory.
+    """One split of one or more data sets, decoded on demand: for work that must not hold all of it in memory.
 
-    labels: int (N,), or None where the data have no classes, or several data sets not the same ones; class_names: their
-    names, or None where there are none. sources, summary: as of `Photos`, with nothing known yet of gray ones.
+    labels: int (N,), or None if the data have no classes or several data sets have different ones; class_names: their
+    names, or None. sources, summary: as in `Photos`, but gray photos are not known yet.
     """
 
     def __init__(self, data: str | Sequence[str], split: str, size: int = 224, limit: int | None = None):
-        """As for `load_photos`; raises DataError where there is nothing to read."""
+        """Arguments as for `load_photos`; raises DataError if there is nothing to read."""
         names = [data] if isinstance(data, str) else list(data)
         if not names:
             raise DataError("no data set is named: give a folder of images or Parquet files, or a Hub dataset id")
@@ -55,7 +55,7 @@ class PhotoSet:
         self.parts = [open_split(name, split) for name in names]
         self.starts = np.cumsum([0] + [len(part) for part in self.parts])
         total = int(self.starts[-1])
-        self.indices = np.arange(total) if limit is None else evenly(total, limit)  # in all of the data
+        self.indices = np.arange(total) if limit is None else evenly(total, limit)  # into all of the data
         self.labels = self.class_names = None
         classes = [part.class_names for part in self.parts]
         same = len(classes) == 1 or (classes[0] is not None and classes.count(classes[0]) == len(classes))
@@ -67,7 +67,7 @@ class PhotoSet:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Photo `index`: uint8 sRGB (3, S, S). Raises DataError, naming its file, where it cannot be read."""
+        """Photo `index`: uint8 sRGB (3, S, S). Raises DataError, naming its file, if it cannot be read."""
         whole = int(self.indices[index])
         number = int(np.searchsorted(self.starts, whole, side="right")) - 1
         part, row = self.parts[number], whole - int(self.starts[number])
@@ -82,13 +82,13 @@ class PhotoSet:
         return torch.from_numpy(np.array(_square(photo, self.size))).movedim(-1, 0)
 
     def holds_color(self) -> bool:
-        """Whether not all photos are gray (mean chroma below 2): they are read until one is not."""
+        """Whether any photo has color (mean chroma of 2 or more): photos are read until one does."""
         chroma = (metrics.mean_chroma(self[index][None].float() / 255) for index in range(len(self)))
         return any(each >= metrics.GRAY_CHROMA for each in chroma)
 
     @cached_property
     def part_of(self) -> np.ndarray:
-        """Which data set each photo is of, (N,): its place in the order in which they were named."""
+        """The index of each photo's data set, (N,), in the order in which they were named."""
         return np.searchsorted(self.starts, self.indices, side="right") - 1
 
     @property
@@ -102,14 +102,14 @@ class PhotoSet:
     @property
     def summary(self) -> str:
         lines = [
-            part.found + (f"; {source['photos']:,} of them are taken" if source["photos"] < len(part) else "")
+            part.found + (f"; {source['photos']:,} of them are used" if source["photos"] < len(part) else "")
             for part, source in zip(self.parts, self.sources, strict=True)
         ]
         return "\n".join(lines)
 
 
 def evenly(total: int, count: int) -> np.ndarray:
-    """Indices of at most `count` of `total` things, evenly spread over them, which may be sorted by class."""
+    """At most `count` of `total` indices, evenly spread, since the items may be sorted by class."""
     return np.linspace(0, total - 1, min(count, total)).round().astype(int)
 
 
@@ -124,13 +124,12 @@ def load_photos(
     """Decode `split` ("train" or "validation") of one data set, or of several in turn, to size x size images.
 
     data: each a Hub dataset id (owner/name, or owner/name@revision), a folder of Parquet files, or a folder of images
-    with or without splits and class subfolders. Photos are taken upright and in sRGB, resized to `size` on their short
-    side and cropped in the middle.
-    limit: N photos spread evenly over all of the data, which may be sorted by class; counted before gray ones
+    with or without splits and class subfolders. Photos are turned upright, converted to sRGB, resized to `size` on
+    their short side and center-cropped.
+    limit: number of photos, spread evenly over all of the data, which may be sorted by class; counted before gray ones
     (mean chroma below 2) are dropped.
-    quiet: do not write the summary of what was found, and passed over, to standard error.
-    Raises DataError where there is nothing to read, or, unless gray ones are kept, no color in what is taken of one of
-    the data sets.
+    quiet: do not print the summary of what was found and skipped to standard error.
+    Raises DataError if there is nothing to read or, unless gray photos are kept, if all photos of a data set are gray.
     """
     photos = PhotoSet(data, split, size, limit)
     images = _decode(photos)
@@ -143,7 +142,7 @@ def load_photos(
         kept, taken = int(colored[torch.from_numpy(photos.part_of == number)].sum()), source["photos"]
         if taken and not kept:
             raise DataError(
-                f"all {taken} images taken of {source['data']!r} ({split}) are gray: there is no color in them"
+                f"all {taken} images taken from {source['data']!r} ({split}) are gray: there is no color in them"
             )
         sources.append(source | {"photos": kept, "gray": taken - kept})
         lines.append(found + (f"; {taken - kept:,} gray ones left out" if taken > kept else ""))
@@ -156,7 +155,7 @@ def load_photos(
 
 
 def _decode(photos: PhotoSet) -> Tensor:
-    """All of them, uint8 sRGB (N, 3, S, S), on as many threads as there are cores, with a progress bar."""
+    """All photos, uint8 sRGB (N, 3, S, S), decoded with one thread per core and a progress bar."""
     images = torch.empty(len(photos), 3, photos.size, photos.size, dtype=torch.uint8)
 
     def decode(index: int) -> None:
@@ -168,12 +167,12 @@ def _decode(photos: PhotoSet) -> Tensor:
 
 
 def count_photos(data: str | Sequence[str], split: str, limit: int | None = None) -> int:
-    """How many photos `load_photos` would decode, gray ones included; DataError where there is nothing to read."""
+    """How many photos `load_photos` would decode, gray ones included; DataError if there is nothing to read."""
     return len(PhotoSet(data, split, limit=limit))
 
 
 def _square(photo: Image.Image, size: int) -> Image.Image:
-    """Resize the short side to `size`, keep the middle."""
+    """Resize the short side to `size` and crop the center."""
     if photo.size == (size, size):
         return photo
     short = min(photo.size)

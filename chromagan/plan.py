@@ -1,4 +1,4 @@
-"""What `colorize` is to write, settled before any of it is written: the files of each photo, or why it has none."""
+"""What `colorize` will write, determined before anything is written: the files of each photo, or why it has none."""
 
 import functools
 import os
@@ -15,17 +15,17 @@ from chromagan.imaging.writing import check_suffix, digest_of_stem, fitting_name
 from chromagan.network.decoders import DECODERS
 from chromagan.programs import check_output_folder, names_folder
 
-RESULT = re.compile(rf"-({'|'.join(DECODERS)})-epoch-\d+$")  # how the names of results end
-SHEET = "-all.jpg"  # and those of their sheets
+RESULT = re.compile(rf"-({'|'.join(DECODERS)})-epoch-\d+$")  # ending of the names of results
+SHEET = "-all.jpg"  # ending of the names of contact sheets
 
 
 @dataclass(frozen=True)
 class Task:
-    """One photo, and the file that each checkpoint's coloring of it goes to."""
+    """One photo, and the output file of each checkpoint's coloring."""
 
     photo: Path
     targets: dict[Checkpoint, Path]
-    sheet: Path | None  # where all of them are shown together
+    sheet: Path | None  # contact sheet of all of them
 
     @property
     def files(self) -> list[Path]:
@@ -34,12 +34,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """What this process is to do. problems: a line for each input that cannot be colored. passed_over: what of folders
-    is left out, in a line; "" for nothing."""
+    """What this process will do. problems: a line for each input that cannot be colored. skipped: one line on what was
+    skipped in folders; "" for nothing."""
 
     tasks: list[Task]
     problems: list[str]
-    passed_over: str
+    skipped: str
 
 
 def make_plan(
@@ -51,13 +51,13 @@ def make_plan(
     overwrite: bool = False,
     skip_existing: bool = False,
 ) -> Plan:
-    """The photos that `inputs` stand for, each with its files in the folder `output`, or one with its file `output`.
-    With a slash at its end `output` is a folder, too.
+    """The photos that `inputs` name, each with its files in the folder `output`, or one photo with its file `output`.
+    With a trailing slash, `output` is always a folder.
 
-    sheets: each photo gets a contact sheet of its colorings, too. overwrite, skip_existing: what becomes of files that
-    exist; a photo that was named is never replaced. Several processes (accelerate launch -m chromagan ..., or torchrun)
-    share the photos out between them. The folders of results are made. Raises ImageError, or OSError, where `output`
-    cannot be what it ought to be.
+    sheets: each photo also gets a contact sheet of its colorings. overwrite, skip_existing: how existing files are
+    handled; a photo named in `inputs` is never replaced. Several processes (accelerate launch -m chromagan ..., or
+    torchrun) share the photos among them. Output folders are created. Raises ImageError or OSError if `output` cannot
+    be used.
     """
     rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
     output, as_folder = Path(output), names_folder(output)
@@ -70,7 +70,7 @@ def make_plan(
         wanted = _named_after_photos(found.photos, output, checkpoints, sheets)
 
     tasks, problems = [], found.problems if rank == 0 else []
-    taken: dict[str, Path] = {}  # whose results go where
+    taken: dict[str, Path] = {}  # which photo writes to each place
     same = str.casefold if folds_case(output) else str
     named = {_identity(task.photo) for task in wanted if task.photo.exists()} if overwrite else set()
     for index, task in enumerate(wanted):
@@ -78,17 +78,17 @@ def make_plan(
         clash = next((taken[place] for place in places if place in taken), None)
         for place in places:
             taken.setdefault(place, task.photo)
-        if index % processes != rank or (clash and real(clash) == real(task.photo)):  # it was named twice
+        if index % processes != rank or (clash and real(clash) == real(task.photo)):  # named twice
             continue
         existing = [file for file in task.files if file.exists()]
         if clash:
             reason = f"its results would replace those of {clash}: give it another name"
-        elif any(file.samefile(task.photo) for file in existing):  # or by a link: what it was could not be had again
+        elif any(file.samefile(task.photo) for file in existing):  # also through a link: the original would be lost
             reason = "its result would replace the photo itself: give it another name"
         elif skip_existing and len(existing) == len(task.files):
             continue
         elif existing and not (overwrite or skip_existing):
-            reason = f"{existing[0]} exists already: --overwrite replaces it, --skip-existing leaves it as it is"
+            reason = f"{existing[0]} already exists: --overwrite replaces it, --skip-existing keeps it"
         elif photo := next((file for file in existing if _identity(file) in named), None):
             reason = f"its result would replace {photo}, a photo that was named: give it another name"
         else:
@@ -101,9 +101,9 @@ def make_plan(
 
 
 def result_teller() -> Callable[[Path], bool]:
-    """A function that tells whether a file in a folder is, by its name, a result of an earlier run or a sheet of them.
+    """A function that tells whether a file is, by its name, a result of an earlier run or a contact sheet of them.
 
-    It lists a folder once, the first time that it is asked of a sheet there.
+    It lists a folder once, the first time that it is called for a sheet in it.
     """
     colored = functools.cache(_colored_stems)
 
@@ -120,13 +120,13 @@ def result_teller() -> Callable[[Path], bool]:
 
 
 def _colored_stems(folder: Path) -> set[str]:
-    """Of the photos that `folder` has results of, by their names, the digests of the stems: names may be shortened."""
+    """Digests of the stems of the photos with results in `folder`: digests, since names may be shortened."""
     endings = ((file, RESULT.search(file.stem)) for file in folder.iterdir())
     return {digest_of_stem(file.stem[: ending.start()]) for file, ending in endings if ending}
 
 
 def folds_case(folder: Path) -> bool:
-    """Whether A.png and a.png are one file on the disk of `folder`, as on those of macOS and Windows."""
+    """Whether A.png and a.png are the same file on the disk of `folder`, as on macOS and Windows."""
     for there in (real(folder), *real(folder).parents):
         other = there.with_name(there.name.swapcase()) if there.name else there
         if there.exists() and other != there:
@@ -135,25 +135,25 @@ def folds_case(folder: Path) -> bool:
 
 
 def _is_one_file(output: Path, single: bool, any_photo: bool) -> bool:
-    """Whether `output` is the file of one result, not the folder of several; ImageError where it cannot be either."""
+    """Whether `output` is the file of one result, not a folder of several; ImageError if it can be neither."""
     no_folder = output.exists() and not output.is_dir()
     if single and not output.is_dir() and (output.suffix or no_folder):
         check_suffix(output)
         return True
     if any_photo and (no_folder or (not output.exists() and format_of_suffix(output.suffix))):
         what = "is a file" if no_folder else "is the name of a photo"
-        raise ImageError(f"{output} {what}: for several pictures, -o is a folder")
+        raise ImageError(f"{output} {what}: for several pictures, -o must be a folder")
     return False
 
 
 def _named_after_photos(
     photos: list[tuple[Path, Path]], output: Path, checkpoints: list[Checkpoint], sheets: bool
 ) -> list[Task]:
-    """The files of each photo below `output`, in the photo's folder below the one that was named, each by the photo's
-    name and the checkpoint's. Where photos differ in their suffix alone, so do their sheets."""
+    """The files of each photo below `output`, in the photo's subfolder of the named folder, with the photo's and the
+    checkpoint's names. If photos differ only in their suffix, their sheets keep it."""
     suffixes = {path: suffix_for(path) for path, _ in photos}
     names = Counter((folder, path.stem, suffixes[path].lower()) for path, folder in photos)
-    different = {(folder, path.stem.casefold(), path.suffix) for path, folder in photos}  # a disk may fold case
+    different = {(folder, path.stem.casefold(), path.suffix) for path, folder in photos}  # the disk may fold case
     alike = Counter((folder, stem) for folder, stem, _ in different)
     tasks = []
     for path, folder in photos:
@@ -168,7 +168,7 @@ def _named_after_photos(
 
 
 def _make_folder(folder: Path) -> str:
-    """Make a folder of results; why it cannot be, where a file is in its place."""
+    """Create an output folder; return the reason if a file is in its place, else ""."""
     try:
         check_output_folder(folder)
     except OSError as error:
@@ -178,6 +178,6 @@ def _make_folder(folder: Path) -> str:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """What is the same of two paths of one file."""
+    """The identity of a file: equal for two paths of the same file."""
     status = path.stat()
     return status.st_dev, status.st_ino

@@ -1,6 +1,6 @@
-"""What all programs share: streams, Ctrl-C, the line that tells an error, numbers and folders that are named.
+"""What all programs share: streams, Ctrl-C, one-line errors, and checks of numbers and folder names.
 
-Of the standard library alone: it is imported before what takes seconds.
+Uses the standard library only: it is imported before the modules that take seconds.
 """
 
 import argparse
@@ -15,15 +15,15 @@ from typing import TextIO
 
 from chromagan.errors import ChromaGANError
 
-STOPPED_STATUS = 130  # of a program that Ctrl-C ended
+STOPPED_STATUS = 130  # exit status after Ctrl-C
 
 
 def end_in_one_line(line: str, at_once: bool = False) -> None:
-    """From now on Ctrl-C ends this program with `line` on standard error, of several processes the first one's, and
-    status 130; and its streams are open.
+    """From now on, Ctrl-C ends this program with status 130 and `line` on standard error, printed by the first of
+    several processes. Closed standard streams are opened.
 
-    at_once: while libraries are imported, of which some swallow an exception and fail later. Else what is under way
-    is left as by an exception. Where Ctrl-C is ignored, as in a shell's background, it stays so.
+    at_once: end the process immediately, for use while libraries are imported, since some of them swallow an exception
+    and fail later. Otherwise SystemExit is raised. If Ctrl-C is ignored, as in a shell's background, it stays ignored.
     """
 
     def stop(number, frame) -> None:
@@ -39,7 +39,7 @@ def end_in_one_line(line: str, at_once: bool = False) -> None:
 
 
 def raise_again() -> None:
-    """From now on Ctrl-C raises KeyboardInterrupt, as it does in Python."""
+    """From now on, Ctrl-C raises KeyboardInterrupt, Python's default."""
     _heed(signal.default_int_handler)
 
 
@@ -49,13 +49,13 @@ def _heed(handler: Callable) -> None:
 
 
 def open_closed_streams() -> None:
-    """Put the null device in the place of a standard stream that whoever started the program has closed.
+    """Replace standard streams that were closed by the parent process with the null device.
 
-    Else the next file that is opened gets its number, and what some library prints goes into that file.
+    Otherwise the next opened file gets the stream's number, and whatever a library prints goes into that file.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (as long as the program runs)
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (open as long as the program runs)
 
 
 def is_closed(stream: TextIO) -> bool:
@@ -64,13 +64,13 @@ def is_closed(stream: TextIO) -> bool:
 
 
 def is_told(error: BaseException) -> bool:
-    """Whether an error is told in a line: one of this project, what the system refuses, too little memory. Any other is
-    a bug, whose traceback is wanted."""
+    """Whether an error is reported in one line: an error of this project or the operating system, or a lack of memory.
+    Any other is a bug, which gets a traceback."""
     return isinstance(error, ChromaGANError | OSError) or is_out_of_memory(error)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was too little: torch's errors for that are RuntimeErrors, and most have no class of their own."""
+    """Whether the error is a lack of memory: torch raises RuntimeError for it, mostly without a specific class."""
     if isinstance(error, RuntimeError | OSError):
         return any(words in str(error) for words in ("allocate memory", "out of memory"))
     return isinstance(error, MemoryError)
@@ -78,7 +78,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def errors_in_one_line(program: str) -> Iterator[None]:
-    """A context in which an error that `is_told` ends the program, with its line on standard error and status 1."""
+    """A context in which an error that `is_told` ends the program with status 1 and one line on standard error."""
     try:
         yield
     except Exception as error:
@@ -88,29 +88,29 @@ def errors_in_one_line(program: str) -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """An error in a line for people: what the file is called, and what is wrong."""
+    """An error as one readable line: the file's name and what is wrong."""
     text = str(error)
     if is_out_of_memory(error):
-        return "there is not enough memory for it"
+        return "not enough memory"
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    elif isinstance(error, RuntimeError):  # a library's, of several lines
+    elif isinstance(error, RuntimeError):  # from a library, over several lines
         text = " ".join(text.split())
     return printable(text) or type(error).__name__
 
 
 def printable(text: str) -> str:
-    """`text` in one line that a terminal shows as it is: a file's name may hold what ends a line or colors the next."""
+    """`text` as one printable line: a file name may hold line breaks or terminal escape sequences."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def names_folder(name: str | os.PathLike) -> bool:
-    """Whether a name says that it is a folder's, by what pathlib leaves out of it: a slash at its end."""
+    """Whether a name denotes a folder by its trailing slash, which pathlib drops."""
     return os.path.basename(name) in ("", os.curdir)
 
 
 def check_output_folder(name: str | os.PathLike) -> None:
-    """OSError, one line, where no folder of this name can be: there is no name, or it or one above it is a file."""
+    """Raise OSError, in one line, if no folder of this name can exist: it is empty, or it or a parent is a file."""
     if not os.fspath(name):
         raise FileNotFoundError("no folder is named to write to")
     folder = Path(name)
@@ -122,7 +122,7 @@ def check_output_folder(name: str | os.PathLike) -> None:
 
 
 def count(text: str) -> int:
-    """A flag's value that is a whole number, 1 or more."""
+    """Parse the value of a flag: a whole number, 1 or more."""
     with contextlib.suppress(ValueError):
         if int(text) >= 1:
             return int(text)

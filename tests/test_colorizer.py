@@ -426,5 +426,5 @@ def test_a_refiner_mends_what_the_network_says(refined_source):
 
 
 def test_a_refiner_for_another_trunk_is_refused():
-    with pytest.raises(ValueError, match="it was made for the trunk"):
+    with pytest.raises(ValueError, match="it was trained for the trunk"):
         Colorizer(ChromaGAN(ModelConfig()), "cpu", refiner=Refiner(RefinerConfig(trunk_digest="a" * 64)))

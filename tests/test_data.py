@@ -66,7 +66,7 @@ def test_limit_is_spread_evenly_and_counts_before_gray_is_dropped(image_folder):
 def test_gray_data_is_refused(tmp_path):
     for index in range(2):
         made_photo(index).convert("L").save(tmp_path / f"{index}.png")
-    with pytest.raises(DataError, match="all 2 images taken of .* are gray: there is no color in them"):
+    with pytest.raises(DataError, match="all 2 images taken from .* are gray: there is no color in them"):
         load_photos(str(tmp_path), "train", size=32)
 
 

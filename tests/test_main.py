@@ -81,7 +81,7 @@ def test_nothing_is_overwritten_unasked(source, tmp_path, capsys):
     arguments = (tmp_path / "in.png", "-o", tmp_path / "out.png")
     assert colorize(source, *arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "out.png exists already: --overwrite replaces it" in line
+    assert "out.png already exists: --overwrite replaces it" in line
     assert (tmp_path / "out.png").read_bytes() == before
     assert colorize(source, *arguments, "--overwrite") == 0
     assert (tmp_path / "out.png").read_bytes() != before
@@ -291,33 +291,33 @@ def test_saturation_and_chroma_reach_the_picture(source, tmp_path):
         (["colorize", "{photo}", "-o", "{out}", "--device", "abacus"], 1, "device 'abacus' is not available"),
         (["colorize", "{photo}", "-o", "{out}", "--device", "meta"], 1, "device 'meta' is not available"),
         (["colorize", "{folder}/text.jpg", "-o", "{out}"], 1, "text.jpg: it is not an image that can be read"),
-        (["colorize", "{folder}/none.jpg", "-o", "{out}"], 1, "none.jpg: there is no such file"),
-        (["colorize", "{folder}/empty", "-o", "{out}"], 1, "empty: there are no images in this folder"),
-        (["colorize", "{folder}/*.gif", "-o", "{out}"], 1, "*.gif: no file has a name like this"),
-        (["colorize", "{folder}/lost.jpg", "-o", "{out}"], 1, "lost.jpg: it is a link to a file that is not there"),
-        (["colorize", "{folder}/pointer.jpg", "-o", "{out}"], 1, "git lfs pull brings it"),
+        (["colorize", "{folder}/none.jpg", "-o", "{out}"], 1, "none.jpg: no such file"),
+        (["colorize", "{folder}/empty", "-o", "{out}"], 1, "empty: no images in this folder"),
+        (["colorize", "{folder}/*.gif", "-o", "{out}"], 1, "*.gif: no file matches this pattern"),
+        (["colorize", "{folder}/lost.jpg", "-o", "{out}"], 1, "lost.jpg: it is a link to a missing file"),
+        (["colorize", "{folder}/pointer.jpg", "-o", "{out}"], 1, "run git lfs pull"),
         (["colorize", "{photo}", "-o", "{folder}/text.jpg/out.png"], 1, "text.jpg is a file, not a folder"),
         (["colorize", "{photo}", "-o", "{folder}/text.jpg/deeper"], 1, "text.jpg is a file, not a folder"),
         (["colorize", "{photo}", "-o", ""], 2, "must be a name, got ''"),
         (["colorize", "{folder}/two\nlines.jpg", "-o", "{out}"], 1, r"two\nlines.jpg: it is not an image"),
         (["colorize", "{folder}/two  blanks.jpg", "-o", "{out}"], 1, "chromagan: {folder}/two  blanks.jpg: it is not"),
         (["colorize", "{folder}/\x1b[31mred.jpg", "-o", "{out}"], 1, r"\x1b[31mred.jpg: it is not an image"),
-        (["colorize", "{folder}/no\nsuch.jpg", "-o", "{out}"], 1, r"no\nsuch.jpg: there is no such file"),
+        (["colorize", "{folder}/no\nsuch.jpg", "-o", "{out}"], 1, r"no\nsuch.jpg: no such file"),
         (["colorize", "{photo}", "-o", "{folder}/out.xyz"], 1, "cannot write .xyz: use .jpg"),
         (["colorize", "{photo}"], 2, "required: -o/--output"),
         (["colorize", "{photo}", "-o", "{out}", "--saturation", "-1"], 2, "must be a number, 0 to 100, got -1"),
         (["colorize", "{photo}", "-o", "{out}", "--saturation", "1e38"], 2, "must be a number, 0 to 100, got 1e38"),
         (["colorize", "{photo}", "-o", "{out}", "--saturation", "much"], 2, "must be a number, 0 to 100, got much"),
         (["colorize", "{photo}", "-o", "{out}", "--jobs", "0"], 2, "must be a whole number, 1 or more, got 0"),
-        (["colorize", "{photo}", "-o", "{out}", "--all", "--epoch", "3"], 2, "goes without --decoder and --epoch"),
+        (["colorize", "{photo}", "-o", "{out}", "--all", "--epoch", "3"], 2, "cannot be combined with --decoder"),
         (["colorize", "{photo}", "-o", "{out}", "--overwrite", "--skip-existing"], 2, "not allowed with"),
         (["colorize", "{photo}", "{photo}", "-o", "{folder}/new.jpg"], 1, "is the name of a photo: for several"),
         (["colorize", "{folder}", "-o", "{folder}/new.jpg"], 1, "is the name of a photo: for several"),
         (["colorize", "{photo}", "{photo}", "-o", "{folder}/text.jpg"], 1, "is a file: for several pictures"),
         (["colorize", "-", "{photo}", "-o", "{out}"], 1, "'-' is one photo"),
-        (["colorize", "-", "-o", "{out}/"], 1, "out.png/: a photo from stdin has no name there: -o is a file"),
+        (["colorize", "-", "-o", "{out}/"], 1, "out.png/: a photo from stdin has no name: -o must be a file"),
         (["colorize", "{photo}", "-o", "{folder}/text.jpg/"], 1, "text.jpg is a file, not a folder"),
-        (["export", "-o", "{folder}/out.onnx/"], 1, "out.onnx/: the name of an ONNX file ends with .onnx"),
+        (["export", "-o", "{folder}/out.onnx/"], 1, "out.onnx/: the name of an ONNX file must end with .onnx"),
         (["list", "--source", "{folder}/empty"], 1, "no checkpoints in"),
         (["list", "--source", "{folder}/none"], 1, "no folder"),
         (["paint"], 2, "invalid choice: 'paint'"),
@@ -463,7 +463,7 @@ def test_closed_streams(source, tmp_path, monkeypatch, capsys):
         assert colorize(source, tmp_path / "0.png", "-o", "-") == main(["list", "--source", str(source)]) == 1
     assert capsys.readouterr().err.splitlines() == [
         "chromagan: '-' is stdout, which is closed",
-        "chromagan: stdout is closed: there is nowhere to write the list to",
+        "chromagan: stdout is closed: the list cannot be written",
     ]
 
 
@@ -488,7 +488,7 @@ def test_every_page_is_colored_where_the_format_holds_pages(source, tmp_path, ca
     assert colorize(source, tmp_path / "scan.tif", "-o", tmp_path / "one.jpg") == 0
     lines = capsys.readouterr().err.splitlines()
     (line,) = lines
-    assert line.endswith("scan.tif: only the first of its 3 pages is colored: JPEG cannot hold them")
+    assert line.endswith("scan.tif: only the first of its 3 pages is colored: JPEG cannot hold several")
 
 
 def test_what_a_run_left_is_not_colored_by_the_next(source, tmp_path, capsys):
@@ -511,7 +511,7 @@ def test_photos_of_ones_own_in_the_output_folder_are_colored_once(source, tmp_pa
         assert colorize(source, tmp_path, "-o", tmp_path / "out", *options) == 0
         made = {path.relative_to(tmp_path / "out") for path in tmp_path.rglob("*.*") if path not in own}
         assert len(made) == 5 * 4 and {str(path.parent) for path in made} == {".", "deep", "out", "out/deep"}
-    assert "passed over: 20 results of earlier runs" in capsys.readouterr().err
+    assert "skipped: 20 results of earlier runs" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in own} == own
 
 
@@ -539,7 +539,7 @@ def test_photos_that_differ_in_their_suffix_have_sheets_of_their_own(source, tmp
     made_photo(1).save(tmp_path / "out" / "IMG-all.jpg")  # the user's own
     capsys.readouterr()
     assert colorize(source, tmp_path / "out", "-o", tmp_path / "again") == 0
-    assert "passed over: 12 results of earlier runs" in capsys.readouterr().err
+    assert "skipped: 12 results of earlier runs" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "again").iterdir()] == ["IMG-all-compact-epoch-3.jpg"]
 
 
@@ -607,7 +607,7 @@ def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(source, tmp_path, ca
     assert colorize(source, tmp_path / "in", "-o", tmp_path / "out", "--jobs", "1") == 130
     lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
     assert [line for line in lines if "chromagan" in line] == [
-        "chromagan: stopped: what was finished by then is there, and nothing is half-written"
+        "chromagan: stopped: finished files are kept, and no file is half-written"
     ]
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == ["0-compact-epoch-3.png", "1-compact-epoch-3.png"]

@@ -1,1 +1,1 @@
-"""What a data set is: a folder of images or of Parquet files, or a dataset of the Hub."""
+"""Data sets: a folder of images or of Parquet files, or a dataset on the Hub."""

@@ -1,6 +1,6 @@
-"""Opens one split of one data set: where its photos lie, their classes, and a line on what was found.
+"""Opens one split of one data set: the locations of its photos, their classes, and a line on what was found.
 
-Which files of a folder are which split stands in `splits`.
+`splits` determines which files of a folder belong to which split.
 """
 
 import glob
@@ -38,17 +38,17 @@ class Split(Protocol):
     """One split of one data set, not yet decoded."""
 
     data: str  # its name, as it was given
-    found: str  # a line for people: what it holds, and what was skipped
+    found: str  # a readable line: what it holds, and what was skipped
     labels: np.ndarray | None  # int64 (N,)
     class_names: list[str] | None
 
     def __len__(self) -> int: ...
 
     def file(self, index: int) -> io.BytesIO | Path:
-        """What Pillow opens. Raises DataError where there is nothing."""
+        """The file for Pillow to open. Raises DataError if there is none."""
 
     def name(self, index: int) -> str:
-        """What people know the photo by."""
+        """A readable name of the photo."""
 
 
 class ImageFiles:
@@ -76,9 +76,9 @@ class Rows:
     """Rows of a `datasets.Dataset` with images in the column `image`, as its Image feature, bytes, or {bytes, path}."""
 
     def __init__(self, data: str, dataset: "datasets.Dataset", found: str, shards: Sequence[tuple[str, int]] = ()):
-        """shards: names of the files that the rows are from, in order, and how many are from each, where known.
+        """shards: the files that the rows come from, in order, with the number of rows of each, if known.
 
-        Raises DataError where the column does not hold images.
+        Raises DataError if the column does not hold images.
         """
         import datasets  # not a requirement of the demo
 
@@ -91,9 +91,7 @@ class Rows:
             (isinstance(feature, dict) and feature.keys() & {"bytes", "path"})
             or (isinstance(feature, datasets.Value) and "binary" in feature.dtype)
         ):  # fmt: skip
-            raise DataError(
-                f"column 'image' of {data!r} holds no images but {feature}: bytes are expected, or bytes and path"
-            )
+            raise DataError(f"column 'image' of {data!r} must hold bytes, or bytes and path, got {feature}")
         self.images = dataset.select_columns("image")
         self.labels, self.class_names = _labels(dataset)
 
@@ -101,7 +99,7 @@ class Rows:
         return len(self.images)
 
     def _value(self, index: int) -> tuple[bytes | None, str | None]:
-        """Bytes and path, or one of them."""
+        """Bytes and path, either of which may be None."""
         value = self.images[index]["image"]
         return (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
 
@@ -113,7 +111,7 @@ class Rows:
             return io.BytesIO(content)
         file = Path(self.data, path)
         if not file.is_file():
-            raise DataError(f"the row holds only a path, {path!r}, and there is no such file")
+            raise DataError(f"the row holds only a path, {path!r}, and that file does not exist")
         return file
 
     def name(self, index: int) -> str:
@@ -127,7 +125,7 @@ class Rows:
 
 
 def _labels(dataset: "datasets.Dataset") -> tuple[np.ndarray | None, list[str] | None]:
-    """Numbers and names of the classes of a `datasets.Dataset`, from its column `label`; None where there are none."""
+    """Numbers and names of the classes of a `datasets.Dataset`, from its column `label`; None if there are none."""
     if "label" not in dataset.column_names:
         return None, None
     labels = np.asarray(dataset["label"][:])
@@ -143,7 +141,7 @@ def require_image_column(data: str, columns: Sequence[str]) -> None:
 
 
 def open_split(data: str, split: str) -> Split:
-    """`split` of a data set; the only one there is, whatever it is called. Raises DataError."""
+    """`split` of a data set, or its only split, whatever it is called. Raises DataError."""
     repo, at_sign, revision = data.partition("@")
     if os.path.isdir(data):
         return _open_folder(data, split)
@@ -165,7 +163,7 @@ def open_split(data: str, split: str) -> Split:
 
 
 def _load(data: str, builder: str, **source) -> "datasets.DatasetDict":
-    """What `datasets.load_dataset` gives; DataError with the first line of what is wrong."""
+    """The result of `datasets.load_dataset`; DataError with the first line of its error."""
     import datasets
 
     try:
@@ -193,7 +191,7 @@ def _open_folder(data: str, split: str) -> Split:
     if folder.images:
         return _open_images(data, split, folder)
     nothing = f"no Parquet files and no images in folder {data!r}"
-    raise DataError(folder.tell(data, split, nothing) if folder.passed_over else nothing)
+    raise DataError(folder.tell(data, split, nothing) if folder.skipped else nothing)
 
 
 def _open_images(data: str, split: str, folder: Folder) -> ImageFiles:
@@ -219,19 +217,19 @@ def _open_parquet(data: str, split: str, folder: Folder) -> Rows:
     shards, columns = _check_parquet(data, files)
     if not shards:
         raise DataError(f"no rows in {data!r} ({which})")
-    # Escaped: a name with [ ] * ? would be taken for a pattern.
+    # Escaped, since a name with [ ] * ? would be treated as a pattern.
     escaped = [glob.escape(str(Path(data, path).absolute())) for path, _ in shards]
     dataset = _load(data, "parquet", data_files={"photos": escaped}, columns=columns)["photos"]
     what = f"{len(dataset):,} photos in {len(files):,} Parquet file{'s' * (len(files) > 1)}"
     if missing := count_shards(files) - len(files):
-        what += f", {missing:,} more that their names tell of are not there"
+        what += f", {missing:,} more named by their shard numbers are missing"
     return Rows(data, dataset, folder.tell(data, which, what), shards)
 
 
 def _check_parquet(data: str, files: list[Path]) -> tuple[list[tuple[str, int]], list[str]]:
-    """The files with rows, and how many (`datasets` fails at a file without); which of our columns there are.
+    """The files that have rows, with their number (`datasets` fails on a file without rows), and the available columns.
 
-    Raises DataError, naming the file, where one cannot be read or its columns are not those of the first.
+    Raises DataError, naming the file, if one cannot be read or its columns differ from those of the first.
     """
     from pyarrow import ArrowException, parquet
 
@@ -242,7 +240,7 @@ def _check_parquet(data: str, files: list[Path]) -> tuple[list[tuple[str, int]],
                 schema, rows = file.schema_arrow, file.metadata.num_rows
         except (ArrowException, OSError) as error:
             size = Path(data, path).stat().st_size
-            cause = "it is empty" if size == 0 else f"it is damaged, or no Parquet file ({str(error).splitlines()[0]})"
+            cause = "it is empty" if size == 0 else f"damaged, or not a Parquet file ({str(error).splitlines()[0]})"
             raise DataError(f"{path} of {data!r} cannot be read: {cause}") from error
         if "image" not in schema.names:
             require_image_column(data if len(files) == 1 else str(Path(data, path)), schema.names)

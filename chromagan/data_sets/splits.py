@@ -1,9 +1,9 @@
-"""What lies in the folder of a data set, and which of it is which split: the rules, which `readers` opens them by.
+"""The content of a data set's folder and the rules for its splits, which `readers` uses to open them.
 
-In a folder of images a split is a folder directly in it, called exactly train, validation (or val) or test. In a folder
-of Parquet files a split is a part of the file's name between dashes, underscores and dots, as in
-train-00000-of-00002.parquet, or a folder, of exactly such a name. What could be meant in two ways is refused, and what
-is passed over is counted.
+In a folder of images, a split is a direct subfolder called exactly train, validation (or val) or test. In a folder of
+Parquet files, a split is a part of the file's name between dashes, underscores and dots, as in
+train-00000-of-00002.parquet, or a folder with exactly such a name. Ambiguous layouts are refused, and skipped files are
+counted.
 """
 
 import os
@@ -16,8 +16,8 @@ from pathlib import Path
 from chromagan.errors import ChromaGANError
 from chromagan.imaging.folders import is_hidden_folder, no_file, no_photo
 
-SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # as written: as asked for
-NEARLY_SPLITS = {*SPLITS, "training", "valid", "dev", "testing", "eval", "evaluation"}  # whatever their case
+SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # found: requested
+NEARLY_SPLITS = {*SPLITS, "training", "valid", "dev", "testing", "eval", "evaluation"}  # in any case
 SPLIT_NAMES = "train, validation (or val), test"
 SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})")  # how `datasets` names the files of a split
 LFS_POINTER = b"version https://git-lfs"
@@ -25,39 +25,39 @@ LFS_POINTER_BYTES = 1024  # at most
 
 
 class DataError(ChromaGANError, ValueError):
-    """Data that cannot be used: the message says what came, and what to do."""
+    """Data that cannot be used: the message says what came and what to do."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """What lies in a folder, at any depth.
+    """The content of a folder, at any depth.
 
-    images, parquet: files, as paths below it, sorted. subfolders: those directly in it. passed_over: what, for people:
-    how many.
+    images, parquet: files, as paths relative to it, sorted. subfolders: its direct subfolders. skipped: {readable kind:
+    how many}.
     """
 
     images: list[Path]
     parquet: list[Path]
     subfolders: set[str]
-    passed_over: Counter
+    skipped: Counter
 
     @classmethod
     def read(cls, data: str) -> "Folder":
-        """Links are followed, but not back to a folder that they lie in."""
+        """Links are followed, but not back to a folder that contains them."""
         found = cls([], [], set(), Counter())
 
         def closed(error: OSError) -> None:
             raise DataError(f"folder {error.filename!r} cannot be read: {error.strerror}") from error
 
-        above = {data: (os.path.realpath(data),)}  # the folders, without links, on the way to each
+        above = {data: (os.path.realpath(data),)}  # the resolved parents of each
         for folder, subfolders, files in os.walk(data, onerror=closed, followlinks=True):
             chain = above.pop(folder)
             for name in sorted(subfolders):
                 path = os.path.join(folder, name)
                 if is_hidden_folder(name):
-                    found.passed_over["hidden or system folders"] += 1
+                    found.skipped["hidden or system folders"] += 1
                 elif os.path.realpath(path) in chain:
-                    found.passed_over["links back to a folder above"] += 1
+                    found.skipped["links back to a folder above"] += 1
                 else:
                     above[path] = (*chain, os.path.realpath(path))
             subfolders[:] = [name for name in subfolders if os.path.join(folder, name) in above]
@@ -72,48 +72,48 @@ class Folder:
     def _add(self, path: Path, below: Path) -> None:
         is_parquet = path.suffix.lower() == ".parquet" and not path.name.startswith(".")
         if what := (None if is_parquet else no_photo(path)) or no_file(path):
-            self.passed_over[what] += 1
+            self.skipped[what] += 1
         elif is_parquet:
             self.parquet.append(below)
         elif path.stat().st_size == 0:
-            self.passed_over["empty"] += 1
+            self.skipped["empty"] += 1
         else:
             self.images.append(below)
 
     def tell(self, data: str, which: str, what: str) -> str:
-        passed_over = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.passed_over.items()))
-        return f"{data!r} ({which}): {what}" + (f"; passed over: {passed_over}" if passed_over else "")
+        skipped = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.skipped.items()))
+        return f"{data!r} ({which}): {what}" + (f"; skipped: {skipped}" if skipped else "")
 
 
 def choose_split(data: str, split: str, splits: dict):
-    """The split that is asked for, of {name as written: split}, and how people are told of it.
+    """The requested split from {name in the data: split}, and a readable description of it.
 
-    The only one of a data set is every split. DataError where it is not there, or there under two names.
+    The only split of a data set serves as every split. DataError if it does not exist, or exists under two names.
     """
     if {"val", "validation"} <= splits.keys():
-        raise DataError(f"{data!r} holds both a split 'val' and a split 'validation': rename or move away one of them")
+        raise DataError(f"{data!r} holds both a split 'val' and a split 'validation': rename or remove one of them")
     named = [name for name in splits if SPLITS.get(name, name) == split]
     if named:
         return splits[named[0]], split
     if len(splits) > 1:
         raise DataError(f"{data!r} has no split {split!r}, only {', '.join(splits)}: splits are called {SPLIT_NAMES}")
     name, only = next(iter(splits.items()))
-    return only, f"{split}: its only split, {name!r}" if name else f"{split}: all of it, there are no splits"
+    return only, f"{split}: its only split, {name!r}" if name else f"{split}: all of it, it has no splits"
 
 
 def image_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
-    """Images by the split folder that they lie in; all of them by "" where there is none."""
+    """Images by the split folder that contains them; all under "" if there are no split folders."""
     tops = {path.parts[0] for path in folder.images if len(path.parts) > 1}
     named = sorted(folder.subfolders & SPLITS.keys())
     if named:
         if beside := sorted(tops - SPLITS.keys()):
             raise DataError(
-                f"{data!r} holds folders of splits ({', '.join(named)}) beside others with images "
-                f"({few(beside)}): put these into a split, or rename what is no split ({SPLIT_NAMES})"
+                f"{data!r} holds split folders ({', '.join(named)}) and other folders with images ({few(beside)}): "
+                f"move those into a split, or rename the folders that are not splits ({SPLIT_NAMES})"
             )
         loose = [path for path in folder.images if len(path.parts) == 1]
         if loose:
-            folder.passed_over["beside the split folders"] += len(loose)
+            folder.skipped["outside the split folders"] += len(loose)
         inside = [path for path in folder.images if len(path.parts) > 1]
         return {name: [path for path in inside if path.parts[0] == name] for name in named}
     if len(tops) > 1 and (like := sorted(filter(looks_like_a_split, tops))):
@@ -122,16 +122,16 @@ def image_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
     if deeper:
         homes = sorted({str(Path(data, each.parent)) for each in deeper})
         raise DataError(
-            f"{data!r} holds folders of splits ({SPLIT_NAMES}) not at its top but in {few(homes)}: "
-            f"give that folder, or rename what is no split"
+            f"{data!r} holds split folders ({SPLIT_NAMES}) not at its top but in {few(homes)}: "
+            f"give that folder, or rename the folders that are not splits"
         )
     return {"": folder.images}
 
 
 def parquet_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
-    """Parquet files by the split that a part of their name, or a folder, is called; by "" where there is none.
+    """Parquet files by the split that a part of their name, or a folder, names; under "" if there is none.
 
-    A split may have any name where the files are named as `datasets` does: <split>-00000-of-00002.parquet.
+    A split may have any name if the files are named like those of `datasets`: <split>-00000-of-00002.parquet.
     """
     splits: dict[str, list[Path]] = {}
     homes = set()
@@ -139,11 +139,11 @@ def parquet_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
         stem_parts = re.split("[-_.]", path.stem)
         names = {part for part in (*stem_parts, *path.parts[:-1]) if part in SPLITS}
         if len(names) > 1:
-            raise DataError(f"{path} of {data!r} names several splits ({', '.join(sorted(names))}): name it by one")
+            raise DataError(f"{path} of {data!r} names several splits ({', '.join(sorted(names))}): name only one")
         shard = SHARD.fullmatch(path.stem)
         name = names.pop() if names else shard[1] if shard else ""
         if len(folder.parquet) > 1 and not name and any(map(looks_like_a_split, stem_parts)):
-            raise DataError(f"the name of {path} of {data!r} only looks like that of a split: call it {SPLIT_NAMES}")
+            raise DataError(f"the name of {path} of {data!r} looks like a split but is not one: call it {SPLIT_NAMES}")
         splits.setdefault(name, []).append(path)
         homes.add(tuple(part for part in path.parts[:-1] if part not in SPLITS))
     if len(homes) > 1:
@@ -159,19 +159,19 @@ def parquet_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
 
 
 def looks_like_a_split(name: str) -> bool:
-    """Whether a name is nearly that of a split: Train, valid, val2017."""
+    """Whether a name resembles that of a split: Train, valid, val2017."""
     return re.sub(r"[\W_]*\d+$", "", name.lower()) in NEARLY_SPLITS
 
 
 def count_shards(paths: Sequence[Path]) -> int:
-    """How many files these Parquet files' own names tell of; where they tell nothing, as many as there are."""
+    """How many files there should be according to the shard numbers in their names; at least as many as there are."""
     told = {(path.parent, shard[1]): int(shard[2]) for path in paths if (shard := SHARD.match(path.stem))}
     untold = sum(SHARD.match(path.stem) is None for path in paths)
     return max(sum(told.values()) + untold, len(paths))
 
 
 def require_no_pointers(data: str, split: str, paths: list[Path]) -> None:
-    """DataError where Git has left pointers in place of files."""
+    """Raise DataError if files are Git LFS pointers."""
     pointers = []
     for path in paths:
         file = Path(data, path)
@@ -179,8 +179,8 @@ def require_no_pointers(data: str, split: str, paths: list[Path]) -> None:
             pointers.append(path)
     if pointers:
         raise DataError(
-            f"{len(pointers)} of {len(paths)} files of {data!r} ({split}) are pointers of Git LFS in place of the "
-            f"files ({pointers[0]}): run git lfs pull there"
+            f"{len(pointers)} of {len(paths)} files of {data!r} ({split}) are Git LFS pointers, not the files "
+            f"themselves ({pointers[0]}): run git lfs pull there"
         )
 
 

@@ -1,4 +1,4 @@
-"""Where the demo listens, from its environment, and how it reaches itself there."""
+"""Where the demo listens, from environment variables, and how it reaches itself there."""
 
 import errno
 import os
@@ -9,33 +9,33 @@ from chromagan.errors import ChromaGANError
 
 HOST, PORT = "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT"
 LOCAL = ("localhost", "127.0.0.1", "::1")
-PROXIES = ("http", "https", "socks5", "socks5h")  # what httpx, by which Gradio and the Hub are asked, goes through
+PROXIES = ("http", "https", "socks5", "socks5h")  # those supported by httpx, the HTTP client of Gradio and the Hub
 
 
 class AddressError(ChromaGANError, ValueError):
-    """An address that the demo cannot listen at: the message says why, and what to do."""
+    """An address that the demo cannot listen on: the message says why and what to do."""
 
 
 def listening_address(environment: MutableMapping[str, str] = os.environ) -> tuple[str, int | None]:
-    """Host and port that the environment asks for; port None: the first free one from 7860 on.
+    """Host and port from the environment; port None means the first free one from 7860 on.
 
-    The host is an IPv6 address in brackets, as in a URL, or any other name. Raises AddressError where the demo cannot
-    listen there. What Gradio could not make sense of is taken out of the environment: call this before importing it.
+    The host is an IPv6 address in brackets, as in a URL, or any other name. Raises AddressError if the demo cannot
+    listen there. Values that Gradio cannot handle are removed from the environment: call this before importing it.
     """
     host, port = environment.get(HOST, "").strip(), environment.get(PORT, "").strip()
-    if not host or ":" in host:  # Gradio looks for a free port by IPv4 alone
+    if not host or ":" in host:  # Gradio looks for a free port with IPv4 only
         environment.pop(HOST, None)
     if not port:
         environment.pop(PORT, None)
     elif not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
-        raise AddressError(f"{PORT} is a port from 1 to 65535, got {port!r}")
+        raise AddressError(f"{PORT} must be a port from 1 to 65535, got {port!r}")
     bare = (host or "127.0.0.1").removeprefix("[").removesuffix("]")
     _try(bare, int(port or 0))
     return f"[{bare}]" if ":" in bare else bare, int(port) if port else None
 
 
 def _try(host: str, port: int) -> None:
-    """AddressError where nothing can listen at `port` of `host` now. Port 0: whether at any port."""
+    """Raise AddressError if `port` of `host` cannot be listened on now. Port 0: any port."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -44,31 +44,34 @@ def _try(host: str, port: int) -> None:
     except (OSError, UnicodeError) as error:
         number = getattr(error, "errno", None)
         if number == errno.EADDRINUSE:
-            reason = f"port {port} of {host} is taken: end what listens there, or give another {PORT}"
+            reason = f"port {port} of {host} is in use: stop the program that listens there, or set another {PORT}"
         elif number == errno.EACCES:
-            reason = f"port {port} is not for everybody: give a {PORT} of 1024 or more"
+            reason = f"port {port} is privileged: set {PORT} to 1024 or more"
         else:
-            reason = f"{HOST} {host!r} is no address of this machine: 127.0.0.1 serves it alone, 0.0.0.0 all networks"
+            reason = (
+                f"{HOST} {host!r} is not an address of this machine: use 127.0.0.1 to serve this machine only, "
+                "0.0.0.0 for all networks"
+            )
         raise AddressError(reason) from error
 
 
 def reach_without_proxy(host: str, environment: MutableMapping[str, str] = os.environ) -> None:
-    """Add this machine and `host` to what the environment says is asked without a proxy.
+    """Add this machine and `host` to the environment's hosts that are reached without a proxy.
 
-    Gradio asks its own address when it starts, by a client that goes through http_proxy and the like. What
-    this client cannot read of no_proxy, such as ranges of IPv6, is left out of it. Raises AddressError for a kind of
-    proxy that it does not know and for an address that it cannot read, with which Gradio could not even be imported.
+    Gradio requests its own address at startup, with a client that honors http_proxy and the like. Entries of no_proxy
+    that this client cannot parse, such as IPv6 ranges, are dropped. Raises AddressError for an unsupported kind of
+    proxy or an invalid proxy address, with either of which Gradio could not even be imported.
     """
     for name in ("http", "https", "all"):
         for variable in (f"{name}_proxy", f"{name}_proxy".upper()):
             proxy = environment.get(variable, "")
             kind, separator, _ = proxy.partition("://")
             if separator and kind.lower() not in PROXIES:
-                raise AddressError(f"{variable} is a proxy of the kind {kind}://; known are {', '.join(PROXIES)}")
-            if not _is_read(proxy if separator else f"http://{proxy}"):  # it may hold a password: not shown
-                raise AddressError(f"{variable} is no address: it is written http://name:port")
+                raise AddressError(f"{variable} is a {kind}:// proxy; supported are {', '.join(PROXIES)}")
+            if not _is_read(proxy if separator else f"http://{proxy}"):  # not shown: it may hold a password
+                raise AddressError(f"{variable} is not an address: write it as http://name:port")
     bare = host.removeprefix("[").removesuffix("]")
-    given = environment.get("no_proxy") or environment.get("NO_PROXY", "")  # the first counts where both are there
+    given = environment.get("no_proxy") or environment.get("NO_PROXY", "")  # the first wins if both are set
     hosts = [name.strip().removeprefix("[").removesuffix("]") for name in given.split(",")]
     hosts = [name for name in hosts if name and _is_read(_pattern(name))]
     hosts += [name for name in dict.fromkeys((*LOCAL, bare)) if name not in hosts]
@@ -76,12 +79,12 @@ def reach_without_proxy(host: str, environment: MutableMapping[str, str] = os.en
 
 
 def _pattern(name: str) -> str:
-    """What httpx makes of a name that is asked without a proxy."""
+    """The URL pattern that httpx makes of an entry of no_proxy."""
     return name if "://" in name else f"all://[{name}]" if name.count(":") > 1 else f"all://*{name}"
 
 
 def _is_read(address: str) -> bool:
-    import httpx  # which takes a moment, and Ctrl-C is heeded by then
+    import httpx  # here, since it takes a moment: by now Ctrl-C is handled
 
     try:
         return bool(httpx.URL(address))

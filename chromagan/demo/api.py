@@ -1,7 +1,7 @@
-"""The demo's functions for programs and assistants: what `gradio_client` calls, and the tools of its MCP server.
+"""The demo's functions for programs and assistants: called through `gradio_client` or as tools of the MCP server.
 
-Their docstrings are what both show: a line for each argument. An image is the path of an uploaded file. All may raise
-RequestError and CheckpointError, whose words are for people.
+Both show their docstrings, with an entry for each argument. An image is the path of an uploaded file. All may raise
+RequestError and CheckpointError, whose messages are for users.
 """
 
 import math
@@ -17,7 +17,7 @@ REFINE = ("usual", "yes", "no")
 
 
 class Api:
-    """The functions, over the tabs of the page."""
+    """The API functions, based on the tabs of the page."""
 
     def __init__(self, tabs: Tabs):
         self.tabs, self.service = tabs, tabs.service
@@ -29,12 +29,13 @@ class Api:
         """Color a gray photo, or one in color as if it were gray. Colors are guessed, the lightness is kept.
 
         Args:
-            image: The photo; of a file of several pages the first is taken.
-            decoder: The decoder that colors, as checkpoints lists them; empty for the first that there is.
-            epoch: Its epoch; none for the one measured nearest to the true colors, or its newest.
-            chroma: How colors come up to full size: along the photo's edges, or bilinear.
-            saturation: Factor of the colors' strength, from 0 (gray) to 3.
-            source: "general" or empty for any photo, "study" or with an epoch the study, or owner/name on the Hub.
+            image: The photo; for a multi-page file, its first page.
+            decoder: The decoder that colors, as listed by checkpoints; empty for the source's first.
+            epoch: Its epoch; none for the one measured nearest to the true colors, or the newest if not all were.
+            chroma: How colors are upsampled to full size: along the photo's edges, or bilinearly.
+            saturation: Factor that multiplies the chroma, from 0 (gray) to 3.
+            source: "general" for photos of any kind, "study", or a study on the Hub, owner/name; empty for "general",
+                or for "study" if an epoch is given.
             refine: Whether the refiner corrects the colors: fewer red patches and spots, slightly paler. "usual" is
                 "yes" with "general" and "no" with all others.
 
@@ -55,13 +56,13 @@ class Api:
         """Color a photo with every decoder at every epoch, to compare them. It takes a while.
 
         Args:
-            image: The photo; of a file of several pages the first is taken.
-            chroma: How colors come up to full size: along the photo's edges, or bilinear.
-            saturation: Factor of the colors' strength, from 0 (gray) to 3.
-            source: "study", also where empty; "general", for photos of any kind; or a study on the Hub, owner/name.
+            image: The photo; for a multi-page file, its first page.
+            chroma: How colors are upsampled to full size: along the photo's edges, or bilinearly.
+            saturation: Factor that multiplies the chroma, from 0 (gray) to 3.
+            source: "study" (or empty); "general", for photos of any kind; or a study on the Hub, owner/name.
 
         Returns:
-            A ZIP: every coloring at the photo's size, a sheet with all of them, and record.json that lists them.
+            A ZIP: every coloring at the photo's size, a contact sheet of all of them, and a record.json.
         """
         *_, (_, _, path) = self.tabs.archive(image, source, chroma, saturation)
         return path
@@ -73,31 +74,31 @@ class Api:
         """Animate a photo through the epochs of one decoder.
 
         Args:
-            image: The photo; of a file of several pages the first is taken.
-            decoder: The decoder that colors, as checkpoints lists them; empty for the first that there is.
+            image: The photo; for a multi-page file, its first page.
+            decoder: The decoder that colors, as listed by checkpoints; empty for the source's first.
             kind: The animation's format.
-            chroma: How colors come up to full size: along the photo's edges, or bilinear.
-            saturation: Factor of the colors' strength, from 0 (gray) to 3.
-            source: "study", also where empty; "general", for photos of any kind; or a study on the Hub, owner/name.
+            chroma: How colors are upsampled to full size: along the photo's edges, or bilinearly.
+            saturation: Factor that multiplies the chroma, from 0 (gray) to 3.
+            source: "study" (or empty); "general", for photos of any kind; or a study on the Hub, owner/name.
         """
         if kind not in downloads.ANIMATIONS:
-            raise RequestError(f"kind {kind!r} is none of {', '.join(downloads.ANIMATIONS)}")
+            raise RequestError(f"kind must be one of {', '.join(downloads.ANIMATIONS)}, got {kind!r}")
         self.service.load(image)
         decoder = self.service.find(source, decoder, "").decoder
         return self.tabs.animation_file(TabState(image, options_of(source, chroma, saturation), decoder), kind)
 
     def measure(self, image: Path, epoch: int | None = None, source: str = "") -> dict:
-        """Measure how near every decoder comes to the photo's own colors; of a gray photo, what needs no truth.
+        """Measure how near every decoder comes to the photo's own colors; for a gray photo, only what needs no truth.
 
         Args:
             image: The photo, in color.
-            epoch: The epoch of all decoders; none for that of the nearest checkpoint, or for each decoder's own where
-                each has one.
-            source: "study", also where empty; "general", for photos of any kind; or a study on the Hub, owner/name.
+            epoch: The epoch of all decoders; none for that of the nearest checkpoint, or for each decoder's own if it
+                has only one.
+            source: "study" (or empty); "general", for photos of any kind; or a study on the Hub, owner/name.
 
         Returns:
-            Measures of each decoder: ciede2000, lower is nearer; psnr, which rewards gray; colorfulness; and more. And
-            the epoch of all of them, null where each has its own.
+            Measures of each decoder: ciede2000, lower is nearer; psnr, which rewards gray; colorfulness; and more. Also
+            their epoch, null if each decoder has its own.
         """
         loaded, here, checkpoints = self.service.load(image), *self.tabs.at_epoch(source, epoch)
         report = photo_report.measure_photo(here, loaded, checkpoints)
@@ -111,13 +112,13 @@ class Api:
         }
 
     def checkpoints(self, source: str = "") -> list[dict]:
-        """List the decoders and the epochs of training that there are of each.
+        """List the decoders and the available epochs of each.
 
         Args:
-            source: "study", also where empty; "general", for photos of any kind; or a study on the Hub, owner/name.
+            source: "study" (or empty); "general", for photos of any kind; or a study on the Hub, owner/name.
 
         Returns:
-            For each its decoder, epoch, name for people, and what was measured of it over a data set's colored photos.
+            For each checkpoint its decoder, epoch, display name, and measures over the colored photos of a data set.
         """
         return [
             {"decoder": each.decoder, "epoch": each.epoch, "label": label_of(each), "measured": measured(each)}

@@ -1,4 +1,4 @@
-"""What each tab of the demo offers to choose of a source, and what an address that was shared chooses."""
+"""The choices that each tab offers for a source, and those that a shared address selects."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,23 +11,23 @@ from chromagan.network.decoders import DECODERS
 
 REMEMBERED = ("decoder", "epoch", "refined", "left", "right", "film", "at", "of", "network")  # in the address
 NETWORKS = [("Imagenette (the study)", STUDY), ("Photos of any kind", GENERAL)]
-EACH_OWN = "Each decoder's own"  # epoch, where a source has one for each
+EACH_OWN = "Each decoder's own"  # epoch, if a source has one for each decoder
 
 
 def chosen_source(source: str | None, network: str | None) -> str:
-    """The source that colors: the one that a visitor named, else the network that is chosen beside the photo."""
+    """The source that colors: the one that a visitor named, else the network selected next to the photo."""
     return (source or "").strip() or network or STUDY
 
 
 class Offer(NamedTuple):
-    """Values of one control: (label, value) pairs, and the one that is chosen."""
+    """Values of one control: (label, value) pairs, and the selected one."""
 
     choices: list[tuple[str, str]]
     value: str
 
 
 class Choices:
-    """The choices, over one service. source: as of `DemoService.source`; RequestError where it is not to be had."""
+    """The choices of one service. source: as for `DemoService.source`; RequestError if it is not available."""
 
     def __init__(self, service: DemoService):
         self.service = service
@@ -39,35 +39,35 @@ class Choices:
         return Offer([(DECODERS[name].label, name) for name in here.decoders], chosen)
 
     def epochs(self, source: str, decoder: str, epoch: str | None = None) -> Offer:
-        """The epochs of a decoder; `epoch` is chosen where it has it, else the one nearest to the true colors."""
+        """The epochs of a decoder; `epoch` is selected if it has it, else the one nearest to the true colors."""
         offered = [str(each) for each in self.service.source(source).epochs(decoder)]
         chosen = epoch if epoch in offered else str(self.service.find(source, decoder, None).epoch)
         return Offer([(each, each) for each in offered], chosen)
 
     def measured_epochs(self, source: str) -> Offer:
-        """At which epochs all decoders can be measured."""
+        """The epochs at which all decoders can be measured."""
         here = self.service.source(source)
         if here.single:
             return Offer([(EACH_OWN, "")], "")
         return Offer([(str(each), str(each)) for each in here.epochs()], str(here.nearest.epoch))
 
     def cells(self, source: str) -> Offer:
-        """What can be compared in the matrix; the nearest checkpoint is chosen."""
+        """What can be compared in the matrix; the nearest checkpoint is selected."""
         here = self.service.source(source)
         cells = [(label_of(each), page.key_of(each)) for each in here.checkpoints]
         return Offer([("Gray", GRAY), ("The photo itself", TRUTH), *cells], page.key_of(here.nearest))
 
     def refined(self, source: str) -> bool:
-        """Whether colorings are refined unless one says otherwise, where they can be."""
+        """Whether colorings are refined by default."""
         return usually_refined(source) and self.service.source(source).refiner is not None
 
     def network(self, wanted: str | None) -> str:
-        """The shipped source of that name where it is here, else the study."""
+        """The shipped source of that name if it is available, else the study."""
         return GENERAL if wanted == GENERAL and self.service.general else STUDY
 
     def restored(self, named: dict[str, str]) -> tuple[str, Checkpoint, dict[str, str]]:
         """The view that an address names: its network, the checkpoint to color with, and the other values of
-        REMEMBERED that are offered. RequestError where it names a checkpoint that is not here.
+        REMEMBERED that are offered. RequestError if it names a checkpoint that does not exist.
         """
         network = self.network(named.get("network"))
         if named.get("decoder") or named.get("epoch"):
@@ -80,7 +80,7 @@ class Choices:
             "left": cells, "right": cells, "film": self.decoders(STUDY), "at": self.measured_epochs(network),
             "of": self.decoders(network),
         }  # fmt: skip
-        usual = {"film": decoder, "of": decoder, "at": epoch}  # those of a link that was written by hand
+        usual = {"film": decoder, "of": decoder, "at": epoch}  # defaults for a link written by hand
         values = {}
         for name, offer in offers.items():
             offered = [value for _, value in offer.choices]

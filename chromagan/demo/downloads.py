@@ -15,18 +15,17 @@ from chromagan.imaging.contact_sheet import contact_sheet
 from chromagan.imaging.writing import encode_image, fitting_name
 from chromagan.network.decoders import DECODERS, LABELS
 
-FRAME_MS, LAST_FRAME_MS = 900, 1800  # the last epoch stays twice as long, so that one sees where it ends
+FRAME_MS, LAST_FRAME_MS = 900, 1800  # the last epoch stays twice as long, so that the end is visible
 ANIMATIONS = {"webp": "WEBP", "gif": "GIF"}
-LIGHTLY = {".png": {"compress_level": 2}}  # someone waits: a third of the time for 8 % more bytes
-LABEL = 26  # pixels; height of the line that names an animation's frame
-LONGEST_NAME = 120  # bytes: people read it
+LIGHTLY = {".png": {"compress_level": 2}}  # a user waits: a third of the time for 8 % more bytes
+LABEL = 26  # pixels, height of the line that labels an animation's frame
+LONGEST_NAME = 120  # bytes, to stay readable
 
 
 def suffix_for(image: Image.Image, source_format: str | None) -> str:
-    """The suffix of a result's file: that of the photo's own format, but .png where that cannot hold it or is written
-    slowly.
+    """The suffix of a result's file: that of the photo's format, but .png if that cannot hold it or is slow to write.
 
-    source_format: as Pillow names it; None for a photo that came from no file.
+    source_format: Pillow's name; None for a photo that does not come from a file.
     """
     if source_format in ("JPEG", "MPO", "HEIF") and image.mode == "RGB":
         return ".jpg"  # written in a tenth of the time of a PNG
@@ -39,17 +38,17 @@ def file_name(photo: str, checkpoint: Checkpoint, suffix: str, refined: bool = F
 
 
 def named(photo: str | Path, ending: str) -> str:
-    """The name of a file that is made of a photo: the photo's own, as far as there is room, and `ending`."""
+    """The name of a file made from a photo: the photo's name, shortened if necessary, and `ending`."""
     return fitting_name(Path(photo).stem, ending, LONGEST_NAME)
 
 
 def encode(image: Image.Image, suffix: str) -> bytes:
-    """`image` as a file of that suffix, at the quality that the command line writes."""
+    """`image` as a file of that suffix, at the command line's quality."""
     return encode_image(image, Image.registered_extensions()[suffix], **LIGHTLY.get(suffix, {}))
 
 
 def encode_shown(image: Image.Image) -> tuple[bytes, str]:
-    """`image` as a file for a page, and its suffix: JPEG with chroma at full size, PNG where it is transparent."""
+    """`image` as a file for the page, and its suffix: JPEG without chroma subsampling, PNG if it is transparent."""
     file = io.BytesIO()
     if image.mode in ("RGB", "L"):
         image.save(file, "JPEG", quality=95, subsampling=0)
@@ -59,9 +58,9 @@ def encode_shown(image: Image.Image) -> tuple[bytes, str]:
 
 
 def animation(frames: Iterable[tuple[str, Image.Image]], kind: str) -> bytes:
-    """Labelled frames, all of one size, as an endless WebP or GIF; ValueError for another `kind` or no frames.
+    """Labeled frames, all of one size, as an endless WebP or GIF; ValueError for another `kind` or no frames.
 
-    A GIF's frames share one palette of 256 colors, taken from all of them: one palette each would flicker.
+    A GIF's frames share one palette of 256 colors, computed from all of them: one palette each would flicker.
     """
     if kind not in ANIMATIONS:
         raise ValueError(f"unknown animation {kind!r}; choose from {', '.join(ANIMATIONS)}")
@@ -86,7 +85,7 @@ def animation(frames: Iterable[tuple[str, Image.Image]], kind: str) -> bytes:
 
 
 def _labelled(image: Image.Image, label: str) -> Image.Image:
-    """`image` on a sheet that is one line higher, with `label` below it."""
+    """`image` with a line below it that holds `label`."""
     sheet = Image.new("RGB", (image.width, image.height + LABEL), (24, 24, 24))
     sheet.paste(image.convert("RGB"), (0, 0))
     font = ImageFont.load_default(14)
@@ -103,14 +102,14 @@ def write_archive(
     suffix: str | None,
     options: dict,
 ) -> Iterator[int]:
-    """Yield how many colorings are done, while a ZIP of all of them is written to `file`.
+    """Write a ZIP of all colorings to `file`, yielding how many are done.
 
-    It also holds a contact sheet and `record.json`, which says what each file is. One picture is in memory at a time.
-    photo: the name of its file. color: gives the full-size result of a checkpoint. suffix: of the pictures' files.
-    options: what they were rendered with, for the record.
+    The ZIP also holds a contact sheet and `record.json`, which describes each file. One picture is in memory at a time.
+    photo: the name of its file. color: returns the full-size result of a checkpoint. suffix: of the pictures' files.
+    options: rendering options, for the record.
     """
     colorings, small = [], {}
-    # Pictures are compressed already: deflating them again costs time and gains nothing.
+    # Pictures are already compressed: deflating them again costs time and gains nothing.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for done, checkpoint in enumerate(checkpoints, 1):
             image = color(checkpoint)

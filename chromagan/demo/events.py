@@ -1,4 +1,4 @@
-"""From Gradio's events to the library and back: values, and errors as messages on the page."""
+"""Adapters between Gradio's events and the library: values, and errors as messages on the page."""
 
 import functools
 import html
@@ -12,12 +12,12 @@ import gradio as gr
 from chromagan.demo.choices import chosen_source
 from chromagan.errors import ChromaGANError
 
-as_html = functools.partial(html.escape, quote=False)  # a toast is HTML, and names of files and sources are anyone's
+as_html = functools.partial(html.escape, quote=False)  # toasts are HTML, and names of files and sources come from users
 
 
 @contextmanager
 def errors_as_messages(escape: Callable[[str], str] = as_html) -> Iterator[None]:
-    """A context in which what cannot be done becomes a message on the page."""
+    """A context that turns errors of this project into messages on the page."""
     try:
         yield
     except ChromaGANError as error:
@@ -25,34 +25,34 @@ def errors_as_messages(escape: Callable[[str], str] = as_html) -> Iterator[None]
 
 
 def fetched(photo: gr.Image) -> gr.Image:
-    """The input `photo`, which takes addresses: one that nothing can be had from is a message, not an exception."""
+    """The input `photo`, which accepts URLs: a URL that cannot be fetched becomes a message, not an exception."""
     fetch = photo.async_move_resource_to_block_cache
 
     async def fetch_or_say(address: str | Path | None) -> str | None:
         try:
             return await fetch(address)
-        except Exception as error:  # of many kinds: no such host, one of this network, no answer, a status
+        except Exception as error:  # many kinds: unknown or private host, no answer, HTTP status
             reason = " ".join(str(error).split()) or type(error).__name__
             raise gr.Error(f"no photo at {address}: {reason}", print_exception=False) from error
 
-    photo.async_move_resource_to_block_cache = fetch_or_say  # in a subclass Gradio would write a file beside this one
+    photo.async_move_resource_to_block_cache = fetch_or_say  # for a subclass, Gradio would write a file
     return photo
 
 
 def from_gradio(value):
-    """A widget's value for the library: an upload as the path of its file, None for none; anything else as it is."""
+    """A widget's value for the library: an upload as the path of its file or None, other values unchanged."""
     return (Path(value["path"]) if value.get("path") else None) if isinstance(value, dict) else value
 
 
 def to_gradio(value):
-    """A result of the library for widgets: a path as text; None in a tuple leaves a widget as it is."""
+    """A result of the library for widgets: a path as text; None in a tuple leaves a widget unchanged."""
     if type(value) is tuple:
         return tuple(gr.skip() if each is None else each for each in value)
     return str(value) if isinstance(value, Path) else value
 
 
 def as_handler(function: Callable, **how) -> Callable:
-    """A function of the library as a handler of events. how: of `errors_as_messages`."""
+    """A function of the library as an event handler. how: arguments of `errors_as_messages`."""
 
     @functools.wraps(function)
     def handler(*args):
@@ -65,15 +65,15 @@ def as_handler(function: Callable, **how) -> Callable:
             yield from map(to_gradio, function(*map(from_gradio, args)))
 
     made = generator if inspect.isgeneratorfunction(function) else handler
-    # Gradio names endpoints after their functions, and a second one of a name is numbered: /colorize is the API's.
+    # Gradio names endpoints after functions and numbers duplicates: /colorize must stay the API's.
     made.__name__ = f"on_{getattr(made, '__name__', 'event')}"
     return made
 
 
 def by_network(function: Callable, options: int = 3) -> Callable:
-    """`function`, whose options, source first, come with the network that is chosen beside the photo before them.
+    """`function` with an extra argument before its options (source first): the network selected next to the photo.
 
-    options: how many they are, at the end of the arguments.
+    options: how many there are, at the end of the arguments.
     """
 
     @functools.wraps(function)

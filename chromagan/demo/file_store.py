@@ -1,4 +1,4 @@
-"""The files that a page shows and hands out, in a folder of bounded size, under names that nobody guesses."""
+"""The files that a page shows and offers for download, in a folder of bounded size, under unguessable names."""
 
 import hashlib
 import math
@@ -16,17 +16,17 @@ from chromagan.atomic import replacing
 
 GRACE_SECONDS = 60  # a page that was just shown may still be loading its pictures
 SCAN_SECONDS = 5
-RESULTS = "results"  # the subfolder of what is made, apart from the uploads
+RESULTS = "results"  # subfolder of the results, separate from the uploads
 
 
 class FileStore:
-    """Files below one folder: uploads, which someone else puts there as `<any>/<name>`, and what is made of them.
+    """Files below one folder: uploads, which Gradio stores there as `<any>/<name>`, and results made from them.
 
-    All are deleted `max_age` seconds after their last use. Where together they exceed `limit` bytes, results go
-    earlier, the oldest first; uploads, which cannot be made again, where they alone exceed half of it. Only what is
-    younger than GRACE_SECONDS is safe.
-    The folder of a result is a keyed digest of what is in it: equal pictures are stored once, and their address cannot
-    be worked out by someone who does not have it.
+    All are deleted `max_age` seconds after their last use. If together they exceed `limit` bytes, the oldest results
+    are deleted earlier; uploads, which cannot be recreated, only if they alone exceed half of it. Files younger than
+    GRACE_SECONDS are kept.
+    The folder of a result is a keyed digest of its content: equal pictures are stored once, and their address cannot be
+    guessed.
     """
 
     def __init__(self, folder: str | os.PathLike, limit: int, max_age: float = math.inf):
@@ -37,7 +37,7 @@ class FileStore:
         self._scanned = 0.0
 
     def put(self, data: bytes | Path, name: str) -> Path:
-        """The path of a stored file called `name`. data: what is in it, or a file that is moved here."""
+        """Store a file called `name` and return its path. data: its content, or the path of a file to move here."""
         digest = hashlib.blake2b(key=self._secret, digest_size=20)
         if isinstance(data, Path):
             with data.open("rb") as file:
@@ -47,7 +47,7 @@ class FileStore:
             digest.update(data)
         digest = digest.hexdigest()
         path = self.folder / RESULTS / digest / name
-        with self._lock:  # it is not deleted meanwhile
+        with self._lock:  # so that it is not deleted meanwhile
             if not _touch(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(path) as part:
@@ -59,12 +59,12 @@ class FileStore:
         return path
 
     def mark_used(self, path: Path) -> None:
-        """Count the age of an upload from now. Files of other folders are let alone."""
+        """Count the age of an upload from now. Files in other folders are ignored."""
         if path.is_relative_to(self.folder):
             _touch(path)
 
     def pin(self) -> None:
-        """Never delete what is there now: the pictures of a page as it arrives."""
+        """Never delete the files that exist now: the pictures of the initial page."""
         self._pinned = set(self._files())
 
     def _files(self) -> Iterator[Path]:
@@ -72,9 +72,9 @@ class FileStore:
         yield from (path for path in self.folder.glob("*/*") if path.parent.name != RESULTS)
 
     def clean_up(self, now: bool = False) -> int:
-        """The bytes that are left when all that is too old or beyond the limit is deleted; -1 where nothing was done.
+        """Delete what is too old or beyond the limit and return the bytes left; -1 if nothing was done.
 
-        It is done at most every SCAN_SECONDS, but always if `now`, which gives no grace either.
+        Runs at most every SCAN_SECONDS; with `now`, always, and without the grace period.
         """
         with self._lock:
             if not now and time.monotonic() - self._scanned < SCAN_SECONDS:
@@ -84,9 +84,9 @@ class FileStore:
             for path in self._files():
                 try:
                     status = path.stat()
-                except OSError:  # Gradio deletes old files of its own accord
+                except OSError:  # Gradio deletes old files itself
                     continue
-                if stat.S_ISREG(status.st_mode) and path not in self._pinned:  # Gradio has folders of its own here
+                if stat.S_ISREG(status.st_mode) and path not in self._pinned:  # Gradio creates folders here, too
                     files = results if path.parent.parent.name == RESULTS else uploads
                     files.append((status.st_mtime, status.st_size, path))
             grace = 0 if now else GRACE_SECONDS
@@ -94,23 +94,23 @@ class FileStore:
             return left + self._delete(results, self.limit - left, grace)
 
     def _delete(self, files: list[tuple[float, int, Path]], limit: float, grace: float) -> int:
-        """The bytes left of files (modified, bytes, path) when those too old and the oldest beyond `limit` are gone."""
+        """Delete the files (modified, bytes, path) that are too old, then the oldest beyond `limit`; the bytes left."""
         total, present = sum(size for _, size, _ in files), time.time()
         for modified, size, path in sorted(files):
             age = present - modified
             if age > self.max_age or (total > limit and age > grace):
                 try:
                     path.unlink(missing_ok=True)
-                except OSError:  # not to be deleted: it counts, and the others go
+                except OSError:  # cannot be deleted: it still counts, and the others go on
                     continue
                 total -= size
-                with suppress(OSError):  # something else is in it
+                with suppress(OSError):  # not empty
                     path.parent.rmdir()
         return total
 
 
 def _touch(path: Path) -> bool:
-    """Whether there is a file at `path`; its age counts from now."""
+    """Whether a file exists at `path`; resets its age."""
     try:
         os.utime(path)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""An uploaded photo, opened: what the networks see of it, and what there is to compare a coloring with."""
+"""An uploaded photo: what the networks see of it, and its own colors to compare a coloring with."""
 
 import functools
 import hashlib
@@ -13,22 +13,22 @@ from torch.nn import functional as F
 from chromagan.imaging.photo import Photo, averageable, count_pages, open_image, read_photo, srgb_image
 from chromagan.measures import metrics
 
-SHOWN_SIDE = 1600  # pixels; screens show at most this, downloads are full-size
-SMALL_SIDE = 400  # pixels; a photo among many
+SHOWN_SIDE = 1600  # pixels, at most, on the page; downloads are full-size
+SMALL_SIDE = 400  # pixels, for a photo among many
 
 
 @dataclass(frozen=True)
 class LoadedPhoto:
-    """A photo as the page works with it: what the networks see of it, and what there is to compare with."""
+    """A photo as the page uses it: what the networks see of it, and its own colors to compare with."""
 
     digest: str  # of the file
     shown: Photo  # at most SHOWN_SIDE, without profile and EXIF data
-    truth: Image.Image  # RGB in sRGB, of the same size: the photo itself, in its own colors if it has any
-    pages: int = 1  # of the file; the first is shown
+    truth: Image.Image  # sRGB, same size: the photo itself, in its own colors if it has any
+    pages: int = 1  # of the file, of which the first is shown
 
     @functools.cached_property
     def colored(self) -> bool:
-        """Whether the photo has colors to compare with: a gray one has none, nor has one that is toned, as sepia is."""
+        """Whether the photo has colors to compare with: a gray photo has none, nor has a toned one, such as sepia."""
         small = self.truth.copy()
         small.thumbnail((SMALL_SIDE, SMALL_SIDE))
         pixels = as_tensor(small)
@@ -37,7 +37,7 @@ class LoadedPhoto:
 
     @functools.cached_property
     def small(self) -> Photo:
-        """The photo among many: its longer side at most SMALL_SIDE pixels."""
+        """The photo with its longer side at most SMALL_SIDE pixels."""
         return resize_photo(self.shown, SMALL_SIDE)
 
     def at(self, side: int) -> Photo:
@@ -46,13 +46,13 @@ class LoadedPhoto:
 
     @property
     def bytes(self) -> int:
-        """What it takes in memory."""
+        """Its size in memory."""
         pixels = self.shown.L.numel()
         return pixels * (4 + 3 + (self.shown.alpha is not None))
 
 
 def load_photo(path: str | os.PathLike, max_pixels: int) -> LoadedPhoto:
-    """The photo in a file; ImageError for a file that is no image, a damaged one and one of too many pixels."""
+    """The photo in a file; ImageError if it is not an image, is damaged or has too many pixels."""
     digest = file_digest(path)
     image = open_image(path, max_pixels)
     pages = count_pages(image)
@@ -63,13 +63,13 @@ def load_photo(path: str | os.PathLike, max_pixels: int) -> LoadedPhoto:
 
 
 def file_digest(path: str | os.PathLike) -> str:
-    """SHA-256 of a file's content, in hexadecimal; OSError where it cannot be read."""
+    """SHA-256 of a file's content, in hexadecimal; OSError if it cannot be read."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def resize_photo(photo: Photo, side: int) -> Photo:
-    """`photo` with its longer side at most `side` pixels, scaled down where it is longer."""
+    """`photo`, scaled down if its longer side exceeds `side` pixels."""
     height, width = photo.L.shape[-2:]
     scale = side / max(height, width)
     if scale >= 1:

@@ -34,12 +34,12 @@
         if (event.target.matches('.compare input')) divide(event.target);
         if (event.target.matches('.scrubber input')) showEpoch(event.target.closest('.scrubber'), event.target.value);
     });
-    // Gradio gives every radio button a name of its own: as one group, arrow keys move in it and Tab leaves it.
+    // Gradio gives every radio button a different name. As one group, arrow keys move within it and Tab leaves it.
     document.addEventListener('focusin', () => document.querySelectorAll('.block[id] input[type=radio]').forEach(radio => {
         const group = radio.closest('.block').id;
         if (radio.name !== group) radio.name = group;
     }));
-    // What a new picture brings may be a new input: it goes on from where the divider stands.
+    // A new picture may bring a new input, which continues from the divider's position.
     document.addEventListener('focusin', event => {
         if (event.target.matches('.compare input')) {
             const at = parseFloat(host(event.target).style.getPropertyValue('--at'));
@@ -55,10 +55,10 @@
         if (mark) showEpoch(mark.closest('.scrubber'), mark.dataset.index);
     });
 
-    // iPhones have no full screen for a part of a page, and some frames do not allow it.
+    // iPhones have no full screen for part of a page, and some frames do not allow it.
     document.documentElement.classList.toggle('no-full', !document.fullscreenEnabled);
 
-    // Gradio patches what is on the page: other pictures in the same scrubber, whose input stays where it was moved to.
+    // Gradio patches the page in place: new pictures in the same scrubber, whose input keeps its position.
     const holdsPictures = node => node.matches?.('img, .scrubber') || node.querySelector?.('img');
     new MutationObserver(changes => {
         const news = changes.filter(change => change.target.closest?.('#film') && (change.type === 'attributes' || [...change.addedNodes].some(holdsPictures)));
@@ -68,8 +68,8 @@
         showEpoch(scrubber, scrubber.querySelector('input').getAttribute('value'));
     }).observe(document.documentElement, {subtree: true, childList: true, attributeFilter: ['src']});
 
-    // A photo that is pasted or dropped anywhere is the next photo: Gradio takes one only where none is shown, and a
-    // browser would leave the page to show a file that was dropped beside the field.
+    // A photo pasted or dropped anywhere becomes the photo: Gradio takes one only if none is shown, and a browser would
+    // leave the page to show a file that was dropped next to the field.
     const replacePhoto = file => {
         document.querySelector('#photo [aria-label="Remove Image"]')?.click();
         const hand = tries => {
@@ -91,8 +91,8 @@
     document.addEventListener('drop', take, true);
     document.addEventListener('dragover', event => event.preventDefault());
 
-    // A photo is chosen by the button, and by a click on the one that is shown, which stays until another comes:
-    // Gradio's own icon would remove it, and open nothing.
+    // A photo is chosen with the button or by a click on the current photo, which stays until another arrives: Gradio's
+    // own icon would remove it without opening the chooser.
     const chooser = Object.assign(document.createElement('input'), {type: 'file', accept: 'image/*'});
     chooser.addEventListener('change', () => {
         if (chooser.files.length) replacePhoto(chooser.files[0]);
@@ -105,10 +105,10 @@
             event.stopPropagation();
             chooser.click();
         } else if (event.isTrusted && event.target.closest('#photo [aria-label="Remove Image"]')) {
-            document.querySelector('#cleared').click();  // it was not replaced: its coloring goes, too
+            document.querySelector('#cleared').click();  // removed, not replaced: remove its coloring, too
         }
     }, true);
-    // What a browser cannot show, such as TIFF, is shown as the network sees it. `data-file` is still the photo.
+    // A photo that the browser cannot show, such as TIFF, is shown as the network sees it. `data-file` keeps its URL.
     const BLANK = 'data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7';
     const grayOne = () => document.querySelector('#result .compare img');
     const putInstead = (image, src) => { image.src = image.dataset.instead = src; };
@@ -116,7 +116,7 @@
         const image = event.target;
         if (!image.matches?.('#photo img') || image.src === image.dataset.instead) return;
         image.dataset.file = image.src;
-        image.dataset.before = grayOne()?.src;  // that of the photo before
+        image.dataset.before = grayOne()?.src;  // the previous photo's
         putInstead(image, BLANK);
     }, true);
     new MutationObserver(changes => {
@@ -125,7 +125,7 @@
         if (gray && image?.src === BLANK && gray.src !== image.dataset.before) putInstead(image, gray.src);
     }).observe(document.documentElement, {subtree: true, childList: true, attributeFilter: ['src']});
 
-    // Gradio says the name of a file that is too large in a message, as HTML.
+    // Gradio puts the name of a file that is too large into a message, as HTML.
     const listOf = file => {
         const list = new DataTransfer();
         const name = file.name.replace(/['`]/g, '’').replace(/"/g, '”').replace(/&/g, '+').replace(/[<>]/g, '');
@@ -136,16 +136,16 @@
         if (event.target.matches('#photo input[type=file]') && event.target.files.length) event.target.files = listOf(event.target.files[0]);
     }, true);
 
-    // A tab that is opened, or that is open when another photo comes, shows that photo: its first button is pressed
-    // unless it was for this very photo and these options; measures are also of the network that is chosen, refined
-    // colorings of the checkpoint.
+    // A tab that is opened, or is open when another photo arrives, shows that photo: its first button is pressed unless
+    // it was pressed for the same photo and options. Measures also depend on the selected network, refined colorings on
+    // the checkpoint.
     const made = {}, MAKES = '#fill, #refine, #scrub, #run-measure';
     const photo = () => {
         const image = document.querySelector('#photo img');
         return image && image.src === image.dataset.instead ? image.dataset.file : image?.src;
     };
     const chosen = (...names) => names.map(name => document.querySelector(`#${name} input:checked`)?.value ?? '').join();
-    // Options that were never opened are not on the page.
+    // Gradio adds the options to the page only once they are opened.
     const written = name => document.querySelector(`#${name} :is(input, textarea)`)?.value ?? '';
     const subject = button => [photo(), written('source'), written('saturation') || '1', chosen('chroma') || 'edge-aware'].join() + ({
         'run-measure': chosen('network'), refine: chosen('network', 'decoder', 'epoch'),
@@ -159,16 +159,16 @@
         if (button && photo() && made[button.id] !== subject(button)) button.click();
     }, 200);
 
-    // Only what is no one's own goes into the address: the tab, what was chosen, and which of the free examples.
-    // Not before the view that the address asks for is there: a tab reports itself when it is made, too.
+    // Nothing private goes into the address: only the tab, the choices, and which of the examples.
+    // Not before the view that the address names is restored: a tab also reports itself when it is created.
     let restored = false, missed = false;
     window.viewRestored = (names, values) => {
         restored = true;
-        if (missed) remember(names, values);  // a choice was clicked meanwhile
+        if (missed) remember(names, values);  // a choice was clicked in the meantime
         nameExamples();
         showTab();
     };
-    // Gradio draws its examples as buttons that hold a picture without words: a screen reader has nothing to say.
+    // Gradio's examples are buttons with a picture and no text: a screen reader needs a label.
     const nameExamples = () => document.querySelectorAll('#examples button').forEach(button => {
         const file = button.querySelector('img')?.src.split('/').pop() ?? '';
         button.setAttribute('aria-label', `Example photo: ${file.replace(/[.].*/, '')}`);

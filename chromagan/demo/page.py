@@ -1,6 +1,6 @@
-"""The HTML of the demo's page: templates/ filled with pictures to compare, the grid, curves, tables, and words.
+"""The HTML of the demo's page: templates/ filled with comparisons, the grid, curves, tables and text.
 
-What comes from outside (file names, a source's name) is escaped by the templates.
+External input (file names, a source's name) is escaped by the templates.
 """
 
 import math
@@ -41,43 +41,44 @@ class Picture:
     """A picture on the page."""
 
     path: Path
-    label: str  # short: drawn over it
+    label: str  # short, drawn over the picture
     alt: str
     width: int
     height: int
 
     @property
     def url(self) -> str:
-        # Relative: the page may be served below any path.
+        # Relative: the page may be served under any path.
         return "gradio_api/file=" + quote(str(self.path))
 
 
 def header(notice: str) -> str:
-    """The page's title and what it is for; notice: what a visitor should know of this server, "" for nothing."""
+    """The page's title and introduction; notice: a message about this server for visitors, "" for none."""
     return rendered("header", notice=notice)
 
 
 def comparison(left: Picture, right: Picture) -> str:
-    """Two pictures of one size, one over the other, and a divider that mouse, finger and arrow keys move."""
+    """Two pictures of the same size on top of each other, with a divider moved by mouse, touch or arrow keys."""
     return rendered("comparison", left=left, right=right)
 
 
 def invitation() -> str:
-    """What stands on the stage where there is no photo."""
+    """What the stage shows without a photo."""
     return rendered("invitation")
 
 
 def first_page(pages: int) -> str:
-    """That only the first of several pages is shown, and what colors all of them."""
+    """A note that only the first of several pages is shown, and how to color all of them."""
     if pages == 1:
         return ""
     return (
-        f"<p>The first of the file's {pages} pages. The command line, <code>chromagan colorize</code>, colors all.</p>"
+        f"<p>The first of the file's {pages} pages. The command line, <code>chromagan colorize</code>, colors all of "
+        "them.</p>"
     )
 
 
 def caption(checkpoint: Checkpoint, milliseconds: float | None = None) -> str:
-    """Which decoder and epoch this is, what it does and costs, and what was measured of it, if anything was."""
+    """The decoder and epoch, what it does and costs, and its measures, if there are any."""
     spec, values, measures = DECODERS[checkpoint.decoder], measured(checkpoint), ""
     numbers = [number_of(values.get(name)) for name in ("images", "ciede2000_mean", "colorfulness_ratio")]
     if None not in numbers:
@@ -101,7 +102,7 @@ def epoch_label(checkpoint: Checkpoint) -> str:
 
 
 def epochs_label(checkpoints: Sequence[Checkpoint]) -> str:
-    """Their epoch where they share one, else each decoder's."""
+    """Their epoch if they share one, else each decoder's."""
     if len({checkpoint.epoch for checkpoint in checkpoints}) == 1:
         return f"Epoch {checkpoints[0].epoch}"
     return "; ".join(label_of(checkpoint) for checkpoint in checkpoints)
@@ -111,19 +112,19 @@ def epochs_label(checkpoints: Sequence[Checkpoint]) -> str:
 
 
 def key_of(checkpoint: Checkpoint) -> str:
-    """The name of a checkpoint's cell."""
+    """The key of a checkpoint's cell."""
     return f"{checkpoint.decoder}/{checkpoint.epoch}"
 
 
 def matrix(source: CheckpointSource, ratio: float, pictures: dict[str, Picture], chosen: Sequence[str] = ()) -> str:
-    """A button for every checkpoint, a row for each decoder; those without a picture yet hold its place.
+    """A grid of buttons, one per checkpoint, a row for each decoder; cells without a picture yet are placeholders.
 
-    ratio: of a picture's width to its height. pictures: by the key of the cell. chosen: the keys of the cells that are
-    compared, the one at the left first.
+    ratio: width to height of a picture. pictures: by the key of the cell. chosen: the keys of the compared cells, left
+    one first.
     """
     epochs = source.epochs()
     by_key = {key_of(checkpoint): checkpoint for checkpoint in source.checkpoints}
-    sides = dict(zip(reversed(chosen), ("Right", "Left")))  # a cell against itself is at the left
+    sides = dict(zip(reversed(chosen), ("Right", "Left")))  # a cell compared with itself is marked left
 
     def cell(key: str) -> dict | None:
         if key not in by_key:
@@ -151,9 +152,9 @@ CURVES = {  # title, how to read it, digits
 def epochs_view(
     frames: list[tuple[Checkpoint, Picture]], curves: dict[str, list[float]], truth: dict[str, float], start: int
 ) -> str:
-    """All epochs of one decoder in one place, a slider to go through them, and curves with the present one marked.
+    """All epochs of one decoder in one place, a slider to step through them, and curves with the current one marked.
 
-    curves: of CURVES, a value for each frame. truth: the photo's own values of some of them. start: the frame that is
+    curves: by key of CURVES, a value for each frame. truth: the photo's own values for some of them. start: the frame
     shown first.
     """
     epochs = [checkpoint.epoch for checkpoint, _ in frames]
@@ -166,9 +167,9 @@ def epochs_view(
 
 
 def chart(words: tuple[str, str, int], epochs: list[int], values: list[float], truth: float | None, start: int) -> dict:
-    """What chart.html draws: a line through `values`, one for each epoch, and the photo's own value where given.
+    """The data for chart.html: a line through `values`, one for each epoch, and the photo's own value if given.
 
-    words: as in CURVES. start: the epoch, counted from 0, that is marked. Values that are not finite have no point.
+    words: as in CURVES. start: index of the marked epoch. Values that are not finite have no point.
     """
     title, hint, digits = words
     width, height, left, right, top, bottom = 280, 132, 36, 12, 12, 22
@@ -231,13 +232,13 @@ def report_table(report: Report, moment: str) -> str:
 
 
 def number(value: float, digits: int, signed: bool = False) -> str:
-    """A measured value as it is printed; a dash for one that there is not."""
+    """A measured value as printed; a dash for a missing one."""
     text = "–" if math.isnan(value) else "∞" if math.isinf(value) else f"{value:{'+' if signed else ''}.{digits}f}"
     return text.replace("-", "−")
 
 
 def visible_table(report: Report) -> str:
-    """The faults that people see, a row each with what it is, and a column for each coloring; "" for a gray photo."""
+    """Table of the visible faults, a row each with its meaning, a column for each coloring; "" for a gray photo."""
     if not report.visible:
         return ""
     colorings = [(name, values) for name, values in report.rows if name not in REFERENCES]
@@ -262,31 +263,31 @@ def visible_table(report: Report) -> str:
 
 
 def place_legend(words: str) -> str:
-    """What a picture with a place marked shows."""
+    """Legend of a picture with a marked place."""
     return rendered("place_legend", words=words)
 
 
 def heat_legend() -> str:
-    """What the colors of an error map mean."""
+    """Legend of an error map."""
     colors = [f"rgb({', '.join(f'{c:.0f}' for c in anchor)})" for anchor in HEAT]
     return rendered("heat_legend", colors=colors, full_scale=FULL_SCALE)
 
 
 def edges_legend() -> str:
-    """What the colors of a boundary overlay mean."""
+    """Legend of a boundary overlay."""
     edges = ((BOTH_EDGES, "kept"), (TRUE_EDGE, "lost: color bled over it"), (FOUND_EDGE, "invented"))
     return rendered("edges_legend", edges=edges)
 
 
 def action_legend(shares: list[tuple[str, float]]) -> str:
-    """What the colors of a map of actions mean, and the share of the pixels that took each."""
+    """Legend of a map of actions, with the share of the pixels that took each."""
     return rendered("action_legend", actions=[(name, share, ACTION_COLORS[name]) for name, share in shares])
 
 
 def classes_table(rows: list[tuple[str, list[tuple[str, float]]]] | None) -> str:
-    """What the teacher sees in each version of the photo; None: its weights are not here.
+    """What the teacher sees in each version of the photo; None if its weights are not installed.
 
-    rows: the name of a version, and its likeliest classes with their probabilities.
+    rows: the name of a version and its most likely classes with their probabilities.
     """
     return rendered("classes", rows=rows)
 
@@ -295,9 +296,9 @@ def classes_table(rows: list[tuple[str, list[tuple[str, float]]]] | None) -> str
 
 
 def about(source: CheckpointSource, milliseconds: dict[str, float], general: CheckpointSource | None = None) -> str:
-    """The measured table, the paper's words beside it, and what a person should know before believing a picture.
+    """The measured table, the paper's words compared with it, and what a user should know before trusting a picture.
 
-    milliseconds: what each decoder takes here. general: the networks for photos of any kind that lie beside `source`.
+    milliseconds: time of each decoder on this machine. general: the networks for photos of any kind next to `source`.
     """
     rows, images, where = [], 0, ""
     for decoder, checkpoint in nearest_of_each(source.checkpoints).items():

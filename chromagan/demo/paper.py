@@ -1,4 +1,4 @@
-"""The paper's words beside what was measured: its Table 1 and its claims, as a source's claims.json has them."""
+"""The paper's words compared with measurements: its Table 1 and its claims, from a source's claims.json."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,34 +7,33 @@ from chromagan.hub.checkpoints import NAMED_SOURCES
 from chromagan.hub.files import CLAIMS_FILE, read_json
 from chromagan.network.decoders import DECODERS
 
-VERDICTS = {  # of claims.json: its style, and what it means
-    "stands": ("stands", "the numbers bear it out"),
+VERDICTS = {  # verdict of claims.json: its CSS style, and what it means
+    "stands": ("stands", "the numbers support it"),
     "contradicted": ("contradicted", "they say the opposite"),
-    "undecided": ("undecided", "they reach to both sides"),
-    "cannot be told": ("untold", "something is missing to tell"),
+    "undecided": ("undecided", "the intervals reach to both sides"),
+    "cannot be told": ("untold", "something needed to decide it is missing"),
 }
 ABOUT_EPOCHS = "4.3"  # the section of the paper that compares the epochs of one decoder
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What about.html shows of the claims, words ready to be shown."""
+    """What about.html shows of the claims, as text ready for display."""
 
     decoders: list[str]  # labels, the columns of Table 1
     rows: list[dict]  # of Table 1: {"row", "ranked_by", "agreeing", "cells": [{"label", "word", "rank", "value"}]}
-    agreeing: str  # the same over all rows
+    agreeing: str  # the agreement over all rows
     disagreements: list[str]  # a sentence each
     counts: list[dict]  # {"verdict", "style", "meaning", "count"}
-    groups: list[
-        dict
-    ]  # {"title", "claims": [{"id", "words", "verdict", "style", "evidence": [...], "needs", "beside"}]}
-    epochs: str  # at which the decoders were judged; "" where only costs were
+    # {"title", "claims": [{"id", "words", "verdict", "style", "evidence": [...], "needs", "beside"}]}
+    groups: list[dict]
+    epochs: str  # at which the decoders were judged; "" if only costs were
 
 
 def read_findings(source: str) -> Findings | None:
-    """What a source's claims.json says; None where the source has none, as every one on the Hub, or not in this form.
+    """The findings in a source's claims.json; None if it has none, as sources on the Hub, or in another form.
 
-    source: a folder, the name of one that ships, or a Hub prefix.
+    source: a folder, the name of a shipped source, or a Hub prefix.
     """
     path = Path(NAMED_SOURCES.get(source, source), CLAIMS_FILE)
     if not path.is_file():
@@ -86,10 +85,11 @@ def _row(row: dict) -> dict:
 
 
 def _agreeing(row: dict) -> str:
-    """In how many pairs of decoders the order is the paper's; it tells no order where its words are the same."""
+    """How many pairs of decoders have the paper's order; pairs with the same word are not ordered."""
     rest = row["pairs"] - row["agreeing"] - row["disagreeing"]
     within = f", {rest} within chance" if rest else ""
-    return f"{row['agreeing']} of {row['pairs']} pairs in the paper's order, {row['disagreeing']} in the other{within}"
+    agreeing, disagreeing = f"{row['agreeing']} of {row['pairs']} pairs", row["disagreeing"]
+    return f"{agreeing} in the paper's order, {disagreeing} in the opposite{within}"
 
 
 def _claim(claim: dict) -> dict:
@@ -97,7 +97,7 @@ def _claim(claim: dict) -> dict:
     beside = claim["beside"]
     if beside:
         stand_ins = ", ".join(f"{own} for {named}" for named, own in beside["stand_ins"].items())
-        beside = f"At the epochs that are here, {stand_ins}: {beside['verdict']}."
+        beside = f"At the available epochs, {stand_ins}: {beside['verdict']}."
     missing = claim["needs"].split("; ")
     evidence = [typeset(each) for each in claim["evidence"] if each not in missing]
     return {
@@ -112,7 +112,7 @@ def ordinal(number: int) -> str:
 
 
 def typeset(words: str) -> str:
-    """`words` with a minus in place of the hyphens that stand before numbers."""
+    """`words` with minus signs instead of hyphens before numbers."""
     return "".join(
         "−" if char == "-" and words[at + 1 : at + 2].isdigit() and (at == 0 or words[at - 1] in " (") else char
         for at, char in enumerate(words)

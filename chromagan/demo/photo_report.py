@@ -1,6 +1,6 @@
 """Measures of one photo: every decoder against the photo's own colors, where they err, and what a classifier sees.
 
-Everything is measured at the size that the network sees, as by `train/evaluate.py`: the numbers may be compared.
+Everything is measured at the network's size, as in `train/evaluate.py`, so the numbers are comparable.
 """
 
 import csv
@@ -29,24 +29,24 @@ from chromagan.network.trunk import GrayInput
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of the report. better: 1 where higher is better, -1 where lower is, 0 where neither is."""
+    """A column of the report. better: 1 if higher is better, -1 if lower is, 0 if neither."""
 
     label: str
     better: int
     digits: int
     hint: str
-    of: str = "colored"  # the photos it is shown for: "colored", "gray" or "all"
+    of: str = "colored"  # photos for which it is shown: "colored", "gray" or "all"
 
 
 MEASURES = {
     "psnr": Measure("PSNR dB", 1, 2, "peak signal-to-noise ratio; it rewards gray"),
     "ssim": Measure("SSIM", 1, 3, "structural similarity"),
     "ciede2000": Measure("CIEDE2000", -1, 2, "mean color difference from the photo"),
-    "ciede2000_p95": Measure("95th pct.", -1, 2, "CIEDE2000 that 5 % of the pixels exceed"),
+    "ciede2000_p95": Measure("95th pct.", -1, 2, "CIEDE2000 exceeded by 5 % of the pixels"),
     "boundary_near": Measure("at edges", -1, 2, "mean CIEDE2000 within 4 pixels of the photo's chroma edges"),
     "boundary_elsewhere": Measure("elsewhere", -1, 2, "mean CIEDE2000 away from them"),
-    "cdr": Measure("CDR", 1, 3, "cluster discrepancy ratio: the share of true color separations that is kept"),
-    "colorfulness_difference": Measure("± colorful", 0, 1, "colorfulness less the photo's own; nearest to 0 is best"),
+    "cdr": Measure("CDR", 1, 3, "cluster discrepancy ratio: the share of true color separations that are kept"),
+    "colorfulness_difference": Measure("± colorful", 0, 1, "colorfulness minus the photo's own; nearest to 0 is best"),
     "colorfulness": Measure("colorful", 0, 1, "Hasler and Süsstrunk's colorfulness; 0 is gray", of="all"),
     "mean_chroma": Measure("chroma", 0, 1, "mean CIELAB chroma", of="gray"),
 }
@@ -55,17 +55,17 @@ NEAREST_TO_ZERO = {"colorfulness_difference"}
 
 @dataclass(frozen=True)
 class Report:
-    """The measures of a photo. rows: a name, and a value for each of `columns`, NaN where nothing can be measured."""
+    """The measures of a photo. rows: a name and a value for each of `columns`, NaN if it cannot be measured."""
 
     columns: list[str]  # keys of MEASURES
     rows: list[tuple[str, dict[str, float]]]
-    size: tuple[int, int]  # width and height, at which it was measured
+    size: tuple[int, int]  # width and height at which it was measured
     colored: bool
-    visible: list[str] = field(default_factory=list)  # keys of VISIBLE, in the rows as well; none for a gray photo
-    truth: dict[str, float] = field(default_factory=dict)  # the photo's own values of those
+    visible: list[str] = field(default_factory=list)  # keys of VISIBLE, also in the rows; empty for a gray photo
+    truth: dict[str, float] = field(default_factory=dict)  # the photo's own values for those
 
     def best(self, column: str) -> float | None:
-        """The best value of a column among the colorings, REFERENCES left out; None where none can be best."""
+        """The best value of a column among the colorings, without REFERENCES; None if there is no best."""
         values = [values[column] for name, values in self.rows if name not in REFERENCES]
         values = [value for value in values if not math.isnan(value)]
         if not values or len(values) < 2:
@@ -76,7 +76,7 @@ class Report:
         return (max if better > 0 else min)(values) if better else None
 
     def least_fault(self, name: str) -> float | None:
-        """The value of a key of VISIBLE that is nearest to that without the fault; None where no coloring is ahead."""
+        """The value of a key of VISIBLE nearest to a faultless coloring's; None if no coloring is ahead."""
         best = VISIBLE[name].best
         best = self.truth[name] if math.isnan(best) else best
         values = {values[name] for row, values in self.rows if row not in REFERENCES and not math.isnan(values[name])}
@@ -85,7 +85,7 @@ class Report:
         return min(values, key=lambda value: abs(value - best))
 
     def csv(self) -> str:
-        """The report as CSV text; an empty cell where nothing can be measured."""
+        """The report as CSV text; unmeasured values are empty cells."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         columns = [*self.columns, *self.visible]
@@ -100,7 +100,7 @@ REFERENCES = (GRAY, TRUTH)
 
 
 class PhotoEvaluator:
-    """Measures colorings of one photo; what only the truth decides is computed once."""
+    """Measures colorings of one photo; what depends only on the truth is computed once."""
 
     def __init__(self, loaded: LoadedPhoto, size: tuple[int, int]):
         """size: height and width at which to measure, the network's."""
@@ -119,14 +119,14 @@ class PhotoEvaluator:
         return metrics.ClusterDiscrepancy(self.lab[0])
 
     def color(self, prediction: Prediction | None) -> Image.Image:
-        """The coloring that is measured, at that size; gray for None."""
+        """The coloring to measure, at that size; gray for None."""
         if prediction is None:
             zero = torch.zeros(1, 2, *self.size)
             prediction = Prediction(zero, self.photo.L)
         return render(self.photo, prediction)
 
     def measure(self, image: Image.Image, boundaries: bool = True) -> dict[str, float]:
-        """The measures of a coloring of that size. boundaries: those at edges too, which take most of the time."""
+        """The measures of a coloring of that size. boundaries: include those at edges, which take most of the time."""
         output = as_tensor(image)
         lab = color.srgb_to_lab(output)
         colorfulness = float(metrics.colorfulness(output))
@@ -158,7 +158,7 @@ class PhotoEvaluator:
 
 @torch.inference_mode()
 def measure_photo(source: CheckpointSource, loaded: LoadedPhoto, checkpoints: list[Checkpoint]) -> Report:
-    """Every measure that a photo allows, of leaving it gray and of each checkpoint; against its own colors if any."""
+    """All available measures of a photo for each checkpoint, and for leaving it gray if it has colors."""
     predictions = [source.predict(loaded, checkpoint) for checkpoint in checkpoints]
     evaluator = PhotoEvaluator(loaded, tuple(predictions[0].ab.shape[-2:]))
     rows = [(GRAY, evaluator.measure(evaluator.color(None)))] if loaded.colored else []
@@ -174,7 +174,7 @@ def measure_photo(source: CheckpointSource, loaded: LoadedPhoto, checkpoints: li
 def epoch_curves(
     source: CheckpointSource, loaded: LoadedPhoto, checkpoints: list[Checkpoint]
 ) -> dict[str, list[float]]:
-    """By name a value for each epoch: colorfulness and, where the photo has colors, CIEDE2000 and PSNR."""
+    """By name, a value for each epoch: colorfulness and, if the photo has colors, CIEDE2000 and PSNR."""
     predictions = [source.predict(loaded, checkpoint) for checkpoint in checkpoints]
     evaluator = PhotoEvaluator(loaded, tuple(predictions[0].ab.shape[-2:]))
     rows = [evaluator.measure(evaluator.color(prediction), boundaries=False) for prediction in predictions]
@@ -188,19 +188,19 @@ def true_colorfulness(loaded: LoadedPhoto) -> float | None:
 
 
 def error_picture(image: Image.Image, truth: Image.Image) -> Image.Image:
-    """Heat map of CIEDE2000 between a coloring and the photo, of their size."""
+    """Heat map of CIEDE2000 between a coloring and the photo, at their size."""
     return Image.fromarray(error_map(np.array(image.convert("RGB")), np.array(truth.convert("RGB"))))
 
 
 def boundary_picture(image: Image.Image, truth: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Chroma edges of both at `size` (width, height), the size they are measured at, brought to that of `image`."""
+    """Chroma edges of both at `size` (width, height), the size they are measured at, scaled to that of `image`."""
     small = [np.array(each.convert("RGB").resize(size, Image.Resampling.BOX)) for each in (image, truth)]
     return Image.fromarray(edge_overlay(*small)).resize(image.size, Image.Resampling.NEAREST)
 
 
 @torch.inference_mode()
 def fault_picture(loaded: LoadedPhoto, prediction: Prediction, image: Image.Image, place: str) -> Image.Image:
-    """A coloring, at any size, with a place marked, a key of PLACES, that is found at the network's size."""
+    """A coloring of any size with a place marked, a key of PLACES, which is found at the network's size."""
     evaluator = PhotoEvaluator(loaded, tuple(prediction.ab.shape[-2:]))
     lab = color.srgb_to_lab(as_tensor(evaluator.color(prediction)))
     return marked_picture(image, evaluator.faults.place(place, lab))
@@ -216,7 +216,7 @@ class ImageClassifier:
 
     @torch.inference_mode()
     def top(self, image: Image.Image, count: int = 3) -> list[tuple[str, float]]:
-        """The `count` likeliest classes of a picture with their probabilities, the likeliest first."""
+        """The `count` most likely classes of a picture with their probabilities, the most likely first."""
         image = image.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
         probabilities: Tensor = self.classifier((as_tensor(image) - self.gray.mean) / self.gray.std).softmax(dim=1)[0]
         values, indices = probabilities.topk(count)

@@ -1,4 +1,4 @@
-"""What a refiner did to a coloring, step by step: how many pixels took which action, and where."""
+"""A refiner's actions on a coloring, step by step: how many pixels took each action, and where."""
 
 import numpy as np
 import torch
@@ -7,17 +7,17 @@ from torch import Tensor
 
 from chromagan.network.refiner import ACTIONS
 
-# Of each action on the map: about the color that it adds; what is left alone stays as dim as the photo below it.
+# Color of each action on the map, roughly the color that it adds; pixels left alone show the dimmed photo.
 ACTION_COLORS = {
     "leave": None, "redder": (220, 60, 80), "greener": (40, 160, 90), "yellower": (235, 195, 50),
     "bluer": (60, 110, 230), "weaker": (150, 150, 150), "stronger": (240, 130, 230),
     "like its neighbors": (90, 220, 230),
 }  # fmt: skip
-STRENGTH = 0.75  # of those colors over the photo
+STRENGTH = 0.75  # opacity of those colors over the photo
 
 
 def action_picture(actions: Tensor, gray: Image.Image) -> Image.Image:
-    """A map of `actions` (h, w), indices of ACTIONS, over the dimmed photo `gray`, in its size."""
+    """A map of `actions` (h, w), indices of ACTIONS, over the dimmed photo `gray`, at its size."""
     index = Image.fromarray(actions.to(torch.uint8).numpy()).resize(gray.size, Image.Resampling.NEAREST)
     below = 0.5 * np.asarray(gray.convert("RGB"), np.float32)
     palette = np.array([color or (0, 0, 0) for color in ACTION_COLORS.values()], np.float32)

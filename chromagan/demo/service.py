@@ -1,6 +1,6 @@
-"""The service behind the demo: its checkpoints, uploaded photos, and the files made of them. It knows no widgets.
+"""The service behind the demo: checkpoints, uploaded photos, and the files made from them. It knows no widgets.
 
-A request that cannot be met is a RequestError: text for people, which whoever shows it escapes.
+A request that cannot be met raises RequestError, with a message for users; whoever displays it must escape it.
 """
 
 import functools
@@ -29,27 +29,27 @@ from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, CheckpointError
 from chromagan.imaging import chroma
 from chromagan.imaging.photo import ImageError, Photo, open_image, read_photo
 
-MAX_MEGAPIXELS = 64  # about 1.5 GB of memory while it is colored
+MAX_MEGAPIXELS = 64  # needs about 1.5 GB of memory
 PHOTO_BYTES = 96 << 20  # of uploaded photos in memory
-DISK_BYTES = 256 << 20  # of uploads and results; beyond it the oldest go, results first
-MAX_AGE = 6 * 3600  # seconds, after which all go
-MAX_SATURATION = 3  # beyond it hardly a pixel is left whose color is not at the limit of sRGB
-VISITED = 2  # sources that visitors named, kept beside the one that ships
-CHROMA = inspect.signature(render).parameters["chroma"].default  # what the command line does, too
+DISK_BYTES = 256 << 20  # of uploads and results; beyond, the oldest are deleted, results first
+MAX_AGE = 6 * 3600  # seconds, after which files are deleted
+MAX_SATURATION = 3  # beyond, nearly every pixel is at the limit of sRGB
+VISITED = 2  # sources named by visitors that are kept loaded, besides the shipped one
+CHROMA = inspect.signature(render).parameters["chroma"].default  # the same as the command line's
 NO_PHOTO = "Upload a photo first."
-GRAY, TRUTH = "gray", "truth"  # beside the checkpoints, what can be compared
-STUDY, GENERAL = NAMED_SOURCES  # every epoch of a study; and in a folder of it, if any, networks for photos of any kind
+GRAY, TRUTH = "gray", "truth"  # what can be compared besides the checkpoints
+STUDY, GENERAL = NAMED_SOURCES  # every epoch of the study; in its subfolder, if present, networks for any photo
 
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # open_image has a limit of its own
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # open_image has its own limit
 
 
 class RequestError(ChromaGANError, ValueError):
-    """A request that cannot be met: the message says why, in words for the visitor who made it."""
+    """A request that cannot be met: the message tells the visitor why."""
 
 
 class Options(NamedTuple):
-    """How a photo is colored: the source, as of `DemoService.source`, how the color map is rendered, and whether the
-    source's refiner takes all of its steps before."""
+    """How a photo is colored: the source, as for `DemoService.source`, how the prediction is rendered, and whether the
+    source's refiner is applied first, with all of its steps."""
 
     source: str = ""
     chroma: str = CHROMA
@@ -62,9 +62,9 @@ class Options(NamedTuple):
 
 
 def options_of(source: str | None, mode: str, saturation: float, refined: bool = False) -> Options:
-    """The options of a request, checked; RequestError for one of no meaning."""
+    """The validated options of a request; RequestError for an invalid one."""
     if mode not in chroma.MODES:
-        raise RequestError(f"chroma upsampling {mode!r} is none of {', '.join(chroma.MODES)}")
+        raise RequestError(f"chroma upsampling must be one of {', '.join(chroma.MODES)}, got {mode!r}")
     try:
         saturation = float(saturation)
     except (TypeError, ValueError) as error:
@@ -75,7 +75,7 @@ def options_of(source: str | None, mode: str, saturation: float, refined: bool =
 
 
 def whole_number(epoch: str | float | None) -> int | None:
-    """The epoch of a request, None where it names none; RequestError for what is no whole number."""
+    """The epoch of a request, None if it names none; RequestError if it is not a whole number."""
     if epoch in ("", None):
         return None
     try:
@@ -88,13 +88,13 @@ def whole_number(epoch: str | float | None) -> int | None:
 
 
 class DemoService:
-    """The checkpoints, the uploaded photos and the files made of them. Safe to use from several threads."""
+    """The checkpoints, the uploaded photos and the files made from them. Safe to use from several threads."""
 
     def __init__(self, source: str, shipped: str, folder: str | os.PathLike):
-        """source: a folder, or a Hub prefix; where that is out of reach, `shipped` takes its place and `notice` says
-        so: no reason not to start. folder: for uploads and results.
+        """source: a folder or a Hub prefix; if a prefix is out of reach, `shipped` is used instead and `notice` says
+        so. folder: for uploads and results.
 
-        Raises CheckpointError where the checkpoints cannot be used: one is tried.
+        Raises CheckpointError if the checkpoints cannot be used: one is loaded as a test.
         """
         self.started, self.notice = time.time(), ""
         try:
@@ -103,7 +103,7 @@ class DemoService:
             if not repositories.is_prefix(source):
                 raise
             print(f"{error}; using the shipped checkpoints", file=sys.stderr)
-            self.notice = f"{source} is out of reach: these are the shipped checkpoints."
+            self.notice = f"{source} is out of reach: the shipped checkpoints are used."
             self.shipped = CheckpointSource(shipped)
         self.shipped.colorizer(self.shipped.nearest)
         self.general = self._general()
@@ -111,10 +111,10 @@ class DemoService:
         self._photos = LRUCache(PHOTO_BYTES, getsizeof=lambda photo: photo.bytes)
         self._photos_lock = threading.Lock()
         self.files = FileStore(folder, DISK_BYTES, MAX_AGE)
-        self.costs = {name: decoder_milliseconds(name) for name in self.shipped.decoders}  # of each decoder, here
+        self.costs = {name: decoder_milliseconds(name) for name in self.shipped.decoders}  # on this machine
 
     def _general(self) -> CheckpointSource | None:
-        """The networks for photos of any kind that lie beside the study's; None where there are none to be used."""
+        """The networks for photos of any kind, stored next to the study's; None if there are none that can be used."""
         folder = Path(NAMED_SOURCES.get(self.shipped.name, self.shipped.name), GENERAL)
         if not folder.is_dir():
             return None
@@ -122,22 +122,24 @@ class DemoService:
             general = CheckpointSource(folder)
             general.colorizer(general.nearest)
         except CheckpointError as error:
-            print(f"{error}; photos of any kind are colored by the study", file=sys.stderr)
+            print(f"{error}; all photos are colored by the study's networks", file=sys.stderr)
             return None
         return general
 
     # What there is
 
     def source(self, name: str | None) -> CheckpointSource:
-        """The checkpoints of a Hub prefix, of GENERAL, or what ships for "" and STUDY. RequestError for others."""
+        """The checkpoints of a Hub prefix, of GENERAL, or of STUDY (also for ""); RequestError for others."""
         name = (name or "").strip()
         if name in ("", STUDY):
             return self.shipped
         if name == GENERAL:
             if self.general is None:
-                raise RequestError(f"there are no networks {GENERAL!r} here, for photos of any kind: use {STUDY!r}")
+                raise RequestError(
+                    f"the networks {GENERAL!r} (photos of any kind) are not installed here: use {STUDY!r}"
+                )
             return self.general
-        if not repositories.is_prefix(name):  # no one else's folders
+        if not repositories.is_prefix(name):  # visitors cannot read folders
             raise RequestError(f"{name!r} is neither {STUDY}, {GENERAL} nor a Hub prefix of the form owner/name")
         try:
             return self._visited(name)
@@ -145,11 +147,11 @@ class DemoService:
             raise RequestError(str(error)) from error
 
     def usual(self, decoder: str | None, epoch: str | int | None) -> str:
-        """Which of the shipped sources colors a photo that comes without a word about it, as `usual_source` has it."""
+        """The shipped source that colors a photo if the request names none, see `usual_source`."""
         return usual_source(decoder, epoch, self.general.decoders if self.general else ())
 
     def find(self, source: str, decoder: str | None, epoch: str | int | None) -> Checkpoint:
-        """The checkpoint that a request names; RequestError, listing what there is, where there is none."""
+        """The checkpoint that a request names; RequestError, listing the available ones, if it does not exist."""
         number = whole_number(epoch)
         try:
             return self.source(source).find(str(decoder or "") or None, number)
@@ -159,7 +161,7 @@ class DemoService:
     # A photo
 
     def load(self, path: Path | None) -> LoadedPhoto:
-        """An uploaded photo as the page works with it; RequestError for what its sender can mend."""
+        """An uploaded photo as the page uses it; RequestError for a problem that the sender can fix."""
         return self._opened(path, lambda: self._load(path))
 
     @cachedmethod(
@@ -169,7 +171,7 @@ class DemoService:
         return load_photo(path, MAX_MEGAPIXELS * 1_000_000)
 
     def load_whole(self, path: Path | None) -> tuple[Photo, str | None]:
-        """An uploaded photo at its own size, and the format of its file; RequestError for what its sender can mend."""
+        """An uploaded photo at full size, and its file format; RequestError for a problem that the sender can fix."""
 
         def read() -> tuple[Photo, str | None]:
             image = open_image(path, MAX_MEGAPIXELS * 1_000_000)
@@ -178,7 +180,7 @@ class DemoService:
         return self._opened(path, read)
 
     def _opened(self, path: Path | None, read: Callable):
-        """What `read` gives; RequestError where the file is gone or is no photo."""
+        """What `read` returns; RequestError if the file is gone or is not a photo."""
         if path is None:
             raise RequestError(NO_PHOTO)
         try:
@@ -186,13 +188,13 @@ class DemoService:
             return read()
         except (ImageError, OSError) as error:
             if not path.exists():
-                words = f"{path.name} was deleted from the server meanwhile: upload it again."
+                words = f"{path.name} has been deleted from the server: upload it again."
             else:
-                words = str(error).replace(str(path), path.name)  # not where the server keeps it
+                words = str(error).replace(str(path), path.name)  # do not reveal the server's path
             raise RequestError(words) from error
 
     def color(self, path: Path, options: Options, checkpoint: Checkpoint) -> tuple[Image.Image, str]:
-        """The photo colored at its own size, and the suffix of the file it is to be written in."""
+        """The photo colored at full size, and the suffix of the file to write it to."""
         loaded, (photo, kind) = self.load(path), self.load_whole(path)
         prediction = self.source(options.source).predict(loaded, checkpoint, options.refined)
         result = render(photo, prediction, **options.rendering)
@@ -201,12 +203,12 @@ class DemoService:
     # Pictures for the page
 
     def picture(self, image: Image.Image, label: str, alt: str, exact: bool = False) -> page.Picture:
-        """An image stored where the page can load it. exact: as PNG. label: drawn over it; alt: its description."""
+        """An image stored where the page can load it. exact: as PNG. label: drawn over it. alt: its description."""
         data, suffix = (downloads.encode(image, ".png"), ".png") if exact else downloads.encode_shown(image)
         return page.Picture(self.files.put(data, f"picture{suffix}"), label, alt, *image.size)
 
     def picture_of(self, photo: LoadedPhoto, what: str | Checkpoint, options: Options, side: int) -> page.Picture:
-        """A picture for the page, at most `side` pixels a side. what: GRAY, TRUTH, or the checkpoint that colors."""
+        """A picture for the page, at most `side` pixels a side. what: GRAY, TRUTH, or a checkpoint."""
         if what == GRAY:
             gray = resize_photo(photo.shown, side).gray_image()
             return self.picture(gray, "Gray", "The photo in gray, as the network sees it")
@@ -219,7 +221,7 @@ class DemoService:
     # Staying up
 
     def health(self) -> dict:
-        """The state of the service: "status" is "ok", or says why a small gray picture could not be colored."""
+        """The state of the service: "status" is "ok", or tells why a small gray picture could not be colored."""
         here = self.shipped
         try:
             model = here.colorizer(here.nearest).model
@@ -228,7 +230,7 @@ class DemoService:
                 gray = torch.zeros(1, 1, side, side, device=next(model.parameters()).device)
                 fine = bool(model(gray).isfinite().all())
             status = "ok" if fine else "the network's output is not finite"
-        except Exception as error:  # whatever it is, it is what is asked for
+        except Exception as error:  # any failure is what the health check is for
             status = f"{type(error).__name__}: {error}"
         caches = {"photos": self._photos, "predictions": here.predictions, "networks": here.networks}
         return {
@@ -239,7 +241,7 @@ class DemoService:
         }
 
     def maintain(self) -> None:
-        """Load the other networks while the first visitor looks at the example, then delete old files, for good."""
+        """Load the other networks in the background, then delete old files, forever."""
         for source in filter(None, (self.general, self.shipped)):
             for checkpoint in source.checkpoints:
                 try:

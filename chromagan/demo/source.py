@@ -1,7 +1,7 @@
-"""A source's checkpoints over the photos of a demo: each network loaded once, each photo seen once by each network.
+"""A source's checkpoints for the demo: each network is loaded once and sees each photo once.
 
-What is cached is bounded in bytes and found by content alone: a prediction by the digest of the photo's file, a trunk's
-features by the digest of the lightness that it saw. Who asks for something cached has sent the same picture.
+Caches are bounded in bytes and keyed by content: predictions by the digest of the photo's file, a trunk's features by
+the digest of the lightness. So a cached result is only returned to someone who sent the same picture.
 """
 
 import functools
@@ -37,7 +37,7 @@ from chromagan.network.layers import FEATURE_CHANNELS, FEATURE_STRIDE
 from chromagan.network.refiner import Refiner
 from chromagan.network.trunk import Trunk
 
-# Bytes of the caches of one source: its networks, what they say of about four photos, and what its refiner made of it.
+# Bytes of the caches of one source: networks; predictions, features and refiner rollouts for about four photos.
 NETWORK_BYTES, PREDICTION_BYTES, FEATURE_BYTES, ROLLOUT_BYTES = 1024 << 20, 48 << 20, 16 << 20, 24 << 20
 
 
@@ -51,7 +51,7 @@ def tensor_bytes(*tensors: Tensor) -> int:
 
 def rollout_bytes(rollout: list[Prediction]) -> int:
     actions = (each.actions for each in rollout if each.actions is not None)
-    return tensor_bytes(rollout[0].L, *(each.ab for each in rollout), *actions)  # one L for all
+    return tensor_bytes(rollout[0].L, *(each.ab for each in rollout), *actions)  # all share one L
 
 
 def network_bytes(colorizer: Colorizer) -> int:
@@ -59,7 +59,7 @@ def network_bytes(colorizer: Colorizer) -> int:
 
 
 class CachedTrunk(nn.Module):
-    """A frozen trunk with a cache of its features: a study's checkpoints share it, and look at the same photos."""
+    """A frozen trunk with a cache of its features: a study's checkpoints share it, and see the same photos."""
 
     def __init__(self, trunk: Trunk, cache: LRUCache, lock: threading.Lock):
         super().__init__()
@@ -79,23 +79,23 @@ class CachedTrunk(nn.Module):
         return self.trunk(L_norm)
 
     def __deepcopy__(self, memo: dict) -> "CachedTrunk":
-        return self  # a colorizer works on a copy of its network; this part stays the shared one
+        return self  # a colorizer copies its network; this part stays shared
 
 
 class CheckpointSource:
     """The checkpoints of one source, ready to color. Safe to use from several threads."""
 
     def __init__(self, name: str | os.PathLike):
-        """name: a folder or a Hub prefix; CheckpointError where it holds no checkpoints or cannot be reached."""
+        """name: a folder or a Hub prefix; CheckpointError if it holds no checkpoints or is out of reach."""
         self.name = str(name)
-        self.title = self.name if is_prefix(self.name) else Path(self.name).name  # a visitor is not shown our folders
+        self.title = self.name if is_prefix(self.name) else Path(self.name).name  # without the server's path
         self.checkpoints = list_checkpoints(name)
         self.networks = LRUCache(NETWORK_BYTES, getsizeof=network_bytes)
         self.predictions = LRUCache(PREDICTION_BYTES, getsizeof=lambda each: tensor_bytes(each.ab, each.L))
         self.rollouts = LRUCache(ROLLOUT_BYTES, getsizeof=rollout_bytes)
         self._features = LRUCache(FEATURE_BYTES, getsizeof=lambda stages: tensor_bytes(*stages))
-        self._trunks: dict[tuple, CachedTrunk] = {}  # by their weights as they were loaded
-        self._lock = threading.Lock()  # of the caches; held for a look-up, never while a network runs
+        self._trunks: dict[tuple, CachedTrunk] = {}  # by digests of their weights
+        self._lock = threading.Lock()  # for the caches; held during a lookup, never while a network runs
         self._loading = threading.Lock()
 
     @property
@@ -104,21 +104,21 @@ class CheckpointSource:
         return list(dict.fromkeys(checkpoint.decoder for checkpoint in self.checkpoints))
 
     def epochs(self, decoder: str | None = None) -> list[int]:
-        """The epochs, ascending; those of any decoder where none is named."""
+        """The epochs, ascending; those of all decoders if none is named."""
         return sorted({each.epoch for each in self.checkpoints if decoder in (None, each.decoder)})
 
     @property
     def single(self) -> bool:
-        """Whether each decoder has one epoch, and not all the same: nothing then is to be chosen."""
+        """Whether each decoder has only one epoch, and they differ: then there is no choice of epochs."""
         return len(self.epochs()) > 1 and len(self.checkpoints) == len(self.decoders)
 
     @functools.cached_property
     def nearest(self) -> Checkpoint:
-        """Of all checkpoints the one measured nearest to the true colors: the one to begin with."""
+        """The checkpoint measured nearest to the true colors: the initial choice."""
         return nearest(self.checkpoints)
 
     def find(self, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:
-        """The checkpoint of `find_checkpoint`, without asking the Hub again; CheckpointError where there is none."""
+        """Like `find_checkpoint`, without asking the Hub again; CheckpointError if there is none."""
         decoder = decoder or self.checkpoints[0].decoder
         found = [each for each in self.checkpoints if each.decoder == decoder and epoch in (None, each.epoch)]
         if len(found) == 1:
@@ -132,24 +132,24 @@ class CheckpointSource:
 
     @functools.cached_property
     def refiner(self) -> Refiner | None:
-        """The refiner of this source; None where it has none that can be used. A damaged one is said on standard error:
-        coloring goes on without it."""
+        """The refiner of this source; None if it has none that can be used. A damaged one is reported on standard
+        error, and coloring continues without it."""
         if not has_refiner(self.name):
             return None
         try:
             return load_refiner(self.name, load_checkpoint(self.nearest).config)
         except CheckpointError as error:
-            print(f"{error}; coloring goes on without it", file=sys.stderr)
+            print(f"{error}; coloring continues without it", file=sys.stderr)
             return None
 
     def colorizer(self, checkpoint: Checkpoint) -> Colorizer:
-        """The loaded network of a checkpoint; CheckpointError where it cannot be used."""
+        """The loaded network of a checkpoint; CheckpointError if it cannot be used."""
         with self._loading:
             return self._load(checkpoint)
 
     def predict(self, photo: LoadedPhoto, checkpoint: Checkpoint, refined: bool = False) -> Prediction:
-        """What a checkpoint's network says of a photo, refined: after all steps of the refiner. CheckpointError where
-        the checkpoint or the refiner cannot be used."""
+        """The prediction of a checkpoint's network for a photo; refined: after all steps of the refiner.
+        CheckpointError if the checkpoint or the refiner cannot be used."""
         return self.rollout(photo, checkpoint)[-1] if refined else self._predict(photo, checkpoint)
 
     @cachedmethod(
@@ -166,8 +166,8 @@ class CheckpointSource:
         lock=lambda self: self._lock,
     )
     def rollout(self, photo: LoadedPhoto, checkpoint: Checkpoint) -> list[Prediction]:
-        """What a checkpoint's network says of a photo, and what the refiner makes of that in each of its steps;
-        CheckpointError where the source has no refiner, or it was made for another trunk."""
+        """The prediction of a checkpoint's network for a photo, and the state after each of the refiner's steps;
+        CheckpointError if the source has no refiner, or it was trained for another trunk."""
         colorizer = self.colorizer(checkpoint)
         if self.refiner is None:
             raise CheckpointError("these checkpoints have no refiner")
@@ -188,18 +188,18 @@ class CheckpointSource:
         return Colorizer(model)
 
     def _shared_trunk(self, config: ModelConfig, trunk: Trunk) -> nn.Module:
-        """The trunk that has these very weights, if one was loaded before: a study that froze it has but one."""
+        """A trunk loaded before with the same weights, else this one: a study with a frozen trunk has only one."""
         weights = [digest_of(tensor) for tensor in trunk.state_dict().values()]
         key = config.trunk, config.trunk_stages, tuple(weights)
-        if key not in self._trunks and len(self._trunks) < 8:  # a trunk that was trained is another at each epoch
+        if key not in self._trunks and len(self._trunks) < 8:  # a trunk that was trained differs at each epoch
             self._trunks[key] = CachedTrunk(trunk, self._features, self._lock)
         return self._trunks.get(key, trunk)
 
 
 def decoder_milliseconds(decoder: str, repeats: int = 5) -> float:
-    """Milliseconds of processor time that a decoder takes on one core, on 28x28 features: a photo at 224x224.
+    """Milliseconds of processor time that a decoder takes on one core for 28x28 features, a photo at 224x224.
 
-    Not elapsed time: others use the machine too. For the start of a program: it sets torch's threads for a moment.
+    Not elapsed time, since others use the machine too. To be called at startup: it changes torch's threads meanwhile.
     """
     network = build_decoder(decoder).eval()
     cells = 224 // FEATURE_STRIDE
@@ -218,13 +218,13 @@ def decoder_milliseconds(decoder: str, repeats: int = 5) -> float:
 
 
 def label_of(checkpoint: Checkpoint) -> str:
-    """The name of a checkpoint for people: "Compact, epoch 4"."""
+    """The display name of a checkpoint: "Compact, epoch 4"."""
     moment = f"epoch {checkpoint.epoch}" if checkpoint.epoch else "before training"
     return f"{DECODERS[checkpoint.decoder].label}, {moment}"
 
 
 def measured(checkpoint: Checkpoint) -> dict:
-    """The measures of a checkpoint over a data set's colored photos; {} where there are none in this form."""
+    """The measures of a checkpoint over a data set's colored photos; {} if there are none in this form."""
     try:
         return measures_of(checkpoint.metrics)
     except CheckpointError:
@@ -232,15 +232,15 @@ def measured(checkpoint: Checkpoint) -> dict:
 
 
 def measured_on(checkpoint: Checkpoint) -> str:
-    """What a checkpoint was measured on, for people: "frgfm/imagenette, validation, at 224×224"."""
+    """What a checkpoint was measured on, for display: "frgfm/imagenette, validation, at 224×224"."""
     metrics = checkpoint.metrics
     name, size = plain_name(metrics.get("data") or "data not recorded"), metrics.get("size")
     return ", ".join(filter(None, [name, metrics.get("split")])) + (f", at {size}×{size}" if size else "")
 
 
 def trained_on(source: CheckpointSource) -> list[tuple[str, int]]:
-    """The data sets of the run that a source came from, as its options name them, and how many photos of each it used;
-    [] where that is not recorded."""
+    """The data sets that a source was trained on, as the run's options name them, with the number of photos used of
+    each; [] if not recorded."""
     checkpoint = source.checkpoints[0]
     try:
         path = checkpoint.file(OPTIONS_FILE) if checkpoint.revision else Path(checkpoint.path).parent / OPTIONS_FILE

@@ -1,7 +1,7 @@
-"""What each tab of the demo shows and hands out: a photo and choices in, HTML and files out.
+"""What each tab of the demo shows and offers for download: a photo and choices in, HTML and files out.
 
-Where nothing is to change, the value is None. What a tab shows is kept by the page as a TabState: it is not made again,
-and what is downloaded is what was seen. All may raise RequestError and CheckpointError, whose words are for people.
+A value of None means no change. The page keeps what a tab shows as a TabState, so that it is not computed again and a
+download is exactly what was shown. All may raise RequestError and CheckpointError, whose messages are for users.
 """
 
 import functools
@@ -24,11 +24,11 @@ from chromagan.network.decoders import DECODERS
 from chromagan.network.trunk import PYPI_WEIGHTS, PretrainedWeightsError, imagenet_classifier
 
 ANIMATION_SIDE = 640  # pixels
-REDRAW_SECONDS = 0.15  # between two states of the grid: the page redraws all of it
+REDRAW_SECONDS = 0.15  # between two updates of the grid: the page redraws all of it
 
 
 class TabState(NamedTuple):
-    """What a tab shows, and of which photo with which options."""
+    """What a tab shows, for which photo and options."""
 
     photo: Path
     options: Options
@@ -46,7 +46,7 @@ class Tabs:
     # Colorize
 
     def colorize(self, photo: Path | None, decoder: str, epoch: str, *options) -> tuple[str, str, TabState]:
-        """HTML of gray and color to compare, HTML of the caption, and the state. It is refined where the source can."""
+        """HTML comparing gray and color, HTML of the caption, and the state. Refined only if the source can do it."""
         options = options_of(*options)
         if self.service.source(options.source).refiner is None:
             options = options._replace(refined=False)
@@ -56,7 +56,7 @@ class Tabs:
         return page.comparison(*both), words, TabState(photo, options, checkpoint)
 
     def colorized_file(self, state: TabState | None) -> Path:
-        """What `colorize` showed as a file of the photo's own size and format, named after what made it."""
+        """What `colorize` showed, as a file of the photo's size and format, named after photo and checkpoint."""
         if state is None:
             raise RequestError(NO_PHOTO)
         image, suffix = self.service.color(*state)
@@ -66,8 +66,8 @@ class Tabs:
     # Refine
 
     def refine(self, photo: Path | None, decoder: str, epoch: str, step: float, view: str, *options) -> str:
-        """HTML of a coloring before the refiner's first step, and behind step `step`, to compare; with what was done
-        in it. view: "coloring", or "actions" for a map of what each pixel did.
+        """HTML comparing a coloring before the refiner's first step and after step `step`, with a legend of the actions
+        taken in it. view: "coloring", or "actions" for a map of what each pixel did.
         """
         options, step = options_of(*options), int(step)
         here, checkpoint = self.service.source(options.source), self.service.find(options.source, decoder, epoch)
@@ -86,16 +86,14 @@ class Tabs:
             )
         else:
             words = f"Step {step} of {len(rollout) - 1}" if step else "Before"
-            right = self.service.picture(
-                after, words, f"The photo colored by {name}, behind step {step} of the refiner"
-            )
+            right = self.service.picture(after, words, f"The photo colored by {name}, after step {step} of the refiner")
         legend = page.action_legend(action_shares(rollout[step].actions)) if step else ""
         return page.comparison(left, right) + legend
 
     # Matrix
 
     def fill_matrix(self, photo: Path | None, *options) -> Iterator[tuple]:
-        """HTML of the grid, filled as the colorings are ready, and the state."""
+        """HTML of the grid, updated as colorings become ready, and the state."""
         options = options_of(*options)
         here, loaded = self.service.source(options.source), self.service.load(photo)
         height, width = loaded.small.L.shape[-2:]
@@ -123,9 +121,9 @@ class Tabs:
         return page.matrix(here, ratio, cells, (left, right)), page.comparison(*both)
 
     def archive(self, photo: Path | None, *options) -> Iterator[tuple[int, int, Path | None]]:
-        """A ZIP of the photo by every checkpoint at full size, with a contact sheet and a JSON record.
+        """A ZIP of the photo colored by every checkpoint at full size, with a contact sheet and a JSON record.
 
-        Yields how many are done, of how many, and at last the file.
+        Yields (done, total, None) for progress and finally the path of the file.
         """
         options = options_of(*options)
         here, loaded = self.service.source(options.source), self.service.load(photo)
@@ -148,7 +146,7 @@ class Tabs:
     # Epochs
 
     def show_epochs(self, photo: Path | None, decoder: str, *options) -> tuple[str, TabState]:
-        """HTML of one decoder's epochs over the photo with their curves, and the state."""
+        """HTML of the photo at each epoch of one decoder, with curves, and the state."""
         options = options_of(*options)
         loaded, here, checkpoints, best = self.service.load(photo), *self._epochs(options, decoder)
         frames = [(each, self.service.picture_of(loaded, each, options, SHOWN_SIDE)) for each in checkpoints]
@@ -158,7 +156,7 @@ class Tabs:
         return page.epochs_view(frames, curves, lines, checkpoints.index(best)), TabState(photo, options, decoder)
 
     def animation_file(self, state: TabState | None, kind: str) -> Path:
-        """The epochs as one file that moves; kind: a key of downloads.ANIMATIONS."""
+        """The epochs as an animation; kind: a key of downloads.ANIMATIONS."""
         if state is None:
             raise RequestError("Show the epochs first.")
         loaded, here, checkpoints, _ = self.service.load(state.photo), *self._epochs(state.options, state.content)
@@ -170,15 +168,15 @@ class Tabs:
         return self.service.files.put(downloads.animation(frames, kind), name)
 
     def _epochs(self, options: Options, decoder: str) -> tuple[CheckpointSource, list[Checkpoint], Checkpoint]:
-        """A source, its checkpoints of a decoder, and the one of them that is nearest to the true colors."""
+        """A source, its checkpoints of a decoder, and the one nearest to the true colors."""
         here, best = self.service.source(options.source), self.service.find(options.source, decoder, None)
         return here, [each for each in here.checkpoints if each.decoder == best.decoder], best
 
     # Measure
 
     def measure(self, photo: Path | None, epoch: str, *options) -> tuple[str, str, str, TabState]:
-        """HTML of every decoder's measures at one epoch, of the faults that people see and of what a classifier sees,
-        and the state."""
+        """HTML of every decoder's measures at one epoch, of the visible faults and of what a classifier sees, and the
+        state."""
         options = options_of(*options)
         loaded, here, checkpoints = self.service.load(photo), *self.at_epoch(options.source, epoch)
         report = photo_report.measure_photo(here, loaded, checkpoints)
@@ -193,9 +191,9 @@ class Tabs:
         return table, page.visible_table(report), page.classes_table(rows), state
 
     def at_epoch(self, source: str, epoch: str | int | None) -> tuple[CheckpointSource, list[Checkpoint]]:
-        """A source and its checkpoints of one epoch, "" the nearest one's; RequestError for an epoch of none.
+        """A source and its checkpoints of one epoch, "" for that of the nearest; RequestError if no decoder has it.
 
-        Where each decoder has one epoch, "" is all of them.
+        If each decoder has only one epoch, "" selects all of them.
         """
         here = self.service.source(source)
         wanted = whole_number(epoch)
@@ -208,9 +206,9 @@ class Tabs:
         return here, checkpoints
 
     def show_errors(self, state: TabState | None, decoder: str, view: str) -> str:
-        """HTML of a coloring and of its errors; of a gray photo and its coloring.
+        """HTML comparing a coloring and a map of its errors; for a gray photo, the photo and its coloring.
 
-        view: "errors", "boundaries" or what is marked on the coloring, a key of PLACES.
+        view: "errors", "boundaries", or a key of PLACES to mark on the coloring.
         """
         if state is None:
             raise RequestError("Measure the photo first.")
@@ -233,7 +231,7 @@ class Tabs:
             legend = page.edges_legend()
         else:
             right = photo_report.error_picture(image, loaded.truth)
-            words = "CIEDE2000", "Color difference from the photo: black is none, yellow is 30 and more"
+            words = "CIEDE2000", "Color difference from the photo: black is 0, yellow is 30 or more"
             legend = page.heat_legend()
         return page.comparison(left, self.service.picture(right, *words, exact=True)) + legend
 
@@ -249,7 +247,7 @@ class Tabs:
 
 @functools.cache
 def classifier() -> photo_report.ImageClassifier | None:
-    """The teacher, where its weights are on this machine: a demo that asked the Hub for them would call home."""
+    """The teacher, if its weights are installed: the demo does not download them, so that it never calls home."""
     name, package = next(iter(PYPI_WEIGHTS.items()))
     if importlib.util.find_spec(package) is None:
         return None

@@ -1,4 +1,4 @@
-"""What changes of the controls when a photo comes, and when a network, a source or a shared address is chosen."""
+"""How the controls change when a photo arrives, and when a network, a source or a shared address is selected."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from chromagan.demo.tabs import Tabs, TabState
 from chromagan.network.decoders import DECODERS
 
 TABS = ("colorize", "refine", "matrix", "epochs", "measure", "about")
-SOURCE_INFO = "Empty for what ships, or a Hub prefix owner/name of published checkpoints. Enter to use it."
+SOURCE_INFO = "Empty for the shipped checkpoints, or a Hub prefix owner/name of published ones. Press Enter to apply."
 
 
 def radio(offer: Offer) -> gr.Radio:
@@ -20,9 +20,9 @@ def radio(offer: Offer) -> gr.Radio:
 
 
 class Updates:
-    """Handlers of events that change controls, over the tabs.
+    """Event handlers that change controls.
 
-    Gradio names endpoints after functions: none of these may have the name of one of the API's.
+    Gradio names endpoints after functions, so none of these may share a name with an API function.
     """
 
     def __init__(self, tabs: Tabs, examples: list[Path]):
@@ -30,25 +30,25 @@ class Updates:
         self.choices = Choices(tabs.service)
 
     def on_decoder(self, network: str, source: str, decoder: str, epoch: str) -> gr.Radio:
-        """The epochs of a decoder just chosen."""
+        """The epochs of the decoder just selected."""
         with errors_as_messages():
             return radio(self.choices.epochs(chosen_source(source, network), decoder, epoch))
 
     def on_network(self, network: str, source: str, decoder: str, of: str) -> tuple:
-        """The decoders and epochs of the network that is chosen, for Colorize and Measure; whether it is refined."""
+        """The decoders and epochs of the selected network, for Colorize and Measure; whether it is refined."""
         with errors_as_messages():
             here = chosen_source(source, network)
             decoders, epochs, at, ofs = self._offers(here, decoder, of)
             return radio(decoders), radio(epochs), self.choices.refined(here), radio(at), radio(ofs)
 
     def _offers(self, source: str, decoder: str, of: str) -> tuple[Offer, Offer, Offer, Offer]:
-        """A decoder's epoch is that nearest to the true colors: another network's was no choice for this one."""
+        """The offers for a network; the epoch becomes the nearest one, since the selected one was another network's."""
         decoders = self.choices.decoders(source, decoder)
         epochs = self.choices.epochs(source, decoders.value)
         return decoders, epochs, self.choices.measured_epochs(source), self.choices.decoders(source, of)
 
     def on_measured(self, state: TabState | None, of: str) -> tuple:
-        """The decoders that were measured, of which one's errors are shown; ways to show them where there are any."""
+        """The measured decoders, to select whose errors are shown; the views, if the photo has colors."""
         if state is None:
             return gr.skip(), gr.skip()
         report, checkpoints = state.content
@@ -62,21 +62,21 @@ class Updates:
         )  # fmt: skip
 
     def on_own_photo(self, *args) -> tuple:
-        """A photo of the visitor's own, colored by the network for photos of any kind where it is here."""
+        """A visitor's photo, colored by the network for photos of any kind if it is available."""
         return self._new_photo(GENERAL, *args)
 
     def on_example(self, *args) -> tuple:
-        """An example, colored by the study."""
+        """An example, colored by the study's network."""
         return self._new_photo(STUDY, *args)
 
     def _new_photo(
         self, wanted: str, photo, decoder: str, epoch: str, refined: bool, of: str, before: str,
         source, chroma, saturation,
     ) -> tuple:  # fmt: skip
-        """The photo's box, choices and coloring.
+        """The photo's box, the choices and the coloring.
 
-        Choices change where the network does only: a decoder that is clicked while the photo is colored stays. A photo
-        that cannot be read leaves nothing behind that could be taken for it.
+        The choices change only with the network: a decoder clicked while the photo is being colored stays. A photo that
+        cannot be read clears the box and the stage, so that nothing shown can be mistaken for it.
         """
         network, changes = self.choices.network(wanted), (gr.skip(),) * 6
         here = chosen_source(source, network)
@@ -98,11 +98,11 @@ class Updates:
         )
 
     def on_clear(self) -> tuple:
-        """What Colorize shows where there is no photo."""
+        """What Colorize shows without a photo."""
         return page.invitation(), "", None
 
     def on_source(self, source: str, network: str) -> tuple:
-        """The choices of another source; what ships, and a word about it, where it cannot be reached."""
+        """The choices of another source; if it is out of reach, those of the shipped one, and a message."""
         try:
             here = self.service.source(source)
             words = f"Using {here.title}." if source.strip() else SOURCE_INFO
@@ -122,7 +122,7 @@ class Updates:
         )  # fmt: skip
 
     def on_restore(self, request: gr.Request) -> tuple:
-        """The view that the address names, as page.js wrote it there; what it does not name stays as it is."""
+        """The view that the address names, as written by page.js; what it does not name stays unchanged."""
         named = dict(request.query_params)
         if not named.keys() & {"tab", "example", *REMEMBERED}:
             return (gr.skip(),) * (5 + len(REMEMBERED))

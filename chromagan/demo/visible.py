@@ -1,6 +1,6 @@
-"""Faults of a coloring that people see and means over the whole picture hide: what they are, and where they are.
+"""Visible faults of a coloring that means over the whole picture hide: what they are, and where they are.
 
-The measures are those of chromagan.measures that the paper's claims are judged by, in units for people.
+The measures are those of chromagan.measures that judge the paper's claims, in readable units.
 """
 
 import functools
@@ -16,13 +16,13 @@ from chromagan.measures.error_maps import outlined
 from chromagan.measures.patches import SPOT, Spots, false_red
 from chromagan.measures.transitions import BAND, Transitions, border_mask, border_stripes
 
-OF_THE_PHOTO = math.nan  # for the best value of a measure: the photo's own
-DRAWN_SIDE = 900  # pixels of a picture with places marked: a line of one pixel is seen on it
+OF_THE_PHOTO = math.nan  # as the best value of a measure: the photo's own
+DRAWN_SIDE = 900  # pixels of a picture with marked places: a line of one pixel is visible at this size
 
 
 @dataclass(frozen=True)
 class VisibleMeasure:
-    """One of the measures. best: the value a coloring without the fault has, or OF_THE_PHOTO."""
+    """One of the measures. best: the value of a coloring without the fault, or OF_THE_PHOTO."""
 
     label: str
     unit: str
@@ -47,21 +47,21 @@ VISIBLE = {
     "false_red": VisibleMeasure(
         "False red patches", "% of the area", "Patches that came out red where the photo is not red.", 2, 0),
     "spots": VisibleMeasure(
-        "Small spots", "number", "Specks of a color of their own that the photo does not have.", 0, 0),
+        "Small spots", "number", "Specks of color that the photo does not have.", 0, 0),
     "border_stripes": VisibleMeasure(
         "Stripes at the border", "Lab units", "How much color changes from line to line along the picture's edges.",
         1, OF_THE_PHOTO),
     "edges_kept": VisibleMeasure(
-        "Color steps kept", "%", "How steeply color changes at true edges: 100 is true, 0 is no step at all.", 0, 100),
+        "Color steps kept", "%", "How steeply color changes at true edges: 100 is true, 0 is no step.", 0, 100),
     "edge_width": VisibleMeasure(
         "Width of color steps", "pixels", "Over how many pixels color changes at true edges: wide ones look blurred.",
         1, OF_THE_PHOTO),
 }  # fmt: skip
-PLACES = {"red": "False red", "spots": "Small spots", "border": "Border band"}  # what is drawn on a coloring
+PLACES = {"red": "False red", "spots": "Small spots", "border": "Border band"}  # what can be marked on a coloring
 
 
 class VisibleFaults:
-    """The measures of VISIBLE for colorings of one true photo; what only the truth decides is worked out once."""
+    """The measures of VISIBLE for colorings of one true photo; what depends only on the truth is computed once."""
 
     def __init__(self, lab_truth: Tensor):
         """lab_truth: Lab (1, 3, H, W)."""
@@ -81,12 +81,12 @@ class VisibleFaults:
 
     @functools.cached_property
     def true_light(self) -> tuple[float, float]:
-        """Mean a* and b* of the photo's light neutral pixels; NaN where it has none."""
+        """Mean a* and b* of the photo's light neutral pixels; NaN if it has none."""
         own = self.groups(self.truth)
         return own["light_a"].item(), own["light_b"].item()
 
     def __call__(self, lab: Tensor) -> dict[str, float]:
-        """{name of VISIBLE: value} of a coloring, Lab (1, 3, H, W); NaN where the photo lacks what is measured."""
+        """{name of VISIBLE: value} of a coloring, Lab (1, 3, H, W); NaN if the photo lacks what is measured."""
         groups = {name: value.item() for name, value in self.groups(lab).items()}
         edges = self.transitions(lab[0])
         return {
@@ -103,7 +103,7 @@ class VisibleFaults:
         }
 
     def place(self, name: str, lab: Tensor) -> np.ndarray:
-        """Where a coloring, Lab (1, 3, H, W), has what `name`, a key of PLACES, stands for: bool (H, W)."""
+        """Where a coloring, Lab (1, 3, H, W), has the fault `name`, a key of PLACES: bool (H, W)."""
         if name == "red":
             return false_red(lab, self.truth)[0].numpy()
         if name == "spots":
@@ -112,7 +112,7 @@ class VisibleFaults:
 
 
 def marked_picture(image: Image.Image, place: np.ndarray) -> Image.Image:
-    """A coloring, at most DRAWN_SIDE pixels a side, with a place outlined and all else dimmed, if there is a place.
+    """A coloring, at most DRAWN_SIDE pixels a side, with a place outlined and the rest dimmed, if there is a place.
 
     place: bool (H, W), of any size.
     """
@@ -123,10 +123,10 @@ def marked_picture(image: Image.Image, place: np.ndarray) -> Image.Image:
 
 
 def words_for(name: str, values: dict[str, float], truth: dict[str, float]) -> str:
-    """What a picture with a place marked shows. values: of the coloring; truth: of the photo itself."""
+    """The legend of a picture with a marked place. values: of the coloring; truth: of the photo itself."""
     if name == "red":
         share = values["false_red"]
-        what = f"{share:.2f} % of the area" if share else f"No patch of {SPOT} pixels and more"
+        what = f"{share:.2f} % of the area" if share else f"No patch of {SPOT} pixels or more"
         return f"{what} comes out red where the photo is not{', outlined' if share else ''}."
     if name == "spots":
         count = int(values["spots"])

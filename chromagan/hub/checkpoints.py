@@ -1,7 +1,7 @@
-"""What a source of checkpoints holds, and how one is written and read.
+"""What a source of checkpoints holds, and how a checkpoint is written and read.
 
-A source is a folder laid out as <decoder>/epoch-<N>/{config.json, model.safetensors, metrics.json}, with the frozen
-trunk that they share beside the decoders' folders (chromagan.hub.trunks), or a Hub prefix owner/name: repositories
+A source is a folder laid out as <decoder>/epoch-<N>/{config.json, model.safetensors, metrics.json}, with their shared
+frozen trunk next to the decoders' folders (chromagan.hub.trunks), or a Hub prefix owner/name: repositories
 owner/name-<decoder> with a tag epoch-<N> for each epoch (chromagan.hub.repositories).
 Epoch N means N completed epochs; epoch 0 is the network before training.
 """
@@ -25,15 +25,15 @@ from chromagan.hub.trunks import half, save_trunk, trunk_file_name, write_weight
 from chromagan.network.decoders import DECODERS
 from chromagan.programs import printable
 
-ALIKE = 0.01  # of CIEDE2000; about what a thousand photos can tell of two networks, and less than is seen
-SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"  # with a clone
-# The sources that ship, by name; ./study is a folder of the same name.
+ALIKE = 0.01  # relative, of CIEDE2000: about the resolution of a thousand photos, and invisible
+SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"  # exists in a clone
+# The shipped sources, by name; write ./study for a folder of the same name.
 NAMED_SOURCES = {"study": SHIPPED, "general": SHIPPED / "general"}
 EPOCH_FOLDER = re.compile(r"epoch-(\d+)")
 
 
 class NotNowError(CheckpointError):
-    """What the Hub did not give this time, and may give another."""
+    """A failure of the Hub that may be temporary."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Checkpoint:
 
     decoder: str
     epoch: int
-    path: str  # its folder, or its repository on the Hub
+    path: str  # its folder or its Hub repository
     revision: str | None = None  # the repository's tag
 
     def __lt__(self, other: "Checkpoint") -> bool:
@@ -54,8 +54,8 @@ class Checkpoint:
 
     @functools.cached_property
     def metrics(self) -> dict:
-        """What was measured of it, or {} where nothing was; CheckpointError where the file is damaged, and
-        NotNowError where the Hub does not give it."""
+        """Its measures, {} if there are none; CheckpointError if the file is damaged, NotNowError if the Hub fails to
+        deliver it."""
         try:
             path = self.file(METRICS_FILE)
             return read_json(path) if path.exists() else {}
@@ -67,7 +67,7 @@ class Checkpoint:
             raise CheckpointError(str(error)) from error
 
     def file(self, name: str) -> Path:
-        """The path of one of its files, downloaded where it is on the Hub; HubError where it cannot be."""
+        """The path of one of its files, downloaded from the Hub if necessary; HubError if that fails."""
         return Path(self.path, name) if self.revision is None else repositories.download(self.path, self.revision, name)
 
     def __str__(self) -> str:
@@ -77,9 +77,9 @@ class Checkpoint:
 def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
     """Every checkpoint of `source`, decoders in the order of DECODERS, epochs ascending.
 
-    source: a folder, a Hub prefix owner/name, or the name of one that ships: "study" (Imagenette, every epoch) or
-    "general" (more kinds of photos, one epoch a decoder).
-    Raises CheckpointError where the folder does not exist, cannot be read or holds none, or the Hub has none or is out
+    source: a folder, a Hub prefix owner/name, or the name of a shipped source: "study" (Imagenette, every epoch) or
+    "general" (more kinds of photos, one epoch per decoder).
+    Raises CheckpointError if the folder does not exist, cannot be read or holds none, or if the Hub has none or is out
     of reach.
     """
     source = NAMED_SOURCES.get(source, source)
@@ -96,7 +96,7 @@ def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
     folder = Path(source)
     if not folder.is_dir():
         raise CheckpointError(
-            f"no folder {str(source)!r}: give a folder of checkpoints, such as the checkpoints/ shipped, or a Hub "
+            f"no folder {str(source)!r}: give a folder of checkpoints, such as the shipped checkpoints/, or a Hub "
             "prefix owner/name"
         )
     try:
@@ -118,10 +118,10 @@ def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
 
 
 def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:
-    """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and the epoch of that decoder
-    that was measured nearest to the true colors (the newest where not all were measured).
+    """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and its epoch measured nearest
+    to the true colors (the newest if not all were measured).
 
-    Raises CheckpointError, listing what there is, where there is no such one, and OptionError for an epoch that is no
+    Raises CheckpointError, listing the available ones, if it does not exist, and OptionError for an epoch that is not a
     whole number.
     """
     check_whole("epoch", epoch)
@@ -143,11 +143,11 @@ def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch
 
 
 def usual_source(decoder: str | None, epoch: str | int | None, general: Collection[str] | None = None) -> str:
-    """Which of NAMED_SOURCES colors a photo where none is named: "general" where it has what is asked for, which is no
-    epoch: those are the study's.
+    """Which of NAMED_SOURCES colors a photo if none is named: "general" if it has the decoder and no epoch is
+    requested, else "study", which has the epochs.
 
-    decoder, epoch: None or "" where the choice is left open. general: the decoders of "general", empty where it cannot
-    be used; None for those that ship.
+    decoder, epoch: None or "" for no choice. general: the decoders of "general", empty if it cannot be used; None for
+    the shipped ones.
     """
     if general is None:
         general = [name for name in DECODERS if (NAMED_SOURCES["general"] / name).is_dir()]
@@ -156,16 +156,16 @@ def usual_source(decoder: str | None, epoch: str | int | None, general: Collecti
 
 
 def usually_refined(source: str) -> bool:
-    """Whether colorings by a source are refined unless one says otherwise: by "general", which is there for good
-    colors. Those of a study show what its decoders make of a photo."""
+    """Whether colorings by a source are refined by default: only those by "general", which is meant for good colors.
+    Those by a study show the decoders' own work."""
     return source == "general"
 
 
 def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
-    """The one measured nearest to the true colors, by mean CIEDE2000 over the photos that have colors; of those within
-    ALIKE of it the most colorful: the least difference alone prefers the paler. Where not all were measured nobody can
-    tell: the last of the first decoder. So it is, and said on standard error, where a file of measures is damaged.
-    NotNowError where the Hub does not say what was measured."""
+    """The checkpoint measured nearest to the true colors, by mean CIEDE2000 over the photos that have colors; among
+    those within ALIKE of it, the most colorful one, since the least difference alone prefers pale colors. If not all
+    were measured, or a file of measures is damaged (reported on standard error), the last one of the first decoder.
+    NotNowError if the Hub does not deliver the measures."""
     try:
         distance = {each: value_of(each.metrics, "ciede2000_mean") for each in checkpoints}
         reach = (1 + ALIKE) * min(distance.values())
@@ -174,7 +174,7 @@ def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
     except NotNowError:
         raise
     except CheckpointError as error:
-        print(f"{printable(str(error))}; the last epoch is taken for the nearest", file=sys.stderr)
+        print(f"{printable(str(error))}; the last epoch is used as the nearest", file=sys.stderr)
     except TypeError:  # a None among the numbers
         pass
     return [each for each in checkpoints if each.decoder == checkpoints[0].decoder][-1]
@@ -189,7 +189,7 @@ def nearest_of_each(checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:
 
 
 def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:
-    """The network of `checkpoint` in float32 on the CPU, in eval mode; every tensor there and none left over."""
+    """The network of `checkpoint` in float32 on the CPU, in eval mode, loaded strictly."""
     try:
         folder = fetch(checkpoint.path, checkpoint.revision) if checkpoint.revision else Path(checkpoint.path)
     except repositories.HubError as error:
@@ -198,11 +198,11 @@ def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:
 
 
 def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict | None = None) -> None:
-    """Write `model` to `folder`, <source>/<decoder>/epoch-<N>, as half-precision safetensors with its config and, where
-    given, its metrics. A frozen trunk goes to the source's own folder, once.
+    """Write `model` to `folder`, <source>/<decoder>/epoch-<N>, as half-precision safetensors with its config and, if
+    given, its metrics. A frozen trunk is stored once, in the source's folder.
 
-    Kernels and matrices become float16; vectors (biases, norms and their running statistics, whose range
-    float16 does not have) stay float32. The folder appears whole or not at all.
+    Kernels and matrices become float16; vectors (biases, norms and their running statistics, whose range exceeds
+    float16) stay float32. The folder is written atomically.
     """
     weights = half(model.trained_state())
     folder = Path(folder)
@@ -211,12 +211,12 @@ def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict |
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        beside.chmod(0o755)  # mkdtemp's is private
+        beside.chmod(0o755)  # mkdtemp creates a private folder
         write_weights(weights, beside / WEIGHTS_FILE)
         write_json(beside / CONFIG_FILE, asdict(model.config))
         if metrics is not None:
             write_json(beside / METRICS_FILE, metrics)
-        if folder.exists():  # a resumed run repeats the epoch it was cut off in
+        if folder.exists():  # a resumed run repeats the epoch in which it was interrupted
             shutil.rmtree(folder)
         os.replace(beside, folder)
     finally:

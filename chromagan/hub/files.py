@@ -1,4 +1,4 @@
-"""The files of checkpoints: what they are called, JSON read and written, and a data set's name in them."""
+"""The files of checkpoints: their names, reading and writing JSON, and the names of data sets in them."""
 
 import json
 import os
@@ -8,25 +8,25 @@ from pathlib import Path
 from chromagan.atomic import replacing
 from chromagan.errors import ChromaGANError
 
-# Of a checkpoint's folder, and of a refiner's.
+# In the folder of a checkpoint or a refiner.
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 METRICS_FILE = "metrics.json"
-# Of a run's folder, beside its epochs.
+# In a run's folder, next to its epochs.
 OPTIONS_FILE = "train.json"
-TRACKER_FILE = "tracker.json"  # what the run is called in its tracker, and its address where it has one
-# Of a source.
+TRACKER_FILE = "tracker.json"  # the run's name in its tracker, and its address if it has one
+# In a source.
 CLAIMS_FILE = "claims.json"  # the verdict on every claim of the paper, as train/evaluate.py writes it
-# Of a repository, and beside the epochs.
+# In a repository, and next to the epochs.
 CARD_FILE = "README.md"
 
 
 class JSONError(ChromaGANError, ValueError):
-    """A file that is not JSON, or holds no object."""
+    """A file that is not JSON, or does not hold an object."""
 
 
 def read_json(path: str | os.PathLike) -> dict:
-    """The object in a JSON file; JSONError, naming the file, where it is damaged."""
+    """The object in a JSON file; JSONError, naming the file, if it is damaged."""
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -37,22 +37,22 @@ def read_json(path: str | os.PathLike) -> dict:
 
 
 def write_json(path: str | os.PathLike, value) -> None:
-    """Write `value` as JSON, whole or not at all. NaN and infinity are a ValueError: JSON has neither."""
+    """Write `value` as JSON, atomically. NaN and infinity raise ValueError: JSON has neither."""
     with replacing(path) as part:
         part.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def plain_name(data: str) -> str:
-    """A data set's name for others to read: of a path its last part, not where it lies on somebody's machine.
+    """A data set's public name: the last part of a path, without its location on a user's machine.
 
-    A relative path may look like a Hub id, and which it was nobody can tell where it is read: see `recorded_data`.
+    A relative path may look like a Hub id and cannot be distinguished from one here: see `recorded_data`.
     """
     return Path(data).name or data if os.path.isabs(data) or data.startswith((".", "~")) else data
 
 
 def recorded_data(options: dict) -> list[str]:
-    """The data sets of a run's options. Those that were folders where it ran, as its `sources` tell, are paths that no
-    Hub id looks like."""
+    """The data sets of a run's options. Those that were local folders, according to its `sources`, start with "./", so
+    that they do not look like Hub ids."""
     data = options.get("data") or ()
     folders = {source["data"] for source in options.get("sources", ()) if source.get("folder")}
     named = [data] if isinstance(data, str) else list(data)
@@ -60,7 +60,7 @@ def recorded_data(options: dict) -> list[str]:
 
 
 def names_of(sources: Iterable[dict]) -> list[str]:
-    """The names for others to read of data sets as `chromagan.data` describes them: of a folder its last part."""
+    """The public names of data sets described as in `chromagan.data`: the last part of a folder's path."""
     return [
         plain_name(os.path.join(".", source["data"]) if source.get("folder") else source["data"]) for source in sources
     ]

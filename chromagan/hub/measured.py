@@ -1,30 +1,30 @@
-"""What a metrics.json says: measures over all photos of a data set or the colored ones, some with their intervals.
+"""Reads a metrics.json: measures over all photos of a data set or the colored ones, some with intervals.
 
-A measure is a number, or {"value", "low", "high"} with the ends of its 95 % interval, which may be null. What a file of
-another form lacks was not measured: nothing here raises.
+A measure is a number, or {"value", "low", "high"} with the ends of its 95 % interval, which may be null. Anything that
+is missing or of another form counts as not measured: nothing here raises.
 """
 
 from typing import Any
 
 
 def measures_of(metrics: dict, subset: str = "colored") -> dict[str, Any]:
-    """All that was measured over the photos of a subset, "all" or "colored", by name; {} where nothing was."""
+    """All measures over a subset of the photos, "all" or "colored", by name; {} if there are none."""
     measures = metrics.get(subset)
     return measures if isinstance(measures, dict) else {}
 
 
 def value_of(metrics: dict, name: str, subset: str = "colored") -> float | None:
-    """The number of a measure over the photos of a subset; None where it was not measured."""
+    """The value of a measure over a subset of the photos; None if it was not measured."""
     return number_of(measures_of(metrics, subset).get(name))
 
 
 def interval_of(metrics: dict, name: str, subset: str = "colored") -> tuple[float, float] | None:
-    """The ends of a measure's 95 % interval; None where it has none."""
+    """The ends of a measure's 95 % interval; None if it has none."""
     return ends_of(measures_of(metrics, subset).get(name))
 
 
 def number_of(measure: Any) -> float | None:
-    """The number of a measure, with or without an interval."""
+    """The value of a measure, with or without an interval."""
     value = measure.get("value") if isinstance(measure, dict) else measure
     return value if isinstance(value, int | float) else None
 

@@ -1,4 +1,4 @@
-"""The generator as it is saved, loaded and published: `ChromaGAN`, with huggingface_hub's mixin."""
+"""`ChromaGAN`: the generator with saving, loading and publishing, through huggingface_hub's mixin."""
 
 import contextlib
 import os
@@ -19,11 +19,11 @@ from chromagan.hub.trunks import find_trunk, freeze, read_trunk, save_trunk, tru
 from chromagan.network.config import ModelConfig
 from chromagan.network.generator import Generator
 
-TRUNK = "trunk.net."  # how the names of the trunk's tensors begin
+TRUNK = "trunk.net."  # prefix of the names of the trunk's tensors
 
 
 class CheckpointError(ChromaGANError, RuntimeError):
-    """A checkpoint that is missing or cannot be used: the message says which, why and what to do."""
+    """A checkpoint that is missing or cannot be used: the message says which one, why and what to do."""
 
 
 class ChromaGAN(
@@ -56,13 +56,13 @@ class ChromaGAN(
         """The network in a folder or a Hub repository (at a tag such as "epoch-900", or main), in eval mode.
 
         download: force_download, token, cache_dir, local_files_only, as in huggingface_hub.
-        Raises CheckpointError where it cannot be had or does not fit, ValueError for strict=False.
+        Raises CheckpointError if it is unavailable or does not fit, ValueError for strict=False.
         """
-        # Not the mixin's: that one loads with strict=False, falls back to a pickle, drops keys of the config that it
-        # does not know and waits 23 seconds for a Hub that is not there. A colorizer with silently random layers, or
-        # with somebody's code in it, is worse than an error.
+        # Overrides the mixin's version, which loads with strict=False, falls back to a pickle, drops unknown keys of
+        # the config and waits 23 seconds for an unreachable Hub. A colorizer with silently random layers, or running
+        # untrusted code, is worse than an error.
         if not strict:
-            raise ValueError("weights are only loaded strictly: every tensor there, none left over")
+            raise ValueError("weights are only loaded strictly: no missing and no extra tensors")
         name = os.fspath(pretrained_model_name_or_path)
         if os.path.isdir(name):
             return read_network(Path(name), name).to(map_location)
@@ -75,26 +75,26 @@ class ChromaGAN(
         return read_network(folder, f"{name} ({revision or 'main'})").to(map_location)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """What the mixin's save_pretrained and push_to_hub leave in a folder: weights, config, and the trunk's file
-        where it is apart. In the precision that the weights have, unlike `save_checkpoint`."""
+        """Called by the mixin's save_pretrained and push_to_hub, which add the config: writes the weights, and the
+        trunk's file if it is separate. In the weights' own precision, unlike `save_checkpoint`."""
         weights = {name: tensor.contiguous() for name, tensor in self.trained_state().items()}
         save_file(weights, save_directory / WEIGHTS_FILE, metadata={"format": "pt"})
         if self.config.trunk_digest:
             save_trunk(self.trunk, save_directory / trunk_file_name(self.config.trunk))
 
     def freeze_trunk(self) -> None:
-        """Let the trunk stay as it is from now on, in the precision in which it is stored, and name it in the config:
-        the network is then saved without it."""
+        """Freeze the trunk, rounded to the precision in which it is stored, and record its digest in the config: the
+        network is then saved without it."""
         self.config = replace(self.config, trunk_digest=freeze(self.trunk))
 
     def trained_state(self) -> dict[str, Tensor]:
-        """The state that a checkpoint holds: all of it, but for a frozen trunk, which its source stores once."""
+        """The state that a checkpoint holds: everything but a frozen trunk, which its source stores once."""
         state = self.state_dict()
         return {k: v for k, v in state.items() if not (self.config.trunk_digest and k.startswith(TRUNK))}
 
 
 def fetch(repo: str, revision: str, **download) -> Path:
-    """Download what a network of the Hub repository `repo` consists of; the folder where it lies. HubError without it.
+    """Download the files of a network in the Hub repository `repo` and return their folder; HubError if that fails.
 
     download: options of the client.
     """
@@ -105,14 +105,14 @@ def fetch(repo: str, revision: str, **download) -> Path:
         if config.get("trunk_digest"):
             repositories.download(repo, revision, trunk_file_name(config["trunk"]), **download)
     except (ValueError, KeyError):
-        pass  # a damaged config: read_network says how
+        pass  # a damaged config: read_network reports it
     return config_file.parent
 
 
 def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaGAN:
-    """The network of the config.json and the model.safetensors in `folder`: float32, on the CPU, in eval mode, every
-    tensor there and none left over. CheckpointError, one line that names it `name`, for whatever does not fit, another
-    decoder than `decoder` (None: any) and another trunk too."""
+    """The network of the config.json and the model.safetensors in `folder`: float32, on the CPU, in eval mode, loaded
+    strictly. CheckpointError, one line that calls it `name`, for whatever does not fit, including another decoder than
+    `decoder` (None: any) and another trunk."""
     config_file = folder / CONFIG_FILE
     with reading(f"checkpoint {name}", folder):
         config = ModelConfig.from_dict(read_json(config_file))
@@ -131,8 +131,8 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
 
 @contextlib.contextmanager
 def reading(name: str, folder: Path) -> Iterator[None]:
-    """A context that reads the network of `folder`: whatever does not fit becomes a CheckpointError, one line that
-    names the network `name`."""
+    """A context for reading the network in `folder`: whatever does not fit becomes a CheckpointError, one line that
+    calls the network `name`."""
     config_file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
     try:
         yield
@@ -141,23 +141,23 @@ def reading(name: str, folder: Path) -> Iterator[None]:
         missing = weights_file if config_file.exists() else config_file
         reason = f"{missing.name} is missing; only safetensors are read, never a pickle"
     except SafetensorError as error:
-        reason = f"{weights_file.name} is damaged or cut short ({error}): fetch it anew"
+        reason = f"{weights_file.name} is damaged or truncated ({error}): download it again"
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
     raise CheckpointError(f"{name} cannot be used: {reason}")
 
 
 def fitting(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, if they are those of `expected` in name and shape and hold numbers; ValueError with the first that
-    is not."""
+    """The tensors, if their names and shapes are those of `expected` and they are finite; else ValueError with the
+    first mismatch."""
     if missing := sorted(expected.keys() - tensors.keys()):
-        raise ValueError(f"the weights lack {len(missing)} tensors of {len(expected)}, {missing[0]} first")
+        raise ValueError(f"the weights lack {len(missing)} of {len(expected)} tensors, first {missing[0]}")
     if extra := sorted(tensors.keys() - expected.keys()):
-        raise ValueError(f"the weights have {len(extra)} tensors that the config does not, {extra[0]} first")
+        raise ValueError(f"the weights have {len(extra)} tensors that the config lacks, first {extra[0]}")
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
             shapes = f"{tuple(tensor.shape)}, not {tuple(expected[name].shape)} as the config has it"
             raise ValueError(f"tensor {name} has shape {shapes}")
-        if not tensor.isfinite().all():  # else every color is black
-            raise ValueError(f"tensor {name} holds values that are no numbers: its training failed, or it is damaged")
+        if not tensor.isfinite().all():  # every color would be black
+            raise ValueError(f"tensor {name} holds NaN or infinity: its training failed, or it is damaged")
     return tensors

@@ -1,4 +1,4 @@
-"""The cards of model repositories: templates filled with what was measured and the data that was trained on."""
+"""The cards of model repositories: templates filled with measures and training data."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,17 +40,17 @@ IMAGENETTE = (
 def model_card(
     checkpoint: Checkpoint, repo: str | None, epochs: list[Checkpoint], newer: str | None = None
 ) -> ModelCard:
-    """The card of one epoch, with what was measured of all of `epochs`; every number with its data, N and interval.
+    """The card of one epoch, with the measures of all of `epochs`; every number with its data, N and interval.
 
-    repo: the model repository that it is for, owner/name-<decoder>; None: the folder that the checkpoint lies in.
-    newer: a repository that takes its place. ValueError where the Hub's client does not take what the card says.
+    repo: the model repository of the card, owner/name-<decoder>; None for the folder of the checkpoint.
+    newer: a repository that supersedes it. Raises ValueError if the Hub's client does not accept the card's metadata.
     """
     import timm
 
     if repo is None:
         folder = Path(checkpoint.path).parents[1]
         source, name = folder.name, f"chromagan-{checkpoint.decoder}"
-        if folder.name in NAMED_SOURCES:  # it lies in the folder of the study
+        if folder.name in NAMED_SOURCES:  # a subfolder of the study
             source, name = f"{folder.parent.name}/{folder.name}", f"{name}-{folder.name}"
         network = f'"{source}/{checkpoint.decoder}/epoch-{checkpoint.epoch}"'
     else:
@@ -102,9 +102,9 @@ REFINED = {  # of the refiner's metrics.json: title on its card, measure, decima
 
 
 def refiner_card(folder: Path, source: str) -> ModelCard:
-    """The card of the refiner in `folder`, with what was measured of it. source: the study that it belongs to.
+    """The card of the refiner in `folder`, with its measures. source: the study that it belongs to.
 
-    ValueError where its files are damaged.
+    Raises ValueError if its files are damaged.
     """
     config = RefinerConfig.from_dict(read_json(folder / CONFIG_FILE))
     measured = read_json(folder / METRICS_FILE) if (folder / METRICS_FILE).exists() else None
@@ -133,19 +133,19 @@ def refiner_card(folder: Path, source: str) -> ModelCard:
 
 
 def _training_data(checkpoint: Checkpoint) -> list[str]:
-    """What the run's options call its data sets; without them, what it was measured on, which is of the same data."""
+    """The data sets in the run's options; without options, what it was measured on, which is the same data."""
     options = Path(checkpoint.path).parent / OPTIONS_FILE
     return recorded_data(read_json(options) if options.exists() else checkpoint.metrics)
 
 
 def _address_of_curves(checkpoint: Checkpoint) -> str | None:
-    """Where the run's curves can be seen, if it was tracked where others can see them."""
+    """The address of the run's curves, if they were tracked publicly."""
     path = Path(checkpoint.path).parent / TRACKER_FILE
     return read_json(path).get("url") if path.exists() else None
 
 
 def _saved_epochs(epochs: list[Checkpoint], repo: str | None) -> list[dict]:
-    """The epochs, ascending, each with the address of its files, and which was measured nearest to the true colors."""
+    """The epochs, ascending, with the address of their files and whether they are nearest to the true colors."""
     measured = [c for c in epochs if value_of(c.metrics, "ciede2000_mean")]
     best = nearest(measured) if measured else None
     place = f"{constants.ENDPOINT}/{repo}/tree/" if repo else ""
@@ -157,7 +157,7 @@ def _described(data: str) -> str:
 
 
 def _hub_id(data: str) -> str | None:
-    """The Hub id that `data` begins with, such as "owner/name (resized)" or "owner/name@revision"."""
+    """The Hub id at the start of `data`, such as "owner/name (resized)" or "owner/name@revision"; None without one."""
     match = REPO_ID.match(data)
     if match and data[match.end() : match.end() + 1] in ("", " ", "@") and plain_name(data) == data:
         return match[0]
@@ -165,7 +165,7 @@ def _hub_id(data: str) -> str | None:
 
 
 def _cell(metrics: dict, key: str) -> str:
-    """The value, and its 95 % interval where there is one."""
+    """The value, and its 95 % interval if there is one."""
     if (value := value_of(metrics, key)) is None:
         return "–"
     ends = interval_of(metrics, key)
@@ -173,7 +173,7 @@ def _cell(metrics: dict, key: str) -> str:
 
 
 def _measured_epochs(epochs: list[Checkpoint]) -> dict | None:
-    """The table of the card: what was measured on, the measures that there are, a row for each epoch; None for none."""
+    """The card's table: the data, the available measures and a row for each epoch; None if nothing was measured."""
     measured = {c.epoch: m for c in epochs if value_of(m := c.metrics, "ciede2000_mean") is not None}
     if not measured:
         return None

@@ -1,4 +1,4 @@
-"""A checkpoint, or a step of its refiner, as ONNX: the network without this package, checked against torch."""
+"""Export of a checkpoint, or a step of its refiner, to ONNX, to run it without this package; checked against torch."""
 
 import importlib.util
 import io
@@ -20,12 +20,12 @@ from chromagan.programs import check_output_folder
 
 PACKAGES = ("onnx", "onnxruntime")  # chromagan[onnx]
 OPSET = 18
-TOLERANCE = 0.01  # Lab units: a thousandth of what the eye can see
-FLIPPED = 1e-3  # share of pixels that may act otherwise: rounding decides between two actions that are equally good
+TOLERANCE = 0.01  # Lab units, far below what the eye can see
+FLIPPED = 1e-3  # share of pixels whose action may differ: rounding decides between equally good actions
 
 
 class ExportError(ChromaGANError, RuntimeError):
-    """A network that cannot be written as ONNX, or not there, or one that answers differently in it."""
+    """A network that cannot be exported to ONNX, or to that path, or that differs from torch after export."""
 
 
 class PhysicalUnits(torch.nn.Module):
@@ -43,9 +43,9 @@ def export_onnx(model: ChromaGAN, path: str | os.PathLike, facts: dict[str, str]
     """Write `model` to `path` as one ONNX file and return the largest difference of ab from torch, in Lab units.
 
     Input "L": float32 (batch, 1, height, width), CIELAB lightness in [0, 100]. Output "ab": float32 (batch, 2,
-    height, width), CIELAB units. Batch, height and width are free where `model.config.any_size`, the sides multiples
-    of `config.size_multiple`; else the sides are `config.image_size`. The file's metadata hold the config and `facts`.
-    Raises ExportError where a package is missing or the two differ by more than TOLERANCE.
+    height, width), CIELAB units. Batch, height and width are dynamic if `model.config.any_size`, with sides that are
+    multiples of `config.size_multiple`; else the sides are `config.image_size`. The file's metadata hold the config and
+    `facts`. Raises ExportError if a package is missing or the two differ by more than TOLERANCE.
     """
     model, config = model.float().cpu().eval(), model.config
     network = PhysicalUnits(model).eval()
@@ -79,14 +79,14 @@ class RefinerStep(torch.nn.Module):
 
 
 def export_refiner(refiner: Refiner, trunk: Trunk, path: str | os.PathLike) -> float:
-    """Write one step of `refiner` behind `trunk` to `path` as one ONNX file, and return the share of the pixels at
-    which it acts otherwise than in torch.
+    """Write one step of `refiner`, with `trunk`, to `path` as one ONNX file, and return the largest share of pixels at
+    which its result differs from torch.
 
-    Inputs, float32, of free batch and sides: "L" (batch, 1, height, width) in [0, 100], sides multiples of 32; "before"
-    and "ab" (batch, 2, height/2, width/2), CIELAB units: the coloring before the first step and now, means of 2 x 2
-    pixels of a network's; "step", int64, which step it is, counted from 0. Outputs: "next", as "ab"; "actions", int64
-    (batch, height/2, width/2). The trunk runs in each step: a program that takes several keeps more with this package.
-    Raises ExportError where a package is missing or more than FLIPPED of the pixels act otherwise.
+    Inputs, float32, with dynamic batch and sides: "L" (batch, 1, height, width) in [0, 100], sides multiples of 32;
+    "before" and "ab" (batch, 2, height/2, width/2), CIELAB units: the coloring before the first step and the current
+    one, means over 2 x 2 pixels of a network's output; "step", int64, the index of the step, from 0. Outputs: "next",
+    like "ab"; "actions", int64 (batch, height/2, width/2). The trunk runs in every step: for several steps this package
+    is faster. Raises ExportError if a package is missing or more than FLIPPED of the pixels differ.
     """
     network = RefinerStep(refiner.float().cpu().eval(), trunk.float().cpu().eval()).eval()
     inputs = _step_inputs(2, 64, 96, seed=0)
@@ -106,7 +106,7 @@ def export_refiner(refiner: Refiner, trunk: Trunk, path: str | os.PathLike) -> f
             differs = (torch.from_numpy(answer) - expected).abs().amax(dim=1) > TOLERANCE
             shares.append(differs.double().mean().item())
         if not max(shares) <= FLIPPED:
-            raise ExportError(f"the ONNX step acts otherwise at {max(shares):.2%} of the pixels: it was not written")
+            raise ExportError(f"the ONNX step differs from torch at {max(shares):.2%} of pixels: it was not written")
         return max(shares)
 
     facts = {"config": json.dumps(vars(refiner.config)), "actions": json.dumps(ACTIONS)}
@@ -121,7 +121,7 @@ def _step_inputs(batch: int, height: int, width: int, seed: int) -> dict[str, to
 
 
 def _export(network, inputs: dict, outputs: list[str], axes: dict, facts: dict, path: Path, check: Callable) -> float:
-    """Trace `network` and write it to `path`, whole or not at all, once `check` has passed the file; what that says."""
+    """Trace `network` and write it to `path` atomically after `check` has accepted the file; return its result."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ExportError(f"ONNX export needs {' and '.join(missing)}: pip install {' '.join(missing)}")
@@ -130,7 +130,7 @@ def _export(network, inputs: dict, outputs: list[str], axes: dict, facts: dict, 
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # By tracing: 7 s. The exporter by torch.export takes minutes over sizes that are free, for the same network.
+        # By tracing: 7 s. The torch.export-based exporter takes minutes with dynamic sizes, for the same network.
         torch.onnx.export(
             network, tuple(inputs.values()), buffer, dynamo=False, input_names=list(inputs), output_names=outputs,
             dynamic_axes=axes, opset_version=OPSET,
@@ -149,7 +149,7 @@ def _export(network, inputs: dict, outputs: list[str], axes: dict, facts: dict, 
 
 
 def largest_difference(network: PhysicalUnits, path: Path) -> float:
-    """Largest difference of ab, in Lab units, between torch and onnxruntime, over batches and sizes that differ."""
+    """Largest difference of ab, in Lab units, between torch and onnxruntime, over several batch and image sizes."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -158,7 +158,7 @@ def largest_difference(network: PhysicalUnits, path: Path) -> float:
     sizes = [(1, step, 3 * step), (3, side, 2 * step), (1, side - step, side)] if config.any_size else []
     differences = []
     for batch, height, width in [*sizes, (1, side, side)]:
-        # Lightness with structure at all scales, as photographs have.
+        # Lightness with structure at all scales, like a photograph.
         L = sum(
             torch.nn.functional.interpolate(torch.rand(batch, 1, n, n, generator=generator), size=(height, width))
             for n in (2, 8, 32)

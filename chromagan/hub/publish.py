@@ -1,7 +1,7 @@
-"""A study to the Hub: a model repository for each decoder, a tag for each epoch, a card with what was measured.
+"""Publish a study on the Hub: a model repository for each decoder, a tag for each epoch, a card with the measures.
 
-Every commit is one epoch, whole: weights, config, measures, the run's options, card. What the Hub holds already is
-recognized by the content's hash and left alone, so that an interrupted push goes on and a repeated one changes nothing.
+Every commit is one complete epoch: weights, config, measures, the run's options, card. What the Hub already holds is
+recognized by its hash and left alone, so that an interrupted push can be resumed and a repeated one changes nothing.
 """
 
 import hashlib
@@ -39,24 +39,24 @@ from chromagan.hub.refiners import REFINER, find_refiner, has_refiner
 from chromagan.hub.trunks import find_trunk
 from chromagan.network.decoders import DECODERS
 
-SOURCE_VARIABLE = "CHROMAGAN_SOURCE"  # of a Space: what app.py shows
+SOURCE_VARIABLE = "CHROMAGAN_SOURCE"  # of a Space: the source that app.py shows
 SPACE_FILES = [
     "app.py", "README.md", "docs/**", "requirements.txt", "LICENSE", "chromagan/**", "examples/**", "checkpoints/**",
 ]  # fmt: skip
 
 
 class PublishError(CheckpointError):
-    """Nothing could be pushed: the message says why and what to do."""
+    """Something could not be pushed: the message says why and what to do."""
 
 
 def publish(
     source: str | Path, to: str, *, private: bool = False, collection: bool = False, say: Callable[[str], None] = print
 ) -> None:
-    """Push every checkpoint of the folder `source` to owner/name-<decoder>, a line to `say` for each.
+    """Push every checkpoint of the folder `source` to owner/name-<decoder>, with a line to `say` for each.
 
     The source's refiner, if it has one, goes to owner/name-refiner.
-    private: repositories that are made now are private; existing ones stay as they are. collection: gather them in a
-    collection of the study's name. Raises CheckpointError for the source, PublishError for the Hub.
+    private: make new repositories private; existing ones stay as they are. collection: gather them in a collection with
+    the study's name. Raises CheckpointError for the source, PublishError for the Hub.
     """
     checkpoints = list_checkpoints(source)
     if any(checkpoint.revision for checkpoint in checkpoints):
@@ -69,8 +69,8 @@ def publish(
             HfApi().create_repo(repo, private=private, exist_ok=True)
             for checkpoint in epochs:
                 pushed = push_epoch(checkpoint, repo, epochs)
-                say(f"{repo} {repositories.tag(checkpoint.epoch)}: {'pushed' if pushed else 'there already'}")
-            # A run may have been pushed in another order, and an older epoch measured anew: main is the newest.
+                say(f"{repo} {repositories.tag(checkpoint.epoch)}: {'pushed' if pushed else 'already there'}")
+            # Epochs may have been pushed in another order, or an older one measured again: make main the newest.
             _commit(epochs[-1], repo, epochs)
         repos = [repositories.repository(to, decoder) for decoder in {c.decoder: None for c in checkpoints}]
         if has_refiner(source):
@@ -82,62 +82,62 @@ def publish(
             _collect(to, repos)
     except CheckpointError:
         raise
-    except Exception as error:  # the network's errors are of many kinds
-        raise PublishError(f"the push to {to} stopped: {_reason(error)}; the same command goes on") from error
+    except Exception as error:  # network errors are of many kinds
+        raise PublishError(f"the push to {to} stopped: {_reason(error)}; run the command again to resume") from error
 
 
 def check_access(to: str) -> None:
-    """PublishError, at once, for a name that no repository can have, no Hub, no token, or one without the right."""
+    """Raise PublishError, early, for an invalid name, an unreachable Hub, or no token with the right to write."""
     if not repositories.REPO_ID.fullmatch(to):
-        raise PublishError(f"{to!r} is not owner/name")
+        raise PublishError(f"{to!r} is not of the form owner/name")
     if not repositories.reachable():
         raise PublishError(f"cannot push to {to}: the Hub is out of reach")
     if not get_token():
-        raise PublishError("no token: hf auth login, or set HF_TOKEN to one that may write")
+        raise PublishError("no token: run hf auth login, or set HF_TOKEN to one that may write")
     try:
         who = HfApi().whoami()
     except Exception as error:
         refused = isinstance(error, HfHubHTTPError) and error.response.status_code == 401
-        reason = "hf auth login, or set HF_TOKEN anew" if refused else _reason(error)
-        raise PublishError(f"the Hub does not take the token: {reason}") from error
+        reason = "run hf auth login, or set HF_TOKEN again" if refused else _reason(error)
+        raise PublishError(f"the Hub rejected the token: {reason}") from error
     if ((who.get("auth") or {}).get("accessToken") or {}).get("role") == "read":
         raise PublishError("the token may only read: set HF_TOKEN to one that may write")
     owner, allowed = to.split("/")[0], {who.get("name"), *(group.get("name") for group in who.get("orgs") or [])}
     if owner not in allowed:
-        raise PublishError(f"{who.get('name')} may not write to {owner}: its owners are {', '.join(sorted(allowed))}")
+        raise PublishError(f"{who.get('name')} may not write to {owner}, only to {', '.join(sorted(allowed))}")
 
 
 def push_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> bool:
-    """Commit one epoch and tag it, unless the tag is there with the same content; whether anything was pushed.
+    """Commit one epoch and tag it, unless the tag already has the same content; return whether anything was pushed.
 
-    epochs: what is known of the same decoder, for the card's table.
+    epochs: all known epochs of the decoder, for the card's table.
     """
     api, name = HfApi(), repositories.tag(checkpoint.epoch)
     same = _same_as_tagged(repo, name, checkpoint)
     if same:
         return False
     commit = _commit(checkpoint, repo, epochs)
-    if same is not None:  # measured anew, or trained anew
+    if same is not None:  # measured or trained again
         api.delete_tag(repo, tag=name)
     api.create_tag(repo, tag=name, revision=commit, exist_ok=True)
     return True
 
 
 def push_refiner(folder: Path, repo: str, study: str) -> None:
-    """Commit the refiner in `folder`: weights, config, trunk, measures, options, card. The client makes no commit of
-    what is there."""
+    """Commit the refiner in `folder`: weights, config, trunk, measures, options, card. Without changes the client makes
+    no commit."""
     operations = [CommitOperationAdd(name, content) for name, content in _files(folder, folder).items()]
     operations.append(CommitOperationAdd(CARD_FILE, str(refiner_card(folder, study)).encode()))
     HfApi().create_commit(repo, operations, commit_message="The refiner")
 
 
 def _commit(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:
-    """Make main this epoch; the commit's id. The client makes no commit where nothing differs."""
+    """Commit this epoch to main and return the commit's id. Without changes the client makes no commit."""
     files = _files_of(checkpoint)
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     card = model_card(checkpoint, repo, epochs, _newer_version(repo))
     operations.append(CommitOperationAdd(CARD_FILE, str(card).encode()))
-    # What this epoch has not, main may have from the epoch before: its measures would be taken for this one's.
+    # main may have files of the previous epoch that this one lacks: they would be taken for this epoch's.
     absent = [name for name in (METRICS_FILE, OPTIONS_FILE) if name not in files]
     if absent:
         operations += [CommitOperationDelete(file.path) for file in HfApi().get_paths_info(repo, absent)]
@@ -145,7 +145,7 @@ def _commit(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:
 
 
 def _newer_version(repo: str) -> str | None:
-    """The repository that takes the place of `repo`, as its card says: a push of an older study does not forget it."""
+    """The repository that supersedes `repo`, according to its card: kept when an older study is pushed again."""
     try:
         return ModelCard.load(hf_hub_download(repo, CARD_FILE)).data.get("new_version")
     except EntryNotFoundError:
@@ -153,9 +153,9 @@ def _newer_version(repo: str) -> str | None:
 
 
 def supersede(older: str, to: str) -> list[str]:
-    """Let the cards of the study `older` name the repositories of the study `to` as their newer version; which.
+    """Make the cards of the study `older` name the repositories of the study `to` as newer; return the changed ones.
 
-    Decoders that `to` does not have are left as they are. Raises PublishError where `older` is no study that the token
+    Decoders that `to` does not have are left unchanged. Raises PublishError if `older` is not a study that the token
     may write to.
     """
     check_access(older)
@@ -170,21 +170,21 @@ def supersede(older: str, to: str) -> list[str]:
             card = ModelCard.load(hf_hub_download(repo, CARD_FILE))
             card.data["new_version"] = repositories.repository(to, decoder)
             operations = [CommitOperationAdd(CARD_FILE, str(card).encode())]
-            HfApi().create_commit(repo, operations, commit_message="A newer version is there")
+            HfApi().create_commit(repo, operations, commit_message="Name a newer version")
     except Exception as error:
         raise PublishError(f"the cards of {older} were not changed: {_reason(error)}") from error
     if not there:
-        raise PublishError(f"no study {older!r} on the Hub whose newer version this could be")
+        raise PublishError(f"no study {older!r} on the Hub that {to!r} could supersede")
     return [repositories.repository(older, decoder) for decoder in there]
 
 
 def _files_of(checkpoint: Checkpoint) -> dict[str, bytes]:
-    """Name in the repository -> content, of those that are there."""
+    """{name in the repository: content} of the existing files of a checkpoint."""
     return _files(Path(checkpoint.path), Path(checkpoint.path).parent)
 
 
 def _files(folder: Path, run: Path) -> dict[str, bytes]:
-    """The files of the network in `folder`, with its trunk, and the options that its `run` left."""
+    """The files of the network in `folder`, with its trunk, and the options of its `run`."""
     files = {name: (folder / name).read_bytes() for name in (CONFIG_FILE, WEIGHTS_FILE)}
     config = read_json(folder / CONFIG_FILE)
     if config.get("trunk_digest"):
@@ -197,21 +197,21 @@ def _files(folder: Path, run: Path) -> dict[str, bytes]:
 
 
 def without_paths(values: dict) -> dict:
-    """What a run wrote of itself, without the paths of the machine that it ran on."""
+    """A run's recorded values without the paths of the machine on which it ran."""
     public = {name: value for name, value in values.items() if name not in ("output_dir", "cache_dir")}
     data = public.get("data")
     if data is not None:
         public["data"] = plain_name(data) if isinstance(data, str) else list(map(plain_name, recorded_data(values)))
-    if "sources" in public:  # of several data sets, how many photos each had
+    if "sources" in public:  # for several data sets, how many photos each had
         sources = public["sources"]
         public["sources"] = [source | {"data": name} for source, name in zip(sources, names_of(sources), strict=True)]
     return public
 
 
 def _same_as_tagged(repo: str, name: str, checkpoint: Checkpoint) -> bool | None:
-    """Whether the tag `name` holds this checkpoint and its measures; None where there is no such tag.
+    """Whether the tag `name` holds this checkpoint and its measures; None if there is no such tag.
 
-    The run's options are left out: they change for all epochs when a run goes on, and main has the newest.
+    The run's options are ignored: they change for all epochs when a run resumes, and main has the newest.
     """
     files = {file: content for file, content in _files_of(checkpoint).items() if file != OPTIONS_FILE}
     try:
@@ -226,13 +226,13 @@ def _same_as_tagged(repo: str, name: str, checkpoint: Checkpoint) -> bool | None
 
 
 def _hashes(content: bytes) -> tuple[str, str]:
-    """The ids that the Hub gives to a content: git's for a small file, SHA-256 for a large one."""
+    """The ids that the Hub gives to content: git's for a small file, SHA-256 for a large one."""
     git = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
     return git, hashlib.sha256(content).hexdigest()
 
 
 def _collect(to: str, repos: list[str]) -> None:
-    """A collection of the study's name, with every repository in it once."""
+    """Create a collection with the study's name that holds every repository once."""
     api = HfApi()
     owner, name = to.split("/")
     collection = api.create_collection(title=name, namespace=owner, exists_ok=True)
@@ -241,12 +241,12 @@ def _collect(to: str, repos: list[str]) -> None:
 
 
 def publish_space(root: Path, to: str, *, source: str = "", private: bool = False) -> str:
-    """Make the Gradio Space owner/space and fill it with the demo in `root`, a clone of this project; its address.
+    """Create or update the Gradio Space `to` with the demo in `root`, a clone of this project; return its address.
 
-    source: a Hub prefix that the Space shows in place of the shipped checkpoints. PublishError where it cannot be.
+    source: a Hub prefix that the Space shows instead of the shipped checkpoints. Raises PublishError if it fails.
     """
     if not (root / "app.py").is_file():
-        raise PublishError(f"no app.py in {root}: a Space is made from a clone of this project, run it there")
+        raise PublishError(f"no app.py in {root}: a Space is made from a clone of this project: run it there")
     if source and not repositories.REPO_ID.fullmatch(source):
         raise PublishError(f"a Space shows a study on the Hub, owner/name, not {source!r}")
     check_access(to)
@@ -255,36 +255,38 @@ def publish_space(root: Path, to: str, *, source: str = "", private: bool = Fals
         api.create_repo(to, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
         if source:
             api.add_space_variable(to, SOURCE_VARIABLE, source)
-        elif SOURCE_VARIABLE in api.get_space_variables(to):  # of an earlier call
+        elif SOURCE_VARIABLE in api.get_space_variables(to):  # from an earlier call
             api.delete_space_variable(to, SOURCE_VARIABLE)
         api.upload_folder(
             repo_id=to, repo_type="space", folder_path=root, allow_patterns=SPACE_FILES,
             ignore_patterns=["**/__pycache__/**"], delete_patterns=SPACE_FILES, commit_message="The demo",
         )  # fmt: skip
     except Exception as error:
-        raise PublishError(f"the Space {to} was not filled: {_reason(error)}; the same command goes on") from error
+        raise PublishError(
+            f"the Space {to} is incomplete: {_reason(error)}; run the command again to resume"
+        ) from error
     return f"{HfApi().endpoint}/spaces/{to}"
 
 
 class BackgroundPublisher:
-    """Pushes the saved epochs of a run while it trains, in a thread of its own. A failed push never stops training."""
+    """Pushes the saved epochs of a run in a background thread. A failed push never stops training."""
 
     def __init__(self, to: str, decoder: str, run: Path, *, private: bool = False):
-        """run: the folder of runs, with <decoder>/epoch-<N> in it. PublishError, at once, for a name or a token that
-        cannot do."""
+        """run: the folder with <decoder>/epoch-<N> in it. Raises PublishError immediately for a name or a token that
+        cannot be used."""
         check_access(to)
         self.repo, self.decoder, self.run, self.private = repositories.repository(to, decoder), decoder, run, private
         self.failures: list[str] = []
         self.waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self.thread = threading.Thread(target=self._work, daemon=True)  # a killed run does not wait for it
+        self.thread = threading.Thread(target=self._work, daemon=True)  # so that a killed run does not wait for it
         self.thread.start()
 
     def epoch_saved(self, epoch: int) -> None:
-        """The epoch's folder is complete: push it when those before it are. Returns at once."""
+        """Queue a completed epoch for pushing, after those before it. Returns immediately."""
         self.waiting.put(epoch)
 
     def close(self) -> list[str]:
-        """Wait until everything is pushed; a line for every epoch that was not."""
+        """Wait until everything is pushed; return a line for every epoch that was not."""
         self.waiting.put(None)
         self.thread.join()
         return self.failures
@@ -297,7 +299,7 @@ class BackgroundPublisher:
                 (checkpoint,) = (c for c in epochs if c.epoch == epoch)
                 pushed = push_epoch(checkpoint, self.repo, epochs)
                 if not pushed and checkpoint == epochs[-1]:
-                    # A resumed run may have saved an older epoch anew, which then is main: the newest is to be.
+                    # A resumed run may have pushed an older epoch again, which is then main: make it the newest.
                     _commit(checkpoint, self.repo, epochs)
             except Exception as error:
                 self.failures.append(

@@ -1,8 +1,8 @@
-"""Where a source keeps its refiner, and how one is read and written.
+"""Where a source keeps its refiner, and how it is read and written.
 
-A source has at most one, for all of its checkpoints behind one frozen trunk: <source>/refiner/{config.json,
-model.safetensors, metrics.json, train.json}, also for the sources below it; of a Hub prefix owner/name it is the
-repository owner/name-refiner.
+A source has at most one, for all of its checkpoints that share one frozen trunk: <source>/refiner/{config.json,
+model.safetensors, metrics.json, train.json}, which also serves sources in its subfolders. For a Hub prefix owner/name
+it is the repository owner/name-refiner.
 """
 
 import os
@@ -19,14 +19,14 @@ from chromagan.hub.trunks import half, write_weights
 from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
 
-REFINER = "refiner"  # its folder's name, and how its repository's ends
-LEVELS = 2  # folders in which it is looked for: the source's, and the one above
+REFINER = "refiner"  # name of its folder, and ending of its repository's name
+LEVELS = 2  # folders in which it is searched: the source's and its parent
 
 
 def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
     """The refiner of `source` for colorings of the network `model`, float32 on the CPU, in eval mode.
 
-    Raises CheckpointError, one line, where there is none, it is damaged, or it was made for another trunk.
+    Raises CheckpointError, one line, if there is none, it is damaged, or it was trained for another trunk.
     """
     folder = find_refiner(source)
     name = f"refiner {folder}"
@@ -40,7 +40,7 @@ def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
 
 
 def has_refiner(source: str | os.PathLike) -> bool:
-    """Whether a refiner lies with the folder `source`, be it usable or not; of one on the Hub it is asked there."""
+    """Whether `source`, a folder or a Hub prefix, has a refiner, usable or not."""
     try:
         find_refiner(source)
     except CheckpointError:
@@ -49,14 +49,14 @@ def has_refiner(source: str | os.PathLike) -> bool:
 
 
 def save_refiner(refiner: Refiner, folder: Path) -> None:
-    """Write `refiner` to `folder`, <source>/refiner, with half-precision kernels, as checkpoints are."""
+    """Write `refiner` to `folder`, <source>/refiner, with half-precision kernels, like a checkpoint."""
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(half(refiner.state_dict()), folder / WEIGHTS_FILE)
     write_json(folder / CONFIG_FILE, asdict(refiner.config))
 
 
 def find_refiner(source: str | os.PathLike) -> Path:
-    """The folder of a source's refiner, downloaded where it is on the Hub; CheckpointError without one."""
+    """The folder of a source's refiner, downloaded from the Hub if necessary; CheckpointError if there is none."""
     source = NAMED_SOURCES.get(source, source)
     if repositories.is_prefix(source):
         repo = repositories.repository(source, REFINER)

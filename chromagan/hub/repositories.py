@@ -1,7 +1,7 @@
 """A study on the Hugging Face Hub: a repository owner/name-<decoder> for each decoder, a tag epoch-<N> for each epoch.
 
-`owner/name` is the study's prefix. Everything here answers within seconds: whether the Hub can be reached is asked
-once, shortly, because the client itself would try for twenty; what was downloaded before is used where it cannot be.
+`owner/name` is the study's prefix. Everything here answers within seconds: a short probe checks whether the Hub is
+reachable, since the client itself would retry for twenty seconds; if it is not, cached downloads are used.
 """
 
 import os
@@ -27,25 +27,25 @@ from chromagan.errors import ChromaGANError
 from chromagan.hub.files import WEIGHTS_FILE
 from chromagan.network.decoders import DECODERS
 
-REPO_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name, also of a data set and of a study
+REPO_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name, also of data sets and studies
 EPOCH_TAG = re.compile(r"epoch-(\d+)")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
-MOST_BYTES = 1 << 30  # of a file: the largest network of this project, of the `paper` preset, has a third of it
+MOST_BYTES = 1 << 30  # of a file; the largest network of this project, of the `paper` preset, has a third of that
 PROBE_SECONDS = 2.0
-PROBE_MEMORY = 30.0  # seconds for which an answer holds
+PROBE_MEMORY = 30.0  # seconds for which a probe's result is reused
 
 
 class HubError(ChromaGANError, RuntimeError):
-    """Something on the Hub that cannot be had: the message says what, and what to do."""
+    """Something on the Hub that is unavailable: the message says what, and what to do."""
 
 
 class MissingError(HubError):
-    """A file that is not there, or that was never downloaded where the Hub is out of reach: asking again is no help."""
+    """A file that does not exist, or is not cached while the Hub is out of reach: retrying does not help."""
 
 
 def is_prefix(source: str | os.PathLike) -> bool:
-    """Whether `source` names a study on the Hub: owner/name, and no folder of that name is here."""
+    """Whether `source` names a study on the Hub: owner/name, and no local folder has that name."""
     return isinstance(source, str) and REPO_ID.fullmatch(source) is not None and not os.path.isdir(source)
 
 
@@ -58,9 +58,9 @@ def tag(epoch: int) -> str:
 
 
 def list_epochs(prefix: str) -> dict[str, list[int]]:
-    """The epochs of each decoder of the study `prefix`, ascending; those in the cache where the Hub is out of reach.
+    """The epochs of each decoder of the study `prefix`, ascending; those in the cache if the Hub is out of reach.
 
-    Raises HubError where there are none, naming the reason.
+    Raises HubError, with the reason, if there are none.
     """
     cached = {decoder: _cached_epochs(repository(prefix, decoder)) for decoder in DECODERS}
     cached = {decoder: epochs for decoder, epochs in cached.items() if epochs}
@@ -78,42 +78,42 @@ def list_epochs(prefix: str) -> dict[str, list[int]]:
     found = {decoder: epochs for decoder, epochs in zip(DECODERS, listed, strict=True) if epochs}
     if not found:
         raise HubError(
-            f"no study {prefix!r} on the Hub: none of the repositories {prefix}-<decoder> ({', '.join(DECODERS)}) is "
-            "there with a tag epoch-<N>; a private one needs a token (hf auth login)"
+            f"no study {prefix!r} on the Hub: none of the repositories {prefix}-<decoder> ({', '.join(DECODERS)}) has "
+            "a tag epoch-<N>; a private one needs a token (hf auth login)"
         )
     return found
 
 
 def _tagged_epochs(repo: str) -> list[int]:
-    """Ascending; none where there is no such repository, or a private one, which the Hub does not tell apart."""
+    """Ascending; empty if the repository does not exist or is private, which the Hub does not distinguish."""
     try:
         refs = HfApi().list_repo_refs(repo)
     except GatedRepoError as error:
         raise HubError(f"{repo} is gated: ask for access on its page") from error
     except RepositoryNotFoundError:
         return []
-    except Exception as error:  # the network's are of many kinds, not all of them OSError
+    except Exception as error:  # network errors are of many kinds, not all of them OSError
         raise HubError(f"the Hub does not list {repo}: {_first_line(error)}") from error
     return sorted(int(match[1]) for ref in refs.tags if (match := EPOCH_TAG.fullmatch(ref.name)))
 
 
 def download(repo: str, revision: str, name: str, *, local_files_only: bool = False, **options) -> Path:
-    """The file `name` of `repo` at `revision`, from the cache where it is there and whole; HubError without it, and
-    MissingError where there is none.
+    """The file `name` of `repo` at `revision`, from the cache if it is there; HubError if it is unavailable,
+    MissingError if it does not exist.
 
-    Only JSON and safetensors are ever asked for. A repository that has only a pickle, which can run anybody's code when
+    Only JSON and safetensors are ever requested. A repository that has only a pickle, which can run arbitrary code when
     it is read, is refused by name. options: those of the client.
     """
     try:
         local = local_files_only or not reachable()
-        if not local and name.endswith(".safetensors"):  # anybody's: a visitor of the demo may name any repository
+        if not local and name.endswith(".safetensors"):  # untrusted: a visitor of the demo may name any repository
             size = get_hf_file_metadata(hf_hub_url(repo, name, revision=revision)).size or 0
             if size > MOST_BYTES:
                 raise HubError(f"{name} of {repo} has {size / 1e9:.1f} GB, more than any network of this project")
         return Path(hf_hub_download(repo, name, revision=revision, local_files_only=local, **options))
     except HubError:
         raise
-    except GatedRepoError as error:  # it is of the next kind, too
+    except GatedRepoError as error:  # a subclass of the next one
         raise HubError(f"{repo} is gated: ask for access on its page") from error
     except RepositoryNotFoundError as error:
         raise HubError(f"no repository {repo!r} on the Hub; a private one needs a token (hf auth login)") from error
@@ -126,7 +126,7 @@ def download(repo: str, revision: str, name: str, *, local_files_only: bool = Fa
     except EntryNotFoundError as error:
         raise MissingError(f"{repo} ({revision}) has no {name}{_pickle_instead(repo, revision, name)}") from error
     except Exception as error:
-        raise HubError(f"{name} of {repo} ({revision}) did not come from the Hub: {_first_line(error)}") from error
+        raise HubError(f"{name} of {repo} ({revision}) could not be downloaded: {_first_line(error)}") from error
 
 
 def _pickle_instead(repo: str, revision: str, name: str) -> str:
@@ -134,21 +134,21 @@ def _pickle_instead(repo: str, revision: str, name: str) -> str:
         return ""
     try:
         pickles = [file for file in HfApi().list_repo_files(repo, revision=revision) if file.endswith(PICKLES)]
-    except Exception:  # then it is only said that the file is missing
+    except Exception:  # then only the missing file is reported
         return ""
     if not pickles:
         return ""
-    return f", only {pickles[0]}, a pickle, which can run code when it is read: refused, ask its owner for safetensors"
+    return f", only {pickles[0]}, a pickle, which is refused because reading it can run code: ask for safetensors"
 
 
 def reachable() -> bool:
-    """Whether the Hub answers, asked at most every PROBE_SECONDS + PROBE_MEMORY and known within PROBE_SECONDS."""
+    """Whether the Hub answers, known within PROBE_SECONDS; a result is reused for PROBE_MEMORY."""
     if constants.HF_HUB_OFFLINE:
         return False
     with _probe_lock:
         if time.monotonic() - _probe["at"] > PROBE_MEMORY:
             answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
-            # In a thread: looking up the name of a host has no time limit of its own.
+            # In a thread: resolving a host name has no time limit.
             threading.Thread(target=_ask, args=(answers,), daemon=True).start()
             try:
                 _probe["answer"] = answers.get(timeout=PROBE_SECONDS)
@@ -166,12 +166,12 @@ def _ask(answers: "queue.SimpleQueue[bool]") -> None:
     try:
         get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS)
         answers.put(True)
-    except Exception:  # of any kind: a refusal is known at once
+    except Exception:  # of any kind: a refused connection is known immediately
         answers.put(False)
 
 
 def _cached_epochs(repo: str) -> list[int]:
-    """Epochs whose weights are in the cache: the client keeps a file refs/<tag> for every tag it resolved."""
+    """Epochs whose weights are in the cache: the client keeps a file refs/<tag> for every resolved tag."""
     folder = Path(constants.HF_HUB_CACHE, f"models--{repo.replace('/', '--')}")
     epochs = []
     for ref in folder.glob("refs/epoch-*"):
@@ -186,10 +186,10 @@ def _unreachable() -> str:
 
 
 def _remedy() -> str:
-    return "connect once, or give a folder of checkpoints such as the checkpoints/ shipped"
+    return "connect once, or give a folder of checkpoints such as the shipped checkpoints/"
 
 
 def _first_line(error: Exception) -> str:
     if isinstance(error, HfHubHTTPError) and error.response is not None and error.response.status_code == 401:
-        return "it does not take the token: hf auth login, or set HF_TOKEN anew"
+        return "it rejected the token: run hf auth login, or set HF_TOKEN again"
     return " ".join(str(error).split())[:200] or type(error).__name__

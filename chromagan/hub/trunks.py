@@ -1,7 +1,7 @@
-"""The frozen trunk of a study: one file for all of its checkpoints, named by the digest of what it holds.
+"""The frozen trunk of a study: one file for all of its checkpoints, identified by the digest of its content.
 
-A source keeps <trunk>.safetensors beside its decoders' folders, a Hub repository beside its weights. A checkpoint whose
-config.json has a `trunk_digest` holds only what its run trained, and is completed by that very trunk.
+A source keeps <trunk>.safetensors next to its decoders' folders, a Hub repository next to its weights. A checkpoint
+whose config.json has a `trunk_digest` holds only what was trained, and needs the trunk with exactly that digest.
 """
 
 import functools
@@ -17,11 +17,11 @@ from chromagan.atomic import replacing
 from chromagan.errors import ChromaGANError
 from chromagan.network.trunk import Trunk
 
-LEVELS = 4  # folders in which a trunk is looked for: the checkpoint's, its decoder's, the source, the one above
+LEVELS = 4  # folders in which a trunk is searched: the checkpoint's, its decoder's, the source's and its parent
 
 
 class TrunkError(ChromaGANError, ValueError):
-    """A trunk that is missing, damaged, or another than the checkpoint was trained with."""
+    """A trunk that is missing, damaged, or not the one that the checkpoint was trained with."""
 
 
 def trunk_file_name(timm_name: str) -> str:
@@ -31,13 +31,13 @@ def trunk_file_name(timm_name: str) -> str:
 
 def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors as they are stored: kernels and matrices in float16; vectors (biases, norms and their running
-    statistics, whose range float16 does not have) in float32."""
+    statistics, whose range exceeds float16) in float32."""
     return {name: (t.half() if t.ndim > 1 else t).contiguous().cpu() for name, t in tensors.items()}
 
 
 def digest_of(tensors: dict[str, Tensor]) -> str:
-    """SHA-256, in hexadecimal, of the names, types, shapes and bytes of stored tensors: of a file's content, not of
-    the file, which another release of safetensors may lay out in another way."""
+    """SHA-256, in hexadecimal, of the names, types, shapes and bytes of stored tensors: of a file's content rather than
+    the file, whose layout may differ between releases of safetensors."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
@@ -47,8 +47,8 @@ def digest_of(tensors: dict[str, Tensor]) -> str:
 
 
 def freeze(trunk: Trunk) -> str:
-    """Round the weights of `trunk` to what is stored, so that a run trains on the features that its users will see,
-    let none of them train, and return their digest."""
+    """Round the weights of `trunk` to their stored precision, so that a run trains on the same features that users get,
+    freeze them, and return their digest."""
     stored = half(trunk.net.state_dict())
     trunk.net.load_state_dict(stored)
     trunk.requires_grad_(False).eval()
@@ -56,47 +56,47 @@ def freeze(trunk: Trunk) -> str:
 
 
 def save_trunk(trunk: Trunk, path: Path) -> None:
-    """Write `trunk` to `path` as half-precision safetensors, unless a whole file of the same content is there."""
+    """Write `trunk` to `path` as half-precision safetensors, unless an intact file with the same content exists."""
     stored = half(trunk.net.state_dict())
     try:
         if path.exists() and digest_of(load_file(path)) == digest_of(stored):
             return
     except (SafetensorError, OSError):
-        pass  # damaged: written anew
+        pass  # damaged: overwritten
     path.parent.mkdir(parents=True, exist_ok=True)
     write_weights(stored, path)
 
 
 def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write `tensors` to `path` as safetensors, whole or not at all."""
+    """Write `tensors` to `path` as safetensors, atomically."""
     with replacing(path) as part:
         save_file(tensors, part, metadata={"format": "pt"})
-        part.chmod(0o644)  # safetensors' is private
+        part.chmod(0o644)  # safetensors creates a private file
 
 
 def find_trunk(folder: Path, timm_name: str) -> Path:
-    """The trunk's file for the checkpoint in `folder`: there, or in the nearest of the folders above that has it.
+    """The trunk's file for the checkpoint in `folder`: in that folder or the nearest parent that has it.
 
-    Raises TrunkError where none of LEVELS folders has one.
+    Raises TrunkError if none of the LEVELS folders has one.
     """
     name = trunk_file_name(timm_name)
     folder = folder.resolve()
     for above in [folder, *folder.parents][:LEVELS]:
         if (above / name).is_file():
             return above / name
-    raise TrunkError(f"its trunk {name} is missing: it belongs into the source's folder, beside the decoders' folders")
+    raise TrunkError(f"its trunk {name} is missing: it belongs in the source's folder, next to the decoders' folders")
 
 
 def read_trunk(path: Path, digest: str) -> dict[str, Tensor]:
-    """The tensors of a trunk's file, float32; TrunkError where it is damaged or not the one of `digest`."""
+    """The tensors of a trunk's file, float32; TrunkError if it is damaged or does not have the digest `digest`."""
     try:
         facts = path.stat()
         tensors, found = _read(path, facts.st_mtime_ns, facts.st_size)
     except (SafetensorError, OSError) as error:
-        raise TrunkError(f"its trunk {path.name} is damaged or cut short ({error}): fetch it anew") from error
+        raise TrunkError(f"its trunk {path.name} is damaged or truncated ({error}): download it again") from error
     if found != digest:
         raise TrunkError(
-            f"{path} is another trunk (sha256 {found[:12]}…) than the one it was trained with ({digest[:12]}…)"
+            f"{path} is not the trunk that it was trained with: sha256 {found[:12]}…, expected {digest[:12]}…"
         )
     return tensors
 

@@ -1,4 +1,4 @@
-"""Chrominance at full resolution: a small ab map brought up to the size of the photo, along its edges."""
+"""Chrominance at full resolution: a small ab map upsampled to the size of the photo, along its edges."""
 
 import numpy as np
 import torch
@@ -11,44 +11,43 @@ from chromagan.imaging.compiled import compiled
 MODES = ("edge-aware", "bilinear")
 
 # Chosen by CIEDE2000 near and away from chroma edges on 64 Imagenette training photos, ab reduced 4 and 8 times.
-NOISE = np.float32(9)  # variance, in squared Lab units, below which L and ab are not told apart from noise
-LATTICE = -0.3, -0.45  # of r in _restore: none, and a lattice for certain
-SMOOTH = 0.6, 0.45  # of r: interpolated for certain, and averaged
-FAINT = 0.05  # squared Lab units: differences below it mean nothing
-SHARPENINGS = 4  # steps of the mean-preserving inverse; each leaves at most half of the error of the one before
+NOISE = np.float32(9)  # variance, in squared Lab units, below which L and ab cannot be distinguished from noise
+LATTICE = -0.3, -0.45  # r in _restore: no lattice, and certainly a lattice
+SMOOTH = 0.6, 0.45  # r: certainly interpolated, and averaged
+FAINT = 0.05  # squared Lab units: smaller differences are insignificant
+SHARPENINGS = 4  # steps of the mean-preserving inverse; each at least halves the error
 
 
 class ChromaUpsampler:
-    """ab at the size of the photo, in any rows of it: bounded memory, and no seams between bands of rows.
+    """ab at the size of the photo, for any range of rows: bounded memory, and no seams between bands of rows.
 
-    "edge-aware" is a guided filter (He, Sun and Tang 2010) turned around for chroma that was averaged over cells.
-    Its heavy part runs at the network's size, as in the fast guided filter (He and Sun 2015). In each window
+    "edge-aware" is a guided filter (He, Sun and Tang 2010) adapted to chroma that was averaged over cells. Its heavy
+    part runs at the network's size, as in the fast guided filter (He and Sun 2015). In each window
 
         slope = cov(L, ab) / var(L) * r^4,      r the correlation of L and ab,
 
-    and with M the bilinear interpolation of values sharpened so that the means over cells stay what they were,
+    and, with M the bilinear interpolation of values sharpened such that the means over cells are preserved,
 
         ab = M(ab_low) + slope * (L - M(L_low)).
 
-    The plain guided filter smooths (its b is a mean over windows) and believes every slope: on photos it is worse
-    than bilinear. r^4 leaves an edge that L and ab share as it is, and texture of L that has no color nearly out.
-    At 4 times the network's size M alone makes most of the gain; slope adds more the stronger the edges and the
-    larger the photo.
-    A network's ab is not always chroma that was averaged: `_restore` looks whether it is before it sharpens, and
-    takes out the lattice of transposed convolutions and pixel shuffles, which sharpening would bring up.
-    Where the photo has twice the network's resolution and more, L guides at half of the photo's: photographs hold
-    hardly any chroma above that (JPEG stores it at half resolution), and it costs a quarter.
-    "bilinear" is plain bilinear interpolation, for comparison. Both average (antialiased) along an axis on which the
-    photo is smaller than the network's map.
+    The plain guided filter smooths (its b is a mean over windows) and trusts every slope: on photos it is worse than
+    bilinear. r^4 preserves edges shared by L and ab, and nearly suppresses texture of L that has no color. At 4 times
+    the network's size M alone gives most of the gain; slope adds more the stronger the edges and the larger the photo.
+    A network's ab is not always averaged chroma: `_restore` checks this before it sharpens, and removes the lattice of
+    transposed convolutions and pixel shuffles, which sharpening would amplify.
+    If the photo has at least twice the network's resolution, L guides at half of the photo's resolution: photographs
+    have hardly any chroma detail beyond that (JPEG stores it at half resolution), and it costs a quarter.
+    "bilinear" is plain bilinear interpolation, for comparison. Both antialias along an axis on which the photo is
+    smaller than the network's map.
     """
 
     def __init__(self, ab: Tensor, L: Tensor, L_low: Tensor | None = None, mode: str = "edge-aware"):
-        """Take the maps of a batch and do the work at low resolution.
+        """Prepare the maps of a batch: does the work at low resolution.
 
         ab: (B, 2, h, w), the network's chrominance, CIELAB units. All on the CPU, in float32.
         L: (B, 1, H, W), the photo's lightness, [0, 100]; kept, not copied.
         L_low: (B, 1, h, w), `L` at the network's size; None averages `L`.
-        Raises OptionError for an unknown mode, ValueError for shapes that do not belong together.
+        Raises OptionError for an unknown mode, ValueError for shapes that do not match.
         """
         if mode not in MODES:
             raise OptionError(f"unknown mode {mode!r}; choose from {', '.join(MODES)}")
@@ -78,7 +77,7 @@ class ChromaUpsampler:
         for L_and_ab in maps.contiguous().numpy():
             slope = [_slope(L_and_ab)] if max(self.steps) > 1 else []
             for rows, strength in zip((True, False), strengths):
-                # Along columns by way of the transpose: the processor takes many pixels of a row at a time.
+                # Along columns through the transpose: vector instructions process many pixels of a row at a time.
                 turned = L_and_ab if rows else np.ascontiguousarray(L_and_ab.transpose(0, 2, 1))
                 turned = _restore(turned, strength)
                 L_and_ab = turned if rows else np.ascontiguousarray(turned.transpose(0, 2, 1))
@@ -144,7 +143,7 @@ def _guided_rows(maps, L, first, pitch, step_y, step_x, out):
     """
     height, width = L.shape
     guides, columns = (height + step_y - 1) // step_y, maps.shape[2]
-    # Guide rows, with those beyond the band that the sharpening and the last interpolation look at: one each.
+    # Guide rows, with a margin for the sharpening and the last interpolation: one row each.
     margin = 2 if step_y > 1 else 0
     top = max(first // step_y - margin, 0)
     bottom = min((first + out.shape[1] - 1) // step_y + 1 + margin, guides)
@@ -194,7 +193,7 @@ def _guided_rows(maps, L, first, pitch, step_y, step_x, out):
 
 @compiled
 def _sharpen_row(row, step, out):
-    """One step of `_sharpen` along a row that is of half of the photo's width (more gains nothing); else a copy."""
+    """One step of `_sharpen` along a row of half the photo's width (more steps gain nothing); else a copy."""
     last = len(row) - 1
     if step == 1 or last == 0:
         out[:] = row
@@ -207,7 +206,7 @@ def _sharpen_row(row, step, out):
 
 @compiled
 def _double_row(row, out):
-    """Each value twice, interpolated a quarter of the way to its neighbors; the last one once where out is odd."""
+    """Each value twice, interpolated a quarter of the way to its neighbors; the last one once if out is odd."""
     last = len(row) - 1
     out[0] = row[0]
     for x in range(last):
@@ -219,12 +218,12 @@ def _double_row(row, out):
 
 @compiled
 def _slope(maps):
-    """Change of ab with L around each pixel, as far as they correlate: maps (3, h, w), of L and ab -> (2, h, w)."""
+    """Slope of ab over L around each pixel, weighted by r^4: maps (3, h, w), of L and ab -> (2, h, w)."""
     _, height, width = maps.shape
     values, mean, square = np.empty_like(maps), np.empty_like(maps), np.empty_like(maps)
     product = np.empty((height, width), np.float32)
     for c in range(3):
-        middle = np.float32(maps[c].mean())  # variances from smaller numbers, for float32
+        middle = np.float32(maps[c].mean())  # centered, so that variances are accurate in float32
         for y in range(height):
             for x in range(width):
                 values[c, y, x] = maps[c, y, x] - middle
@@ -268,14 +267,14 @@ def _window_mean(x, out):
 
 @compiled
 def _restore(maps, strength):
-    """L and ab (3, h, w) sharpened along the second axis, as far as ab is what chroma of a photograph is, averaged.
+    """L and ab (3, h, w) sharpened along the second axis, to the extent that ab looks like averaged chroma.
 
-    What tells is how neighboring differences d of ab go together over the whole map,
+    The criterion is the correlation of neighboring differences d of ab over the whole map,
 
         r = sum(d[i] d[i+1]) / sum(d[i]^2):
 
-    over chroma of photographs -0.3 to 0.5. A lattice of period 2, up and down at every pixel, has -1; a map that
-    a decoder made by interpolation comes near 1 and is as sharp as it was meant to be.
+    which is -0.3 to 0.5 for the chroma of photographs. A lattice of period 2, alternating at every pixel, has -1; a map
+    that a decoder interpolated is near 1, and is left as sharp as it is.
     """
     _, height, width = maps.shape
     lattice, averaged = 0.0, 1.0
@@ -304,7 +303,7 @@ def _restore(maps, strength):
 
 @compiled
 def _mix(x, other, share):
-    """x becomes `share` of `other`: all (h, w)."""
+    """Move x toward `other` by `share`, in place: all (h, w)."""
     for y in range(x.shape[0]):
         for column in range(x.shape[1]):
             x[y, column] += share * (other[y, column] - x[y, column])
@@ -312,16 +311,17 @@ def _mix(x, other, share):
 
 @compiled
 def _ramp(x, zero, one):
-    """0 at `zero` and beyond, 1 at `one` and beyond, straight between."""
+    """0 at `zero` and beyond, 1 at `one` and beyond, linear between."""
     return min(max((x - zero) / (one - zero), 0.0), 1.0)
 
 
 @compiled
 def _sharpen(x, strength):
-    """Values that, interpolated linearly along the first axis of x (h, w), have the means of x over its cells.
+    """Values whose linear interpolation along the first axis of x (h, w) has the means of x over its cells.
 
-    The mean over a cell of the lines between values is (1/8, 3/4, 1/8) of them; the inverse is its Neumann series.
-    strength: 1 for cells of 1.5 pixels and more, down to 0 for cells of one, whose mean is the value itself.
+    The mean over a cell of a linear interpolation weights the values by (1/8, 3/4, 1/8); the inverse is computed as a
+    Neumann series. strength: 1 for cells of 1.5 pixels and more, down to 0 for cells of one pixel, whose mean is the
+    value itself.
     """
     side = np.float32(-strength / 8)
     sharp, sharper = x.copy(), np.empty_like(x)

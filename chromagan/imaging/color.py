@@ -1,15 +1,16 @@
-"""sRGB <-> CIE Lab under D65, for batched tensors: the only home of these constants.
+"""sRGB <-> CIE Lab under D65, for batched tensors: the only place of these constants.
 
-Everything here works on tensors of shape (..., 3, H, W) or (..., 1, H, W), in the tensor's own
-floating type and on its device, and is differentiable both ways with finite gradients everywhere,
-black and the edge of the gamut included. Units:
+Everything here works on tensors of shape (..., 3, H, W) or (..., 1, H, W), in the tensor's floating
+type and on its device, and is differentiable in both directions with finite gradients everywhere,
+including black and the edge of the gamut. Units:
 
     sRGB          gamma-encoded, [0, 1]
     linear RGB    after the inverse transfer curve, [0, 1]
     Lab           CIELAB: L in [0, 100]; for sRGB colors a is in -86..98 and b in -108..95
 
-Each curve here is a straight line below a point and bends above it. It is written as the bent part of max(x, point)
-plus the line of x - max(x, point): no `where`, whose unused branch costs time and gives NaN gradients.
+Each curve here is a straight line below a threshold and curved above it. It is written as the curved part of
+max(x, threshold) plus the line of x - max(x, threshold): no `where`, whose unused branch costs time and gives NaN
+gradients.
 
 Sources: IEC 61966-2-1 (transfer curve, primaries), CIE 15:2004 (Lab). Matrix and white point are
 the six-digit ones that scikit-image uses, so that published Lab values compare digit for digit.
@@ -37,7 +38,7 @@ AB_RANGE = 110.0  # |a|, |b| <= 108 in sRGB, so ab / 110 fits in [-1, 1] (Zhang 
 
 
 def normalize_L(L: Tensor) -> Tensor:
-    """L in [0, 100] -> [-1, 1], what the networks read."""
+    """L in [0, 100] -> [-1, 1], the networks' input."""
     return L * (2 / L_RANGE) - 1
 
 
@@ -47,7 +48,7 @@ def denormalize_L(L_norm: Tensor) -> Tensor:
 
 
 def normalize_ab(ab: Tensor) -> Tensor:
-    """ab in CIELAB units -> [-1, 1], what the networks write."""
+    """ab in CIELAB units -> [-1, 1], the networks' output."""
     return ab / AB_RANGE
 
 
@@ -70,10 +71,10 @@ def linear_to_srgb(linear: Tensor) -> Tensor:
 
 @functools.cache
 def srgb8_table() -> Tensor:
-    """8-bit sRGB at 65,536 linear values from 0 to 1: a third of the time of the curve.
+    """8-bit sRGB for 65,536 linear values from 0 to 1: a lookup takes a third of the time of the curve.
 
-    They are 1/20 of a step apart where the curve is steepest: equal to rounding `linear_to_srgb`, but where that lies
-    within 1/30 of an 8-bit step of the middle of two.
+    They are 1/20 of a step apart where the curve is steepest: equal to rounding `linear_to_srgb`, except within 1/30 of
+    an 8-bit step of the midpoint between two steps.
     """
     return (255 * linear_to_srgb(torch.arange(1 << 16, dtype=torch.float32) / ((1 << 16) - 1))).round().byte()
 
@@ -100,7 +101,7 @@ def gray_to_L(gray: Tensor) -> Tensor:
 
 
 def srgb8_to_L(pixels: np.ndarray, out: np.ndarray) -> None:
-    """8-bit sRGB (H, W, 3), as images are stored -> L (H, W) in float32: `srgb_to_L` of them within 1e-4."""
+    """8-bit sRGB (H, W, 3), as images are stored -> L (H, W) in float32, within 1e-4 of `srgb_to_L`."""
     _srgb8_to_L(pixels, _luminance_table(), out)
 
 
@@ -112,7 +113,7 @@ def _srgb8_to_L(pixels, table, out):
     for y in range(out.shape[0]):
         for x in range(width):
             Y[x] = table[0, pixels[y, x, 0]] + table[1, pixels[y, x, 1]] + table[2, pixels[y, x, 2]]
-        # Cube roots as vector instructions: a third of the exponent, within 4 %, then two of Halley's steps.
+        # Cube roots in vector instructions: a third of the exponent, within 4 %, then two Halley steps.
         for x in range(width):
             root_bits[x] = np.int32(np.float32(Y_bits[x]) * np.float32(1 / 3)) + np.int32(0x2A5119F2)
         for x in range(width):
@@ -126,7 +127,7 @@ def _srgb8_to_L(pixels, table, out):
 
 @functools.cache
 def _luminance_table() -> np.ndarray:
-    """What each 8-bit value of a channel adds to luminance: (3, 256)."""
+    """The contribution of each 8-bit value of a channel to luminance: (3, 256)."""
     linear = srgb_to_linear(torch.arange(256, dtype=torch.float64) / 255)
     return (torch.tensor(RGB_TO_XYZ[1], dtype=torch.float64)[:, None] * linear).float().numpy()
 
@@ -153,8 +154,8 @@ def L_to_Y(L: Tensor) -> Tensor:
 def L_to_gray(L: Tensor) -> Tensor:
     """L (..., 1, H, W) in [0, 100] -> the sRGB value in [0, 1] of the gray of that lightness.
 
-    A gray (v, v, v) of sRGB has L of this v: this is the gray photograph that a pretrained
-    classifier can be shown, where a linearly rescaled L would be too bright in the shadows.
+    The sRGB gray (v, v, v) has this L: it is the gray photograph to show to a pretrained classifier,
+    whereas a linearly rescaled L would be too bright in the shadows.
     """
     return linear_to_srgb(L_to_Y(L)).clamp(0, 1)
 
@@ -164,13 +165,13 @@ def Y_to_L(y: Tensor) -> Tensor:
 
 
 def _f(t: Tensor) -> Tensor:
-    """CIE's f of X/Xn: cube root, straight near black where the root's slope is infinite."""
+    """CIE's f of X/Xn: cube root, linear near black, where the root's slope is infinite."""
     bent = t.clamp_min(DELTA**3)
     return _power(bent, 1 / 3) + (t - bent) / (3 * DELTA**2)
 
 
 def _f_inverse(f: Tensor) -> Tensor:
-    """The inverse of `_f`. Where no gradient is asked for, f is overwritten: in half of the time."""
+    """The inverse of `_f`. Without gradients, f is overwritten, which takes half of the time."""
     bent = f.clamp_min(DELTA)
     if torch.is_grad_enabled() and f.requires_grad:
         return torch.addcmul((f - bent) * (3 * DELTA**2), bent * bent, bent)
@@ -179,7 +180,7 @@ def _f_inverse(f: Tensor) -> Tensor:
 
 
 def _power(x: Tensor, exponent: float) -> Tensor:
-    """x ** exponent for x > 0, at a fifth of the time that `pow` takes for an exponent which is no integer."""
+    """x ** exponent for x > 0, in a fifth of the time of `pow` with a non-integer exponent."""
     return (x.log() * exponent).exp()
 
 
@@ -201,7 +202,7 @@ def _require_channels(image: Tensor, channels: int, name: str) -> None:
         )
 
 
-# Of XYZ over that of the white point, which f gives.
+# For XYZ relative to the white point, as returned by the inverse of f.
 WHITE_XYZ_TO_RGB = (
     torch.linalg.inv(torch.tensor(RGB_TO_XYZ, dtype=torch.float64)) * torch.tensor(D65_WHITE, dtype=torch.float64)
 ).tolist()

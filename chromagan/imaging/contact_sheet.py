@@ -1,4 +1,4 @@
-"""One picture of many colorings: a row for each decoder, a column for each epoch."""
+"""Contact sheets: one picture of many colorings, a row for each decoder, a column for each epoch."""
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -11,7 +11,7 @@ PAPER, INK = (250, 250, 250), (40, 40, 40)
 
 
 def contact_sheet(colorings: dict[tuple[str, int], Image.Image], labels: dict[str, str]) -> Image.Image:
-    """Labelled sRGB grid of `colorings`: (decoder, epoch) -> image, all of one shape. A missing pair is left blank.
+    """Labeled sRGB grid of `colorings`: (decoder, epoch) -> image, all of one shape. A missing pair is left blank.
 
     labels: the display name of every decoder, in the order of the rows.
     """

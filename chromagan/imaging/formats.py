@@ -1,4 +1,4 @@
-"""Formats of image files: which are read, which a result is written in, and what a file is that cannot be read."""
+"""Formats of image files: which are read, which are written, and what an unreadable file is."""
 
 import functools
 import importlib
@@ -12,22 +12,22 @@ from chromagan.errors import ChromaGANError
 
 
 class ImageError(ChromaGANError, ValueError):
-    """A file that is no image, or one that cannot be read or written."""
+    """A file that is not an image, or that cannot be read or written."""
 
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")  # the usual ones
 
-# Pillow knows these by name, but they hold no photo: pages drawn by another program, data for which it has no reader.
+# Known to Pillow, but not photos: pages rendered by another program, and data for which it has no reader.
 NO_PHOTOS = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC", "PDF"}
 
 
 @dataclass(frozen=True)
 class Format:
-    """What a file format can hold of a result."""
+    """What a file format can store of a result."""
 
     holds: frozenset[str]  # of exif, icc_profile, dpi, xmp, iptc, notes, alpha
     longest_side: int  # pixels
-    animated: bool = False  # several pages, each with its time
+    animated: bool = False  # several frames, each with a duration
     quality: int | None = None
 
 
@@ -35,7 +35,7 @@ def _format(holds: str, longest_side: int, **rest) -> Format:
     return Format(frozenset(holds.split()), longest_side, **rest)
 
 
-# By Pillow's name, in which results are written.
+# The formats in which results are written, by Pillow's name.
 FORMATS = {
     "JPEG": _format("exif icc_profile dpi xmp iptc notes", 65_500, quality=95),
     "PNG": _format("exif icc_profile dpi xmp notes alpha", 2**31 - 1, animated=True),
@@ -47,17 +47,17 @@ FORMATS = {
     "JPEG2000": _format("alpha", 2**31 - 1),
     "HEIF": _format("exif icc_profile xmp alpha", 16_384, quality=95),
 }
-SAME = {"JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF"}  # a photo in one of these is colored in it
-PAGED = {"TIFF", "GIF", "WEBP", "PNG", "AVIF", "FLI", "DCX"}  # others' further images are previews and layers
-REDUCED = 1  # of a TIFF page: it is another one's thumbnail
+SAME = {"JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF"}  # the result of a photo in one of these keeps the format
+PAGED = {"TIFF", "GIF", "WEBP", "PNG", "AVIF", "FLI", "DCX"}  # further images in other formats are previews and layers
+REDUCED = 1  # flag of a TIFF page that is a thumbnail of another
 NEW_SUBFILE_TYPE, SUB_IFDS = 254, 330  # TIFF tags
-SIGNED, PREMULTIPLIED = 2, 1  # a TIFF's sample format, and what its alpha is
+SIGNED, PREMULTIPLIED = 2, 1  # values of TIFF's sample format and of its kind of alpha
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 
 
 @functools.cache
 def register_heif() -> bool:
-    """Whether HEIC photos can be read: where the package pillow-heif is installed. Pillow learns of it here."""
+    """Register HEIC with Pillow; whether HEIC photos can be read, that is, pillow-heif is installed."""
     try:
         importlib.import_module("pillow_heif").register_heif_opener()
         return True
@@ -67,36 +67,36 @@ def register_heif() -> bool:
 
 @functools.cache
 def format_of_suffix(suffix: str) -> str | None:
-    """Pillow's name of the format that files of `suffix` are in; None for a suffix of no photos."""
+    """Pillow's name of the format of files with `suffix`; None if these are not photos."""
     register_heif()
     name = Image.registered_extensions().get(suffix.lower())
     return None if name in NO_PHOTOS else name
 
 
 def is_read(suffix: str) -> bool:
-    """Whether files of this suffix are taken for photos, in a folder."""
+    """Whether files with this suffix count as photos in a folder."""
     name = format_of_suffix(suffix)
-    return name in Image.OPEN or name == "MPO"  # a phone's, of several JPEGs: opened by JPEG's reader
+    return name in Image.OPEN or name == "MPO"  # from phones, several JPEGs in a file: opened by JPEG's reader
 
 
 def is_written(suffix: str) -> bool:
-    """Whether a result can be written in a file of this suffix."""
+    """Whether a result can be written to a file with this suffix."""
     name = format_of_suffix(suffix)
     return name in FORMATS and name in Image.SAVE
 
 
 def read_formats() -> list[str]:
-    """Pillow's names of the formats that are read."""
+    """Pillow's names of the readable formats."""
     register_heif()
     Image.init()
     return [name for name in Image.ID if name not in NO_PHOTOS]
 
 
 def format_for(source: str | None, animated: bool, alpha: bool) -> str:
-    """The format that the result for a photo of format `source` is expected in.
+    """The format of the result for a photo of format `source`.
 
-    Its own where that holds colors well. HEIC and a phone's MPO become JPEG; a GIF stays one only where it is animated,
-    since 256 colors are too few for a photo; all others become PNG, and so does what JPEG cannot hold.
+    It is the same if it stores colors well. HEIC and MPO (from phones) become JPEG; a GIF stays a GIF only if it is
+    animated, since 256 colors are too few for a photo; all others become PNG, as does what JPEG cannot hold.
     """
     if source in ("MPO", "HEIF", "JPEG"):
         return "PNG" if alpha else "JPEG"
@@ -106,7 +106,7 @@ def format_for(source: str | None, animated: bool, alpha: bool) -> str:
 
 
 def suffix_for(path: Path) -> str:
-    """The suffix of the result for a photo in a file of this name: `format_for`, by the name."""
+    """The suffix of the result for a photo with this file name, according to `format_for`."""
     name = format_of_suffix(path.suffix)
     animated = name == "GIF" and _is_animated(path)
     result = format_for(name, animated, alpha=False)
@@ -117,27 +117,27 @@ def _is_animated(path: Path) -> bool:
     try:
         with Image.open(path) as image:
             return getattr(image, "is_animated", False)
-    except Exception:  # whoever opens it for its pixels says what is wrong
+    except Exception:  # reported later, when the pixels are read
         return False
 
 
 def holds_pages(source: str | None, target: str) -> bool:
-    """Whether the pages of a file of format `source` can stand in one of format `target`.
+    """Whether a file of format `target` can hold the pages of a file of format `source`.
 
-    A TIFF's are sheets: an animation of them would not do.
+    A TIFF's pages are sheets, which do not make an animation.
     """
     return target == "TIFF" or (source != "TIFF" and FORMATS[target].animated)
 
 
 def what_it_is(file: BinaryIO) -> str:
-    """Why a file that Pillow takes for no image cannot be read, and what to do, as far as its beginning tells."""
+    """Why Pillow cannot identify a file as an image, and what to do, as far as its first bytes show."""
     file.seek(0)
     head = file.read(1024)
     start = head.lstrip().lower()
     if not head:
         return "the file is empty"
     if head.startswith(b"version https://git-lfs"):
-        return "it is a pointer of Git LFS in place of the image: git lfs pull brings it"
+        return "it is a Git LFS pointer, not the image: run git lfs pull"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return _tiff_layout(file)
     if head[:4] == b"8BPS" and len(head) > 26:
@@ -148,12 +148,12 @@ def what_it_is(file: BinaryIO) -> str:
         size = int.from_bytes(head[:4], "big")  # of the list of brands
         brands = {head[start : start + 4] for start in range(8, min(size, len(head)), 4)}
         if brands & {b"avif", b"avis"}:
-            return "it is an AVIF picture that is damaged or cut short"
+            return "it is an AVIF picture that is damaged or truncated"
         if brands & {b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"}:
             if register_heif():
-                return "it is a HEIC photo that is damaged or cut short"
-            return "it is a HEIC photo: pip install pillow-heif, which reads it, or save it as JPEG"
-        return "it is no image but a film, or a format that cannot be read: export a picture of it as PNG"
+                return "it is a HEIC photo that is damaged or truncated"
+            return "it is a HEIC photo: pip install pillow-heif to read it, or save it as JPEG"
+        return "it is a video, or in a format that cannot be read: export a picture from it as PNG"
     for mark, kind in ((b"%pdf", "a PDF"), (b"%!ps", "a PostScript page"), (b"<svg", "an SVG drawing")):
         if start.startswith(mark):
             return f"it is {kind}, not a photo: export it as PNG or JPEG"
@@ -166,7 +166,7 @@ def what_it_is(file: BinaryIO) -> str:
 
 
 SAVE = "save it as PNG, or with 8 bits"
-# Pictures that Pillow has no reader for, by how their files begin.
+# Pictures without a reader in Pillow, by the first bytes of their files.
 UNREAD = {
     b"P7\n": "a PAM picture", b"PF\n": "a floating-point RGB picture (PFM)", b"\xff\x0a": "a JPEG XL picture",
     b"\0\0\0\x0cJXL ": "a JPEG XL picture", b"\x76\x2f\x31\x01": "an OpenEXR picture",
@@ -204,7 +204,7 @@ def misread(image: Image.Image) -> str | None:
 
 
 def _tiff_layout(file: BinaryIO) -> str:
-    """The line for a TIFF whose pixels lie as Pillow does not read them."""
+    """The message for a TIFF with a pixel layout that Pillow does not read."""
     try:
         file.seek(0)
         head = file.read(16)
@@ -212,12 +212,12 @@ def _tiff_layout(file: BinaryIO) -> str:
         file.seek(tags.next)
         tags.load(file)
         return _layout(tags)
-    except Exception:  # damaged: there is no telling
-        return "it is a TIFF that is damaged, or of a kind that cannot be read: save it as PNG"
+    except Exception:  # damaged: the layout is unknown
+        return "it is a TIFF that is damaged or of a kind that cannot be read: save it as PNG"
 
 
 def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2) -> str:
-    """The line that names the layout of a TIFF's pixels, which is not read."""
+    """The message that names the unsupported pixel layout of a TIFF."""
     bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0]
     photometric = tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION]
     color = COLORS.get(photometric, f"photometric {photometric}")
@@ -230,7 +230,7 @@ def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2) -> str:
 
 
 def _planes_apart(tags: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
-    """Whether all red comes first, then all green, then all blue."""
+    """Whether the channels are stored in separate planes: all red first, then green, then blue."""
     samples = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
     return samples > 1 and tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 2
 

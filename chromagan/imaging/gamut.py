@@ -1,4 +1,4 @@
-"""Colors brought into what sRGB can show: chroma is given up, not lightness or hue."""
+"""Gamut mapping to sRGB: chroma is reduced, lightness and hue are kept."""
 
 import numpy as np
 import torch
@@ -7,12 +7,12 @@ from torch import Tensor
 from chromagan.imaging import color
 from chromagan.imaging.compiled import compiled
 
-# Share of the chroma that sRGB has at a lightness and hue up to which colors are left alone. At 0.9 photographs
-# themselves change by a mean CIEDE2000 of 0.01.
+# Share of sRGB's maximum chroma at a lightness and hue up to which colors stay unchanged. At 0.9, photographs change
+# by a mean CIEDE2000 of 0.01.
 KNEE = 0.9
 REACH = 1.3  # see near_gamut_edge; over random lightnesses and hues, what it misses is off by less than 0.5 / 255
 BISECTIONS = 8  # of the largest scale of ab that fits: found within 1/256
-MOST_CHROMA = 134  # of any color of sRGB; blue's. What is asked for beyond it is first brought down to it
+MOST_CHROMA = 134  # the maximum of sRGB, that of blue. Larger values are first reduced to it
 
 # For the compiled loops: float64 would take twice the time.
 DELTA, SLOPE_BELOW = np.float32(color.DELTA), np.float32(3 * color.DELTA**2)
@@ -20,16 +20,16 @@ XYZ_TO_RGB = np.float32(color.WHITE_XYZ_TO_RGB)
 
 
 def fit_gamut(lab: Tensor) -> Tensor:
-    """Lab (B, 3, H, W), L in [0, 100] -> sRGB (B, 3, H, W) in [0, 1], giving up chroma, not lightness or hue.
+    """Lab (B, 3, H, W), L in [0, 100] -> sRGB (B, 3, H, W) in [0, 1], reducing chroma, not lightness or hue.
 
-    A network may ask for colors that sRGB does not have at that lightness, most of all near black and
-    white. Clipping each channel would change the lightness of the photograph, so ab is scaled toward
-    gray, pixel by pixel: with x the chroma over the largest that sRGB has at this lightness and hue,
+    A network may predict colors that sRGB does not have at that lightness, mostly near black and white.
+    Clipping each channel would change the lightness of the photograph, so ab is scaled toward gray, pixel
+    by pixel: with x the ratio of the chroma to the maximum of sRGB at this lightness and hue,
 
-        x                                                     up to KNEE: left alone
+        x                                                     up to KNEE: unchanged
         KNEE + (1 - KNEE) (1 - exp(-(x - KNEE) / (1 - KNEE))) above: the same slope at the knee, never beyond 1
 
-    so that what was different stays different, where a hard clip would leave flat patches with an outline.
+    so that different colors stay different, whereas a hard clip would leave flat patches with an outline.
     """
     pixels = lab.movedim(1, 0).flatten(1)  # (3, B * H * W)
     linear = color.lab_to_linear(pixels[..., None])[..., 0]
@@ -40,10 +40,10 @@ def fit_gamut(lab: Tensor) -> Tensor:
 
 
 def near_gamut_edge(lab: Tensor, linear: Tensor) -> Tensor:
-    """Which pixels of Lab (3, n), and the same in linear RGB, `soften` might change: their indices, of at most n.
+    """Indices of the pixels of Lab (3, n), with the same in linear RGB, that `soften` might change.
 
-    Nearly all pixels of a photo are far inside. Going 1 / KNEE further out in Lab moves a linear channel away from the
-    gray of its lightness, Y, by less than REACH times: what stays inside then needs no closer look. That is
+    Nearly all pixels of a photo are far inside. Scaling ab by 1 / KNEE moves a linear channel away from the gray of its
+    lightness, Y, by a factor of less than REACH: pixels that stay inside need no closer look. That is
     (1 - 1 / REACH) Y <= channel <= (1 - 1 / REACH) Y + 1 / REACH.
     """
     middle = (1 - 1 / REACH) * color.L_to_Y(lab[:1]) + 0.5 / REACH
@@ -61,7 +61,7 @@ def soften(lab: Tensor) -> Tensor:
         middle = (inside + beyond) / 2
         fit = _in_gamut(_scale_ab(pixels, middle))
         inside, beyond = torch.where(fit, middle, inside), torch.where(fit, beyond, middle)
-    x = 1 / inside.clamp_min(1e-6)  # none is inside where L is that of black or white
+    x = 1 / inside.clamp_min(1e-6)  # no scale is inside at the L of black or white
     softened = lab.clone()
     softened[:, todo] = _scale_ab(pixels, inside * (KNEE - (1 - KNEE) * torch.expm1((KNEE - x) / (1 - KNEE))))
     return color.lab_to_linear(softened[..., None])[..., 0]
@@ -77,17 +77,17 @@ def _scale_ab(lab: Tensor, scale: Tensor | float) -> Tensor:
 
 
 def lab_to_srgb8(L: np.ndarray, ab: np.ndarray, out: np.ndarray) -> None:
-    """L (H, W) and ab (2, H, W) in float32 -> 8-bit sRGB (H, W, 3) in uint8: `fit_gamut`, rounded, for a photo.
+    """L (H, W) and ab (2, H, W) in float32 -> 8-bit sRGB (H, W, 3) in uint8: `fit_gamut`, rounded.
 
-    Not-a-number gives some color, and no error.
+    NaN gives an arbitrary color, without an error.
     """
     _lab_to_srgb8(L, ab, color.srgb8_table().numpy(), out)
 
 
 @compiled
 def _lab_to_srgb8(L, ab, table, out):
-    # Row by row, in loops of one kind: those that only compute become vector instructions. The pixels to soften are
-    # gathered first and scattered afterwards for that.
+    # Row by row, in simple loops: those that only compute become vector instructions. For that, the pixels to soften
+    # are gathered first and scattered afterwards.
     height, width = L.shape
     far = np.float32(1 / KNEE)
     level, soft_level = np.empty((3, width), np.uint16), np.empty((3, width), np.uint16)
@@ -116,7 +116,7 @@ def _lab_to_srgb8(L, ab, table, out):
 
 @compiled
 def _levels(count, L, a, b, out):
-    """Of the first `count` pixels of L, a and b, places in the table of 8-bit values: out (3, n)."""
+    """Indices into the table of 8-bit values for the first `count` pixels of L, a and b: out (3, n)."""
     for i in range(count):
         red, green, blue = _linear(L[i], a[i], b[i])
         out[0, i], out[1, i], out[2, i] = _level(red), _level(green), _level(blue)
@@ -136,7 +136,7 @@ def _linear(L, a, b):
 
 @compiled
 def _cube(f):
-    """The inverse of CIE's f: a cube, and a straight line below DELTA."""
+    """The inverse of CIE's f: a cube, linear below DELTA."""
     bent = max(f, DELTA)
     return bent * bent * bent + (f - bent) * SLOPE_BELOW
 
@@ -157,8 +157,7 @@ def _fits(L, a, b):
 def _soften(count, L, a, b):
     """`soften`, in place, of the first `count` pixels of L, a and b, all of which are beyond KNEE.
 
-    There is nothing here that branches or calls, so it becomes vector instructions, with which bisecting many pixels
-    takes a tenth of the time.
+    Without branches and calls it becomes vector instructions, which bisect many pixels in a tenth of the time.
     """
     one, far, half = np.float32(1), np.float32(1 / KNEE), np.float32(0.5)
     knee, room, most = np.float32(KNEE), np.float32(1 - KNEE), np.float32(MOST_CHROMA)
@@ -172,7 +171,7 @@ def _soften(count, L, a, b):
             middle = half * (inside + beyond)
             fits = _fits(L[i], a[i] * middle, b[i] * middle)
             inside, beyond = middle if fits else inside, beyond if fits else middle
-        x = one / max(inside, np.float32(1e-6))  # none is inside where L is that of black or white
+        x = one / max(inside, np.float32(1e-6))  # no scale is inside at the L of black or white
         u = min((x - knee) / room, np.float32(20)) / np.float32(128)
         decay = (one - u) / (one + u)
         for _ in range(6):  # to the 64th power: exp(-128 u) within 3e-5

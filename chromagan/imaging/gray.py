@@ -1,4 +1,4 @@
-"""Gray of more than 8 bits, integers and floats: which values are black and white, and the lightness of the rest."""
+"""Gray images of more than 8 bits, integers and floats: their black and white values, and their lightness."""
 
 import functools
 
@@ -10,21 +10,21 @@ from chromagan.imaging import color, profiles
 from chromagan.imaging.compiled import each_band
 
 FULL = 65_535  # of 16 bits
-INTEGER_SCALES = (1, 255, FULL, 2**31 - 1, 2**32 - 1)  # white, where a file of 32 bits does not say
+INTEGER_SCALES = (1, 255, FULL, 2**31 - 1, 2**32 - 1)  # candidates for white, if a 32-bit file does not declare it
 SIGNED, FLOAT = 2, 3  # TIFF's sample formats
 MAX_SAMPLE_VALUE, S_MAX_SAMPLE_VALUE = 281, 341  # TIFF tags
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether an image is gray of more than 8 bits: Pillow's modes I;16, I;16B, I, F and the like."""
+    """Whether an image is gray with more than 8 bits: Pillow's modes I;16, I;16B, I, F and similar."""
     return image.mode.startswith(("I", "F"))
 
 
 def declared_range(image: Image.Image) -> tuple[float, float] | None:
-    """The values of black and white that the file of a deep gray declares; None where it leaves them to be guessed.
+    """The values of black and white that the file of a deep gray declares; None if they have to be guessed.
 
-    Of 16 bits they are 0 and 65535, unless a TIFF says that zero is white, or that fewer bits are used: by the bits of
-    a sample, or by a greatest value of 2^n - 1 (another value only tells what there is in this picture).
+    For 16 bits they are 0 and 65535, unless a TIFF declares that zero is white, or that fewer bits are used: by the
+    bits per sample, or by a maximum of 2^n - 1 (any other maximum only describes this picture).
     """
     tags = getattr(image, "tag_v2", None) or {}
     bits = tags.get(ExifTags.Base.BitsPerSample, (16,))[0]
@@ -38,7 +38,7 @@ def declared_range(image: Image.Image) -> tuple[float, float] | None:
     elif image.mode.startswith("I;16") or (image.mode == "I" and tags and bits < 32):
         white = 2**bits - 1 if sample != SIGNED else 2 ** (bits - 1) - 1
     elif image.mode == "I" and image.format in ("PNG", "PPM"):
-        white = FULL  # to which Pillow brings a PPM's greatest value
+        white = FULL  # to which Pillow scales a PPM's maximum
     elif zero_is_white:
         white = 1 if image.mode == "F" else 2**bits - 1
     else:
@@ -49,17 +49,17 @@ def declared_range(image: Image.Image) -> tuple[float, float] | None:
 def lightness(image: Image.Image, declared: tuple[float, float] | None, profile: bytes | None) -> np.ndarray:
     """L (H, W) float32 in [0, 100] of a deep gray.
 
-    declared: of black and white, from `declared_range`, else they are guessed. profile: ICC, heeded where it is gray.
-    What is beyond black and white is black and white; a float that is no number is black.
+    declared: black and white from `declared_range`; None guesses them. profile: ICC, applied if it is a gray profile.
+    Values beyond black and white are clipped; NaN is black.
     """
     table = profiles.gray_lightness(profile) if profiles.color_space(profile) == "GRAY" else None
     table = srgb_lightness() if table is None else table
     pixels, L = np.asarray(image), np.empty((image.height, image.width), np.float32)
     if pixels.dtype == np.int32 and pixels.min(initial=0) < 0 and (declared is None or max(declared) > 2**31 - 1):
-        pixels = pixels.view(np.uint32)  # as which the file had them
+        pixels = pixels.view(np.uint32)  # as in the file
     black, white = declared or (0, _guessed_white(pixels))
     levels = table
-    if pixels.dtype.itemsize == 2:  # a table of every value
+    if pixels.dtype.itemsize == 2:  # a table of all values
         levels = table[_levels(np.arange(1 << 16), black, white)]
 
     def read(top: int, bottom: int) -> None:
@@ -71,7 +71,7 @@ def lightness(image: Image.Image, declared: tuple[float, float] | None, profile:
 
 
 def alpha_of_key(image: Image.Image) -> Image.Image | None:
-    """The alpha channel of a deep gray one of whose values is transparent; None where none is."""
+    """The alpha channel of a deep gray with a transparent value; None without one."""
     key = image.info.get("transparency")
     if not isinstance(key, int):
         return None
@@ -83,9 +83,9 @@ def _first(value):
 
 
 def _guessed_white(pixels: np.ndarray) -> float:
-    """White of an image that does not say: the least usual scale that its values fit.
+    """White of an image that does not declare it: the smallest common scale that fits its values.
 
-    Floats that are no integers are on a scale of 1 where most are: a highlight may exceed it.
+    Non-integer floats are on a scale of 1 if most are at most 1: highlights may exceed it.
     """
     pixels = pixels[np.isfinite(pixels)]
     peak = pixels.max(initial=0)
@@ -103,5 +103,5 @@ def _levels(values: np.ndarray, black: float, white: float) -> np.ndarray:
 
 @functools.cache
 def srgb_lightness() -> np.ndarray:
-    """L of every 16-bit gray of sRGB: (65536,) float32; of 8 bits it is every 257th."""
+    """L of every 16-bit gray of sRGB: (65536,) float32; for 8 bits, every 257th."""
     return color.gray_to_L(torch.arange(1 << 16, dtype=torch.float32) / FULL).numpy()

@@ -1,12 +1,12 @@
-"""What a file says about a photo beside its pixels: EXIF, XMP and IPTC data, notes, resolution; and which way is up."""
+"""The metadata of a photo: EXIF, XMP and IPTC data, notes, resolution, and orientation."""
 
 import re
 from contextlib import suppress
 
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
-# The tags below 700 are TIFF's own. These describe the photo; the others say how its pixels lie in the file that was
-# read (bits, strips, compression, color model), which is not how they lie in the one that is written.
+# Tags below 700 are TIFF's own. These describe the photo; the others describe the layout of the pixels in the input
+# file (bits, strips, compression, color model), which differs in the output file.
 TIFF_DESCRIPTIONS = {
     ExifTags.Base.DocumentName,
     ExifTags.Base.ImageDescription,
@@ -25,25 +25,25 @@ XMP, IPTC, PHOTOSHOP = 700, 33723, 34377  # TIFF tags
 SIZE_TAGS = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight  # PixelXDimension, PixelYDimension
 XMP_SIZE = re.compile(rb"""(exif:Pixel[XY]Dimension|tiff:Image(?:Width|Length))(\s*=\s*["']|>)\d+""")
 INCH, CENTIMETER = 2, 3  # units of resolution
-IPTC_RESOURCE = 0x0404  # of Photoshop's, in which a JPEG has its IPTC data
-NOT_NOTES = ("XML:com.adobe.xmp", "Raw profile type ")  # PNG's texts of other data
-CARRIED_BESIDE = {XMP, IPTC, PHOTOSHOP, ExifTags.Base.InterColorProfile}  # by each format in its own place
+IPTC_RESOURCE = 0x0404  # Photoshop resource that holds the IPTC data of a JPEG
+NOT_NOTES = ("XML:com.adobe.xmp", "Raw profile type ")  # PNG texts that hold other data
+CARRIED_BESIDE = {XMP, IPTC, PHOTOSHOP, ExifTags.Base.InterColorProfile}  # stored separately by each format
 
 
 def upright(image: Image.Image) -> tuple[Image.Image, dict]:
-    """`image` turned as its EXIF orientation says, and its metadata: exif, xmp, iptc (bytes), notes, dpi, where it has
-    any. notes: {title: text}, of a PNG's texts; what other formats call a comment is titled Comment.
+    """`image` rotated according to its EXIF orientation, and its metadata if present: exif, xmp, iptc (bytes), notes,
+    dpi. notes: {title: text}, from a PNG's texts; the comment of other formats is titled Comment.
 
-    Width and height in the EXIF and XMP data become those of the turned image, where they say any. EXIF data that are
-    damaged are left out; an orientation that can be read among them is heeded.
+    Width and height in the EXIF and XMP data, if present, become those of the rotated image. Damaged EXIF data are left
+    out, but a readable orientation in them is applied.
     """
-    image.load()  # what fails from here on is the metadata
+    image.load()  # any later failure concerns the metadata
     info: dict = {}
     turned = image
     with suppress(Exception):
         turned = _turned(image)
     with suppress(Exception):
-        exif = Image.Exif()  # a copy: that of `image` is its owner's
+        exif = Image.Exif()  # a copy: that of `image` belongs to the caller
         exif.load(turned.getexif().tobytes())
         for tag in list(exif):
             if not _describes_the_photo(tag):
@@ -68,7 +68,7 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
 
 
 def _sized(match: re.Match[bytes], size: tuple[int, int]) -> bytes:
-    """A match of XMP_SIZE with the side of `size` that its name stands for."""
+    """A match of XMP_SIZE with its number replaced by the corresponding side of `size`."""
     return match[1] + match[2] + str(size[match[1].endswith((b"YDimension", b"Length"))]).encode()
 
 
@@ -77,8 +77,8 @@ def _turned(image: Image.Image) -> Image.Image:
     if orientation == 1:
         return image
     try:
-        return ImageOps.exif_transpose(image)  # always a copy: for a large photo that costs as much as decoding
-    except Exception:  # it writes all EXIF data anew, and others of them are damaged
+        return ImageOps.exif_transpose(image)  # always copies: for a large photo that costs as much as decoding
+    except Exception:  # it rewrites all EXIF data, and some are damaged
         bare, alone = image.copy(), Image.Exif()
         alone[ExifTags.Base.Orientation] = orientation
         bare.info["exif"] = alone.tobytes()
@@ -92,7 +92,7 @@ def photoshop_segment(iptc: bytes) -> bytes:
 
 
 def comment_segment(notes: dict[str, str]) -> bytes:
-    """The JPEG segment of notes. Pillow's own fails for a comment that its buffer has no room for."""
+    """The JPEG segment of notes. Pillow's own writer fails for a comment larger than its buffer."""
     return _segment(0xFE, as_comment(notes))
 
 
@@ -101,7 +101,7 @@ def _segment(marker: int, data: bytes) -> bytes:
 
 
 def as_comment(notes: dict[str, str]) -> bytes:
-    """Notes as the one comment that a JPEG or a GIF has: a line for each, titled unless it was such a comment."""
+    """Notes as the single comment of a JPEG or GIF: a line for each, with its title unless it was a comment."""
     return "\n".join(text if title == "Comment" else f"{title}: {text}" for title, text in notes.items()).encode()
 
 
@@ -116,7 +116,7 @@ def tiff_tags(info: dict) -> Image.Exif:
 
 
 def with_resolution(exif: bytes, dpi: tuple[float, float]) -> bytes:
-    """EXIF data with the resolution, for a format that has no other place for it."""
+    """EXIF data with the resolution added, for a format that has no other place for it."""
     tags = Image.Exif()
     tags.load(exif)
     for tag, value in ((ExifTags.Base.XResolution, dpi[0]), (ExifTags.Base.YResolution, dpi[1])):
@@ -127,7 +127,7 @@ def with_resolution(exif: bytes, dpi: tuple[float, float]) -> bytes:
 
 
 def _describes_the_photo(tag: int) -> bool:
-    """Whether an EXIF tag holds as well of the colored photo, which is 8-bit RGB and carries its profile itself."""
+    """Whether an EXIF tag is also valid for the colored photo, which is 8-bit RGB and stores its profile separately."""
     layout = tag < XMP and tag not in TIFF_DESCRIPTIONS
     return not layout and tag not in CARRIED_BESIDE
 
@@ -138,13 +138,13 @@ def _iptc(image: Image.Image) -> bytes | None:
     data = data or (getattr(image, "tag_v2", None) or {}).get(IPTC)
     if isinstance(data, tuple) and all(isinstance(each, int) and 0 <= each < 1 << 32 for each in data):
         order = "little" if getattr(image.tag_v2, "_endian", "<") == "<" else "big"
-        data = b"".join(each.to_bytes(4, order) for each in data)  # as many programs declare them
+        data = b"".join(each.to_bytes(4, order) for each in data)  # the type that many programs declare
     return data if isinstance(data, bytes) else None
 
 
 def _notes(image: Image.Image) -> dict[str, str]:
     notes = {}
-    if image.format == "PNG":  # whose `info` has no other strings
+    if image.format == "PNG":  # its `info` has no other strings
         notes = {k: v for k, v in image.info.items() if isinstance(v, str) and not k.startswith(NOT_NOTES)}
     comment = image.info.get("comment")
     if isinstance(comment, bytes):
@@ -157,12 +157,12 @@ def _notes(image: Image.Image) -> dict[str, str]:
 
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
-    """Pixels per inch across and down, where the file or its EXIF data say something of a meaning."""
+    """Horizontal and vertical pixels per inch; None if neither the file nor its EXIF data hold a plausible value."""
     try:
         tags = image.getexif()
         scale = {INCH: 1, CENTIMETER: 2.54}.get(tags.get(ExifTags.Base.ResolutionUnit, INCH), 0)
         of_exif = [tags.get(tag, 0) for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution)]
         x, y = (float(each) for each in image.info.get("dpi") or [scale * float(each) for each in of_exif])
-    except Exception:  # damaged data, of EXIF too
+    except Exception:  # damaged data, EXIF included
         return None
-    return (x, y) if all(1 < each < 1e5 for each in (x, y)) else None  # 1 is Pillow's for none
+    return (x, y) if all(1 < each < 1e5 for each in (x, y)) else None  # Pillow gives 1 for none

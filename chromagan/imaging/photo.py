@@ -1,4 +1,4 @@
-"""Photos opened and read: their lightness, their transparency, and what else there is to carry over to a result."""
+"""Opening and reading photos: their lightness, their transparency, and what else a result carries over."""
 
 import io
 import os
@@ -17,22 +17,22 @@ from chromagan.imaging.compiled import each_band
 from chromagan.imaging.formats import NEW_SUBFILE_TYPE, PAGED, REDUCED, ImageError, misread, read_formats, what_it_is
 from chromagan.imaging.metadata import upright
 
-MAX_PIXELS = 178_956_970  # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS: a small file may claim any size
-STEPS = {"L;2": 85, "L;4": 17}  # of 8 bits, in one of a PNG's gray of 2 and 4
+MAX_PIXELS = 178_956_970  # Pillow's limit, twice Image.MAX_IMAGE_PIXELS: a small file may declare any size
+STEPS = {"L;2": 85, "L;4": 17}  # 8-bit steps per level of a 2-bit or 4-bit gray PNG
 ICC_PROFILE, ORIENTATION = 34675, 274  # TIFF tags
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo that was read: everything but its colors."""
+    """A photo without its colors: lightness, transparency, profile and metadata."""
 
     L: Tensor  # (1, 1, H, W), [0, 100], upright
     alpha: Image.Image | None  # mode L, H x W
-    profile: bytes | None  # ICC profile of an RGB space, in which the result is written; None is sRGB
+    profile: bytes | None  # ICC profile of the RGB space of the result; None is sRGB
     info: dict = field(default_factory=dict)  # by Pillow's names: exif, xmp, iptc, dpi, duration, loop
 
     def carry_over(self, image: Image.Image) -> Image.Image:
-        """`image`, sRGB, H x W, with what the photo had: its color space, metadata (in `info`) and alpha channel."""
+        """`image`, sRGB, H x W, with the photo's color space, metadata (in `info`) and alpha channel."""
         if self.profile is not None:
             converted = image if profiles.is_srgb(self.profile) else profiles.from_srgb(image, self.profile)
             if converted is not None:
@@ -44,7 +44,7 @@ class Photo:
         return image
 
     def gray_image(self) -> Image.Image:
-        """The photo as the network sees it: 8-bit gray of the same lightness, with its alpha channel if any."""
+        """The photo as the network sees it: 8-bit gray of the same lightness, with the alpha channel, if any."""
         image = Image.fromarray((255 * color.L_to_gray(self.L[0, 0])).round().byte().numpy())
         if self.alpha is not None:
             image.putalpha(self.alpha)
@@ -52,17 +52,17 @@ class Photo:
 
 
 def open_image(path: str | os.PathLike | BinaryIO, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Open an image file of at most `max_pixels`, which is checked before anything is decoded, and decode it.
+    """Open and decode an image file of at most `max_pixels`, which is checked before decoding.
 
-    Of several pages it is at the first. Raises ImageError, naming the file and what is wrong with it.
+    A multi-page file is at its first page. Raises ImageError, naming the file and the problem.
     """
     file = path
     if not isinstance(path, str | os.PathLike):
         if path.seekable():
             path.seek(0)
-        path, file = getattr(path, "name", "stream"), io.BytesIO(path.read())  # a pipe cannot be sought in
+        path, file = getattr(path, "name", "stream"), io.BytesIO(path.read())  # a pipe is not seekable
     try:
-        if file is path and stat.S_ISFIFO(os.stat(path).st_mode):  # one with a name, or the shell's <(command)
+        if file is path and stat.S_ISFIFO(os.stat(path).st_mode):  # a named pipe, or the shell's <(command)
             with open(path, "rb") as pipe:
                 file = io.BytesIO(pipe.read())
         image = Image.open(file, formats=read_formats())
@@ -74,21 +74,21 @@ def open_image(path: str | os.PathLike | BinaryIO, max_pixels: int = MAX_PIXELS)
     except Image.UnidentifiedImageError as error:
         raise ImageError(f"{path}: {_what_it_is(file)}") from error
     except FileNotFoundError as error:
-        what = "it is a link to a file that is not there" if os.path.islink(path) else "there is no such file"
+        what = "it is a link to a missing file" if os.path.islink(path) else "no such file"
         raise ImageError(f"{path}: {what}") from error
     except IsADirectoryError as error:
         raise ImageError(f"{path}: it is a folder") from error
     except MemoryError:
         raise
-    except Exception as error:  # each format's reader has its own ways to fail on a damaged file
+    except Exception as error:  # each format's reader fails differently on a damaged file
         raise ImageError(f"{path}: {reason(error)}") from error
     return image
 
 
 def count_pages(image: Image.Image) -> int:
-    """How many pages an opened file has: a TIFF's sheets, the frames of an animation; 1 of all others.
+    """The number of pages of an opened file: a TIFF's sheets, the frames of an animation, otherwise 1.
 
-    Raises ImageError where they cannot be counted.
+    Raises ImageError if they cannot be counted.
     """
     try:
         return getattr(image, "n_frames", 1) if image.format in PAGED else 1
@@ -99,9 +99,9 @@ def count_pages(image: Image.Image) -> int:
 
 
 def page_numbers(image: Image.Image) -> list[int]:
-    """The pages to color of an opened file: all but the thumbnails that a TIFF may have.
+    """The pages of an opened file to color: all except thumbnails in a TIFF.
 
-    Raises ImageError where they cannot be counted, or have more pixels in all than one image may have.
+    Raises ImageError if they cannot be counted, or have more pixels in total than one image may have.
     """
     count = count_pages(image)
     if count > 1 and count * image.width * image.height > MAX_PIXELS:
@@ -123,9 +123,9 @@ def page_numbers(image: Image.Image) -> list[int]:
 
 
 def read_pages(image: Image.Image, numbers: list[int]) -> Iterator[Photo]:
-    """Each of these pages of an opened file, read; in `info`, how long it is shown and how often all are.
+    """Read the given pages of an opened file; `info` holds each page's duration and the number of loops.
 
-    Raises ImageError, which names the page.
+    Raises ImageError, naming the page.
     """
     name = _name(image)
     for number in numbers:
@@ -133,7 +133,7 @@ def read_pages(image: Image.Image, numbers: list[int]) -> Iterator[Photo]:
             if len(numbers) > 1:
                 image.seek(number)
             if image.format == "TIFF" and ICC_PROFILE not in image.tag_v2:
-                image.info.pop("icc_profile", None)  # Pillow leaves that of the page before
+                image.info.pop("icc_profile", None)  # Pillow keeps the previous page's
             photo = read_photo(image)
         except MemoryError:
             raise
@@ -145,34 +145,34 @@ def read_pages(image: Image.Image, numbers: list[int]) -> Iterator[Photo]:
 
 
 def _timing(image: Image.Image) -> dict:
-    """How long the page at hand is shown (milliseconds), and how often all of them are: 0 is for ever."""
+    """How long the current page is shown (milliseconds), and how often all pages are: 0 is forever."""
     timing = {key: image.info[key] for key in ("duration", "loop", "default_image") if key in image.info}
-    if image.format == "GIF":  # it counts what follows the first time
+    if image.format == "GIF":  # it counts repetitions after the first time
         again = image.info.get("loop")
         timing["loop"] = 1 if again is None else again and again + 1
     return timing
 
 
 def reason(error: Exception) -> str:
-    """One line for what a reader or writer of Pillow raised: OSError says it itself, a KeyError does not."""
-    if isinstance(error, OSError) and error.strerror:  # without its number, and the file's name once more
+    """One line for an exception of Pillow's readers or writers: an OSError explains itself, a KeyError does not."""
+    if isinstance(error, OSError) and error.strerror:  # without its number and the file name
         return error.strerror
     text = " ".join(str(error).split())
-    if "truncated" in text.lower():  # Pillow's words, of which "Truncated File Read" are some
-        return "it is cut short: copy or download it again"
+    if "truncated" in text.lower():  # Pillow's wording varies, such as "Truncated File Read"
+        return "it is truncated: copy or download it again"
     return text if isinstance(error, OSError | SyntaxError | ValueError) and text else f"it is damaged ({error!r})"
 
 
 def read_photo(image: Image.Image) -> Photo:
-    """Lightness and the rest of an image of any mode, upright. ImageError where its pixels cannot be decoded.
+    """Lightness and the rest of an image of any mode, upright. ImageError if its pixels cannot be decoded.
 
-    What the file says of its pixels is heeded: transparency, ICC profile, whether zero is white, how many bits it uses.
+    Honors the file's description of its pixels: transparency, ICC profile, whether zero is white, bits in use.
     """
     if not image.width or not image.height:
         raise ImageError(f"{_name(image)}: it has no pixels")
     try:
         image = _load(image)
-        declared = gray.declared_range(image)  # a turned copy has no tags
+        declared = gray.declared_range(image)  # a rotated copy has no tags
         image, info = upright(image)
         if image.mode in ("La", "RGBa"):
             image = image.convert(image.mode.upper())
@@ -183,13 +183,13 @@ def read_photo(image: Image.Image) -> Photo:
         else:
             alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
             L, carried = _lightness(image, profile)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow decodes when pixels are asked for
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow decodes on access to the pixels
         raise ImageError(f"{_name(image)}: {reason(error)}") from error
     return Photo(L[None, None], alpha, carried, info)
 
 
 def srgb_image(image: Image.Image) -> Image.Image:
-    """The photo in its own colors: upright, 8-bit RGB in sRGB; gray where it is gray. What is transparent shows."""
+    """The photo in its own colors: upright, 8-bit RGB in sRGB, without transparency; gray if it is gray."""
     if gray.is_deep(image):
         return read_photo(image).gray_image().convert("RGB")
     image, _ = upright(_load(image))
@@ -202,8 +202,8 @@ def srgb_image(image: Image.Image) -> Image.Image:
 
 
 def averageable(image: Image.Image) -> Image.Image:
-    """`image` in a mode whose pixels may be averaged, as scaling does: a palette's numbers and a transparent color,
-    which is one exact value, may not. Upright where it had to be converted."""
+    """`image` in a mode whose pixels may be averaged, as scaling does: palette indices and a transparent color, which
+    is one exact value, may not. Upright if it had to be converted."""
     image = _load(image)
     if gray.is_deep(image):
         exact = "transparency" in image.info or gray.declared_range(image) not in (None, (0, gray.FULL))
@@ -212,7 +212,7 @@ def averageable(image: Image.Image) -> Image.Image:
         mode = "LA" if image.mode in ("1", "L", "La") else "RGBA"
     else:
         mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
-    return image if mode == image.mode else upright(image)[0].convert(mode)  # a TIFF's converted has no tags
+    return image if mode == image.mode else upright(image)[0].convert(mode)  # a converted TIFF has no tags
 
 
 def _name(image: Image.Image) -> str:
@@ -227,10 +227,10 @@ def _what_it_is(file: str | os.PathLike | BinaryIO) -> str:
 
 
 def _load(image: Image.Image) -> Image.Image:
-    """`image` decoded; ImageError where Pillow would take its pixels for others.
+    """`image` decoded; ImageError if Pillow would misread its pixels.
 
-    A PNG's transparent color, which Pillow leaves in the file's bits, becomes one of its own. Once the pixels were
-    loaded elsewhere nothing tells how many bits those were.
+    A PNG's transparent color, which Pillow leaves at the file's bit depth, is converted to that of the decoded pixels.
+    This must happen here, since the file's bit depth is unknown once the pixels are loaded.
     """
     if line := misread(image):
         raise ImageError(line)
@@ -244,7 +244,7 @@ def _load(image: Image.Image) -> Image.Image:
     if raw != "RGB;16B":
         image.load()
         return image
-    # Pillow keeps the upper 8 of 16 bits. The lower ones, from the same file once more, tell two colors apart.
+    # Pillow keeps the upper 8 of 16 bits. The lower ones, read separately, are needed to match the exact color.
     file = image.fp
     start = file.tell()
     file.seek(0)
@@ -263,10 +263,10 @@ def _load(image: Image.Image) -> Image.Image:
 
 
 def _load_tiff(image: Image.Image) -> None:
-    """Pillow maps a file's raw pixels into memory where it knows the file's name, by the size that the picture has when
-    it is upright: of a picture that lies on its side those are other rows. Without a name it decodes them."""
+    """Load a TIFF. Pillow maps the raw pixels of a named file into memory by the size of the upright picture, which
+    misplaces the rows of one that is stored on its side. Without a name it decodes them."""
     name = image.filename
-    if image.tag_v2.get(ORIENTATION) in (5, 6, 7, 8):  # width and height change places
+    if image.tag_v2.get(ORIENTATION) in (5, 6, 7, 8):  # width and height are swapped
         image.filename = ""
     try:
         image.load()
@@ -275,7 +275,7 @@ def _load_tiff(image: Image.Image) -> None:
 
 
 def _lightness(image: Image.Image, profile: bytes | None) -> tuple[Tensor, bytes | None]:
-    """L (H, W) of an image of 8 bits of any mode, and its profile, where that is one to write the result in."""
+    """L (H, W) of an 8-bit image of any mode, and its profile if the result can be written in it."""
     table = _gray_lightness(image, profile)
     if table is not None:
         return _in_bands(image if image.mode == "L" else image.convert("L"), table[::257].copy()), None
@@ -284,13 +284,13 @@ def _lightness(image: Image.Image, profile: bytes | None) -> tuple[Tensor, bytes
 
 
 def _gray_lightness(image: Image.Image, profile: bytes | None) -> np.ndarray | None:
-    """L of every 16-bit gray, of 8 bits of every 257th, where an image of 8 bits is gray; None for one in colors."""
+    """L of every 16-bit gray (for 8 bits, every 257th) if an 8-bit image is gray; None for a color image."""
     table = profiles.gray_lightness(profile) if profiles.color_space(profile) == "GRAY" else None
     if image.mode in ("1", "L", "LA"):
         return gray.srgb_lightness() if table is None else table
     if table is None:
         return None
-    bands = image.convert("RGB").split()  # of 16-bit gray with alpha Pillow makes RGBA
+    bands = image.convert("RGB").split()  # Pillow reads 16-bit gray with alpha as RGBA
     return table if bands[0].tobytes() == bands[1].tobytes() == bands[2].tobytes() else None
 
 
@@ -310,7 +310,7 @@ def _in_bands(image: Image.Image, table: np.ndarray | None) -> Tensor:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bytes | None]:
-    """`image` in RGB mode and sRGB, through its profile where that fits; and the profile, where results can have it."""
+    """`image` in sRGB, mode RGB, through its profile if that fits; and the profile, if results can have it."""
     if image.mode == "LAB":
         return profiles.lab_to_srgb(image) or image.convert("RGB"), None
     space = profiles.color_space(profile)

@@ -1,6 +1,6 @@
-"""ICC profiles by what they do: to sRGB, back from it, and the lightness of a gray; never by their names.
+"""ICC profiles by their effect, never by their names: conversion to sRGB and back, and the lightness of a gray.
 
-Everything that only depends on a profile is worked out once for it: the photos of a folder share a profile or two.
+Everything that depends only on a profile is cached: the photos of a folder share a profile or two.
 """
 
 import functools
@@ -12,13 +12,13 @@ from PIL import Image, ImageCms
 
 from chromagan.imaging import color
 
-SAME = 1  # 8-bit steps: a profile that moves no color by more is sRGB
-KEPT = 1.0  # of L: a profile that moves no color's lightness by more, to it and back, can hold a result
+SAME = 1  # 8-bit steps: a profile that changes no color by more counts as sRGB
+KEPT = 1.0  # L: a profile can hold a result if a round trip through it changes no lightness by more
 
 
 @functools.lru_cache(maxsize=16)
 def color_space(profile: bytes | None) -> str:
-    """What a profile describes, "RGB", "GRAY", "CMYK", "Lab" ...; "" for None and for a damaged one."""
+    """The color space of a profile: "RGB", "GRAY", "CMYK", "Lab" ...; "" for None or a damaged profile."""
     try:
         return ImageCms.ImageCmsProfile(io.BytesIO(profile or b"")).profile.xcolor_space.strip()
     except (ImageCms.PyCMSError, OSError):
@@ -27,7 +27,7 @@ def color_space(profile: bytes | None) -> str:
 
 @functools.lru_cache(maxsize=16)
 def is_srgb(profile: bytes) -> bool:
-    """Whether an RGB profile leaves sRGB as it is, within an 8-bit step."""
+    """Whether an RGB profile leaves sRGB unchanged, within an 8-bit step."""
     converted = to_srgb(_test_colors(), profile)
     if converted is None:
         return False
@@ -36,10 +36,10 @@ def is_srgb(profile: bytes) -> bool:
 
 @functools.lru_cache(maxsize=16)
 def holds_results(profile: bytes) -> bool:
-    """Whether sRGB can be written under an RGB profile, and who reads it through the profile sees its lightness.
+    """Whether sRGB survives a round trip through an RGB profile with its lightness.
 
-    No for one that only reads, as scanners have; for one of a small gamut; for one whose 8 bits are too coarse in the
-    shadows, as those of linear light are.
+    False for input-only profiles, as scanners have, for a small gamut, and for profiles whose 8 bits are too coarse in
+    the shadows, such as linear light.
     """
     written = from_srgb(_test_colors(), profile)
     again = written and to_srgb(written, profile)
@@ -53,12 +53,12 @@ def holds_results(profile: bytes) -> bool:
 
 @functools.lru_cache(maxsize=4)
 def gray_lightness(profile: bytes) -> np.ndarray | None:
-    """L of every 16-bit gray under a gray profile: (65536,) float32, read-only; None for a damaged one.
+    """L of every 16-bit gray under a gray profile: (65536,) float32, read-only; None for a damaged profile.
 
-    Of 8 bits it is every 257th.
+    For 8 bits, every 257th.
     """
     ramp = Image.fromarray(np.arange(1 << 16, dtype=np.uint16)[None])
-    converted = _convert(ramp, profile, None, ImageCms.Flags.NOOPTIMIZE)  # else it is taken at 33 grays: 2 L off
+    converted = _convert(ramp, profile, None, ImageCms.Flags.NOOPTIMIZE)  # else sampled at 33 grays: 2 L off
     if converted is None:
         return None
     levels = np.asarray(converted)[0, :, 1].astype(np.float32) / 255
@@ -68,12 +68,12 @@ def gray_lightness(profile: bytes) -> np.ndarray | None:
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """`image` of the profile's own mode in sRGB, mode RGB; None where the profile is damaged or of another space."""
+    """`image` of the profile's own mode in sRGB, mode RGB; None if the profile is damaged or of another space."""
     return _convert(image, profile, None)
 
 
 def from_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """`image`, RGB in sRGB, under `profile`; None where that cannot be written to."""
+    """`image`, RGB in sRGB, converted to `profile`; None if that is not possible."""
     return _convert(image, None, profile)
 
 
@@ -84,9 +84,9 @@ def lab_to_srgb(image: Image.Image) -> Image.Image | None:
 
 
 def _unrounded(levels: np.ndarray) -> np.ndarray:
-    """An ascending curve that was rounded to steps: straight from the middle of each step to that of the next."""
+    """An ascending curve that was rounded to steps, as lines from the middle of each step to the next."""
     values, first = np.unique(levels, return_index=True)
-    if len(values) < 2 or np.any(np.diff(first) < 0):  # black alone; a negative
+    if len(values) < 2 or np.any(np.diff(first) < 0):  # only black, or inverted
         return levels
     middle = (first + np.append(first[1:], len(levels)) - 1) / 2
     middle[0], middle[-1] = 0, len(levels) - 1
@@ -95,7 +95,7 @@ def _unrounded(levels: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _test_colors() -> Image.Image:
-    """All grays, and nine steps of each channel with every other's: 985 colors of sRGB."""
+    """All grays, and all combinations of nine steps per channel: 985 colors of sRGB."""
     steps = np.linspace(0, 255, 9).round()
     cube = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
     grays = np.repeat(np.arange(256)[:, None], 3, axis=1)
@@ -105,7 +105,7 @@ def _test_colors() -> Image.Image:
 def _convert(
     image: Image.Image, source: bytes | None, target: bytes | None, flags: ImageCms.Flags = ImageCms.Flags.NONE
 ) -> Image.Image | None:
-    """From one profile to another, None is sRGB; None where one is damaged or does not fit."""
+    """Convert from one profile to another, with None for sRGB; None if one is damaged or does not fit."""
     try:
         source, target = (
             ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("sRGB")

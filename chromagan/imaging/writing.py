@@ -1,4 +1,4 @@
-"""Results encoded and written, whole or not at all: with the metadata and the color space that the format holds."""
+"""Encoding and atomic writing of results, with the metadata and the color space that the format supports."""
 
 import hashlib
 import io
@@ -15,22 +15,22 @@ from chromagan.imaging.formats import FORMATS, IMAGE_SUFFIXES, ImageError, forma
 from chromagan.imaging.metadata import as_comment, comment_segment, photoshop_segment, tiff_tags, with_resolution
 from chromagan.imaging.photo import reason
 
-LONGEST_NAME = 255  # bytes, of a file on every usual file system
-SHORTENED = re.compile(r"~[0-9a-f]{8}$")  # how a stem ends of which `fitting_name` took the beginning
-MAX_SEGMENT = {"exif": 65_533, "xmp": 65_504, "iptc": 65_500, "notes": 65_533}  # bytes: JPEG keeps each in one segment
+LONGEST_NAME = 255  # bytes, the limit of common file systems
+SHORTENED = re.compile(r"~[0-9a-f]{8}$")  # ending of a stem shortened by `fitting_name`
+MAX_SEGMENT = {"exif": 65_533, "xmp": 65_504, "iptc": 65_500, "notes": 65_533}  # bytes: JPEG stores each in one segment
 NAMES = {"exif": "EXIF data", "xmp": "XMP data", "iptc": "IPTC data", "notes": "notes", "dpi": "resolution"}
 
 
 def write_image(image: Image.Image | Sequence[Image.Image], path: str | os.PathLike) -> None:
-    """Write a picture, or the pages of one, in the format of the suffix: encoded, written beside, renamed.
+    """Write a picture, or the pages of one, in the format of the suffix, atomically.
 
-    Raises ImageError, naming the file, for a suffix that no result is written in, for a picture that the format cannot
-    hold, and where the file cannot be written; nothing is left of it then.
+    Raises ImageError, naming the file, for an unsupported suffix, for a picture that the format cannot hold, and if the
+    file cannot be written; nothing is left of it then.
     """
     path = Path(path)
     check_suffix(path)
     pages = [image] if isinstance(image, Image.Image) else list(image)
-    place = Path(os.path.realpath(path))  # a link stays one: what it leads to is written
+    place = Path(os.path.realpath(path))  # a link stays a link: its target is written
     try:
         data = encode_image(pages[0], format_of_suffix(path.suffix), pages[1:])
         with replacing(place) as part:
@@ -42,39 +42,38 @@ def write_image(image: Image.Image | Sequence[Image.Image], path: str | os.PathL
 
 
 def fitting_name(stem: str, ending: str, longest: int = LONGEST_NAME) -> str:
-    """stem + ending. Of a stem that would make it longer than `longest` bytes, what fits of its beginning, and a digest
-    of all of it."""
+    """stem + ending. If that is longer than `longest` bytes, the stem is cut and gets a digest of the whole stem."""
     room = longest - len(os.fsencode(ending))
     if len(os.fsencode(stem)) > room:
         digest = digest_of_stem(stem)
-        stem = os.fsencode(stem)[: room - len(digest)].decode("utf-8", "ignore") + digest  # half a letter is none
+        stem = os.fsencode(stem)[: room - len(digest)].decode("utf-8", "ignore") + digest  # drops a partial character
     return stem + ending
 
 
 def digest_of_stem(stem: str) -> str:
-    """What `fitting_name` puts in place of the end of a stem that is too long; of a stem with it, that."""
+    """The digest that `fitting_name` appends to a cut stem; for a stem that already has one, that one."""
     shortened = SHORTENED.search(stem)
     return shortened[0] if shortened else "~" + hashlib.blake2b(os.fsencode(stem), digest_size=4).hexdigest()
 
 
 def check_suffix(path: Path) -> None:
-    """Raises ImageError where no result can be written in a file of this name."""
+    """Raise ImageError if a result cannot be written to a file of this name."""
     if not is_written(path.suffix):
         what = path.suffix or "a file without a suffix"
         raise ImageError(f"{path}: cannot write {what}: use {', '.join(IMAGE_SUFFIXES)}")
 
 
 def encode_image(image: Image.Image, kind: str, more: Sequence[Image.Image] = (), **options) -> bytes:
-    """The file of `image` as `kind`, a Pillow format name, with what `info` holds of its profile and metadata.
+    """`image` encoded as `kind`, a Pillow format name, with the profile and metadata in `info`.
 
-    more: further pages; in a TIFF each has its own profile and metadata. options: Pillow's, of that format.
-    Raises ImageError, without a name, for a picture that the format cannot hold.
+    more: further pages; in a TIFF each has its own profile and metadata. options: Pillow's options for that format.
+    Raises ImageError, without a file name, for a picture that the format cannot hold.
     """
     pages, spec = [image, *more], FORMATS[kind]
     for page in pages:
         if max(page.size) > spec.longest_side:
-            raise ImageError(f"{kind} holds at most {spec.longest_side} pixels a side, not {page.width}x{page.height}")
-    if image.info.get("default_image") and kind != "PNG" and more:  # what readers of PNG show that know of no animation
+            raise ImageError(f"{kind} holds at most {spec.longest_side} pixels a side, got {page.width}x{page.height}")
+    if image.info.get("default_image") and kind != "PNG" and more:  # for PNG readers without animation
         pages = pages[1:]
     pages = [_prepared(page, kind) for page in pages]
     options |= _metadata(image, kind)
@@ -86,23 +85,23 @@ def encode_image(image: Image.Image, kind: str, more: Sequence[Image.Image] = ()
             options |= _timing([image, *more][-len(pages) :], kind)
     of_their_own = pages[1:] if kind == "TIFF" else []
     for page, source in zip(of_their_own, more):
-        page.encoderinfo = {"icc_profile": None, "dpi": None, **_metadata(source, kind)}  # else they are the first's
+        page.encoderinfo = {"icc_profile": None, "dpi": None, **_metadata(source, kind)}  # else the first page's
     file = io.BytesIO()
     try:
         pages[0].save(file, kind, **options)
     except MemoryError:
         raise
-    except Exception as error:  # each format's writer has its own ways to fail
+    except Exception as error:  # each format's writer fails differently
         raise ImageError(f"{kind} cannot hold it: {reason(error)}") from error
     finally:
-        for page in of_their_own:  # one may be the caller's
+        for page in of_their_own:  # a page may belong to the caller
             del page.encoderinfo
     return file.getvalue()
 
 
 def losses(image: Image.Image, kind: str) -> dict[str, str]:
-    """What of `image` a format cannot hold of its metadata, by the name in `info`, and of its "alpha" channel, in place
-    of which white shows: name -> name for people."""
+    """The metadata of `image` that a format cannot hold, by the name in `info`, and "alpha" if its transparency is lost
+    and white shows instead: {name: readable name}."""
     lost = {}
     if image.mode == "RGBA":
         levels = image.getchannel("A").histogram()
@@ -122,7 +121,7 @@ def losses(image: Image.Image, kind: str) -> dict[str, str]:
 
 
 def _metadata(image: Image.Image, kind: str) -> dict:
-    """What a format holds of the metadata in `info`, as the options that Pillow's writer of `kind` takes."""
+    """The metadata in `info` that a format can hold, as options for Pillow's writer of `kind`."""
     spec, info, lost = FORMATS[kind], image.info, losses(image, kind)
     options = {name: info[name] for name in spec.holds if name in info and name not in lost}
     if "dpi" in info and "exif" in spec.holds and "dpi" not in spec.holds:
@@ -148,17 +147,17 @@ def _metadata(image: Image.Image, kind: str) -> dict:
 
 
 def _prepared(page: Image.Image, kind: str) -> Image.Image:
-    """`page` in colors and channels that the format has."""
+    """`page` in a color space and channels that the format supports."""
     profile = page.info.get("icc_profile")
     if profile and "icc_profile" not in FORMATS[kind].holds and not profiles.is_srgb(profile):
         alpha = page.getchannel("A") if page.mode == "RGBA" else None
         page = profiles.to_srgb(page.convert("RGB"), profile) or page
         if alpha:
             page.putalpha(alpha)
-    if page.mode == "RGBA" and (kind == "GIF" or "alpha" not in FORMATS[kind].holds):  # show what a white page would
+    if page.mode == "RGBA" and (kind == "GIF" or "alpha" not in FORMATS[kind].holds):  # composite over white
         alpha, white = page.getchannel("A"), Image.new("RGBA", page.size, "white")
         page = Image.alpha_composite(white, page).convert("RGB")
-        if kind == "GIF":  # a pixel is there or it is not
+        if kind == "GIF":  # GIF pixels are opaque or transparent
             page.putalpha(alpha.point([0] * 128 + [255] * 128))
     if kind == "GIF" and page.mode == "RGB":
         palette = page.quantize(256, method=Image.Quantize.MEDIANCUT)
@@ -167,13 +166,13 @@ def _prepared(page: Image.Image, kind: str) -> Image.Image:
 
 
 def _timing(pages: list[Image.Image], kind: str) -> dict:
-    """How long each frame stays (milliseconds) and how often all are shown, 0 is for ever, as a format says it."""
+    """The duration of each frame (milliseconds) and the number of loops, 0 is forever, as the format encodes them."""
     default = kind == "PNG" and bool(pages[0].info.get("default_image"))
     durations = [page.info.get("duration") or 100 for page in pages[default:]]
     plays = pages[0].info.get("loop", 0)
     timing: dict = {"duration": [round(duration) for duration in durations]}
     if kind == "GIF":
-        timing["loop"] = None if plays == 1 else plays and plays - 1  # a GIF counts what follows the first time
+        timing["loop"] = None if plays == 1 else plays and plays - 1  # a GIF counts repetitions after the first time
         timing |= {"disposal": 2} if any(page.mode == "RGBA" for page in pages) else {}
     elif kind in ("PNG", "WEBP"):
         timing["loop"] = plays

@@ -1,8 +1,8 @@
-"""What becomes of groups of a photo's colors: vivid, weak, dark, light and neutral ones, brown ground beside grass.
+"""How groups of a photo's colors come out: vivid, weak, dark, light and neutral ones, brown ground next to grass.
 
-Each group is a set of pixels of the true photo, so that every coloring of it is measured on the same pixels. A mean
-over the whole image hides what happens to a group; people see the group. The numbers that bound the groups follow the
-claims of Luo and Li 2025, sections 4.2 and 4.3, whose digest `train/evaluation/claims.py` is.
+Each group is a set of pixels of the true photo, so that every coloring is measured on the same pixels. A mean over the
+whole image hides what happens to a group, but people see it. The limits of the groups follow the claims of Luo and Li
+2025, sections 4.2 and 4.3, which `train/evaluation/claims.py` summarizes.
 """
 
 import torch
@@ -13,19 +13,19 @@ from chromagan.measures.segmentation import gradient
 
 VIVID = 40.0  # CIELAB chroma above which a color counts as vivid
 WEAK = 6.0, 15.0  # chroma of weakly saturated colors
-GRAY = 4.0  # chroma below which what was colored has come out gray
+GRAY = 4.0  # chroma below which a color has come out gray
 DARK = 30.0  # lightness L below which a pixel lies in shadow
 DARK_CHROMA = 8.0  # chroma above which a pixel in shadow has a color to keep
 LIGHT, NEUTRAL = 80.0, 8.0  # L above, and chroma below, which a pixel is light and neutral: white, clouds, snow
 BROWN, GREEN, BLUE = (50.0, 95.0), (100.0, 160.0), (220.0, 300.0)  # hue angles in degrees, brown to yellow first
-HUE_CHROMA = 12.0  # chroma above which a hue is seen
-NOT_BLUE = -5.0  # b* above which a true color has nothing of blue
-LEAST = 0.005  # share of the photo's pixels that a group must hold; a ratio of a few pixels tells nothing
-LEAST_BOTH = 0.01  # the same for ground and for grass, of which a photo must hold both
+HUE_CHROMA = 12.0  # chroma above which a hue is visible
+NOT_BLUE = -5.0  # b* above which a true color is not bluish
+LEAST = 0.005  # least share of the photo's pixels in a group; a ratio over a few pixels is meaningless
+LEAST_BOTH = 0.01  # the same for ground and grass, both of which a photo must contain
 
 
 class ColorGroups:
-    """Measures of colorings on the groups of true photos: each (B,), float64, NaN where a photo lacks the group.
+    """Measures of colorings on the groups of true photos: each (B,), float64, NaN if a photo lacks the group.
 
     mean_chroma         mean chroma of all pixels, Lab units (T1, E300)
     chroma_kept_vivid   mean chroma over the true photo's, on pixels of true chroma above 40; 0 is gray, 1 the truth
@@ -37,13 +37,13 @@ class ColorGroups:
                         comes out green (hue 100 to 160, chroma above 4), on photos that hold green as well, a
                         hundredth of each at least (O3, C4, T3, P1)
     ground_kept         of the same pixels, the share that comes out brown to yellow, chroma above 4 (D4)
-    mean_a, mean_b      mean a*, b* of all pixels, Lab units; less the true photo's they are its cast (T1, E0)
+    mean_a, mean_b      mean a*, b* of all pixels, Lab units; minus the true photo's they are its cast (T1, E0)
     wrong_blue          share [0, 1] of all pixels that come out blue (hue 220 to 300, chroma above 12) where the
                         truth is not (b* above -5) (D1)
     shadow_variation    root of the summed variances of a* and b* over pixels with true L below 30, Lab units (T4)
 
-    In brackets the claims of the paper that a measure is for. Measured on the truth itself, shares that tell of faults
-    are 0 and ratios 1.
+    In brackets: the paper's claims that the measure serves. Measured on the truth itself, shares of faults are 0 and
+    ratios are 1.
     """
 
     NAMES = (
@@ -106,7 +106,7 @@ class ColorGroups:
         return self._sum(chroma, group) / self.true_chroma[group].where(self.counts[group] > 0, torch.nan)
 
     def places(self, lab: Tensor) -> dict[str, Tensor]:
-        """Where on Lab (B, 3, H, W) the measures look, bool (B, H, W) by name: for a share, the pixels it counts."""
+        """The pixels of Lab (B, 3, H, W) that each measure uses, bool (B, H, W) by name; for a share, those counted."""
         chroma, hue = chroma_and_hue(lab)
         groups, colored = self.groups, chroma >= GRAY
         return {
@@ -142,7 +142,7 @@ def _held(mask: Tensor, least: float) -> Tensor:
 
 
 def photo_traits(srgb: Tensor) -> dict[str, Tensor]:
-    """What kind of photos sRGB (B, 3, H, W) in [0, 1] are, (B,) each: their quartiles part a data set (E600, E900).
+    """Traits of photos, sRGB (B, 3, H, W) in [0, 1], (B,) each: their quartiles divide a data set (E600, E900).
 
     photo_lightness   mean L, [0, 100]
     photo_texture     mean slope of L, Lab units per pixel

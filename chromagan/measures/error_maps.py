@@ -1,4 +1,4 @@
-"""Maps of where a coloring is wrong, as pictures: uint8 RGB (H, W, 3) arrays for reports and the demo."""
+"""Pictures of where a coloring is wrong: uint8 RGB (H, W, 3) arrays for reports and the demo."""
 
 import numpy as np
 import torch
@@ -8,9 +8,9 @@ from torch.nn import functional as F
 from chromagan.imaging import color
 from chromagan.measures.metrics import chroma_edges, ciede2000
 
-FULL_SCALE = 30.0  # CIEDE2000 at which the heat map is saturated; 2.3 is about what the eye just sees
+FULL_SCALE = 30.0  # CIEDE2000 at which the heat map saturates; about 2.3 is just noticeable
 
-# Anchors of "inferno" (van der Walt and Smith, CC0), dark to light: equal steps look equal, in gray print too.
+# Anchors of "inferno" (van der Walt and Smith, CC0), dark to light: perceptually uniform, also in gray print.
 HEAT = np.array([(0, 0, 4), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85),
                  (227, 89, 51), (249, 140, 10), (249, 201, 50), (252, 255, 164)], dtype=np.float32)  # fmt: skip
 TRUE_EDGE, FOUND_EDGE, BOTH_EDGES = (255, 64, 160), (0, 190, 255), (255, 255, 255)
@@ -22,7 +22,7 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def heat_map(values: np.ndarray, full_scale: float = FULL_SCALE) -> np.ndarray:
-    """Any map (H, W) of numbers from 0, dark, to `full_scale` and more, light -> RGB (H, W, 3) uint8."""
+    """A map (H, W) of numbers, from 0 (dark) to `full_scale` and above (light) -> RGB (H, W, 3) uint8."""
     at = np.clip(np.asarray(values, np.float32) / full_scale, 0, 1) * (len(HEAT) - 1)
     anchors = np.arange(len(HEAT))
     return np.stack([np.interp(at, anchors, HEAT[:, c]) for c in range(3)], axis=-1).round().astype(np.uint8)
@@ -57,8 +57,8 @@ def edge_overlay(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """An 8-bit sRGB image (H, W, 3) with a place marked, bool (H, W): RGB (H, W, 3) uint8.
 
-    A white line runs just outside the place, with a black one around it, and all beyond is dimmed; an image whose
-    mask is empty or whole has no place and comes back as it is.
+    A white line runs just outside the place, with a black one around it, and the rest is dimmed. If the mask is empty
+    or covers everything, the image is returned unchanged.
     """
     if not mask.any() or mask.all():
         return image.copy()

@@ -1,9 +1,9 @@
 """Measures of colorization: how far from the truth, how colorful, and how clean at the boundaries.
 
 Images are sRGB (B, 3, H, W) in [0, 1], rounded to 8 bits by the caller where 8-bit output is measured, or Lab
-(B, 3, H, W) where a parameter is called so; one number per image comes back, (B,), NaN where an image has nothing to
-measure. Arithmetic stays within an image: no number depends on what else is in the batch. Means are float64.
-PSNR rewards gray: it is never to be shown without colorfulness.
+(B, 3, H, W) if a parameter is called lab; they return one number per image, (B,), NaN if an image has nothing to
+measure. No number depends on the rest of the batch. Means are float64.
+PSNR rewards gray: never show it without colorfulness.
 """
 
 import math
@@ -35,7 +35,7 @@ class StructuralSimilarity:
             raise ValueError(f"SSIM needs images of 11x11 pixels and more, got {truth.shape[-2]}x{truth.shape[-1]}")
         kernel = torch.exp(-0.5 * (torch.arange(-5, 6, dtype=torch.float64) / 1.5) ** 2)
         self.kernel = kernel / kernel.sum()
-        self.truth = truth - 0.5  # around 0, where float32 keeps variances better
+        self.truth = truth - 0.5  # centered at 0, where float32 is more accurate for variances
         self.mean, square = self._windows(torch.cat([self.truth, self.truth.square()], dim=1)).split(3, dim=1)
         self.variance = square - self.mean.square()
 
@@ -55,7 +55,7 @@ class StructuralSimilarity:
 
 
 def ssim(image: Tensor, truth: Tensor) -> Tensor:
-    """Structural similarity of sRGB images; see StructuralSimilarity, which keeps what the truth needs."""
+    """Structural similarity of sRGB images; see StructuralSimilarity, which caches the truth's part."""
     return StructuralSimilarity(truth)(image)
 
 
@@ -77,11 +77,11 @@ GRAY_CHROMA = 2.0
 
 
 def chroma_beyond_tone(image: Tensor) -> Tensor:
-    """Mean CIELAB chroma (B,) that the lightness alone does not tell: what is left of a and b, at 64 pixels a side at
-    most, when the straight lines that fit them best over L are taken away.
+    """Mean CIELAB chroma (B,) that lightness alone does not explain: the residual of a and b, at most 64 pixels a side,
+    after linear regression on L.
 
-    A print that is toned in one hue, as sepia is, has below GRAY_CHROMA of it, like a gray photo, however strong its
-    tone: there is no color in it to compare with. Of Imagenette's and Caltech-101's photos in color 1 % have.
+    A print toned in one hue, such as sepia, has less than GRAY_CHROMA of it, like a gray photo, however strong its
+    tone: it has no colors to compare with. Among the color photos of Imagenette and Caltech-101, 1 % do.
     """
     scale = min(64 / max(image.shape[-2:]), 1)
     lab = color.srgb_to_lab(F.interpolate(image, scale_factor=scale, mode="area")).flatten(2).to(torch.float64)
@@ -94,7 +94,7 @@ def chroma_beyond_tone(image: Tensor) -> Tensor:
 def ciede2000(lab_1: Tensor, lab_2: Tensor) -> Tensor:
     """Color difference of Lab images (B, 3, H, W), per pixel (B, H, W); kL = kC = kH = 1.
 
-    CIE 142-2001, in the form of Sharma, Wu and Dalal 2005, whose equation numbers stand at the right.
+    CIE 142-2001, in the form of Sharma, Wu and Dalal 2005, whose equation numbers are at the right.
     """
     L1, a1, b1 = lab_1.unbind(dim=1)
     L2, a2, b2 = lab_2.unbind(dim=1)
@@ -104,7 +104,7 @@ def ciede2000(lab_1: Tensor, lab_2: Tensor) -> Tensor:
     C1, C2 = torch.hypot(a1, b1), torch.hypot(a2, b2)  # (6)
     h1, h2 = torch.atan2(b1, a1) % (2 * math.pi), torch.atan2(b2, a2) % (2 * math.pi)  # (7)
 
-    colored = C1 * C2 != 0  # hue means nothing where either is gray
+    colored = C1 * C2 != 0  # hue is undefined if either is gray
     dh = h2 - h1
     dh = torch.where(dh.abs() > math.pi, dh - dh.sign() * 2 * math.pi, dh)
     dh = torch.where(colored, dh, 0)  # (10)
@@ -137,19 +137,19 @@ def ciede2000(lab_1: Tensor, lab_2: Tensor) -> Tensor:
 
 
 def _power_7(x: Tensor) -> Tensor:
-    cube = x * x * x  # pow of a whole plane takes as long as the rest of the formula
+    cube = x * x * x  # pow on a whole plane takes as long as the rest of the formula
     return cube * cube * x
 
 
 EDGE_RADIUS = 4  # pixels from a true chroma edge that count as near it
-EDGE_LOW, EDGE_HIGH = 2.0, 4.0  # Lab units per pixel; behind the blur a step of 10 units has a slope of 4
+EDGE_LOW, EDGE_HIGH = 2.0, 4.0  # Lab units per pixel; after the blur a step of 10 units has a slope of 4
 
 
 def chroma_edges(lab: Tensor) -> Tensor:
     """Where color, not lightness, changes: bool (B, H, W) from Lab (B, 3, H, W).
 
-    Canny edges of a and b together (blurred by sigma 1): the strength is the length of both gradients, the direction
-    that of the stronger one. Thresholds are in Lab units per pixel, so that an image without chroma edges has none.
+    Canny edges of a and b together (blurred by sigma 1): the strength is the norm of both gradients, the direction that
+    of the stronger one. Thresholds are in Lab units per pixel, so that an image without chroma edges has none.
     """
     (dy_a, dx_a), (dy_b, dx_b) = (gradient(blur(plane, 1.0)) for plane in (lab[:, 1], lab[:, 2]))
     size_a, size_b = torch.hypot(dy_a, dx_a), torch.hypot(dy_b, dx_b)
@@ -167,7 +167,7 @@ def near_edges(edges: Tensor, radius: int = EDGE_RADIUS) -> Tensor:
 
 
 def boundary_means(difference: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
-    """Means of a map (B, H, W) over the pixels `near` (bool) true edges and over the others; NaN for none."""
+    """Means of a map (B, H, W) over the pixels `near` (bool) true edges and over the others; NaN if there are none."""
     difference, inside = difference.flatten(1).double(), near.flatten(1).double()
     total, near_total = difference.sum(dim=1), (difference * inside).sum(dim=1)
     count = inside.sum(dim=1)
@@ -183,15 +183,15 @@ class ClusterDiscrepancy:
 
         CDR_i = |{j in W_i: S_truth(j) != S_truth(i), S(j) != S(i)}| / |{j in W_i: S_truth(j) != S_truth(i)}|,
 
-    W_i being the 9 x 9 window around i; 1 where no pixel of W_i is in another true cluster. It is the share of true
+    where W_i is the 9 x 9 window around i; 1 if no pixel of W_i is in another true cluster. It is the share of true
     separations that the image keeps: 1 is best, and color that bleeds over an edge lowers it. The value is the mean
     over the edge pixels, then over both channels.
 
-    Canny (sigma 1.2, quantiles 0.2 and 0.7) and the superpixels (250, compactness 10) have the authors' settings. Where
-    the paper leaves room or we depart: pixels outside the image are no neighbors (theirs count as another cluster);
-    a channel whose range in the truth is below one Lab unit has no edges and is left out, NaN where both are; the
+    Canny (sigma 1.2, quantiles 0.2 and 0.7) and the superpixels (250, compactness 10) have the authors' settings.
+    Choices and deviations: pixels outside the image are not neighbors (in their code, they count as another cluster); a
+    channel whose range in the truth is below one Lab unit has no edges and is left out, NaN if both are; the
     superpixels are those of `chromagan.measures.segmentation`, not scikit-image's, which take ten times as long: over
-    80 colorings of Imagenette photos both CDRs differed by 0.013 in the mean and correlated by 0.96.
+    80 colorings of Imagenette photos the two CDRs differed by 0.013 in the mean, with a correlation of 0.96.
     """
 
     WINDOW = 4  # half its width
@@ -207,7 +207,7 @@ class ClusterDiscrepancy:
         ]
 
     def _separations(self, edges: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, float]:
-        """Pairs (i, j) of flat indices that the truth separates, the weight of each, and CDR if all were joined."""
+        """Pairs (i, j) of flat indices that the truth separates, their weights, and the CDR if all were joined."""
         height, width = edges.shape
         y, x = edges.nonzero().int().unbind(dim=1)
         at = torch.arange(-self.WINDOW, self.WINDOW + 1, dtype=torch.int32)
@@ -241,12 +241,12 @@ def frechet_distance(features_1: Tensor, features_2: Tensor) -> float:
         |mean_1 - mean_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2))
 
     (Dowson and Landau 1982; Heusel et al. 2017, whose FID it is on Inception's features.) Sample covariances. It is
-    biased upward for small sets: compare only what was measured on equally many images.
+    biased upward for small sets: compare only values from equally many images.
     """
     if min(len(features_1), len(features_2)) < 2:
         return math.nan
     (mean_1, scaled_1), (mean_2, scaled_2) = (_mean_and_root(features) for features in (features_1, features_2))
-    # With C = X^T X, tr (C_1 C_2)^(1/2) is the nuclear norm of X_1 X_2^T; X is brought to at most D rows before.
+    # With C = X^T X, tr (C_1 C_2)^(1/2) is the nuclear norm of X_1 X_2^T; X is first reduced to at most D rows.
     shared = torch.linalg.svdvals(scaled_1 @ scaled_2.T).sum()
     distance = (mean_1 - mean_2).square().sum() + scaled_1.square().sum() + scaled_2.square().sum() - 2 * shared
     return max(distance.item(), 0.0)

@@ -1,4 +1,4 @@
-"""Connected patches of wrong color in a coloring: red where nothing is red, and small spots. 8-connected throughout."""
+"""Connected patches of wrong color in a coloring: false red patches and small spots. 8-connected throughout."""
 
 import numpy as np
 import torch
@@ -7,25 +7,25 @@ from torch import Tensor
 from chromagan.imaging.compiled import compiled
 from chromagan.measures.metrics import near_edges
 
-RED, NOT_RED = 25.0, 8.0  # a* above which a color is red, and below which a true one is not
-SPOT = 64  # pixels: smaller patches are spots, larger ones patches
-LEAST_SPOT = 4  # pixels: below is a trace of rounding, not a spot
+RED, NOT_RED = 25.0, 8.0  # a* above which a color is red, and below which a true color is not
+SPOT = 64  # pixels: smaller ones are spots, others patches
+LEAST_SPOT = 4  # pixels: smaller ones are rounding artifacts
 APART = 15.0  # Lab units by which a spot differs from its surroundings
-AROUND = 16  # pixels on each side whose mean is a pixel's surroundings
-RING = 4  # pixels around a patch that are compared with it
-SPOT_MARGIN = 3  # pixels around a spot that is outlined: the line would cover it
+AROUND = 16  # pixels on each side that form a pixel's surroundings
+RING = 4  # pixels around a patch to compare it with
+SPOT_MARGIN = 3  # pixels between a spot and its outline, which would otherwise cover it
 
 
 def label_patches(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Connected patches of bool (H, W): int32 labels (H, W), 0 outside and 1, 2, ... inside; sizes (patches + 1,).
 
-    sizes[0] is 0. Labels run in the order in which rows are read.
+    sizes[0] is 0. Labels are in raster order.
     """
     return _label(np.ascontiguousarray(mask))
 
 
 def false_red(lab: Tensor, lab_truth: Tensor) -> Tensor:
-    """Patches of SPOT pixels and more that come out red (a* above 25) where the truth is not (a* below 8) (T2).
+    """Patches of at least SPOT pixels that come out red (a* above 25) where the truth is not (a* below 8) (T2).
 
     Lab (B, 3, H, W), lab_truth the same or (1, 3, H, W) -> bool (B, H, W), on the CPU; its mean is their share of the
     area. Claim T2 of Luo and Li 2025, section 4.2: the red patches of transposed convolutions.
@@ -45,8 +45,8 @@ class Spots:
 
     A spot is a connected patch of at least 4 and under 64 pixels that differ in ab by more than 15 Lab units from
     their surroundings, the mean of ab over 33 x 33 pixels, and whose mean differs as much from the mean of what
-    lies within 4 pixels around its bounding box. Where the truth differs from its surroundings as well on half of the
-    patch, it is a thing and no spot. A coloring keeps the truth's lightness: only ab is compared.
+    lies within 4 pixels around its bounding box. If the truth also differs from its surroundings on half of the patch,
+    it is a detail of the photo, not a spot. A coloring keeps the truth's lightness: only ab is compared.
     """
 
     def __init__(self, lab_truth: Tensor):
@@ -64,7 +64,7 @@ class Spots:
         return int(kept.sum()), kept[labels]
 
     def outlined(self, lab: Tensor) -> np.ndarray:
-        """Where a line around the spots of a coloring, Lab (3, H, W), may be drawn: bool (H, W)."""
+        """The area around the spots of a coloring, Lab (3, H, W), to outline: bool (H, W)."""
         return near_edges(torch.from_numpy(self(lab)[1])[None], SPOT_MARGIN)[0].numpy()
 
 
@@ -76,7 +76,7 @@ def _planes(lab: Tensor) -> np.ndarray:
 def _label(mask):
     height, width = mask.shape
     labels = np.zeros((height, width), np.int32)
-    parent = np.zeros(height * width + 1, np.int32)  # of each provisional label, itself for a root
+    parent = np.zeros(height * width + 1, np.int32)  # of each provisional label; a root is its own parent
     used = 0
     for y in range(height):
         for x in range(width):
@@ -103,7 +103,7 @@ def _label(mask):
                 parent[used] = used
                 root = used
             labels[y, x] = root
-    final = np.zeros(used + 1, np.int32)  # roots are the lowest of their patch: each is met before what it stands for
+    final = np.zeros(used + 1, np.int32)  # roots are the lowest labels of their patch: each comes before its members
     count = 0
     for label in range(1, used + 1):
         if parent[label] == label:
@@ -122,7 +122,7 @@ def _label(mask):
 
 @compiled
 def _apart(ab, half, limit):
-    """Pixels of ab (2, H, W) that differ by more than `limit` from the mean of their window, cut at the border."""
+    """Pixels of ab (2, H, W) that differ by more than `limit` from the mean of their window, cropped at the border."""
     _, height, width = ab.shape
     mask = np.zeros((height, width), np.bool_)
     columns = np.zeros((2, width))  # float64 sums over the rows of the window

@@ -1,6 +1,6 @@
-"""Edges and superpixels of one image channel, batched: what the boundary metrics stand on.
+"""Edges and superpixels of one image channel, batched: the basis of the boundary metrics.
 
-Both take planes (B, H, W) in the channel's own units and treat each plane on its own.
+Both take planes (B, H, W) in the channel's units and process each plane independently.
 """
 
 import math
@@ -14,7 +14,7 @@ from chromagan.imaging import color
 from chromagan.imaging.compiled import compiled
 
 SEGMENTS, COMPACTNESS, SIGMA = 250, 10.0, 1.0  # those of the cluster discrepancy ratio's authors
-ROUNDS = 6  # scikit-image makes 10; with 6, ratios came out nearest to those of its superpixels
+ROUNDS = 6  # scikit-image has 10; with 6, ratios are nearest to those of its superpixels
 
 
 def blur(planes: Tensor, sigma: float) -> Tensor:
@@ -30,7 +30,7 @@ def blur(planes: Tensor, sigma: float) -> Tensor:
     return filter_inside(mirrored, kernel / kernel.sum())
 
 
-BLOCK = 54  # outputs of one product; a few dozen are best, and four of these are an SSIM map's 214
+BLOCK = 54  # outputs per product; a few dozen are fastest, and four blocks cover an SSIM map's 214
 
 
 def filter_inside(planes: Tensor, kernel: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ def thin_edges(dy: Tensor, dx: Tensor, low: Tensor | float, high: Tensor | float
 
     steep = dy.abs() >= dx.abs()
     weight = torch.where(steep, dx.abs(), dy.abs()) / torch.where(steep, dy.abs(), dx.abs()).clamp_min(1e-30)
-    same = dy * dx >= 0  # the gradient points along the main diagonal rather than the other
+    same = dy * dx >= 0  # the gradient is along the main diagonal rather than the other
     largest = torch.ones_like(steep)
     for side in (1, -1):
         straight = torch.where(steep, neighbor(side, 0), torch.where(same, neighbor(0, side), neighbor(0, -side)))
@@ -89,11 +89,11 @@ def thin_edges(dy: Tensor, dx: Tensor, low: Tensor | float, high: Tensor | float
 
 
 def _connected_to(seeds: Tensor, mask: Tensor) -> Tensor:
-    """Those pixels of `mask` that 8-connected paths inside it join to a seed."""
+    """The pixels of `mask` that are connected to a seed by 8-connected paths inside it."""
     grown, size = seeds, -1
     while size != int(grown.sum()):
         size = int(grown.sum())
-        for _ in range(8):  # asking whether anything changed costs more than a step
+        for _ in range(8):  # checking for changes costs more than a step
             for dim in (1, 2):
                 padded = F.pad(grown, (0, 0, 1, 1) if dim == 1 else (1, 1))
                 length = grown.shape[dim]
@@ -116,11 +116,11 @@ def superpixels(planes: Tensor) -> Tensor:
     About 250 clusters start as a grid of cells; each of 6 rounds gives every pixel to the nearest of the nine
     clusters of its own cell and those around it (as in gSLIC, Ren and Reid 2011), then moves the clusters to the means
     of their pixels. The squared distance is (dy^2 + dx^2) / S^2 + (dv / 10)^2, S the cell's side, v the channel
-    stretched to [0, 1], read as an sRGB gray's lightness and blurred (sigma 1): scikit-image's SLIC with its defaults
-    does that to a channel, and the authors of the cluster discrepancy ratio call it so. A channel whose range is below
-    one Lab unit is not stretched to its range but divided by 1: the rounding of 8-bit colors is not an edge.
-    scikit-image searches farther (all clusters within 2 S) and then joins loose parts to their neighbors; this does
-    neither, and takes a sixth of the time.
+    stretched to [0, 1], read as an sRGB gray's lightness and blurred (sigma 1): scikit-image's SLIC does that to a
+    channel by default, and the authors of the cluster discrepancy ratio use it so. A channel whose range is below one
+    Lab unit is divided by 1 instead of its range, so that rounding to 8 bits does not become an edge.
+    scikit-image searches farther (all clusters within 2 S) and then merges disconnected parts into their neighbors;
+    this does neither, and takes a sixth of the time.
     """
     low, high = planes.amin(dim=(1, 2), keepdim=True), planes.amax(dim=(1, 2), keepdim=True)
     values = blur(color.gray_to_L((planes - low) / (high - low).clamp_min(1)), SIGMA) / COMPACTNESS
@@ -134,7 +134,7 @@ def _slic(values: np.ndarray) -> np.ndarray:
     rows, columns = max(1, round(height / side)), max(1, round(width / side))
     cell_y, cell_x = -(-height // rows), -(-width // columns)
     y, x = np.arange(rows) * cell_y, np.arange(columns) * cell_x
-    # y, x and value of each cluster; those around the image are infinitely far from every pixel.
+    # y, x and value of each cluster; those of the padding are infinitely far from every pixel.
     centers = np.full((3, rows + 2, columns + 2), np.inf, np.float32)
     centers[0, 1:-1, 1:-1] = (y + (cell_y - 1) / 2)[:, None]
     centers[1, 1:-1, 1:-1] = x + (cell_x - 1) / 2
@@ -147,8 +147,8 @@ def _slic(values: np.ndarray) -> np.ndarray:
 
 @compiled
 def _rounds(values, centers, cell_y, cell_x, labels):
-    """ROUNDS times: every pixel of `values` (H, W) to a cluster of `centers` (3, rows + 2, columns + 2), then these to
-    the means of their pixels. The last assignment is in `labels`."""
+    """ROUNDS times: assign every pixel of `values` (H, W) to a cluster of `centers` (3, rows + 2, columns + 2), then
+    move the clusters to the means of their pixels. The last assignment is in `labels`."""
     height, width = values.shape
     rows, columns = centers.shape[1] - 2, centers.shape[2] - 2
     scale = np.float32(1) / np.float32(cell_y * cell_x)
@@ -165,7 +165,7 @@ def _rounds(values, centers, cell_y, cell_x, labels):
                         for axis in range(3):
                             around[axis, shift, x] = centers[axis, row + shift // 3, x // cell_x + shift % 3]
             best[:] = np.inf
-            for shift in range(9):  # each over the whole row: then the comparison is one instruction for many pixels
+            for shift in range(9):  # each over the whole row, so that the comparison is vectorized
                 for x in range(width):
                     dy, dx = at_y - around[0, shift, x], at_x[x] - around[1, shift, x]
                     dv = values[y, x] - around[2, shift, x]

@@ -1,1 +1,1 @@
-"""The network and its objective: configuration, trunk, decoders, generator, critic, losses. Imports imaging."""
+"""The network and its objective: configuration, trunk, decoders, generator, critic and losses. Imports imaging."""

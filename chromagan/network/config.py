@@ -1,4 +1,4 @@
-"""ModelConfig: exactly what rebuilds the network. It is the config.json beside every checkpoint."""
+"""ModelConfig: exactly what is needed to rebuild the network, stored as config.json with every checkpoint."""
 
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Self
@@ -7,14 +7,14 @@ from chromagan.errors import OptionError
 from chromagan.network.decoders import DECODERS
 
 CONFIG_VERSION = 2
-MAX_CHANNELS, MAX_SIDE = 8192, 1024  # `paper` has 4096 and 224: what asks for far more is none of ours
+MAX_CHANNELS, MAX_SIDE = 8192, 1024  # `paper` has 4096 and 224: far larger values are not from this project
 
-# What a config.json should hold for a field, by the type of its default. All sequences are of whole numbers.
+# The expected value of a field in a config.json, by the type of its default. All sequences hold whole numbers.
 EXPECTED = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", tuple: "whole numbers"}
 
 
 class Config:
-    """What every config.json has: a frozen dataclass with a `version`, of which this release reads VERSION alone."""
+    """Base of every config.json: a frozen dataclass with a `version`; this release reads only VERSION."""
 
     VERSION: ClassVar[int]
 
@@ -30,13 +30,13 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict) -> Self:
-        """Build from the dictionary of a config.json; unknown keys and values of another type are an OptionError."""
+        """Build from the dictionary of a config.json; unknown keys and wrong types raise OptionError."""
         for field in fields(cls):
             if field.name in values and not is_of_type(values[field.name], type(field.default)):
                 what, value = EXPECTED[type(field.default)], values[field.name]
                 raise OptionError(f"{field.name} in the config should be {what}, got {value!r:.80}")
         if values.get("version", cls.VERSION) != cls.VERSION:
-            cls(version=values["version"])  # says so: another version has other keys, too
+            cls(version=values["version"])  # raises: another version may have other keys
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise OptionError(f"unknown keys in the config: {', '.join(unknown)}")
@@ -44,7 +44,7 @@ class Config:
 
 
 def is_of_type(value: object, expected: type) -> bool:
-    """Whether a value of a config.json stands for one of type `expected`, of EXPECTED."""
+    """Whether a value of a config.json is valid for the type `expected`, a key of EXPECTED."""
     if expected is tuple:
         return isinstance(value, list | tuple) and all(is_of_type(each, int) for each in value)
     if isinstance(value, bool):  # an int, to Python
@@ -62,9 +62,9 @@ class ModelConfig(Config):
     decoder: str = "original"  # key of DECODERS
     trunk: str = "tf_efficientnet_lite0"  # timm name
     trunk_stages: tuple[int, ...] = (1, 2, 3, 4)  # timm out_indices, finest first
-    trunk_digest: str = ""  # of a frozen trunk, which a source stores once; empty: the weights hold the trunk, too
-    lightness: bool = True  # whether the mid-level branch also reads L itself, beside the stages
-    mid_channels: tuple[int, ...] = (128, 128)  # the merging convolution, then conv3; relu and BN behind each
+    trunk_digest: str = ""  # of a frozen trunk, stored once per source; empty: the weights include the trunk
+    lightness: bool = True  # whether the mid-level branch also reads L itself, in addition to the stages
+    mid_channels: tuple[int, ...] = (128, 128)  # the merging convolution, then conv3; relu and BN after each
     global_channels: tuple[int, ...] = ()  # conv3, relu, BN each, on the deepest stage
     global_strides: tuple[int, ...] = ()
     global_pooled: bool = True  # mean over the map (any image size); False flattens it (image_size only)
@@ -72,7 +72,7 @@ class ModelConfig(Config):
     fusion_channels: int = 128  # conv1 relu; then conv3 -> 128 relu, what every decoder reads
     class_dense: tuple[int, ...] = ()  # hidden layers of the class head
     num_classes: int = 1000
-    image_size: int = 224  # side, in pixels, of the images that the preset is made for
+    image_size: int = 224  # side, in pixels, of the images that the preset is designed for
     version: int = CONFIG_VERSION
 
     VERSION = CONFIG_VERSION
@@ -86,15 +86,15 @@ class ModelConfig(Config):
                 f"global_channels {self.global_channels} and global_strides {self.global_strides} differ in length"
             )
         sizes = *self.mid_channels, *self.global_channels, *self.global_dense, self.fusion_channels, *self.class_dense
-        if max(sizes, default=0) > MAX_CHANNELS or self.image_size > MAX_SIDE:  # it may be anybody's
+        if max(sizes, default=0) > MAX_CHANNELS or self.image_size > MAX_SIDE:  # the config may be untrusted
             raise OptionError(f"a network has at most {MAX_CHANNELS} channels and {MAX_SIDE} pixels a side")
         if self.image_size % self.size_multiple:
             raise OptionError(f"image_size must be a multiple of {self.size_multiple}, got {self.image_size}")
 
     @property
     def size_multiple(self) -> int:
-        """Sides of an input image must be multiples of this many pixels: the stride of the deepest map, of `lite`'s
-        trunk and of `paper`'s global branch alike."""
+        """Sides of an input image must be multiples of this many pixels: the stride of the deepest map, which is the
+        same in `lite`'s trunk and `paper`'s global branch."""
         return 32
 
     @property
@@ -124,6 +124,6 @@ PRESETS = {
         fusion_channels=256,
         class_dense=(4096, 4096),
     ),
-    # What ships: a laptop runs it, and what a run trains fits into 2 MB of float16 with any decoder.
+    # The shipped networks: runs on a laptop, and what a run trains fits in 2 MB of float16 with any decoder.
     "lite": ModelConfig(),
 }

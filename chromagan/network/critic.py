@@ -1,4 +1,4 @@
-"""The critic: a PatchGAN that scores how real the colors of each patch are, given its lightness."""
+"""The critic: a PatchGAN that scores how real the colors of each patch look, given its lightness."""
 
 import torch
 from torch import Tensor, nn
@@ -48,12 +48,12 @@ class Critic(nn.Module):
                 x = conv(F.pad(x, self._padding(conv)))
                 slopes.append(torch.full_like(x, self.SLOPE).masked_fill_(x > 0, 1))
                 x = F.leaky_relu(x, self.SLOPE)
-        gradient = torch.ones_like(x[:, :1])  # of the sum with respect to the scores, which have the last map's size
+        gradient = torch.ones_like(x[:, :1])  # of the sum with respect to the scores, of the last map's size
         for layer in reversed(range(len(self.convs))):
             conv = self.convs[layer]
-            weight = conv.weight if layer else conv.weight[:, 1:]  # of the input, ab alone
+            weight = conv.weight if layer else conv.weight[:, 1:]  # of the input, only ab
             gradient = F.conv_transpose2d(gradient, weight, stride=conv.stride, padding=1)
-            if conv.stride == (1, 1):  # the extra padding behind
+            if conv.stride == (1, 1):  # the extra padding at the end
                 gradient = gradient[..., :-1, :-1]
             if layer:
                 gradient = gradient * slopes[layer - 1]
@@ -61,5 +61,5 @@ class Critic(nn.Module):
 
     @staticmethod
     def _padding(conv: nn.Conv2d) -> tuple[int, int, int, int]:
-        """ "Same" padding of an even kernel: 1 + 1 at stride 2, 1 + 2 (the extra one behind) at stride 1."""
+        """ "Same" padding of an even kernel: 1 + 1 at stride 2, 1 + 2 (the extra one at the end) at stride 1."""
         return (1, 1, 1, 1) if conv.stride == (2, 2) else (1, 2, 1, 2)

@@ -1,8 +1,8 @@
-"""The five decoders of the study, on one page: features (B, 128, H/8, W/8) -> ab_pred (B, 2, H, W).
+"""The five decoders of the study: features (B, 128, H/8, W/8) -> ab_pred (B, 2, H, W).
 
 All decoders read the same 128 fused channels at stride 8 and return ab normalized to [-1, 1] (a tanh
 is their last nonlinearity). The layer lists give exactly the parameter counts that the paper prints;
-DECODERS, at the end, is the only list of variants. To add a decoder, write its class and its line there.
+DECODERS, at the end, is the only list of variants. To add a decoder, write its class and add it there.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from chromagan.network.layers import batch_norm, conv3, upsample2
 
 
 class OriginalDecoder(nn.Sequential):
-    """ChromaGAN's own: nearest-neighbor upsampling between convolutions (Vitoria et al. 2020, figure 2)."""
+    """ChromaGAN's decoder: nearest-neighbor upsampling between convolutions (Vitoria et al. 2020, figure 2)."""
 
     def __init__(self):
         super().__init__(
@@ -77,7 +77,7 @@ class TransposedDecoder(nn.Sequential):
 class DepthwiseDecoder(nn.Sequential):
     """Depthwise separable convolutions (Howard et al. 2017): a ninth of the others' parameters.
 
-    The paper names no filter for its upsampling; nearest, the default of the framework, is taken.
+    The paper does not name the upsampling filter; nearest, the framework's default, is used.
     """
 
     def __init__(self):
@@ -105,7 +105,7 @@ class DepthwiseDecoder(nn.Sequential):
 class PixelShuffleDecoder(nn.Sequential):
     """Sub-pixel convolution (Shi et al. 2016): four channels of one cell become four pixels.
 
-    The paper's text says 1x1 convolutions; no 1x1 layout reaches its printed count, this 3x3 one does.
+    The paper says 1x1 convolutions, but no 1x1 layout has its printed count; this 3x3 one does.
     """
 
     def __init__(self):
@@ -128,7 +128,7 @@ class PixelShuffleDecoder(nn.Sequential):
 
 @dataclass(frozen=True)
 class DecoderSpec:
-    """One line of the table of decoders."""
+    """One row of the table of decoders."""
 
     build: Callable[[], nn.Module]  # features (B, 128, H/8, W/8) -> ab_pred (B, 2, H, W)
     num_params: int  # as the paper prints it; the tests build the decoder and count

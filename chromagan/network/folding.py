@@ -1,6 +1,6 @@
-"""The same network with less work: what `Colorizer` makes of one before it is used, and what training may use, too.
+"""Equivalent networks with less work: used by `Colorizer`, and optionally in training.
 
-Every step here is exact but for the rounding of floats.
+Every step here is exact except for floating-point rounding.
 """
 
 import copy
@@ -29,33 +29,33 @@ def fold(model: nn.Module) -> nn.Module:
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
-    """A copy of `model`, in eval mode, whose convolutions do the work of the batch norms right behind them.
+    """A copy of `model`, in eval mode, with batch norms folded into the convolutions directly before them.
 
     Batch norm in eval mode is a factor and an offset per channel. On a CPU it takes a third of the network's time.
-    In modules whose `forward` may take its children in another order than they are registered in, nothing changes.
+    Modules whose `forward` may call their children in another order than they are registered are left unchanged.
     """
     model = copy.deepcopy(model)
     for parent in filter(_runs_in_order, model.modules()):
         for (name, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
             if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d)))
-                setattr(parent, norm_name, getattr(norm, "act", nn.Identity()))  # timm's norms hold an activation
+                setattr(parent, norm_name, getattr(norm, "act", nn.Identity()))  # timm's norms include an activation
     return model
 
 
-# Modules of timm whose classes compute in that order; trunk, teacher and the classifier that judges are made of them.
+# timm modules whose classes compute in that order; trunk, teacher and the judging classifier consist of them.
 IN_ORDER = ("timm.models.efficientnet", "timm.models._efficientnet_blocks")
 
 
 def _runs_in_order(module: nn.Module) -> bool:
-    """Whether a batch norm that is registered right behind a convolution is also computed right behind it."""
+    """Whether a batch norm registered directly after a convolution is also computed directly after it."""
     if isinstance(module, nn.Sequential):
         return type(module).forward is nn.Sequential.forward
     return type(module).__module__ in IN_ORDER
 
 
 def _fold_upsampling(layers: nn.Sequential) -> None:
-    """Nearest-neighbor doubling and the 3x3 convolution behind it become one transposed convolution of stride 2."""
+    """Fuse nearest-neighbor doubling and the following 3x3 convolution into a transposed convolution of stride 2."""
     for name, conv_name, conv in _doubled(layers):
         transposed = skip_init(nn.ConvTranspose2d, conv.in_channels, conv.out_channels, 4, stride=2, padding=1)
         transposed.weight, transposed.bias = nn.Parameter(doubling_kernel(conv.weight.detach())), conv.bias
@@ -64,7 +64,7 @@ def _fold_upsampling(layers: nn.Sequential) -> None:
 
 
 class DoublingConv2d(nn.Conv2d):
-    """A 3x3 convolution of a map that is doubled by nearest neighbors, without the doubled map."""
+    """A 3x3 convolution of a map doubled by nearest neighbors, computed without the doubled map."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, out_channels, 2 H, 2 W)"""
@@ -72,9 +72,9 @@ class DoublingConv2d(nn.Conv2d):
 
 
 def fold_upsampling_for_training(model: nn.Module) -> None:
-    """Make every 3x3 convolution behind a nearest-neighbor doubling inside `model` a DoublingConv2d, in place.
+    """Replace every 3x3 convolution after a nearest-neighbor doubling in `model` with a DoublingConv2d, in place.
 
-    The parameters stay the same tensors under the same names. Forward and backward take half of the time.
+    The parameters stay the same tensors with the same names. Forward and backward take half of the time.
     """
     for layers in model.modules():
         if isinstance(layers, nn.Sequential):
@@ -84,15 +84,15 @@ def fold_upsampling_for_training(model: nn.Module) -> None:
 
 
 def doubling_kernel(weight: Tensor) -> Tensor:
-    """The kernel (I, O, 4, 4) of the transposed convolution of stride 2 that is a 3x3 convolution `weight` (O, I, 3, 3)
-    of a doubled map: three taps on doubled pixels see two different ones, so 4 multiplications do for 9."""
-    taps = weight.transpose(0, 1).flip(-1, -2)  # of what a pixel gives, not of what it takes
+    """The kernel (I, O, 4, 4) of the transposed convolution of stride 2 that equals the 3x3 convolution `weight`
+    (O, I, 3, 3) of a doubled map: three taps see two distinct pixels, so 4 multiplications replace 9."""
+    taps = weight.transpose(0, 1).flip(-1, -2)  # scattered from an input pixel, instead of gathered
     sums = F.conv2d(taps.flatten(0, 1)[:, None], taps.new_ones(1, 1, 2, 2), padding=1)
     return sums.view(*taps.shape[:2], 4, 4)
 
 
 def _doubled(layers: nn.Sequential) -> Iterator[tuple[str, str, nn.Conv2d]]:
-    """Names of the doublings, and names and convolutions right behind them, of those that can be one."""
+    """(name of a doubling, name and module of the convolution directly after it) for each pair that can be fused."""
     for (name, double), (conv_name, conv) in pairwise(list(layers.named_children())):
         doubles = isinstance(double, nn.Upsample) and (double.mode, double.scale_factor) == ("nearest", 2)
         if not doubles or type(conv) is not nn.Conv2d:
@@ -102,16 +102,16 @@ def _doubled(layers: nn.Sequential) -> Iterator[tuple[str, str, nn.Conv2d]]:
 
 
 class RotatedNetwork(nn.Module):
-    """A network with TensorFlow's padding, given the photo rotated by 180 degrees, its kernels rotated alike.
+    """A network with TensorFlow's padding, run on the photo rotated by 180 degrees, with its kernels rotated, too.
 
-    Where a stride is 2 and a side even, TensorFlow pads one pixel more behind the end than before the start. torch pads
-    both alike, so timm copies every such map into a larger one. Rotated, it is the start that has the more; torch pads
-    the end as much, and no window reaches its last pixel.
-    All sides at a stride of 2 must be even: those of the photo multiples of the deepest stride.
+    At stride 2 and even sides, TensorFlow pads one pixel more at the end than at the start. torch pads both equally, so
+    timm copies every such map into a larger one. Rotated, the start has the extra pixel; torch pads the end equally,
+    but no window reaches its last pixel.
+    All sides at a stride of 2 must be even: those of the photo must be multiples of the deepest stride.
     """
 
     def __init__(self, net: nn.Module):
-        """net: of square, odd kernels without dilation. It is changed, and used from then on by this one alone."""
+        """net: with square, odd kernels without dilation. It is changed in place and must not be used elsewhere."""
         super().__init__()
         for parent in list(net.modules()):
             for name, conv in list(parent.named_children()):
@@ -120,7 +120,7 @@ class RotatedNetwork(nn.Module):
         self.net = net
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """image (B, C, H, W) -> the features that `net` had of it before."""
+        """image (B, C, H, W) -> the same features as the original `net`."""
         return [stage.flip(-1, -2) for stage in self.net(image.flip(-1, -2))]
 
 

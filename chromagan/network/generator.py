@@ -20,9 +20,9 @@ from chromagan.network.trunk import Trunk
 class Generator(nn.Module):
     """Lightness in, chrominance out.
 
-    `Generator(config)` has random weights; `load_imagenet` fills the trunk. The class head exists where
-    `config.num_classes` is not 0; it is needed in training only. What can be saved, loaded and published is
-    `chromagan.hub.model.ChromaGAN`, the same network.
+    `Generator(config)` has random weights; `load_imagenet` fills the trunk. The class head exists if
+    `config.num_classes` is not 0; it is needed in training only. `chromagan.hub.model.ChromaGAN` is the same network
+    with saving, loading and publishing.
     """
 
     def __init__(self, config: ModelConfig):
@@ -66,7 +66,7 @@ class Generator(nn.Module):
             classes = [flat, *config.class_dense, config.num_classes]
             self.class_head = nn.Sequential(*(nn.Linear(*pair) for pair in pairwise(classes)))
 
-        # Last, so that under one seed the five networks start alike in everything but the decoder.
+        # Last, so that with one seed the five networks differ only in the decoder.
         self.decoder = build_decoder(config.decoder)
 
     def forward(self, L: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class Generator(nn.Module):
         return self.color(self.stages(L), L)
 
     def stages(self, L: Tensor) -> list[Tensor]:
-        """The trunk's stages of L (B, 1, H, W), finest first; ValueError for a size that `forward` does not take."""
+        """The trunk's stages of L (B, 1, H, W), finest first; ValueError for a size that `forward` does not accept."""
         self._check_size(L)
         return self.trunk(L)
 
@@ -89,13 +89,13 @@ class Generator(nn.Module):
     def fuse(
         self, stages: list[Tensor], L: Tensor, rows: Tensor | None = None, columns: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """What every decoder reads, (B, 128, h, w), and the flattened global map (B, F), which the class head reads.
+        """The decoders' input, (B, 128, h, w), and the class head's, the flattened global map (B, F).
 
         stages, L: of whole images. Or, in training, of one window of each image, cells `rows` (B, h) and `columns`
-        (B, w) of stride 8: then L and the stages up to that stride are the window's, and the coarser stages whole, so
-        that the class of the whole image colors its part.
+        (B, w) of stride 8: then L and the stages up to that stride are the window's, and the coarser stages are the
+        whole image's, so that its class informs the window.
         """
-        dtype = self.fusion[0].weight.dtype  # which may be bfloat16: see Colorizer
+        dtype = self.fusion[0].weight.dtype  # may be bfloat16, see Colorizer
         stages = [stage.to(dtype) for stage in stages]
         flat = self.flatten(self.global_map(stages[-1]))
         maps = [L.to(dtype), *stages] if self.config.lightness else stages
@@ -105,7 +105,7 @@ class Generator(nn.Module):
         return self.fusion(torch.cat([mid, context], dim=1)), flat
 
     def load_imagenet(self) -> None:
-        """Give the trunk its ImageNet weights; PretrainedWeightsError if they cannot be had."""
+        """Load ImageNet weights into the trunk; PretrainedWeightsError if they are unavailable."""
         self.trunk.load_imagenet(self.config.trunk)
 
     def without_class_head(self) -> Self:

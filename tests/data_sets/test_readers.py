@@ -1,4 +1,4 @@
-"""Folders of data sets as people have them: which photos are which split, what is refused, what is passed over."""
+"""Folders of data sets as people have them: which photos are which split, what is refused, what is skipped."""
 
 import io
 import os
@@ -78,8 +78,8 @@ def test_a_split_is_a_top_level_folder_of_exactly_that_name(tmp_path, names, exp
     "names, message",
     [
         (["train/a.png", "val/a.png", "validation/a.png"], "both a split 'val' and a split 'validation'"),
-        (["train/a.png", "car/a.png", "plane/a.png"], r"splits \(train\) beside others with images \(car, plane\)"),
-        (["train/a.png", "validation2/a.png"], r"beside others with images \(validation2\)"),
+        (["train/a.png", "car/a.png", "plane/a.png"], r"split folders \(train\) and other .* \(car, plane\)"),
+        (["train/a.png", "validation2/a.png"], r"other folders with images \(validation2\)"),
         (
             ["Train/a.png", "Val/a.png"],
             r"look like splits \(Train, Val\): call them train, validation",
@@ -112,10 +112,10 @@ def test_classes_are_the_folders_of_a_split(tmp_path):
     assert PhotoSet(str(write(tmp_path, "train/loose.png")), "train", 16).labels is None
 
 
-# What is found and what is passed over
+# What is found and what is skipped
 
 
-def test_what_is_passed_over_is_said(tmp_path, capsys):
+def test_what_is_skipped_is_said(tmp_path, capsys):
     write(tmp_path, "a/1.png", "a/2.png", "b/3.png", "b/._3.png", ".trash/4.png", "__MACOSX/a/1.png", "b/Thumbs.db")
     for name in ("notes.txt", "labels.txt", "raw.cr2", "LICENSE"):
         (tmp_path / name).write_text("x")
@@ -124,7 +124,7 @@ def test_what_is_passed_over_is_said(tmp_path, capsys):
     made_photo(7, 16, 16).convert("L").save(tmp_path / "a" / "gray.png")
     photos = load_photos(str(tmp_path), "train", size=16)
     assert photos.summary == (
-        f"'{tmp_path}' (train: all of it, there are no splits): 4 photos in 2 folders; passed over: 1 .cr2, 2 .txt, "
+        f"'{tmp_path}' (train: all of it, it has no splits): 4 photos in 2 folders; skipped: 1 .cr2, 2 .txt, "
         "1 broken links, 1 empty, 2 hidden, 2 hidden or system folders, 1 without a suffix; 1 gray ones left out"
     )
     assert photos.summary in capsys.readouterr().err
@@ -142,20 +142,20 @@ def test_every_format_is_read_and_other_systems_folders_are_not(tmp_path):
     (tmp_path / "page.pdf").write_bytes(b"%PDF")
     photos = load_photos(str(tmp_path), "train", size=16)
     assert len(photos) == 6
-    assert photos.summary.endswith("6 photos in 1 folder; passed over: 1 .pdf, 4 hidden or system folders")
+    assert photos.summary.endswith("6 photos in 1 folder; skipped: 1 .pdf, 4 hidden or system folders")
 
 
 def test_heic_is_named_where_its_package_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "register_heif", lambda: False)
     write(tmp_path, "a.png")
     (tmp_path / "b.HEIC").write_bytes(b"x")
-    assert "passed over: 1 .heic (pip install pillow-heif)" in load_photos(str(tmp_path), "train", size=16).summary
+    assert "skipped: 1 .heic (pip install pillow-heif)" in load_photos(str(tmp_path), "train", size=16).summary
 
 
 def test_photos_beside_the_split_folders_are_said(tmp_path):
     write(tmp_path, "train/a.png", "val/b.png", "sheet.png")
     assert PhotoSet(str(tmp_path), "train", 16).summary.endswith(
-        "1 photos in 1 folder; passed over: 1 beside the split folders"
+        "1 photos in 1 folder; skipped: 1 outside the split folders"
     )
 
 
@@ -233,7 +233,7 @@ def test_a_split_of_parquet_is_a_part_of_the_name(tmp_path, names, expected):
     for name, count in names.items():
         write_parquet(tmp_path / f"{name}.parquet", [photo_bytes(n) for n in range(count)])
     assert counts(tmp_path) == expected
-    assert "passed over: 1 .md" in PhotoSet(str(tmp_path), "train").summary
+    assert "skipped: 1 .md" in PhotoSet(str(tmp_path), "train").summary
 
 
 @pytest.mark.parametrize(
@@ -243,8 +243,8 @@ def test_a_split_of_parquet_is_a_part_of_the_name(tmp_path, names, expected):
         (["train_val", "test"], "train_val.parquet of .* names several splits .train, val."),
         (["160px/train-0", "320px/train-0"], "in several folders: give one of them .*160px, .*320px"),
         (["train-0", "extra"], "with a split in their name .train-0.parquet. and without .extra.parquet."),
-        (["train2017", "val2017"], "train2017.parquet of .* only looks like that of a split: call it train"),
-        (["Train", "Test"], "T.*.parquet of .* only looks like that of a split: call it train"),
+        (["train2017", "val2017"], "train2017.parquet of .* looks like a split but is not one: call it train"),
+        (["Train", "Test"], "T.*.parquet of .* looks like a split but is not one: call it train"),
         (["labeled-00000-of-00001", "other-00000-of-00001"], "has no split 'train', only labeled, other"),
     ],
 )
@@ -270,7 +270,7 @@ def test_files_without_rows_and_files_that_are_not_there(tmp_path):
     write_parquet(tmp_path / "train-00002-of-00004.parquet", [photo_bytes(0), b"damaged"])
     photos = PhotoSet(str(tmp_path), "train", 16)
     assert len(photos) == 2
-    assert "2 photos in 2 Parquet files, 2 more that their names tell of are not there" in photos.summary
+    assert "2 photos in 2 Parquet files, 2 more named by their shard numbers are missing" in photos.summary
     assert "row 1 of train-00002-of-00004.parquet" in refusal(tmp_path)
 
 
@@ -295,10 +295,10 @@ def test_images_in_parquet_in_every_form(tmp_path):
 @pytest.mark.parametrize(
     "images, message",
     [
-        ([1, 2], "column 'image' of .* holds no images but .*int64"),
-        (["a.png", "b.png"], "column 'image' of .* holds no images but .*string"),
+        ([1, 2], "column 'image' of .* must hold bytes, or bytes and path, got .*int64"),
+        (["a.png", "b.png"], "column 'image' of .* must hold bytes, or bytes and path, got .*string"),
         ([photo_bytes(0), None], r"row 1 of a.parquet of .* \(train, index 1\) cannot be read: the row is empty"),
-        ([{"bytes": None, "path": "gone.png"}], "holds only a path, 'gone.png', and there is no such file"),
+        ([{"bytes": None, "path": "gone.png"}], "holds only a path, 'gone.png', and that file does not exist"),
         ([b"GIF89a"], "row 0 of a.parquet of .* cannot be read"),
     ],
 )
@@ -377,7 +377,7 @@ def test_a_limit_is_spread_over_all_data_sets(two):
     photos = load_photos(two, "train", size=16, limit=4, quiet=True, keep_gray=True)
     assert photos.images.equal(load_photos(two, "train", size=16, quiet=True, keep_gray=True).images[[0, 3, 6, 9]])
     assert [source["photos"] for source in photos.sources] == [3, 1]
-    assert "7 photos in 1 folder; 3 of them are taken" in photos.summary
+    assert "7 photos in 1 folder; 3 of them are used" in photos.summary
 
 
 def test_one_of_several_that_cannot_be_used_is_named(two, tmp_path):
@@ -385,7 +385,7 @@ def test_one_of_several_that_cannot_be_used_is_named(two, tmp_path):
     made_photo(0, 16, 16).convert("L").save(tmp_path / "gray" / "g.png")
     for bad, message in (
         ("nowhere/at/all", "no folder 'nowhere/at/all'"),
-        (str(tmp_path / "gray"), "all 1 images taken of '.*gray' .train. are gray"),
+        (str(tmp_path / "gray"), "all 1 images taken from '.*gray' .train. are gray"),
     ):
         with pytest.raises(DataError, match=message):
             load_photos([*two, bad], "train", size=16, quiet=True)

@@ -67,18 +67,18 @@ def test_ipv6_is_written_as_in_a_url():
 
 @pytest.mark.parametrize("port", ["0", "-1", "65536", "80a", "7860.0", "\u0661"])
 def test_a_port_that_is_none_is_refused(port):
-    with pytest.raises(AddressError, match="GRADIO_SERVER_PORT is a port from 1 to 65535, got"):
+    with pytest.raises(AddressError, match="GRADIO_SERVER_PORT must be a port from 1 to 65535, got"):
         listening_address({"GRADIO_SERVER_PORT": port})
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "http://localhost", "a..b", "no-such-host.invalid"])
 def test_a_host_that_is_not_of_this_machine_is_refused(host):
-    with pytest.raises(AddressError, match="GRADIO_SERVER_NAME .* is no address of this machine"):
+    with pytest.raises(AddressError, match="GRADIO_SERVER_NAME .* is not an address of this machine"):
         listening_address({"GRADIO_SERVER_NAME": host})
 
 
 def test_a_port_that_is_taken_is_refused_and_one_that_was_is_not():
-    with listening() as port, pytest.raises(AddressError, match=f"port {port} of 127.0.0.1 is taken"):
+    with listening() as port, pytest.raises(AddressError, match=f"port {port} of 127.0.0.1 is in use"):
         listening_address({"GRADIO_SERVER_PORT": str(port)})
     assert listening_address({"GRADIO_SERVER_PORT": str(port)}) == ("127.0.0.1", port)
 
@@ -113,12 +113,12 @@ def test_the_client_of_gradio_goes_by_it(monkeypatch):
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:x", "127.0.0.1:x", "http://[::1:9", "http://u:secret@h:9a"])
 def test_a_proxy_whose_address_is_none_is_one_line(address):
-    with pytest.raises(AddressError, match="^https_proxy is no address: it is written http://name:port$"):
+    with pytest.raises(AddressError, match="^https_proxy is not an address: write it as http://name:port$"):
         reach_without_proxy("127.0.0.1", {"https_proxy": address})
 
 
 def test_a_kind_of_proxy_that_is_not_known_is_one_line():
-    with pytest.raises(AddressError, match="ALL_PROXY is a proxy of the kind socks://; known are http, https, socks5"):
+    with pytest.raises(AddressError, match="ALL_PROXY is a socks:// proxy; supported are http, https, socks5"):
         reach_without_proxy("127.0.0.1", {"ALL_PROXY": "socks://user:secret@127.0.0.1:9"})
 
 
@@ -150,4 +150,4 @@ def test_a_port_that_is_asked_for_and_taken_is_one_line_and_status_1(source, tmp
         demo = start(source, tmp_path, GRADIO_SERVER_PORT=str(port))
         out, problem = demo.communicate(timeout=START_SECONDS)
     assert (demo.returncode, out) == (1, "")
-    assert problem.startswith(f"app.py: port {port} of 127.0.0.1 is taken: ") and len(problem.splitlines()) == 1
+    assert problem.startswith(f"app.py: port {port} of 127.0.0.1 is in use: ") and len(problem.splitlines()) == 1

@@ -15,7 +15,7 @@ def test_names_of_the_sources(both, service):
     assert both.source("") is both.source(STUDY) is both.shipped and both.source(GENERAL) is both.general
     assert [(each.decoder, each.epoch) for each in both.general.checkpoints] == [("compact", 7), ("depthwise", 5)]
     assert service.general is None
-    with pytest.raises(RequestError, match="no networks 'general' here"):
+    with pytest.raises(RequestError, match="the networks 'general' .* are not installed here"):
         service.source(GENERAL)
     assert chosen_source(" owner/name ", GENERAL) == "owner/name" and chosen_source("", GENERAL) == GENERAL
 
@@ -25,7 +25,7 @@ def test_a_general_source_that_cannot_be_used_is_said_and_left_out(both, tmp_pat
     for weights in (folder / GENERAL).glob("*/*/model.safetensors"):
         weights.write_bytes(b"weights")
     assert DemoService(str(folder), str(folder), tmp_path / "files").general is None
-    assert capsys.readouterr().err.count("photos of any kind are colored by the study") == 1
+    assert capsys.readouterr().err.count("all photos are colored by the study's networks") == 1
 
 
 def test_a_photo_alone_is_colored_by_the_general_network(both, service, photo):

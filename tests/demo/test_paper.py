@@ -52,7 +52,7 @@ def test_words_and_ranks_and_verdicts_are_those_of_the_file(tmp_path):
         ("Very Poor", "2nd", "9.51", False), ("Good", "1st", "0.130", True), ("Fair", None, None, False),
     ]  # fmt: skip
     assert found.rows[0]["ranked_by"] == "color gradient kept, higher is better"
-    assert found.agreeing == "2 of 3 pairs in the paper's order, 1 in the other" and found.epochs == "3"
+    assert found.agreeing == "2 of 3 pairs in the paper's order, 1 in the opposite" and found.epochs == "3"
     assert [(each["verdict"], each["count"]) for each in found.counts] == [
         ("stands", 1), ("contradicted", 1), ("cannot be told", 2),
     ]  # fmt: skip
@@ -61,7 +61,7 @@ def test_words_and_ranks_and_verdicts_are_those_of_the_file(tmp_path):
     ]  # fmt: skip
     missing = found.groups[0]["claims"][2]
     assert (missing["needs"], missing["evidence"]) == ("needs depth", [])  # said once
-    assert found.groups[1]["claims"][0]["beside"] == "At the epochs that are here, 3 for 900: undecided."
+    assert found.groups[1]["claims"][0]["beside"] == "At the available epochs, 3 for 900: undecided."
 
     html = rendered("paper", findings=found)
     assert html.count('data-label="') == 3 and "1st · 0.130" in html and "not measured" in html

@@ -63,7 +63,7 @@ def test_coloring_goes_on_without_a_refiner_that_cannot_be_used(refined_source, 
     (folder / "refiner" / "model.safetensors").write_bytes(b"torn")
     tabs = Tabs(DemoService(str(folder), str(folder), tmp_path / "files"))
     assert tabs.service.shipped.refiner is None
-    assert "damaged or cut short" in capsys.readouterr().err
+    assert "damaged or truncated" in capsys.readouterr().err
     stage, _, state = tabs.colorize(photo, "compact", "3", *Options(refined=True))
     assert "refined" not in stage and not state.options.refined
     with pytest.raises(CheckpointError, match="have no refiner"):

@@ -72,7 +72,7 @@ def test_an_epoch_is_named_only_where_all_have_it(source, photo, tmp_path):
 
 def test_the_page_says_what_networks_saw(source, tmp_path):
     run = shutil.copytree(source, tmp_path / "run")
-    assert "Nothing of it is recorded" in page.about(CheckpointSource(run), {})
+    assert "The training data are not recorded" in page.about(CheckpointSource(run), {})
     sources = [{"data": "owner/birds", "photos": 1234, "gray": 5}]
     (run / "compact" / "train.json").write_text(json.dumps({"sources": sources}))
     about = page.about(CheckpointSource(run), {})
@@ -96,7 +96,7 @@ def test_what_is_wrong_with_a_photo_is_said_without_where_it_lies(service, tmp_p
         with pytest.raises(RequestError, match="^notes.jpg: ") as caught:
             read(tmp_path / "notes.jpg")
         assert str(tmp_path) not in str(caught.value)
-        with pytest.raises(RequestError, match="gone.jpg was deleted"):
+        with pytest.raises(RequestError, match="gone.jpg has been deleted"):
             read(tmp_path / "gone.jpg")
 
 

@@ -50,7 +50,7 @@ def test_source_within_reach_is_used_and_named(demo_source, tmp_path, monkeypatc
 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert not app["offers_tools"]()
-    assert capsys.readouterr().err == "app.py: no tools for assistants: pip install 'gradio[mcp]'\n"
+    assert capsys.readouterr().err == "app.py: tools for assistants are off: pip install 'gradio[mcp]' turns them on\n"
 
 
 def test_server_is_clean_afterwards(demo_source, harbor, tmp_path):

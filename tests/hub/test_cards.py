@@ -77,7 +77,7 @@ def test_a_newer_study_is_named_by_the_older_one_and_not_forgotten(server, study
     publish(study, "someone/first", say=lambda line: None)
     arguments = ["publish", "--source", str(study), "--to", "someone/second", "--supersedes"]
     assert main([*arguments, "someone/first"]) == 0
-    assert "someone/first-compact: names its newer version" in capsys.readouterr().out
+    assert "someone/first-compact: its card names the newer version" in capsys.readouterr().out
 
     def newer(repo: str):
         return ModelCard(server.files(repo)["README.md"].decode()).data.get("new_version")

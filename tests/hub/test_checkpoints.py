@@ -42,7 +42,7 @@ def test_list_is_by_decoder_then_epoch(source):
     assert list_checkpoints(source)[1].metrics == {"epoch": 3}
 
 
-def test_epochs_sort_as_numbers_and_other_folders_are_passed_over(tmp_path):
+def test_epochs_sort_as_numbers_and_other_folders_are_skipped(tmp_path):
     for name in ("epoch-900", "epoch-30", "epoch-0", "epoch-x", "notes"):
         (tmp_path / "original" / name).mkdir(parents=True)
         (tmp_path / "original" / name / "model.safetensors").touch()
@@ -136,7 +136,7 @@ def test_a_damaged_file_of_measures_chooses_no_other_epoch_unsaid(tmp_path, caps
     damaged.write_text(damaged.read_text()[:-9])
     assert find_checkpoint(tmp_path).epoch == 3
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{damaged} is not JSON") and line.endswith("; the last epoch is taken for the nearest")
+    assert line.startswith(f"{damaged} is not JSON") and line.endswith("; the last epoch is used as the nearest")
     damaged.unlink()
     assert find_checkpoint(tmp_path).epoch == 3 and not capsys.readouterr().err  # it was not measured
 
@@ -182,11 +182,11 @@ def _edit_weights(folder, change):
         (lambda f: _edit_config(f, trunk="no_such_net"), "timm has no network 'no_such_net'"),
         (
             lambda f: _edit_weights(f, lambda t: t.pop("fusion.0.bias")),
-            "lack 1 tensors of .*, fusion.0.bias",
+            "lack 1 of .* tensors, first fusion.0.bias",
         ),
         (
             lambda f: _edit_weights(f, lambda t: t.update(x=torch.zeros(1))),
-            "have 1 tensors that .*, x first",
+            "have 1 tensors that .*, first x",
         ),
         (
             lambda f: _edit_weights(f, lambda t: t.update({"fusion.0.bias": torch.zeros(3)})),
@@ -194,12 +194,12 @@ def _edit_weights(folder, change):
         ),
         (
             lambda f: _edit_weights(f, lambda t: t["fusion.0.bias"].fill_(float("nan"))),
-            "fusion.0.bias holds values that are no numbers",
+            "fusion.0.bias holds NaN or infinity",
         ),
-        (lambda f: (f / "model.safetensors").write_bytes(b"not safetensors"), "is damaged or cut short"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"not safetensors"), "is damaged or truncated"),
         (
             lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-9]),
-            "is damaged or cut short",
+            "is damaged or truncated",
         ),
     ],
 )

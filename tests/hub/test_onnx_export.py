@@ -68,8 +68,8 @@ def test_bad_input_is_one_line(source, exported, tmp_path, capsys, monkeypatch):
         (text,) = capsys.readouterr().err.splitlines()
         return text
 
-    assert "ends with .onnx" in line("-o", tmp_path / "model.pt")
-    assert "exists already: --overwrite replaces it" in line("-o", exported)
+    assert "must end with .onnx" in line("-o", tmp_path / "model.pt")
+    assert "already exists: --overwrite replaces it" in line("-o", exported)
     assert "compact has no epoch 9" in line("-o", tmp_path / "a.onnx", "--epoch", "9")
     assert line("-o", exported / "a.onnx").endswith(f"{exported} is a file, not a folder")
     found = importlib.util.find_spec

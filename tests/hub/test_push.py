@@ -44,7 +44,7 @@ def test_an_epoch_never_has_the_measures_of_another(server, study):
     assert push(study)[0].endswith("pushed")
     assert "metrics.json" not in server.files("someone/study-compact", "epoch-0")
     before = server.commits("someone/study-compact")
-    assert all(line.endswith("there already") for line in push(study))
+    assert all(line.endswith("already there") for line in push(study))
     assert server.commits("someone/study-compact") == before
 
 
@@ -52,7 +52,7 @@ def test_a_run_that_went_on_leaves_its_older_epochs_alone(server, study):
     push(study)
     tags = dict(server.repos["someone/study-compact"]["tags"])
     write_json(study / "compact" / "train.json", {"data": "birds", "epochs": 900})
-    assert all(line.endswith("there already") for line in push(study))
+    assert all(line.endswith("already there") for line in push(study))
     assert server.repos["someone/study-compact"]["tags"] == tags
     assert json.loads(server.files("someone/study-compact")["train.json"])["epochs"] == 900  # main has the newest
 
@@ -67,7 +67,7 @@ def test_weights_go_as_large_files_and_only_once(server, study, monkeypatch):
     weights = (study / "compact" / "epoch-0" / "model.safetensors").read_bytes()
     assert server.files("someone/study-compact", "epoch-0")["model.safetensors"] == weights
     before = server.commits("someone/study-compact")
-    assert all(line.endswith("there already") for line in push(study))
+    assert all(line.endswith("already there") for line in push(study))
     assert server.commits("someone/study-compact") == before
     assert [line for line in server.log if line.startswith("PUT")] == uploads
 
@@ -101,7 +101,7 @@ def refusal(*source, **options) -> str:
 def test_a_pickle_under_the_name_of_safetensors_is_not_read(tmp_path, source):
     shutil.copy(source / "compact" / "epoch-0" / "config.json", tmp_path)
     torch.save({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
-    assert "model.safetensors is damaged or cut short" in refusal(tmp_path)
+    assert "model.safetensors is damaged or truncated" in refusal(tmp_path)
 
 
 def test_a_hub_that_refuses_the_connection_is_known_at_once(monkeypatch, tmp_path):
@@ -114,10 +114,10 @@ def test_a_hub_that_refuses_the_connection_is_known_at_once(monkeypatch, tmp_pat
 def test_a_wrong_token_is_one_line(server, source, monkeypatch, capsys):
     publish(source, "someone/study", say=lambda line: None)
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    assert "it does not take the token: hf auth login" in refusal("someone/study-compact")
+    assert "it rejected the token: run hf auth login" in refusal("someone/study-compact")
     assert main(["list", "--source", "someone/study"]) == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "it does not take the token: hf auth login" in error
+    assert error.count("\n") == 1 and "it rejected the token: run hf auth login" in error
 
 
 def test_a_token_that_only_reads_pulls_but_cannot_push(server, source, monkeypatch):

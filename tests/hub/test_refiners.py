@@ -55,10 +55,10 @@ def test_a_refiner_that_cannot_be_used_is_one_line(study, source):
     assert "has no refiner: expected refiner/model.safetensors" in refused(source, model)
     weights, config = (folder / "model.safetensors").read_bytes(), json.loads((folder / "config.json").read_text())
     (folder / "model.safetensors").write_bytes(weights[:-100])
-    assert "damaged or cut short" in refused(study)
+    assert "damaged or truncated" in refused(study)
     (folder / "model.safetensors").write_bytes(weights)
     for changes, message in (
-        ({"trunk_digest": "b" * 64}, "made for the trunk tf_efficientnet_lite0 (bbbbbbbbbbbb…)"),
+        ({"trunk_digest": "b" * 64}, "trained for the trunk tf_efficientnet_lite0 (bbbbbbbbbbbb…)"),
         ({"channels": 16}, "has shape"),
         ({"version": 9}, "config version 9"),
         ({"wings": 2}, "unknown keys"),
@@ -77,4 +77,4 @@ def test_one_with_a_tensor_too_few_is_refused(study):
     lacking = Refiner(refiner.config)
     del lacking.value
     save_refiner(lacking, study / "refiner")
-    assert "lack 2 tensors" in refused(study)
+    assert "lack 2 of" in refused(study)

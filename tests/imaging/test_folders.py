@@ -49,7 +49,7 @@ def test_what_is_no_photo_is_counted(tmp_path):
     )
 
 
-def test_of_the_output_folder_only_results_are_passed_over(tmp_path):
+def test_of_the_output_folder_only_results_are_skipped(tmp_path):
     put(tmp_path, "a.png", "out/a-result.png", "out/deep/b-result.png", "deep/out/c.png")
     others = ["a.png", "deep/out/c.png"]
     for own in ([], ["out/own.png"]):
@@ -58,7 +58,7 @@ def test_of_the_output_folder_only_results_are_passed_over(tmp_path):
         for names in (["*"], ["**"], ["**/*.png"], ["a.png", "deep", "out"], ["a.png", "deep", "out", "out/deep"]):
             found = find(tmp_path, *names)
             assert sorted(set(names_of(found, tmp_path))) == sorted([*others, *own]) and not found.problems, names
-            assert found.passed_over["results of earlier runs"] >= 2
+            assert found.skipped["results of earlier runs"] >= 2
     # It alone, one above it, and a folder in it.
     assert names_of(find(tmp_path, "out"), tmp_path) == ["out/own.png"]
     assert len(find(tmp_path, output="..").photos) == 3
@@ -68,7 +68,7 @@ def test_of_the_output_folder_only_results_are_passed_over(tmp_path):
     assert find(tmp_path, "a.png", "empty", output=".").problems  # of one that holds no results either it is said
     assert not find(tmp_path, "a.png", "empty", output="empty").problems
     assert find(tmp_path, "out").problems == [
-        f"{tmp_path / 'out'}: there are no images in this folder, only 2 results of earlier runs"
+        f"{tmp_path / 'out'}: no images in this folder, only 2 results of earlier runs"
     ]
 
 
@@ -77,7 +77,7 @@ def test_a_file_that_is_named_is_taken_whatever_it_is_called(tmp_path):
     assert len(find(tmp_path, ".a.png", "b-result.png", "c.txt").photos) == 3
     found = find(tmp_path, "*")
     assert not found.photos and found.summary() == "1 .txt, 1 results of earlier runs"
-    assert found.problems == [f"{tmp_path / '*'}: there are no images to color among the 2 that it stands for"]
+    assert found.problems == [f"{tmp_path / '*'}: none of its 2 matches is an image to color"]
 
 
 def test_links_are_followed_and_loops_are_not(tmp_path):
@@ -115,7 +115,7 @@ def test_heic_without_its_package_is_named(tmp_path, without_heif):
     assert find(tmp_path).summary() == "2 .heic (pip install pillow-heif)"
     (tmp_path / "a.png").unlink()
     (line,) = find(tmp_path).problems
-    assert line == f"{tmp_path}: there are no images in this folder, only 2 .heic (pip install pillow-heif)"
+    assert line == f"{tmp_path}: no images in this folder, only 2 .heic (pip install pillow-heif)"
     (tmp_path / "b.heic").write_bytes(b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(40))
     with pytest.raises(formats.ImageError, match="b.heic: it is a HEIC photo: pip install pillow-heif"):
         open_image(tmp_path / "b.heic")
@@ -129,16 +129,16 @@ def test_a_damaged_photo_whose_reader_is_there_asks_for_no_package(tmp_path, suf
     path.write_bytes((tmp_path / f"a{suffix}").read_bytes()[:60])
     with pytest.raises(formats.ImageError) as error:
         open_image(path)
-    assert str(error.value) == f"{path}: it is {words} that is damaged or cut short"
+    assert str(error.value) == f"{path}: it is {words} that is damaged or truncated"
 
 
 @pytest.mark.parametrize(
     "content, words",
     [
         (b"", "the file is empty"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull brings it"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "run git lfs pull"),
         (b"<!DOCTYPE html><html>", "it is a web page"), (b"%PDF-1.7\n", "it is a PDF, not a photo"),
-        (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2" + bytes(40), "no image but a film"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2" + bytes(40), "it is a video"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "it is a PostScript page"),
         (b"8BPS\0\1" + bytes(6) + b"\0\1" + bytes(8) + b"\0\x10\0\3" + bytes(8), "a 16-bit RGB Photoshop file"),
         (b"P7\nWIDTH 2\n", "it is a PAM picture"), (b"PF\n2 2\n-1.0\n", "floating-point RGB picture"),

@@ -171,7 +171,7 @@ def test_a_place_that_cannot_be_written_to(tmp_path, name, words):
 
 @pytest.mark.parametrize("kind, side", [("JPEG", 65_501), ("WEBP", 16_384)])
 def test_a_format_that_is_too_small_says_so(tmp_path, kind, side):
-    with pytest.raises(ImageError, match=f"{kind} holds at most {side - 1} pixels a side, not {side}x1"):
+    with pytest.raises(ImageError, match=f"{kind} holds at most {side - 1} pixels a side, got {side}x1"):
         encode_image(Image.new("RGB", (side, 1)), kind)
 
 

@@ -20,8 +20,8 @@ CLAIMS_MARKS = ("<!-- claims: start -->", "<!-- claims: end -->")
 def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> str:
     """The text between README_MARKS: a table of the checkpoints' metrics.json.
 
-    every: show all measures of all epochs, not the first few of each decoder's usual one. CheckpointError if nothing was
-    measured, or not on the same photos.
+    every: show all measures of all epochs, not the first few of each decoder's usual one. CheckpointError if nothing
+    was measured, or not on the same photos.
     """
     checkpoints = list_checkpoints(source)
     if not every:
