@@ -323,7 +323,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     coloring = commands.add_parser(
         "colorize",
         help="color photos",
-        description="Color photos: the result has the photo's lightness, its transparency, its metadata and, where it "
+        description="Color photos: the result has the photo's lightness, its transparency, its metadata and, if it "
         "can hold colors, its ICC profile. Every page of a multi-page TIFF or an animation is colored.",
         epilog="A result keeps the format of its photo if that is JPEG, PNG, WebP, TIFF, BMP, AVIF or an animated "
         "GIF; HEIC becomes JPEG, every other format PNG. In folders and patterns, hidden files, system folders and the "
@@ -381,7 +381,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         command.add_argument(
             "--source",
             help="study, general, a folder of checkpoints, or a Hub prefix owner/name (default: study; for colorize "
-            "without --epoch and --all: general, trained on more kinds of photos, where it has the decoder)",
+            "without --epoch and --all: general, trained on more kinds of photos, if it has the decoder)",
         )
     args = parser.parse_args(argv)
     if args.run is not space_command and args.source is None:

@@ -158,7 +158,7 @@ def _named_after_photos(
     tasks = []
     for path, folder in photos:
         suffix = suffixes[path]
-        shared = suffix != path.suffix and names[folder, path.stem, suffix.lower()] > 1  # a.heic beside a.jpg
+        shared = suffix != path.suffix and names[folder, path.stem, suffix.lower()] > 1  # a.heic next to a.jpg
         stem, place = path.name if shared else path.stem, output / folder
         targets = {c: place / fitting_name(stem, f"-{c.decoder}-epoch-{c.epoch}{suffix}") for c in checkpoints}
         of_several = not shared and alike[folder, path.stem.casefold()] > 1

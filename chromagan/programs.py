@@ -35,15 +35,15 @@ def end_in_one_line(line: str, at_once: bool = False) -> None:
         sys.exit(STOPPED_STATUS)
 
     open_closed_streams()
-    _heed(stop)
+    _handle_interrupt(stop)
 
 
 def raise_again() -> None:
     """From now on, Ctrl-C raises KeyboardInterrupt, Python's default."""
-    _heed(signal.default_int_handler)
+    _handle_interrupt(signal.default_int_handler)
 
 
-def _heed(handler: Callable) -> None:
+def _handle_interrupt(handler: Callable) -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, handler)
 

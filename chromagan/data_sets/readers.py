@@ -240,7 +240,8 @@ def _check_parquet(data: str, files: list[Path]) -> tuple[list[tuple[str, int]],
                 schema, rows = file.schema_arrow, file.metadata.num_rows
         except (ArrowException, OSError) as error:
             size = Path(data, path).stat().st_size
-            cause = "it is empty" if size == 0 else f"damaged, or not a Parquet file ({str(error).splitlines()[0]})"
+            details = str(error).splitlines()[0]
+            cause = "it is empty" if size == 0 else f"it is damaged, or not a Parquet file ({details})"
             raise DataError(f"{path} of {data!r} cannot be read: {cause}") from error
         if "image" not in schema.names:
             require_image_column(data if len(files) == 1 else str(Path(data, path)), schema.names)

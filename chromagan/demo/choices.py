@@ -33,7 +33,7 @@ class Choices:
         self.service = service
 
     def decoders(self, source: str, decoder: str | None = None) -> Offer:
-        """The decoders; `decoder` is chosen where the source has it, else that of its nearest checkpoint."""
+        """The decoders; `decoder` is selected if the source has it, else that of its nearest checkpoint."""
         here = self.service.source(source)
         chosen = decoder if decoder in here.decoders else here.nearest.decoder
         return Offer([(DECODERS[name].label, name) for name in here.decoders], chosen)

@@ -189,14 +189,14 @@ COLORS = {0: "gray", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8
 
 
 def misread(image: Image.Image) -> str | None:
-    """The line for an opened image whose pixels Pillow would take for others, without a word; else None."""
-    if image.format == "FITS" and image.mode != "L":  # its byte order is not heeded
+    """The error message for an opened image that Pillow would silently misread; else None."""
+    if image.format == "FITS" and image.mode != "L":  # Pillow ignores its byte order
         return f"a FITS file of more than 8 bits cannot be read: {SAVE}"
     tags = getattr(image, "tag_v2", None)
     if image.format != "TIFF" or not tags:
         return None
     if tags.get(NEW_SUBFILE_TYPE, 0) & REDUCED and SUB_IFDS in tags:
-        return "it is a raw photo, of which only the thumbnail could be read: develop it, and save it as PNG or JPEG"
+        return "it is a raw photo, of which only the thumbnail can be read: develop it and save it as PNG or JPEG"
     bits, extra = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)), tags.get(TiffImagePlugin.EXTRASAMPLES, ())
     apart = _planes_apart(tags) and (bits[0] > 8 or extra == (PREMULTIPLIED,))
     signed = bits[0] == 8 and tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0] == SIGNED

@@ -322,5 +322,5 @@ def test_a_raw_photos_thumbnail_is_not_taken_for_it():
     with tifffile.TiffWriter(file) as tiffs:
         tiffs.write(PHOTO[::8, ::8].copy(), photometric="rgb", subfiletype=1, subifds=1)
         tiffs.write(GRAY.astype(np.uint16), photometric="minisblack")
-    with pytest.raises(ValueError, match="it is a raw photo, of which only the thumbnail could be read: develop it"):
+    with pytest.raises(ValueError, match="it is a raw photo, of which only the thumbnail can be read: develop it"):
         open_image(file)
