@@ -322,7 +322,7 @@ def test_figures_of_an_earlier_evaluation_go(source, data, tmp_path):
     names = {path.stem for path in figures.iterdir()}
     assert "notes" in names and not names & {"figure-2-original", "figure-7-9", "boundaries-9"}
     assert {"figure-3-compact", "figure-5-depthwise", "figure-7-1"} <= names  # numbered in the order of DECODERS
-    assert (tmp_path / "report.md").read_text().count("Nine photos beside") == 2 * 2  # alt text and caption
+    assert (tmp_path / "report.md").read_text().count("Nine photos next to") == 2 * 2  # alt text and caption
 
 
 def test_only_networks_that_lack_numbers_run(source):

@@ -192,8 +192,8 @@ def test_a_folder_that_cannot_be_is_refused_before_any_work(tmp_path, more):
     "arguments, message",
     [
         (["--decoders", "nearest"], "invalid choice: 'nearest'"),
-        (["--decoder", "compact"], "--decoder is for train.py alone"),
-        (["--resume"], "--resume is for train.py alone"),
+        (["--decoder", "compact"], "--decoder is an option of train.py only"),
+        (["--resume"], "--resume is an option of train.py only"),
         (["--limit", "0"], "1 or more"),
         (["--price-per-hour", "free"], "must be a number above 0, got 'free'"),
     ],
