@@ -151,7 +151,7 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         download = gr.Button("Download", variant="primary", elem_id="download", min_width=120)
         button = gr.Button("Colorize again", elem_id="colorize", min_width=120)
         refined = gr.Checkbox(
-            False, label="Refined", info="Fewer red patches and spots, slightly paler.", elem_id="refined",
+            False, label="Refined", info="Fewer red patches and spots, slightly paler.", elem_id="refine-colors",
             container=False, min_width=260, visible=service.shipped.refiner is not None,
         )  # fmt: skip
     about = gr.HTML(words, elem_id="caption", elem_classes="caption")

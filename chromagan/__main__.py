@@ -269,7 +269,7 @@ def colorize_stream(args: argparse.Namespace) -> int:
         raise ImageError("'-' is stdin, which is closed")
     if output is None and is_closed(sys.stdout):
         raise ImageError("'-' is stdout, which is closed")
-    if is_one_file(name, output):
+    if is_same_file(name, output):
         raise ImageError(f"{name}: its result would replace the photo itself: give it another name")
     image = open_image(sys.stdin.buffer if name == STREAM else name)
     numbers = page_numbers(image)
@@ -287,7 +287,7 @@ def colorize_stream(args: argparse.Namespace) -> int:
     return 0
 
 
-def is_one_file(photo: str, output: Path | None) -> bool:
+def is_same_file(photo: str, output: Path | None) -> bool:
     """Whether a photo and its result are the same file: the photo STREAM is stdin, the output None is stdout."""
     try:
         before = os.fstat(sys.stdin.fileno()) if photo == STREAM else os.stat(photo)

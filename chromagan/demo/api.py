@@ -11,7 +11,6 @@ from chromagan.demo import downloads, photo_report
 from chromagan.demo.service import CHROMA, RequestError, options_of
 from chromagan.demo.source import label_of, measured
 from chromagan.demo.tabs import Tabs, TabState
-from chromagan.hub.checkpoints import usually_refined
 
 REFINE = ("usual", "yes", "no")
 
@@ -45,8 +44,8 @@ class Api:
         source = (source or "").strip() or self.service.usual(decoder, epoch)
         if refine not in REFINE:
             raise RequestError(f"refine must be one of {', '.join(REFINE)}, got {refine!r}")
-        usual = usually_refined(source) and self.service.source(source).refiner is not None
-        options = options_of(source, chroma, saturation, usual if refine == "usual" else refine == "yes")
+        refined = self.service.refines(source) if refine == "usual" else refine == "yes"
+        options = options_of(source, chroma, saturation, refined)
         checkpoint = self.service.find(source, decoder, epoch)
         result, _ = self.service.color(image, options, checkpoint)
         name = downloads.file_name(image.name, checkpoint, ".png", options.refined)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from chromagan.demo import page
 from chromagan.demo.service import GENERAL, GRAY, STUDY, TRUTH, DemoService
 from chromagan.demo.source import label_of
-from chromagan.hub.checkpoints import Checkpoint, usually_refined
+from chromagan.hub.checkpoints import Checkpoint
 from chromagan.network.decoders import DECODERS
 
 REMEMBERED = ("decoder", "epoch", "refined", "left", "right", "film", "at", "of", "network")  # in the address
@@ -56,10 +56,6 @@ class Choices:
         here = self.service.source(source)
         cells = [(label_of(each), page.key_of(each)) for each in here.checkpoints]
         return Offer([("Gray", GRAY), ("The photo itself", TRUTH), *cells], page.key_of(here.nearest))
-
-    def refined(self, source: str) -> bool:
-        """Whether colorings are refined by default."""
-        return usually_refined(source) and self.service.source(source).refiner is not None
 
     def network(self, wanted: str | None) -> str:
         """The shipped source of that name if it is available, else the study."""

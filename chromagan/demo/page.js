@@ -110,20 +110,17 @@
     }, true);
     // A photo that the browser cannot show, such as TIFF, is shown as the network sees it. `data-file` keeps its URL.
     const BLANK = 'data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7';
-    const grayOne = () => document.querySelector('#result .compare img');
     const putInstead = (image, src) => { image.src = image.dataset.instead = src; };
     document.addEventListener('error', event => {
         const image = event.target;
         if (!image.matches?.('#photo img') || image.src === image.dataset.instead) return;
         image.dataset.file = image.src;
-        image.dataset.before = grayOne()?.src;  // the previous photo's
         putInstead(image, BLANK);
     }, true);
-    new MutationObserver(changes => {
-        if (!changes.some(change => change.target.closest?.('#result'))) return;
-        const image = document.querySelector('#photo img'), gray = grayOne();
-        if (gray && image?.src === BLANK && gray.src !== image.dataset.before) putInstead(image, gray.src);
-    }).observe(document.documentElement, {subtree: true, childList: true, attributeFilter: ['src']});
+    document.addEventListener('load', event => {
+        const image = document.querySelector('#photo img');
+        if (event.target.matches?.('#result .compare img:not(.over)') && image?.src === BLANK) putInstead(image, event.target.src);
+    }, true);
 
     // Gradio puts the name of a file that is too large into a message, as HTML.
     const listOf = file => {

@@ -25,7 +25,7 @@ from chromagan.demo.loaded_photo import LoadedPhoto, file_digest, load_photo, re
 from chromagan.demo.source import CheckpointSource, decoder_milliseconds, label_of
 from chromagan.errors import ChromaGANError
 from chromagan.hub import repositories
-from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, CheckpointError, usual_source
+from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, CheckpointError, usual_source, usually_refined
 from chromagan.imaging import chroma
 from chromagan.imaging.photo import ImageError, Photo, open_image, read_photo
 
@@ -149,6 +149,10 @@ class DemoService:
     def usual(self, decoder: str | None, epoch: str | int | None) -> str:
         """The shipped source that colors a photo if the request names none, see `usual_source`."""
         return usual_source(decoder, epoch, self.general.decoders if self.general else ())
+
+    def refines(self, source: str) -> bool:
+        """Whether colorings by a source are refined by default: if that is usual, and it has a usable refiner."""
+        return usually_refined(source) and self.source(source).refiner is not None
 
     def find(self, source: str, decoder: str | None, epoch: str | int | None) -> Checkpoint:
         """The checkpoint that a request names; RequestError, listing the available ones, if it does not exist."""

@@ -48,7 +48,7 @@ class Tabs:
     def colorize(self, photo: Path | None, decoder: str, epoch: str, *options) -> tuple[str, str, TabState]:
         """HTML comparing gray and color, HTML of the caption, and the state. Refined only if the source can do it."""
         options = options_of(*options)
-        if self.service.source(options.source).refiner is None:
+        if options.refined and self.service.source(options.source).refiner is None:
             options = options._replace(refined=False)
         checkpoint, loaded = self.service.find(options.source, decoder, epoch), self.service.load(photo)
         both = (self.service.picture_of(loaded, what, options, SHOWN_SIDE) for what in (GRAY, checkpoint))

@@ -39,7 +39,7 @@ class Updates:
         with errors_as_messages():
             here = chosen_source(source, network)
             decoders, epochs, at, ofs = self._offers(here, decoder, of)
-            return radio(decoders), radio(epochs), self.choices.refined(here), radio(at), radio(ofs)
+            return radio(decoders), radio(epochs), self.service.refines(here), radio(at), radio(ofs)
 
     def _offers(self, source: str, decoder: str, of: str) -> tuple[Offer, Offer, Offer, Offer]:
         """The offers for a network; the epoch becomes the nearest one, since the selected one was another network's."""
@@ -83,7 +83,7 @@ class Updates:
         if network != before:
             with errors_as_messages():
                 decoders, epochs, at, ofs = self._offers(here, decoder, of)
-                refined = self.choices.refined(here)
+                refined = self.service.refines(here)
             decoder, epoch = decoders.value, epochs.value
             changes = (network, radio(decoders), radio(epochs), refined, radio(at), radio(ofs))
         try:
@@ -114,7 +114,7 @@ class Updates:
         decoders, cells = self.choices.decoders(shown), self.choices.cells(source)
         return (
             gr.Textbox(value=source, info=words), radio(decoders), radio(self.choices.epochs(shown, decoders.value)),
-            gr.Checkbox(value=self.choices.refined(shown), visible=self.service.source(shown).refiner is not None),
+            gr.Checkbox(value=self.service.refines(shown), visible=self.service.source(shown).refiner is not None),
             gr.Dropdown(choices=cells.choices, value=GRAY), gr.Dropdown(choices=cells.choices, value=cells.value),
             radio(self.choices.decoders(source)), radio(self.choices.measured_epochs(shown)), radio(decoders),
             gr.Radio(visible=self.service.general is not None and not source.strip()),
@@ -133,7 +133,7 @@ class Updates:
             network, checkpoint, values = self.choices.restored({})
         example, tab = example_of(named, self.examples), named.get("tab")
         decoder, epoch = checkpoint.decoder, str(checkpoint.epoch)
-        refined = {"true": True, "false": False}.get(named.get("refined"), self.choices.refined(network))
+        refined = {"true": True, "false": False}.get(named.get("refined"), self.service.refines(network))
         left, right, film = (values.get(name, gr.skip()) for name in ("left", "right", "film"))
         measured, decoders = self.choices.measured_epochs(network), self.choices.decoders(network, decoder)
         return (
