@@ -140,3 +140,10 @@ def test_many_requests_leave_memory_flat(demo, client, tmp_path):
         if index == 15:
             before = resident()
     assert resident() - before < 100 << 20
+
+
+def test_no_two_elements_of_the_page_have_one_id(demo):
+    with urllib.request.urlopen(f"{demo.url}/config") as answer:
+        parts = json.load(answer)["components"]
+    ids = [part["props"]["elem_id"] for part in parts if part["props"].get("elem_id")]
+    assert len(ids) == len(set(ids)) > 20
