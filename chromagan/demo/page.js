@@ -162,14 +162,14 @@
     window.viewRestored = (names, values) => {
         restored = true;
         if (missed) remember(names, values);  // a choice was clicked in the meantime
-        nameExamples();
         showTab();
     };
-    // Gradio's examples are buttons with a picture and no text: a screen reader needs a label.
-    const nameExamples = () => document.querySelectorAll('#examples button').forEach(button => {
-        const file = button.querySelector('img')?.src.split('/').pop() ?? '';
-        button.setAttribute('aria-label', `Example photo: ${file.replace(/[.].*/, '')}`);
-    });
+    // Gradio's examples are buttons with a picture and no text, and there at no time that an event tells: each gets the
+    // label that a screen reader needs when its picture has loaded.
+    document.addEventListener('load', event => {
+        const name = event.target.matches?.('#examples button img') && event.target.src.split('/').pop().replace(/[.].*/, '');
+        if (name) event.target.closest('button').setAttribute('aria-label', `Example photo: ${name}`);
+    }, true);
     window.rememberTab = name => { if (restored) remember(['tab'], [name]); };
     window.rememberChoices = (names, values) => { if (restored) remember(names, values); else missed = true; };
     window.remember = (names, values) => {

@@ -49,6 +49,7 @@ def test_keyboard_alone(page):
         pytest.fail(f"Tab does not lead to {wanted}")
 
     before = picture_urls(page)
+    page.wait_for_selector("[aria-label='Example photo: coffee']")
     focus("Example photo: coffee")
     page.keyboard.press("Enter")
     wait_for_another(page, before)
