@@ -28,7 +28,16 @@ FOLDERS = {
         "folders",
         "contact_sheet",
     ],
-    "measures": ["__init__", "segmentation", "metrics", "color_groups", "transitions", "patches", "error_maps"],
+    "measures": [
+        "__init__",
+        "segmentation",
+        "metrics",
+        "color_groups",
+        "transitions",
+        "patches",
+        "colorings",
+        "error_maps",
+    ],
     "network": [
         "__init__",
         "layers",

@@ -5,11 +5,11 @@ import hashlib
 import os
 from dataclasses import dataclass, replace
 
-import torch
+import numpy as np
 from PIL import Image
-from torch import Tensor
 from torch.nn import functional as F
 
+from chromagan.imaging.color import to_tensor
 from chromagan.imaging.photo import Photo, averageable, count_pages, open_image, read_photo, srgb_image
 from chromagan.measures import metrics
 
@@ -31,7 +31,7 @@ class LoadedPhoto:
         """Whether the photo has colors to compare with: a gray photo has none, nor has a toned one, such as sepia."""
         small = self.truth.copy()
         small.thumbnail((SMALL_SIDE, SMALL_SIDE))
-        pixels = as_tensor(small)
+        pixels = to_tensor(np.array(small))
         chroma = min(metrics.mean_chroma(pixels), metrics.chroma_beyond_tone(pixels))
         return float(chroma) >= metrics.GRAY_CHROMA
 
@@ -78,9 +78,3 @@ def resize_photo(photo: Photo, side: int) -> Photo:
     L = F.interpolate(photo.L, size=(height, width), mode="bilinear", antialias=True).clamp_(0, 100)
     alpha = photo.alpha and photo.alpha.resize((width, height), Image.Resampling.BILINEAR)
     return replace(photo, L=L, alpha=alpha)
-
-
-def as_tensor(image: Image.Image) -> Tensor:
-    """An 8-bit RGB image as sRGB (1, 3, H, W) in [0, 1]."""
-    pixels = torch.frombuffer(bytearray(image.convert("RGB").tobytes()), dtype=torch.uint8)
-    return pixels.view(1, image.height, image.width, 3).movedim(-1, 1).float() / 255

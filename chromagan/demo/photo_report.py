@@ -7,6 +7,7 @@ import csv
 import functools
 import io
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,13 +17,15 @@ from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
 from chromagan.colorizer import Prediction, render
-from chromagan.demo.loaded_photo import LoadedPhoto, as_tensor
+from chromagan.demo import visible
+from chromagan.demo.loaded_photo import LoadedPhoto
 from chromagan.demo.source import CheckpointSource
-from chromagan.demo.visible import VISIBLE, VisibleFaults, marked_picture
+from chromagan.demo.visible import VISIBLE, marked_picture, visible_faults
 from chromagan.hub.checkpoints import Checkpoint
-from chromagan.imaging import color
+from chromagan.imaging.color import to_tensor
 from chromagan.imaging.photo import Photo
 from chromagan.measures import metrics
+from chromagan.measures.colorings import Coloring, Truth, place_of
 from chromagan.measures.error_maps import edge_overlay, error_map
 from chromagan.network.trunk import GrayInput
 
@@ -43,14 +46,15 @@ MEASURES = {
     "ssim": Measure("SSIM", 1, 3, "structural similarity"),
     "ciede2000": Measure("CIEDE2000", -1, 2, "mean color difference from the photo"),
     "ciede2000_p95": Measure("95th pct.", -1, 2, "CIEDE2000 exceeded by 5 % of the pixels"),
-    "boundary_near": Measure("at edges", -1, 2, "mean CIEDE2000 within 4 pixels of the photo's chroma edges"),
-    "boundary_elsewhere": Measure("elsewhere", -1, 2, "mean CIEDE2000 away from them"),
+    "ciede2000_near": Measure("at edges", -1, 2, "mean CIEDE2000 within 4 pixels of the photo's chroma edges"),
+    "ciede2000_elsewhere": Measure("elsewhere", -1, 2, "mean CIEDE2000 away from them"),
     "cdr": Measure("CDR", 1, 3, "cluster discrepancy ratio: the share of true color separations that are kept"),
     "colorfulness_difference": Measure("± colorful", 0, 1, "colorfulness minus the photo's own; nearest to 0 is best"),
     "colorfulness": Measure("colorful", 0, 1, "Hasler and Süsstrunk's colorfulness; 0 is gray", of="all"),
     "mean_chroma": Measure("chroma", 0, 1, "mean CIELAB chroma", of="gray"),
 }
 NEAREST_TO_ZERO = {"colorfulness_difference"}
+PARTS = ("fidelity", "boundaries", *visible.PARTS)  # of chromagan.measures.colorings, which are needed
 
 
 @dataclass(frozen=True)
@@ -105,55 +109,34 @@ class PhotoEvaluator:
     def __init__(self, loaded: LoadedPhoto, size: tuple[int, int]):
         """size: height and width at which to measure, the network's."""
         self.colored, self.size = loaded.colored, size
-        self.truth = as_tensor(loaded.truth.resize(size[::-1], Image.Resampling.BOX))
-        self.lab = color.srgb_to_lab(self.truth)
-        self.photo = Photo(self.lab[:, :1], None, None)
-        self.faults = VisibleFaults(self.lab)
+        self.truth = Truth(to_tensor(np.array(loaded.truth.resize(size[::-1], Image.Resampling.BOX))))
+        self.photo = Photo(self.truth.L, None, None)
 
     @functools.cached_property
-    def near(self) -> Tensor:
-        return metrics.near_edges(metrics.chroma_edges(self.lab))
-
-    @functools.cached_property
-    def discrepancy(self) -> metrics.ClusterDiscrepancy:
-        return metrics.ClusterDiscrepancy(self.lab[0])
+    def own(self) -> dict[str, float]:
+        """The photo's own values of the measures."""
+        return self.truth.measure(self.truth.srgb, PARTS)
 
     def color(self, prediction: Prediction | None) -> Image.Image:
         """The coloring to measure, at that size; gray for None."""
         if prediction is None:
-            zero = torch.zeros(1, 2, *self.size)
-            prediction = Prediction(zero, self.photo.L)
+            prediction = Prediction(torch.zeros(1, 2, *self.size), self.photo.L)
         return render(self.photo, prediction)
 
-    def measure(self, image: Image.Image, boundaries: bool = True) -> dict[str, float]:
-        """The measures of a coloring of that size. boundaries: include those at edges, which take most of the time."""
-        output = as_tensor(image)
-        lab = color.srgb_to_lab(output)
-        colorfulness = float(metrics.colorfulness(output))
-        values = {
-            "colorfulness": colorfulness,
-            "mean_chroma": float(lab[:, 1:].square().sum(dim=1).sqrt().mean()),
-        }
+    def measure(self, image: Image.Image, parts: Collection[str] = PARTS) -> dict[str, float]:
+        """The measures of a coloring of that size. parts: those to take, keys of `colorings.PARTS`."""
+        output = to_tensor(np.array(image))
         if not self.colored:
-            return values
-        difference = metrics.ciede2000(lab, self.lab)
-        values |= {
-            "psnr": float(metrics.psnr(output, self.truth)),
-            "ciede2000": float(difference.mean()),
-            "ciede2000_p95": float(difference.flatten().quantile(0.95)),
-            "colorfulness_difference": colorfulness - float(metrics.colorfulness(self.truth)),
-        }
-        if boundaries:
-            near, elsewhere = metrics.boundary_means(difference, self.near)
-            ssim = float(metrics.ssim(output, self.truth)) if min(self.size) >= 11 else math.nan
-            values |= {
-                "ssim": ssim,
-                "boundary_near": float(near),
-                "boundary_elsewhere": float(elsewhere),
-                "cdr": self.discrepancy(lab[0]),
-                **self.faults(lab),
+            return {
+                "colorfulness": metrics.colorfulness(output).item(),
+                "mean_chroma": metrics.mean_chroma(output).item(),
             }
-        return values
+        values = self.truth.measure(output, parts)
+        return values | {"colorfulness_difference": values["colorfulness"] - self.own["colorfulness"]}
+
+    def faults(self, measured: dict[str, float]) -> dict[str, float]:
+        """The values of VISIBLE, from those that `measure` returned."""
+        return visible_faults(measured, self.own)
 
 
 @torch.inference_mode()
@@ -161,13 +144,15 @@ def measure_photo(source: CheckpointSource, loaded: LoadedPhoto, checkpoints: li
     """All available measures of a photo for each checkpoint, and for leaving it gray if it has colors."""
     predictions = [source.predict(loaded, checkpoint) for checkpoint in checkpoints]
     evaluator = PhotoEvaluator(loaded, tuple(predictions[0].ab.shape[-2:]))
-    rows = [(GRAY, evaluator.measure(evaluator.color(None)))] if loaded.colored else []
+    images = {GRAY: evaluator.color(None)} if loaded.colored else {}
     for checkpoint, prediction in zip(checkpoints, predictions, strict=True):
-        rows.append((checkpoint.decoder, evaluator.measure(evaluator.color(prediction))))
+        images[checkpoint.decoder] = evaluator.color(prediction)
+    rows = [(name, evaluator.measure(image)) for name, image in images.items()]
     columns = [name for name, measure in MEASURES.items() if measure.of != ("gray" if loaded.colored else "colored")]
     if not loaded.colored:
         return Report(columns, rows, evaluator.size[::-1], False)
-    return Report(columns, rows, evaluator.size[::-1], True, list(VISIBLE), evaluator.faults(evaluator.lab))
+    rows = [(name, {column: values[column] for column in columns} | evaluator.faults(values)) for name, values in rows]
+    return Report(columns, rows, evaluator.size[::-1], True, list(VISIBLE), evaluator.faults(evaluator.own))
 
 
 @torch.inference_mode()
@@ -177,14 +162,14 @@ def epoch_curves(
     """By name, a value for each epoch: colorfulness and, if the photo has colors, CIEDE2000 and PSNR."""
     predictions = [source.predict(loaded, checkpoint) for checkpoint in checkpoints]
     evaluator = PhotoEvaluator(loaded, tuple(predictions[0].ab.shape[-2:]))
-    rows = [evaluator.measure(evaluator.color(prediction), boundaries=False) for prediction in predictions]
+    rows = [evaluator.measure(evaluator.color(prediction), ["fidelity"]) for prediction in predictions]
     names = ["colorfulness", "ciede2000", "psnr"] if loaded.colored else ["colorfulness"]
     return {name: [row[name] for row in rows] for name in names}
 
 
 def true_colorfulness(loaded: LoadedPhoto) -> float | None:
     """The photo's own colorfulness; None for a gray one."""
-    return float(metrics.colorfulness(as_tensor(loaded.truth))) if loaded.colored else None
+    return float(metrics.colorfulness(to_tensor(np.array(loaded.truth)))) if loaded.colored else None
 
 
 def error_picture(image: Image.Image, truth: Image.Image) -> Image.Image:
@@ -202,8 +187,8 @@ def boundary_picture(image: Image.Image, truth: Image.Image, size: tuple[int, in
 def fault_picture(loaded: LoadedPhoto, prediction: Prediction, image: Image.Image, place: str) -> Image.Image:
     """A coloring of any size with a place marked, a key of PLACES, which is found at the network's size."""
     evaluator = PhotoEvaluator(loaded, tuple(prediction.ab.shape[-2:]))
-    lab = color.srgb_to_lab(as_tensor(evaluator.color(prediction)))
-    return marked_picture(image, evaluator.faults.place(place, lab))
+    coloring = Coloring(to_tensor(np.array(evaluator.color(prediction))), evaluator.truth)
+    return marked_picture(image, place_of(place, coloring))
 
 
 class ImageClassifier:
@@ -218,7 +203,8 @@ class ImageClassifier:
     def top(self, image: Image.Image, count: int = 3) -> list[tuple[str, float]]:
         """The `count` most likely classes of a picture with their probabilities, the most likely first."""
         image = image.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
-        probabilities: Tensor = self.classifier((as_tensor(image) - self.gray.mean) / self.gray.std).softmax(dim=1)[0]
+        pixels = (to_tensor(np.array(image)) - self.gray.mean) / self.gray.std
+        probabilities: Tensor = self.classifier(pixels).softmax(dim=1)[0]
         values, indices = probabilities.topk(count)
         return [
             (self.names.index_to_description(index).split(",")[0], value)

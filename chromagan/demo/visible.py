@@ -3,18 +3,15 @@
 The measures are those of chromagan.measures that judge the paper's claims, in readable units.
 """
 
-import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
-from chromagan.measures.color_groups import ColorGroups
 from chromagan.measures.error_maps import outlined
-from chromagan.measures.patches import SPOT, Spots, false_red
-from chromagan.measures.transitions import BAND, Transitions, border_mask, border_stripes
+from chromagan.measures.patches import SPOT
+from chromagan.measures.transitions import BAND
 
 OF_THE_PHOTO = math.nan  # as the best value of a measure: the photo's own
 DRAWN_SIDE = 900  # pixels of a picture with marked places: a line of one pixel is visible at this size
@@ -57,58 +54,30 @@ VISIBLE = {
         "Width of color steps", "pixels", "Over how many pixels color changes at true edges: wide ones look blurred.",
         1, OF_THE_PHOTO),
 }  # fmt: skip
-PLACES = {"red": "False red", "spots": "Small spots", "border": "Border band"}  # what can be marked on a coloring
+# What can be marked on a coloring: measures that `place_of` finds the places of.
+PLACES = {"false_red": "False red", "spots": "Small spots", "border_stripes": "Border band"}
 
 
-class VisibleFaults:
-    """The measures of VISIBLE for colorings of one true photo; what depends only on the truth is computed once."""
+PARTS = ("color groups", "transitions", "border", "patches")  # of chromagan.measures.colorings, which are needed
 
-    def __init__(self, lab_truth: Tensor):
-        """lab_truth: Lab (1, 3, H, W)."""
-        self.truth = lab_truth
 
-    @functools.cached_property
-    def groups(self) -> ColorGroups:
-        return ColorGroups(self.truth)
+def visible_faults(coloring: dict[str, float], photo: dict[str, float]) -> dict[str, float]:
+    """{name of VISIBLE: value} of a coloring; NaN if the photo lacks what is measured.
 
-    @functools.cached_property
-    def transitions(self) -> Transitions:
-        return Transitions(self.truth[0])
-
-    @functools.cached_property
-    def spots(self) -> Spots:
-        return Spots(self.truth[0])
-
-    @functools.cached_property
-    def true_light(self) -> tuple[float, float]:
-        """Mean a* and b* of the photo's light neutral pixels; NaN if it has none."""
-        own = self.groups(self.truth)
-        return own["light_a"].item(), own["light_b"].item()
-
-    def __call__(self, lab: Tensor) -> dict[str, float]:
-        """{name of VISIBLE: value} of a coloring, Lab (1, 3, H, W); NaN if the photo lacks what is measured."""
-        groups = {name: value.item() for name, value in self.groups(lab).items()}
-        edges = self.transitions(lab[0])
-        return {
-            "vivid_kept": 100 * groups["chroma_kept_vivid"],
-            "weak_lost": 100 * groups["weak_to_gray"],
-            "dark_kept": 100 * groups["chroma_kept_dark"],
-            "red_cast": groups["light_a"] - self.true_light[0],
-            "yellow_cast": groups["light_b"] - self.true_light[1],
-            "false_red": 100 * self.place("red", lab).mean(),
-            "spots": float(self.spots(lab[0])[0]),
-            "border_stripes": border_stripes(lab).item(),
-            "edges_kept": 100 * edges["edge_gradient_kept"],
-            "edge_width": edges["edge_width"],
-        }
-
-    def place(self, name: str, lab: Tensor) -> np.ndarray:
-        """Where a coloring, Lab (1, 3, H, W), has the fault `name`, a key of PLACES: bool (H, W)."""
-        if name == "red":
-            return false_red(lab, self.truth)[0].numpy()
-        if name == "spots":
-            return self.spots.outlined(lab[0])
-        return border_mask(*lab.shape[-2:]).numpy()
+    Both are what `Truth.measure` returns for PARTS: of the coloring, and of the photo itself.
+    """
+    return {
+        "vivid_kept": 100 * coloring["chroma_kept_vivid"],
+        "weak_lost": 100 * coloring["weak_to_gray"],
+        "dark_kept": 100 * coloring["chroma_kept_dark"],
+        "red_cast": coloring["light_a"] - photo["light_a"],
+        "yellow_cast": coloring["light_b"] - photo["light_b"],
+        "false_red": 100 * coloring["false_red"],
+        "spots": coloring["spots"],
+        "border_stripes": coloring["border_stripes"],
+        "edges_kept": 100 * coloring["edge_gradient_kept"],
+        "edge_width": coloring["edge_width"],
+    }
 
 
 def marked_picture(image: Image.Image, place: np.ndarray) -> Image.Image:
@@ -124,7 +93,7 @@ def marked_picture(image: Image.Image, place: np.ndarray) -> Image.Image:
 
 def words_for(name: str, values: dict[str, float], truth: dict[str, float]) -> str:
     """The legend of a picture with a marked place. values: of the coloring; truth: of the photo itself."""
-    if name == "red":
+    if name == "false_red":
         share = values["false_red"]
         what = f"{share:.2f} % of the area" if share else f"No patch of {SPOT} pixels or more"
         return f"{what} comes out red where the photo is not{', outlined' if share else ''}."

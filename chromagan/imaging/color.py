@@ -57,6 +57,11 @@ def denormalize_ab(ab_norm: Tensor) -> Tensor:
     return ab_norm * AB_RANGE
 
 
+def to_tensor(image: np.ndarray) -> Tensor:
+    """8-bit sRGB (H, W, 3) -> float32 (1, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image)).movedim(-1, 0)[None].float() / 255
+
+
 def srgb_to_linear(srgb: Tensor) -> Tensor:
     """Inverse transfer curve. Values below 0 follow the straight part, values above 1 the curve."""
     bent = srgb.clamp_min(0.04045)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from chromagan.imaging import color
@@ -16,11 +15,6 @@ HEAT = np.array([(0, 0, 4), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 5
 TRUE_EDGE, FOUND_EDGE, BOTH_EDGES = (255, 64, 160), (0, 190, 255), (255, 255, 255)
 
 
-def to_tensor(image: np.ndarray) -> Tensor:
-    """8-bit sRGB (H, W, 3) -> float32 (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image)).movedim(-1, 0)[None].float() / 255
-
-
 def heat_map(values: np.ndarray, full_scale: float = FULL_SCALE) -> np.ndarray:
     """A map (H, W) of numbers, from 0 (dark) to `full_scale` and above (light) -> RGB (H, W, 3) uint8."""
     at = np.clip(np.asarray(values, np.float32) / full_scale, 0, 1) * (len(HEAT) - 1)
@@ -30,7 +24,7 @@ def heat_map(values: np.ndarray, full_scale: float = FULL_SCALE) -> np.ndarray:
 
 def error_map(image: np.ndarray, truth: np.ndarray, full_scale: float = FULL_SCALE) -> np.ndarray:
     """Heat map of CIEDE2000 between two 8-bit sRGB images (H, W, 3): RGB (H, W, 3) uint8."""
-    lab, lab_truth = (color.srgb_to_lab(to_tensor(picture)) for picture in (image, truth))
+    lab, lab_truth = (color.srgb_to_lab(color.to_tensor(picture)) for picture in (image, truth))
     return heat_map(ciede2000(lab, lab_truth)[0].numpy(), full_scale)
 
 
@@ -40,7 +34,7 @@ def edge_overlay(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
     White where both have an edge (within a pixel), pink where only the truth has one: color bled over it; blue where
     only the image has one: an edge that is not there.
     """
-    lab, lab_truth = (color.srgb_to_lab(to_tensor(picture)) for picture in (image, truth))
+    lab, lab_truth = (color.srgb_to_lab(color.to_tensor(picture)) for picture in (image, truth))
     found, true = chroma_edges(lab), chroma_edges(lab_truth)
     near_found, near_true = (F.max_pool2d(edges.float()[None], 3, 1, 1)[0] > 0 for edges in (found, true))
     gray = (color.L_to_gray(lab_truth[:, :1])[0, 0] * 0.55 * 255).round().to(torch.uint8)

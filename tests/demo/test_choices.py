@@ -47,7 +47,11 @@ def test_measures_of_a_source_with_one_epoch_for_each_decoder(both, photo):
     table, seen, _, state = tabs.measure(photo, "", *Options(GENERAL))
     assert "Compact, epoch 7; Depthwise convolutions, epoch 5" in table and "Vivid colors kept" in seen
     assert "Depthwise convolutions, epoch 5" in tabs.show_errors(state, "depthwise", "errors")
-    for view, words in (("red", "red where the photo is not"), ("spots", "small spot"), ("border", "outermost 4")):
+    for view, words in (
+        ("false_red", "red where the photo is not"),
+        ("spots", "small spot"),
+        ("border_stripes", "outermost 4"),
+    ):
         assert words in tabs.show_errors(state, "compact", view)
     assert tabs.measures_file(state).name == "harbor-measures.csv"
     with pytest.raises(RequestError, match="'original' was not measured; choose from compact, depthwise"):

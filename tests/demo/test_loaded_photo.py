@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-import torch
 from made_photos import made_photo
 from PIL import Image, ImageOps
 
-from chromagan.demo.loaded_photo import as_tensor, load_photo
+from chromagan.demo.loaded_photo import load_photo
 from chromagan.demo.page import first_page
 from chromagan.imaging.photo import ImageError, read_photo
 
@@ -45,10 +44,6 @@ def test_photo_of_too_many_pixels_and_of_none(tmp_path):
     (tmp_path / "text.jpg").write_text("no picture")
     with pytest.raises(ImageError, match="not an image"):
         load_photo(tmp_path / "text.jpg", 10**6)
-
-
-def test_as_tensor():
-    assert torch.equal(as_tensor(Image.new("RGB", (3, 2), (255, 0, 51)))[0, :, 1, 2], torch.tensor([1, 0, 0.2]))
 
 
 def test_of_several_pages_the_first_is_shown_and_it_is_said(tmp_path):

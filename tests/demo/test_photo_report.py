@@ -52,7 +52,7 @@ def test_measures_are_those_of_scikit_image(network_source, loaded, measured):
     assert values["psnr"] == pytest.approx(peak_signal_noise_ratio(truth, image), abs=1e-3)
     assert values["ciede2000"] == pytest.approx(difference.mean(), abs=0.01)
     assert values["ciede2000_p95"] == pytest.approx(np.quantile(difference, 0.95), abs=0.05)
-    assert values["boundary_near"] > 0 and 0 <= values["cdr"] <= 1
+    assert values["ciede2000_near"] > 0 and 0 <= values["cdr"] <= 1
     assert [name for name, _ in measured.rows] == [GRAY, "compact", "depthwise"]
     assert dict(measured.rows)[GRAY]["colorfulness"] < 0.5
 

@@ -10,6 +10,15 @@ def image(*pixels):
     return torch.tensor(pixels, dtype=torch.float64).T[:, :, None]  # (3, n, 1)
 
 
+def test_a_tensor_of_8_bit_pixels():
+    pixels = np.full((2, 3, 3), (255, 0, 51), np.uint8)
+    pixels[1, 2] = 0, 102, 255
+    found = color.to_tensor(pixels)
+    assert found.shape == (1, 3, 2, 3) and found.dtype == torch.float32
+    assert torch.equal(found[0, :, 0, 0], torch.tensor([1, 0, 0.2]))
+    assert torch.equal(found[0, :, 1, 2], torch.tensor([0, 0.4, 1]))
+
+
 @pytest.mark.parametrize(
     "srgb, lab",
     [  # published values for D65 (e.g. Lindbloom), to their two digits

@@ -11,8 +11,8 @@ from skimage import metrics as reference
 from skimage.segmentation import slic
 
 from chromagan.imaging import color
+from chromagan.imaging.color import to_tensor
 from chromagan.measures import metrics
-from chromagan.measures.error_maps import to_tensor
 from chromagan.measures.segmentation import blur, canny, superpixels
 
 

@@ -6,8 +6,8 @@ from scipy import ndimage
 from skimage import feature
 
 from chromagan.imaging import color
+from chromagan.imaging.color import to_tensor
 from chromagan.measures import segmentation
-from chromagan.measures.error_maps import to_tensor
 
 
 def planes(seed, height=70, width=90):

@@ -2,18 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from chromagan.measures.error_maps import outlined, to_tensor
-from chromagan.measures.patches import false_red
-from chromagan.measures.transitions import border_mask
+from chromagan.imaging.color import to_tensor
+from chromagan.measures.colorings import Coloring, Truth, place_of
+from chromagan.measures.error_maps import outlined
 from train.evaluation.judging import Verdict
 from train.evaluation.networks import TRUTH, Entry
 from train.evaluation.pictures import Painter, grid, save_picture
-from train.evaluation.pixel_measures import Coloring, Truth
-
-WORST = 0.9  # for measures of the difference from the truth, places above this quantile of CIEDE2000 are marked
 
 
 def draw_claims(photos, verdicts: list[Verdict], entries: list[Entry], folder: Path, device: torch.device) -> dict:
@@ -45,32 +41,10 @@ def draw_claims(photos, verdicts: list[Verdict], entries: list[Entry], folder: P
     for name, (found, entry, rows) in shown.items():
         cells = []
         for index in rows.values():
-            picture = paint(entry, index)
-            place = place_of(found.pictured, Truth(photos[index], torch.device("cpu")), picture)
-            cells.append([paint(TRUTH, index), picture, outlined(picture, place)])
+            truth, picture = paint(TRUTH, index), paint(entry, index)
+            place = place_of(found.pictured, Coloring(to_tensor(picture), Truth(to_tensor(truth))))
+            cells.append([truth, picture, outlined(picture, place)])
         sheet = grid(cells, ["truth", f"{entry.decoder}, epoch {entry.epoch}", "measured here"], list(rows))
         files[name] = f"claim-{name}.png"
         save_picture(sheet, folder / files[name])
     return files
-
-
-def place_of(measure: str, truth: Truth, picture: np.ndarray) -> np.ndarray:
-    """Mask (H, W) of the pixels of a coloring, 8-bit sRGB (H, W, 3), that a measure looks at or found; all True for
-    measures of the whole picture."""
-    coloring = Coloring(to_tensor(picture), truth)
-    height, width = picture.shape[:2]
-    groups = truth.groups.places(coloring.lab)
-    if measure in groups:
-        return groups[measure][0].numpy()
-    if measure == "false_red":
-        return false_red(coloring.lab, truth.lab)[0].numpy()
-    if measure == "spots":
-        return truth.spots.outlined(coloring.lab[0])
-    if measure.startswith("border_"):
-        return border_mask(height, width).numpy()
-    if measure.startswith("edge_") or measure in ("ciede2000_near", "cdr"):
-        return truth.near[0].numpy()
-    if measure.startswith("ciede2000"):
-        difference = coloring.difference[0].numpy()
-        return difference > np.quantile(difference, WORST)
-    return np.ones((height, width), bool)

@@ -14,13 +14,13 @@ from torch import Tensor
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.measures import metrics
+from chromagan.measures.colorings import PARTS, Truth
 from train.evaluation.classifier import CLASSIFIER, TOP1, Classifier
 from train.evaluation.learned_measures import LEARNED_MEASURES
 from train.evaluation.networks import GRAY, TRUTH, Entry, Networks, to_srgb8
-from train.evaluation.pixel_measures import PIXEL_PARTS, Truth
 
 FEATURES = "features of "  # prefix of the names of feature arrays, before the network's name
-COLUMNS = (*(column for part in PIXEL_PARTS.values() for column in part.columns), *TOP1)
+COLUMNS = (*(column for part in PARTS.values() for column in part.columns), *TOP1)
 
 
 def measured_columns() -> tuple[str, ...]:
@@ -33,7 +33,7 @@ def measured_arrays(classify: bool) -> dict[str, tuple[str, ...]]:
 
     An array's name identifies how it is computed: a changed measure is an array with another name.
     """
-    arrays = {_pixel_array(name): part.columns for name, part in PIXEL_PARTS.items()}
+    arrays = {_pixel_array(name): part.columns for name, part in PARTS.items()}
     if classify:
         arrays |= {f"top-1 by {CLASSIFIER}": TOP1, FEATURES + CLASSIFIER: ()}
     for measure in LEARNED_MEASURES:
@@ -43,7 +43,7 @@ def measured_arrays(classify: bool) -> dict[str, tuple[str, ...]]:
 
 
 def _pixel_array(name: str) -> str:
-    part = PIXEL_PARTS[name]
+    part = PARTS[name]
     return f"{name} {part.version}: {' '.join(part.columns)}"
 
 
@@ -74,7 +74,7 @@ class Measurer:
             outputs[TRUTH] = [image[None].to(self.device) for image in images]
         found = {entry: {name: [] for name in missing[entry]} for entry in outputs}
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-            truth = Truth(image, self.device)
+            truth = Truth(_to_float(image[None].to(self.device)))
             for entry, colorings in outputs.items():
                 for name, value in self._measure(_to_float(colorings[index]), truth, label, missing[entry]).items():
                     found[entry][name].append(value)
@@ -82,7 +82,7 @@ class Measurer:
 
     def _measure(self, output: Tensor, truth: Truth, label: int | None, arrays: Collection[str]) -> dict:
         """One photo's row for each of `arrays`."""
-        row = truth.measure(output, [part for part in PIXEL_PARTS if _pixel_array(part) in arrays])
+        row = truth.measure(output, [part for part in PARTS if _pixel_array(part) in arrays])
         features = {}
         if self.classifier is not None and any(CLASSIFIER in name for name in arrays):
             named, features[FEATURES + CLASSIFIER] = self.classifier(output, label)
@@ -108,7 +108,7 @@ def evaluate(model: ChromaGAN, images: Tensor, device: torch.device) -> dict[str
     networks = Networks({entry: model}, device)
     rows = []
     for image in images:
-        truth = Truth(image, device)
+        truth = Truth(_to_float(image[None].to(device)))
         ((_, (ab,)),) = networks.colorize([truth.L])
         row = truth.measure(to_srgb8(truth.L, ab), ["fidelity"])
         rows.append(row | {"chroma_truth": truth.chroma, "colorfulness_truth": metrics.colorfulness(truth.srgb).item()})

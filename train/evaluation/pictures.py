@@ -9,12 +9,12 @@ from PIL import Image, ImageDraw, ImageFont
 from chromagan.atomic import replacing
 from chromagan.data import evenly
 from chromagan.hub.checkpoints import load_checkpoint
+from chromagan.measures.colorings import Truth
 from chromagan.measures.error_maps import edge_overlay, error_map
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.decoders import DECODERS
 from train.evaluation.comparison import newest
 from train.evaluation.networks import GRAY, TRUTH, Entry, Networks, to_srgb8
-from train.evaluation.pixel_measures import Truth
 
 GAP, LINE = 6, 24
 PAPER, INK = (255, 255, 255), (40, 40, 40)
@@ -65,7 +65,7 @@ class Painter:
     def __init__(self, photos, entries: list[Entry], wanted: dict[Entry, set[int]], device: torch.device):
         self.pictures: dict[tuple[Entry, int], np.ndarray] = {}
         every = sorted(set().union(*wanted.values()))
-        truths = {index: Truth(photos[index], device) for index in every}
+        truths = {index: Truth(photos[index][None].to(device).float() / 255) for index in every}
         for index, truth in truths.items():
             self._store(TRUTH, index, truth.srgb)
             self._store(GRAY, index, to_srgb8(truth.L, None))

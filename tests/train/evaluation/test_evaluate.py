@@ -21,11 +21,12 @@ from chromagan.data import DataError
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, nearest_of_each
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
+from chromagan.measures import colorings
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
 from train import evaluate as script
 from train.evaluation import measuring as measure
-from train.evaluation import pixel_measures, readme, results, shards
+from train.evaluation import readme, results, shards
 from train.evaluation.claims import CLAIMS
 from train.evaluation.classifier import CLASSIFIER, Classifier, imagenet_labels
 from train.evaluation.cost import LiveMemory, network_costs
@@ -343,11 +344,11 @@ def test_a_measure_that_is_new_is_taken_and_the_others_stay(evaluated, source, d
     out = tmp_path / "again"
     shutil.copytree(evaluated[0], out)
     before = {path: dict(np.load(path)) for path in (out / "measured").iterdir()}
-    part = pixel_measures.PIXEL_PARTS["border"]
+    part = colorings.PARTS["border"]
     changed = replace(part, version=2, measure=lambda *both: {n: v + 1 for n, v in part.measure(*both).items()})
-    monkeypatch.setitem(pixel_measures.PIXEL_PARTS, "border", changed)
+    monkeypatch.setitem(colorings.PARTS, "border", changed)
     monkeypatch.setattr(Classifier, "__call__", None)  # it has said all it can
-    monkeypatch.setattr(pixel_measures.Truth, "similarity", None)
+    monkeypatch.setattr(colorings.Truth, "similarity", None)
     monkeypatch.setattr(script, "measure_shards", lambda task, shards, cores, show: list(map(task.measure, shards)))
     found = run(source, data, out)
     expected = json.loads((evaluated[0] / "metrics.json").read_text())
@@ -359,15 +360,6 @@ def test_a_measure_that_is_new_is_taken_and_the_others_stay(evaluated, source, d
         now = dict(np.load(path))
         assert len(now) == len(arrays) + 1
         assert all(np.array_equal(now[name], array, equal_nan=True) for name, array in arrays.items())
-
-
-@pytest.mark.parametrize("count", [1, 2, 20, 21, 1000])
-def test_quantile_is_numpys(count):
-    values = np.random.default_rng(count).random((count, 1), dtype=np.float32)
-    for share in (0.0, 0.5, 0.95, 1.0):
-        assert pixel_measures.quantile(values, share) == pytest.approx(
-            np.quantile(values.astype(np.float64), share), abs=1e-12
-        )
 
 
 def per_image(count, **columns):

@@ -1,4 +1,7 @@
-"""The measures on the pixels of a coloring, in parts; whatever depends only on the true photo is computed once."""
+"""All measures of a coloring against its true photo, in parts. What depends only on the true photo is computed once.
+
+The evaluation takes them of every validation photo, the demo's tab Measure of a visitor's.
+"""
 
 import functools
 import math
@@ -13,16 +16,18 @@ from chromagan.imaging import color
 from chromagan.measures import metrics
 from chromagan.measures.color_groups import TRAITS, ColorGroups, photo_traits
 from chromagan.measures.patches import Spots, false_red
-from chromagan.measures.transitions import Transitions, border_excess, border_stripes
+from chromagan.measures.transitions import Transitions, border_excess, border_mask, border_stripes
+
+WORST = 0.9  # places of a mean difference from the truth: above this quantile of CIEDE2000
 
 
 class Truth:
     """A true photo and the quantities that its colorings are compared with, computed when first needed."""
 
-    def __init__(self, image: Tensor, device: torch.device):
-        """image: uint8 sRGB (3, S, S)."""
-        self.srgb = image[None].to(device).to(torch.float32) / 255
-        self.lab = color.srgb_to_lab(self.srgb)
+    def __init__(self, srgb: Tensor):
+        """srgb: (1, 3, H, W) in [0, 1], 8-bit values."""
+        self.srgb = srgb
+        self.lab = color.srgb_to_lab(srgb)
         self.L = self.lab[:, :1]
 
     @functools.cached_property
@@ -30,8 +35,10 @@ class Truth:
         return metrics.mean_chroma(self.srgb).item()
 
     @functools.cached_property
-    def similarity(self) -> metrics.StructuralSimilarity:
-        return metrics.StructuralSimilarity(self.srgb)
+    def similarity(self) -> metrics.StructuralSimilarity | None:
+        """None for a photo that is too small for it."""
+        large = min(self.srgb.shape[-2:]) >= metrics.StructuralSimilarity.WINDOW
+        return metrics.StructuralSimilarity(self.srgb) if large else None
 
     @functools.cached_property
     def edges(self) -> Tensor:
@@ -62,16 +69,18 @@ class Truth:
         return {name: value.item() for name, value in photo_traits(self.srgb).items()}
 
     def measure(self, output: Tensor, parts: Collection[str] | None = None) -> dict[str, float]:
-        """The columns of `parts` (keys of PIXEL_PARTS; None: all) for a coloring (1, 3, S, S) in [0, 1]."""
+        """The columns of `parts` (keys of PARTS; None: all) for a coloring, sRGB (1, 3, H, W) in [0, 1]; NaN for what
+        the photo gives no occasion to measure.
+        """
         coloring = Coloring(output, self)
         row = {}
-        for name in PIXEL_PARTS if parts is None else parts:
-            row |= PIXEL_PARTS[name].measure(self, coloring)
+        for name in PARTS if parts is None else parts:
+            row |= PARTS[name].measure(self, coloring)
         return row
 
 
 class Coloring:
-    """A coloring (1, 3, S, S) of a true photo, and quantities that several parts need."""
+    """A coloring, sRGB (1, 3, H, W), of a true photo, and quantities that several parts need."""
 
     def __init__(self, srgb: Tensor, truth: Truth):
         self.srgb, self.truth = srgb, truth
@@ -80,14 +89,14 @@ class Coloring:
 
     @functools.cached_property
     def difference(self) -> Tensor:
-        """CIEDE2000, (1, S, S)."""
+        """CIEDE2000, (1, H, W)."""
         return metrics.ciede2000(self.lab, self.truth.lab)
 
 
 def _fidelity(truth: Truth, coloring: Coloring) -> dict[str, float]:
     return {
         "psnr": metrics.psnr(coloring.srgb, truth.srgb).item(),
-        "ssim": truth.similarity(coloring.srgb).item(),
+        "ssim": truth.similarity(coloring.srgb).item() if truth.similarity else math.nan,
         "ciede2000": coloring.difference.mean(dtype=torch.float64).item(),
         "ciede2000_p95": quantile(coloring.difference.cpu().numpy(), 0.95),
         "colorfulness": metrics.colorfulness(coloring.srgb).item(),
@@ -135,7 +144,7 @@ class Part:
     version: int = 1
 
 
-PIXEL_PARTS = {
+PARTS = {
     "fidelity": Part(("psnr", "ssim", "ciede2000", "ciede2000_p95", "colorfulness"), _fidelity),
     "boundaries": Part(("ciede2000_near", "ciede2000_elsewhere", "cdr"), _boundaries),
     "color groups": Part(ColorGroups.NAMES, _groups),
@@ -144,6 +153,27 @@ PIXEL_PARTS = {
     "patches": Part(("false_red", "spots"), _patches),
     "traits": Part(TRAITS, _traits),
 }
+
+
+def place_of(measure: str, coloring: Coloring) -> np.ndarray:
+    """Mask (H, W) of the pixels of a coloring that a measure looks at or found something at; all True for measures of
+    the whole picture."""
+    truth, (height, width) = coloring.truth, coloring.lab.shape[-2:]
+    groups = truth.groups.places(coloring.lab)
+    if measure in groups:
+        return groups[measure][0].numpy()
+    if measure == "false_red":
+        return false_red(coloring.lab, truth.lab)[0].numpy()
+    if measure == "spots":
+        return truth.spots.outlined(coloring.lab[0])
+    if measure.startswith("border_"):
+        return border_mask(height, width).numpy()
+    if measure.startswith("edge_") or measure in ("ciede2000_near", "cdr"):
+        return truth.near[0].numpy()
+    if measure.startswith("ciede2000"):
+        difference = coloring.difference[0].numpy()
+        return difference > np.quantile(difference, WORST)
+    return np.ones((height, width), bool)
 
 
 def quantile(values: np.ndarray, share: float) -> float:

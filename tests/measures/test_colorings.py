@@ -1,0 +1,75 @@
+"""All measures of a coloring at once, where they found something, and what they need of a photo."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from made_photos import made_photo
+
+from chromagan.imaging import color
+from chromagan.imaging.color import to_tensor
+from chromagan.measures.colorings import PARTS, Coloring, Truth, place_of, quantile
+
+COLUMNS = {column for part in PARTS.values() for column in part.columns}
+
+
+def made_tensor(seed: int, height: int = 64, width: int = 64) -> torch.Tensor:
+    return to_tensor(np.array(made_photo(seed, height, width)))
+
+
+def test_the_photo_itself_has_no_error():
+    truth = Truth(made_tensor(5, 64, 80))
+    own = truth.measure(truth.srgb)
+    assert set(own) == COLUMNS
+    assert own["ciede2000"] == own["ciede2000_p95"] == own["ciede2000_near"] == own["false_red"] == own["spots"] == 0
+    assert own["cdr"] == 1 and own["ssim"] == pytest.approx(1) and math.isinf(own["psnr"])
+    assert own["edge_gradient_kept"] == pytest.approx(1)
+
+
+def test_parts_are_taken_alone_as_together():
+    truth, coloring = Truth(made_tensor(1)), made_tensor(2)
+    together = truth.measure(coloring)
+    for name, part in PARTS.items():
+        alone = Truth(made_tensor(1)).measure(coloring, [name])
+        assert alone == pytest.approx({column: together[column] for column in part.columns}, nan_ok=True)
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (4, 9), (7, 40), (10, 64)])
+def test_a_tiny_photo_has_the_measures_that_it_allows(height, width):
+    found = Truth(made_tensor(0, height, width)).measure(made_tensor(1, height, width))
+    assert math.isnan(found["ssim"]) and found["ciede2000"] > 0 and found["colorfulness"] > 0
+    assert math.isnan(found["border_stripes"])
+
+
+def from_lab(lab: torch.Tensor) -> torch.Tensor:
+    return (255 * color.lab_to_srgb(lab[None])).round().clamp(0, 255) / 255
+
+
+def test_places_are_where_the_measure_found_something():
+    lab = torch.tensor([60.0, 0, 20])[:, None, None].repeat(1, 80, 80)
+    truth = Truth(from_lab(lab))
+    lab[1, 10:30, 10:30], lab[1, 60:65, 60:65] = 50, 40
+    coloring = Coloring(from_lab(lab), truth)
+    red = place_of("false_red", coloring)
+    assert red[12:28, 12:28].all() and red.sum() == 400
+    spot = place_of("spots", coloring)
+    assert spot[60:65, 60:65].all() and 25 < spot.sum() < 200  # with a margin
+    worst = place_of("ciede2000", coloring)
+    assert worst.any() and not worst[40:55].any()
+    assert place_of("border_stripes", coloring).sum() == 80 * 80 - 72 * 72
+    assert place_of("colorfulness", coloring).all()
+
+
+def test_every_measure_has_a_place():
+    coloring = Coloring(made_tensor(0).flip(2), Truth(made_tensor(0)))
+    for measure in COLUMNS:
+        place = place_of(measure, coloring)
+        assert place.shape == (64, 64) and place.dtype == bool
+
+
+@pytest.mark.parametrize("count", [1, 2, 20, 21, 1000])
+def test_quantile_is_numpys(count):
+    values = np.random.default_rng(count).random((count, 1), dtype=np.float32)
+    for share in (0.0, 0.5, 0.95, 1.0):
+        assert quantile(values, share) == pytest.approx(np.quantile(values.astype(np.float64), share), abs=1e-12)
