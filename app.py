@@ -233,7 +233,7 @@ def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
 def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     """One decoder over its epochs."""
     film = gr.HTML(EMPTY["epochs"], elem_id="film", elem_classes="stage")
-    decoder = radio_buttons(choices.decoders(STUDY), "Decoder", "film-decoder")
+    decoder = radio_buttons(choices.decoders(STUDY), "Decoder", "epochs-of")
     with gr.Row(elem_classes="actions"):
         button = gr.Button("Show its epochs", variant="primary", elem_id="scrub", min_width=120)
         webp = gr.Button("Download WebP", elem_id="webp", min_width=120)
@@ -255,13 +255,13 @@ def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
 
 def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     """Measures of the photo's colorings."""
-    at = radio_buttons(choices.measured_epochs(STUDY), "Epoch", "at")
+    measured_at = radio_buttons(choices.measured_epochs(STUDY), "Epoch", "measured-at")
     with gr.Row(elem_classes="actions"):
         button = gr.Button("Measure", variant="primary", elem_id="run-measure", min_width=120)
         save_table = gr.Button("Download CSV", elem_id="csv", min_width=120)
     table = gr.HTML(EMPTY["measure"], elem_id="table", elem_classes="measures quiet")
     errors = gr.HTML("", elem_id="errors", elem_classes="stage")
-    of = radio_buttons(choices.decoders(STUDY), "Where it errs: decoder", "of")
+    errors_of = radio_buttons(choices.decoders(STUDY), "Where it errs: decoder", "errors-of")
     places = [(words, name) for name, words in PLACES.items()]
     views = [("Error heat map", "errors"), ("Boundaries", "boundaries"), *places]
     view = radio_buttons(Offer(views, "errors"), "Shown as", "view")
@@ -270,18 +270,18 @@ def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     shown = gr.State()
 
     locate = dict(
-        fn=as_handler(tabs.show_errors), inputs=[shown, of, view], outputs=errors, show_progress_on=errors,
+        fn=as_handler(tabs.show_errors), inputs=[shown, errors_of, view], outputs=errors, show_progress_on=errors,
         trigger_mode="always_last", **QUICK,
     )  # fmt: skip
-    for event in (button.click, at.input):
+    for event in (button.click, measured_at.input):
         event(
-            as_handler(by_network(tabs.measure)), [controls.photo, at, controls.network, *controls.options],
+            as_handler(by_network(tabs.measure)), [controls.photo, measured_at, controls.network, *controls.options],
             [table, seen, classes, shown], show_progress_on=table, trigger_mode="always_last", **LONG,
-        ).success(updates.on_measured, [shown, of], [of, view], **AT_ONCE).success(**locate)  # fmt: skip
-    of.input(**locate)
+        ).success(updates.on_measured, [shown, errors_of], [errors_of, view], **AT_ONCE).success(**locate)  # fmt: skip
+    errors_of.input(**locate)
     view.input(**locate)
     download_result(save_table.click(as_handler(tabs.measures_file), shown, file, **QUICK), file)
-    return SimpleNamespace(choices=[at, of])
+    return SimpleNamespace(choices=[measured_at, errors_of])
 
 
 EMPTY = {
@@ -354,19 +354,19 @@ def build_demo() -> gr.Blocks:
                     about = gr.HTML(page.about(service.shipped, service.costs, service.general), elem_id="about")
 
         chosen = [*colorize.choices, *matrix.choices, *epochs.choices, *measure.choices, controls.network]
-        (decoder, epoch, refined), (at, of) = colorize.choices, measure.choices
+        (decoder, epoch, refined), (measured_at, errors_of) = colorize.choices, measure.choices
         for function, event in (
             (updates.on_own_photo, controls.photo.upload),
             (updates.on_example, controls.examples.load_input_event.then),
         ):
             event(
-                function, [controls.photo, decoder, epoch, refined, of, controls.network, *controls.options],
-                [controls.photo, controls.network, decoder, epoch, refined, at, of, *colorize.outputs],
+                function, [controls.photo, decoder, epoch, refined, errors_of, controls.network, *controls.options],
+                [controls.photo, controls.network, decoder, epoch, refined, measured_at, errors_of, *colorize.outputs],
                 show_progress_on=colorize.outputs[0], **QUICK,
             ).then(**SHOW_TAB)  # fmt: skip
         controls.network.input(
-            updates.on_network, [controls.network, controls.source, decoder, of],
-            [decoder, epoch, refined, at, of], **AT_ONCE,
+            updates.on_network, [controls.network, controls.source, decoder, errors_of],
+            [decoder, epoch, refined, measured_at, errors_of], **AT_ONCE,
         ).then(**colorize.color).then(**SHOW_TAB)  # fmt: skip
         controls.source.submit(
             updates.on_source, [controls.source, controls.network], [controls.source, *chosen, about],

@@ -10,7 +10,7 @@ from pathlib import Path
 from chromagan.demo import downloads, photo_report
 from chromagan.demo.service import CHROMA, RequestError, options_of
 from chromagan.demo.source import label_of, measured
-from chromagan.demo.tabs import Tabs, TabState
+from chromagan.demo.tabs import Filmed, Tabs
 
 REFINE = ("usual", "yes", "no")
 
@@ -84,7 +84,7 @@ class Api:
             raise RequestError(f"kind must be one of {', '.join(downloads.ANIMATIONS)}, got {kind!r}")
         self.service.load(image)
         decoder = self.service.find(source, decoder, "").decoder
-        return self.tabs.animation_file(TabState(image, options_of(source, chroma, saturation), decoder), kind)
+        return self.tabs.animation_file(Filmed(image, options_of(source, chroma, saturation), decoder), kind)
 
     def measure(self, image: Path, epoch: int | None = None, source: str = "") -> dict:
         """Measure how near every decoder comes to the photo's own colors; for a gray photo, only what needs no truth.

@@ -9,7 +9,8 @@ from chromagan.demo.source import label_of
 from chromagan.hub.checkpoints import Checkpoint
 from chromagan.network.decoders import DECODERS
 
-REMEMBERED = ("decoder", "epoch", "refined", "left", "right", "film", "at", "of", "network")  # in the address
+# What the address remembers. Epochs shows those of one decoder, Measure measures at one epoch and shows one's errors.
+REMEMBERED = ("decoder", "epoch", "refined", "left", "right", "epochs-of", "measured-at", "errors-of", "network")
 NETWORKS = [("Imagenette (the study)", STUDY), ("Photos of any kind", GENERAL)]
 EACH_OWN = "Each decoder's own"  # epoch, if a source has one for each decoder
 
@@ -73,17 +74,21 @@ class Choices:
             checkpoint = self.service.source(network).nearest
         cells, decoder, epoch = self.cells(STUDY), checkpoint.decoder, str(checkpoint.epoch)
         offers = {
-            "left": cells, "right": cells, "film": self.decoders(STUDY), "at": self.measured_epochs(network),
-            "of": self.decoders(network),
+            "left": cells, "right": cells, "epochs-of": self.decoders(STUDY),
+            "measured-at": self.measured_epochs(network), "errors-of": self.decoders(network),
         }  # fmt: skip
-        usual = {"film": decoder, "of": decoder, "at": epoch}  # defaults for a link written by hand
+        usual = {
+            "epochs-of": decoder,
+            "errors-of": decoder,
+            "measured-at": epoch,
+        }  # defaults for a link written by hand
         values = {}
         for name, offer in offers.items():
             offered = [value for _, value in offer.choices]
             wanted = [value for value in (named.get(name), usual.get(name)) if value in offered]
             if wanted:
                 values[name] = wanted[0]
-            elif name == "at":
+            elif name == "measured-at":
                 values[name] = offer.value
         return network, checkpoint, values
 

@@ -1,7 +1,7 @@
 """What each tab of the demo shows and offers for download: a photo and choices in, HTML and files out.
 
-A value of None means no change. The page keeps what a tab shows as a TabState, so that it is not computed again and a
-download is exactly what was shown. All may raise RequestError and CheckpointError, whose messages are for users.
+A value of None means no change. The page keeps what a tab shows, so that it is not computed again and a download is
+exactly what was shown. All may raise RequestError and CheckpointError, whose messages are for users.
 """
 
 import functools
@@ -27,14 +27,38 @@ ANIMATION_SIDE = 640  # pixels
 REDRAW_SECONDS = 0.15  # between two updates of the grid: the page redraws all of it
 
 
-class TabState(NamedTuple):
-    """What a tab shows, for which photo and options."""
+class Colored(NamedTuple):
+    """What Colorize shows."""
 
     photo: Path
     options: Options
-    # Colorize: the checkpoint. Matrix: pictures by key and their ratio. Epochs: the decoder. Measure: report and the
-    # checkpoints by decoder.
-    content: object
+    checkpoint: Checkpoint
+
+
+class Filled(NamedTuple):
+    """What Matrix shows. cells: the pictures by their keys; ratio: their width over their height."""
+
+    photo: Path
+    options: Options
+    cells: dict[str, page.Picture]
+    ratio: float
+
+
+class Filmed(NamedTuple):
+    """What Epochs shows."""
+
+    photo: Path
+    options: Options
+    decoder: str
+
+
+class Measured(NamedTuple):
+    """What Measure shows. checkpoints: by decoder."""
+
+    photo: Path
+    options: Options
+    report: photo_report.Report
+    checkpoints: dict[str, Checkpoint]
 
 
 class Tabs:
@@ -45,7 +69,7 @@ class Tabs:
 
     # Colorize
 
-    def colorize(self, photo: Path | None, decoder: str, epoch: str, *options) -> tuple[str, str, TabState]:
+    def colorize(self, photo: Path | None, decoder: str, epoch: str, *options) -> tuple[str, str, Colored]:
         """HTML comparing gray and color, HTML of the caption, and the state. Refined only if the source can do it."""
         options = options_of(*options)
         if options.refined and self.service.source(options.source).refiner is None:
@@ -53,14 +77,14 @@ class Tabs:
         checkpoint, loaded = self.service.find(options.source, decoder, epoch), self.service.load(photo)
         both = (self.service.picture_of(loaded, what, options, SHOWN_SIDE) for what in (GRAY, checkpoint))
         words = page.caption(checkpoint, self.service.costs.get(checkpoint.decoder)) + page.first_page(loaded.pages)
-        return page.comparison(*both), words, TabState(photo, options, checkpoint)
+        return page.comparison(*both), words, Colored(photo, options, checkpoint)
 
-    def colorized_file(self, state: TabState | None) -> Path:
+    def colorized_file(self, state: Colored | None) -> Path:
         """What `colorize` showed, as a file of the photo's size and format, named after photo and checkpoint."""
         if state is None:
             raise RequestError(NO_PHOTO)
         image, suffix = self.service.color(*state)
-        name = downloads.file_name(state.photo.name, state.content, suffix, state.options.refined)
+        name = downloads.file_name(state.photo.name, state.checkpoint, suffix, state.options.refined)
         return self.service.files.put(downloads.encode(image, suffix), name)
 
     # Refine
@@ -98,27 +122,26 @@ class Tabs:
         here, loaded = self.service.source(options.source), self.service.load(photo)
         height, width = loaded.small.L.shape[-2:]
         cells, drawn = {}, time.monotonic()
-        state = TabState(photo, options, (cells, width / height))
-        yield page.matrix(here, width / height, cells), state
+        state = Filled(photo, options, cells, width / height)
+        yield page.matrix(here, state.ratio, cells), state
         for checkpoint in here.checkpoints:
             cells[page.key_of(checkpoint)] = self.service.picture_of(loaded, checkpoint, options, SMALL_SIDE)
             if time.monotonic() - drawn > REDRAW_SECONDS:
-                yield page.matrix(here, width / height, cells), None
+                yield page.matrix(here, state.ratio, cells), None
                 drawn = time.monotonic()
-        yield page.matrix(here, width / height, cells), state
+        yield page.matrix(here, state.ratio, cells), state
 
-    def compare(self, left: str, right: str, state: TabState | None) -> tuple[str, str]:
+    def compare(self, left: str, right: str, state: Filled | None) -> tuple[str, str]:
         """HTML of the grid with two colorings marked, and of the two on the slider. left, right: their keys."""
         if state is None:
             raise RequestError("Color the photo with all of them first.")
         here, loaded = self.service.source(state.options.source), self.service.load(state.photo)
-        cells, ratio = state.content
         whats = {page.key_of(checkpoint): checkpoint for checkpoint in here.checkpoints} | {GRAY: GRAY, TRUTH: TRUTH}
         try:
             both = [self.service.picture_of(loaded, whats[key], state.options, SHOWN_SIDE) for key in (left, right)]
         except KeyError as error:
             raise RequestError(f"{error} is not among the checkpoints of this source.") from error
-        return page.matrix(here, ratio, cells, (left, right)), page.comparison(*both)
+        return page.matrix(here, state.ratio, state.cells, (left, right)), page.comparison(*both)
 
     def archive(self, photo: Path | None, *options) -> Iterator[tuple[int, int, Path | None]]:
         """A ZIP of the photo colored by every checkpoint at full size, with a contact sheet and a JSON record.
@@ -145,7 +168,7 @@ class Tabs:
 
     # Epochs
 
-    def show_epochs(self, photo: Path | None, decoder: str, *options) -> tuple[str, TabState]:
+    def show_epochs(self, photo: Path | None, decoder: str, *options) -> tuple[str, Filmed]:
         """HTML of the photo at each epoch of one decoder, with curves, and the state."""
         options = options_of(*options)
         loaded, here, checkpoints, best = self.service.load(photo), *self._epochs(options, decoder)
@@ -153,18 +176,18 @@ class Tabs:
         truth = photo_report.true_colorfulness(loaded)
         curves = photo_report.epoch_curves(here, loaded, checkpoints)
         lines = {"colorfulness": truth} if truth is not None else {}
-        return page.epochs_view(frames, curves, lines, checkpoints.index(best)), TabState(photo, options, decoder)
+        return page.epochs_view(frames, curves, lines, checkpoints.index(best)), Filmed(photo, options, decoder)
 
-    def animation_file(self, state: TabState | None, kind: str) -> Path:
+    def animation_file(self, state: Filmed | None, kind: str) -> Path:
         """The epochs as an animation; kind: a key of downloads.ANIMATIONS."""
         if state is None:
             raise RequestError("Show the epochs first.")
-        loaded, here, checkpoints, _ = self.service.load(state.photo), *self._epochs(state.options, state.content)
+        loaded, here, checkpoints, _ = self.service.load(state.photo), *self._epochs(state.options, state.decoder)
         frames = (
             (label_of(each), here.color(loaded, each, ANIMATION_SIDE, **state.options.rendering))
             for each in checkpoints
         )
-        name = downloads.named(state.photo, f"-{state.content}-epochs.{kind}")
+        name = downloads.named(state.photo, f"-{state.decoder}-epochs.{kind}")
         return self.service.files.put(downloads.animation(frames, kind), name)
 
     def _epochs(self, options: Options, decoder: str) -> tuple[CheckpointSource, list[Checkpoint], Checkpoint]:
@@ -174,7 +197,7 @@ class Tabs:
 
     # Measure
 
-    def measure(self, photo: Path | None, epoch: str, *options) -> tuple[str, str, str, TabState]:
+    def measure(self, photo: Path | None, epoch: str, *options) -> tuple[str, str, str, Measured]:
         """HTML of every decoder's measures at one epoch, of the visible faults and of what a classifier sees, and the
         state."""
         options = options_of(*options)
@@ -186,7 +209,7 @@ class Tabs:
             versions |= {"the photo": loaded.truth} if loaded.colored else {}
             versions |= {DECODERS[each.decoder].label: here.color(loaded, each, SMALL_SIDE) for each in checkpoints}
             rows = [(name, classes.top(image)) for name, image in versions.items()]
-        state = TabState(photo, options, (report, {each.decoder: each for each in checkpoints}))
+        state = Measured(photo, options, report, {each.decoder: each for each in checkpoints})
         table = page.report_table(report, page.epochs_label(checkpoints))
         return table, page.visible_table(report), page.classes_table(rows), state
 
@@ -205,14 +228,14 @@ class Tabs:
             raise RequestError(f"no decoder has epoch {wanted}; choose from {', '.join(map(str, here.epochs()))}")
         return here, checkpoints
 
-    def show_errors(self, state: TabState | None, decoder: str, view: str) -> str:
+    def show_errors(self, state: Measured | None, decoder: str, view: str) -> str:
         """HTML comparing a coloring and a map of its errors; for a gray photo, the photo and its coloring.
 
         view: "errors", "boundaries", or a key of PLACES to mark on the coloring.
         """
         if state is None:
             raise RequestError("Measure the photo first.")
-        (report, checkpoints), options = state.content, state.options
+        _, options, report, checkpoints = state
         here, loaded = self.service.source(options.source), self.service.load(state.photo)
         if decoder not in checkpoints:
             raise RequestError(f"{decoder!r} was not measured; choose from {', '.join(checkpoints)}")
@@ -235,14 +258,15 @@ class Tabs:
             legend = page.heat_legend()
         return page.comparison(left, self.service.picture(right, *words, exact=True)) + legend
 
-    def measures_file(self, state: TabState | None) -> Path:
+    def measures_file(self, state: Measured | None) -> Path:
         """The measures of `measure` as CSV."""
         if state is None:
             raise RequestError("Measure the photo first.")
-        report, checkpoints = state.content
-        epochs = {each.epoch for each in checkpoints.values()}
+        epochs = {each.epoch for each in state.checkpoints.values()}
         moment = f"-epoch-{epochs.pop()}" if len(epochs) == 1 else ""
-        return self.service.files.put(report.csv().encode(), downloads.named(state.photo, f"{moment}-measures.csv"))
+        return self.service.files.put(
+            state.report.csv().encode(), downloads.named(state.photo, f"{moment}-measures.csv")
+        )
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from chromagan.demo import page
 from chromagan.demo.choices import REMEMBERED, Choices, Offer, chosen_source, example_of
 from chromagan.demo.events import as_handler, as_html, errors_as_messages, from_gradio
 from chromagan.demo.service import GENERAL, GRAY, STUDY, Options, RequestError
-from chromagan.demo.tabs import Tabs, TabState
+from chromagan.demo.tabs import Measured, Tabs
 from chromagan.network.decoders import DECODERS
 
 TABS = ("colorize", "refine", "matrix", "epochs", "measure", "about")
@@ -34,31 +34,30 @@ class Updates:
         with errors_as_messages():
             return radio(self.choices.epochs(chosen_source(source, network), decoder, epoch))
 
-    def on_network(self, network: str, source: str, decoder: str, of: str) -> tuple:
+    def on_network(self, network: str, source: str, decoder: str, errors_of: str) -> tuple:
         """The decoders and epochs of the selected network, for Colorize and Measure; whether it is refined."""
         with errors_as_messages():
             here = chosen_source(source, network)
-            decoders, epochs, at, ofs = self._offers(here, decoder, of)
-            return radio(decoders), radio(epochs), self.service.refines(here), radio(at), radio(ofs)
+            decoders, epochs, measured, errors = self._offers(here, decoder, errors_of)
+            return radio(decoders), radio(epochs), self.service.refines(here), radio(measured), radio(errors)
 
-    def _offers(self, source: str, decoder: str, of: str) -> tuple[Offer, Offer, Offer, Offer]:
+    def _offers(self, source: str, decoder: str, errors_of: str) -> tuple[Offer, Offer, Offer, Offer]:
         """The offers for a network; the epoch becomes the nearest one, since the selected one was another network's."""
         decoders = self.choices.decoders(source, decoder)
         epochs = self.choices.epochs(source, decoders.value)
-        return decoders, epochs, self.choices.measured_epochs(source), self.choices.decoders(source, of)
+        return decoders, epochs, self.choices.measured_epochs(source), self.choices.decoders(source, errors_of)
 
-    def on_measured(self, state: TabState | None, of: str) -> tuple:
+    def on_measured(self, state: Measured | None, errors_of: str) -> tuple:
         """The measured decoders, to select whose errors are shown; the views, if the photo has colors."""
         if state is None:
             return gr.skip(), gr.skip()
-        report, checkpoints = state.content
-        measured = [(DECODERS[name].label, name) for name in checkpoints]
+        measured = [(DECODERS[name].label, name) for name in state.checkpoints]
         return (
             gr.Radio(
-                choices=measured, value=of if of in checkpoints else next(iter(checkpoints)),
-                label="Where it errs: decoder" if report.colored else "Decoder",
+                choices=measured, value=errors_of if errors_of in state.checkpoints else next(iter(state.checkpoints)),
+                label="Where it errs: decoder" if state.report.colored else "Decoder",
             ),
-            gr.Radio(visible=report.colored),
+            gr.Radio(visible=state.report.colored),
         )  # fmt: skip
 
     def on_own_photo(self, *args) -> tuple:
@@ -70,7 +69,7 @@ class Updates:
         return self._new_photo(STUDY, *args)
 
     def _new_photo(
-        self, wanted: str, photo, decoder: str, epoch: str, refined: bool, of: str, before: str,
+        self, wanted: str, photo, decoder: str, epoch: str, refined: bool, errors_of: str, before: str,
         source, chroma, saturation,
     ) -> tuple:  # fmt: skip
         """The photo's box, the choices and the coloring.
@@ -82,10 +81,10 @@ class Updates:
         here = chosen_source(source, network)
         if network != before:
             with errors_as_messages():
-                decoders, epochs, at, ofs = self._offers(here, decoder, of)
+                decoders, epochs, measured, errors = self._offers(here, decoder, errors_of)
                 refined = self.service.refines(here)
             decoder, epoch = decoders.value, epochs.value
-            changes = (network, radio(decoders), radio(epochs), refined, radio(at), radio(ofs))
+            changes = (network, radio(decoders), radio(epochs), refined, radio(measured), radio(errors))
         try:
             self.service.load(from_gradio(photo))
         except RequestError as error:
@@ -134,11 +133,12 @@ class Updates:
         example, tab = example_of(named, self.examples), named.get("tab")
         decoder, epoch = checkpoint.decoder, str(checkpoint.epoch)
         refined = {"true": True, "false": False}.get(named.get("refined"), self.service.refines(network))
-        left, right, film = (values.get(name, gr.skip()) for name in ("left", "right", "film"))
+        left, right, epochs_of = (values.get(name, gr.skip()) for name in ("left", "right", "epochs-of"))
         measured, decoders = self.choices.measured_epochs(network), self.choices.decoders(network, decoder)
         return (
             gr.Tabs(selected=tab if tab in TABS else TABS[0]), str(example), radio(decoders),
-            radio(self.choices.epochs(network, decoder, epoch)), refined, left, right, film,
-            radio(measured._replace(value=values["at"])), radio(decoders._replace(value=values["of"])), network,
+            radio(self.choices.epochs(network, decoder, epoch)), refined, left, right, epochs_of,
+            radio(measured._replace(value=values["measured-at"])), radio(decoders._replace(value=values["errors-of"])),
+            network,
             *as_handler(self.tabs.colorize)(example, decoder, epoch, *Options(network, refined=refined)),
         )  # fmt: skip

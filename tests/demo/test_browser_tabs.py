@@ -113,11 +113,11 @@ def test_measures_of_a_photo_in_color(page, harbor):
     upload(page, harbor)
     open_tab(page, "Measure")
     page.wait_for_selector("#table >> text=Transposed convolutions, epoch 6")  # by the network for photos of any kind
-    assert page.locator("#table tbody tr").count() == 3 and "Each decoder's own" in page.inner_text("#at")
+    assert page.locator("#table tbody tr").count() == 3 and "Each decoder's own" in page.inner_text("#measured-at")
     page.click("#network >> text=Imagenette")  # is measured anew: at epoch 3, that of the nearest checkpoint
     page.wait_for_function("document.querySelectorAll('#table tbody tr').length == 2")
     assert "CIEDE2000" in page.inner_text("#table")
-    page.click("#at >> text=0")
+    page.click("#measured-at >> text=0")
     page.wait_for_function("document.querySelectorAll('#table tbody tr').length == 3")
     assert page.locator("#table td.best").count() == 8
     page.wait_for_selector("#errors .tag.end:has-text('CIEDE2000')")
@@ -153,11 +153,11 @@ def test_view_is_in_the_address_and_comes_back(page, visitor, demo):
     page.wait_for_function("location.search.includes('tab=epochs')")
     page.wait_for_function("location.search.includes('example=coffee')")
     assert "decoder=transposed" in page.url and "epoch=8" in page.url
-    page.click("#film-decoder >> text=Transposed convolutions")
-    page.wait_for_function("location.search.includes('film=transposed')")
+    page.click("#epochs-of >> text=Transposed convolutions")
+    page.wait_for_function("location.search.includes('epochs-of=transposed')")
     open_tab(page, "Measure")
-    page.click("#at >> text=0")
-    page.wait_for_function("location.search.includes('at=0')")
+    page.click("#measured-at >> text=0")
+    page.wait_for_function("location.search.includes('measured-at=0')")
     open_tab(page, "Matrix")
     page.click("#matrix [data-key='transposed/0']")
     page.wait_for_function("location.search.includes('right=transposed%2F0') && location.search.includes('tab=matrix')")

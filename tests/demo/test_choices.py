@@ -69,11 +69,17 @@ def test_choices_follow_the_network(both):
 
 
 def test_an_address_carries_the_network(both, service):
-    network, checkpoint, values = Choices(both).restored({"network": GENERAL, "decoder": "depthwise", "at": "9"})
-    assert (network, checkpoint.epoch) == (GENERAL, 5) and values["of"] == "depthwise" and values["at"] == ""
+    network, checkpoint, values = Choices(both).restored(
+        {"network": GENERAL, "decoder": "depthwise", "measured-at": "9"}
+    )
+    assert (
+        (network, checkpoint.epoch) == (GENERAL, 5)
+        and values["errors-of"] == "depthwise"
+        and values["measured-at"] == ""
+    )
     network, checkpoint, values = Choices(both).restored({"example": "cat", "left": "compact/3", "right": "x"})
     assert (network, str(checkpoint.epoch)) == (STUDY, "3")
-    assert values == {"left": "compact/3", "film": "compact", "at": "3", "of": "compact"}
+    assert values == {"left": "compact/3", "epochs-of": "compact", "measured-at": "3", "errors-of": "compact"}
     network, checkpoint, _ = Choices(service).restored({"network": GENERAL, "decoder": "depthwise"})
     assert (network, checkpoint.epoch) == (STUDY, 0)  # what a link names is not here: the study
     with pytest.raises(RequestError, match="no epoch 4"):

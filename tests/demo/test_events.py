@@ -9,7 +9,7 @@ import pytest
 
 from chromagan.demo.events import as_handler, by_network, errors_as_messages, fetched, from_gradio, to_gradio
 from chromagan.demo.service import Options, RequestError
-from chromagan.demo.tabs import TabState
+from chromagan.demo.tabs import Colored
 from chromagan.hub.checkpoints import CheckpointError
 
 BAD, ESCAPED = "no 'a' & <img src=x>", "no 'a' &amp; &lt;img src=x&gt;"
@@ -52,7 +52,7 @@ def test_a_handler_that_yields_says_what_it_had_and_then_the_error():
 def test_values_come_as_the_library_knows_them_and_go_as_gradio_does():
     assert from_gradio({"path": "/uploads/cat.png", "url": "x"}) == Path("/uploads/cat.png")
     assert from_gradio({"path": None}) is None and from_gradio(None) is None and from_gradio("cat") == "cat"
-    state = TabState(Path("cat.png"), Options(), None)
+    state = Colored(Path("cat.png"), Options(), None)
     assert to_gradio(state) is state  # a tuple, too, but one value
     assert to_gradio((state, None)) == (state, gr.skip()) and to_gradio(None) is None
     assert to_gradio(Path("cat.png")) == "cat.png"

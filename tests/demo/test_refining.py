@@ -44,7 +44,7 @@ def test_steps_and_actions_are_shown(refining, photo):
 def test_a_refined_coloring_is_the_last_step_and_says_so(refining, photo):
     plain, refined = (refining.colorize(photo, "compact", "3", *Options(refined=on)) for on in (False, True))
     assert "Compact, epoch 3, refined" in refined[0] and "refined" not in plain[0]
-    service, checkpoint = refining.service, plain[2].content
+    service, checkpoint = refining.service, plain[2].checkpoint
     loaded, rollout = service.load(photo), service.shipped.rollout(service.load(photo), checkpoint)
     assert torch.equal(service.shipped.predict(loaded, checkpoint, refined=True).ab, rollout[-1].ab)
     assert not torch.equal(rollout[0].ab, rollout[-1].ab)

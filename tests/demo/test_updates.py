@@ -43,25 +43,25 @@ def test_a_decoder_brings_its_epochs(updates):
 
 
 def test_a_network_brings_its_decoders_and_epochs(updates):
-    decoder, epoch, refined, at, of = updates.on_network(GENERAL, "", "compact", "depthwise")
+    decoder, epoch, refined, measured_at, errors_of = updates.on_network(GENERAL, "", "compact", "depthwise")
     assert offered(decoder) == (["compact", "depthwise"], "compact") and offered(epoch) == (["7"], "7")
     assert refined is False  # there is no refiner here
-    assert at.choices == [(EACH_OWN, "")] and offered(of) == (["compact", "depthwise"], "depthwise")
+    assert measured_at.choices == [(EACH_OWN, "")] and offered(errors_of) == (["compact", "depthwise"], "depthwise")
     with pytest.raises(gr.Error, match="owner/name"):
         updates.on_network(STUDY, "/tmp", "compact", "compact")
 
 
 def test_ones_own_photo_changes_the_network_and_what_goes_with_it(updates, photo):
     upload = {"path": str(photo)}
-    box, network, decoder, epoch, refined, at, of, stage, words, state = updates.on_own_photo(
+    box, network, decoder, epoch, refined, measured_at, errors_of, stage, words, state = updates.on_own_photo(
         upload, "depthwise", "0", True, "compact", STUDY, *OPTIONS
     )
     assert (
         box == SKIP and refined is False and network == GENERAL and decoder.value == "depthwise" and epoch.value == "5"
     )
-    assert at.value == "" and of.value == "compact"
+    assert measured_at.value == "" and errors_of.value == "compact"
     assert stage.count("<img") == 2 and "epoch 5" in words
-    assert (state.photo, state.options.source, state.content.epoch) == (photo, GENERAL, 5)
+    assert (state.photo, state.options.source, state.checkpoint.epoch) == (photo, GENERAL, 5)
     _, network, decoder, epoch, *_, state = updates.on_example(
         upload, "compact", "7", False, "compact", GENERAL, *OPTIONS
     )
@@ -72,11 +72,11 @@ def test_ones_own_photo_changes_the_network_and_what_goes_with_it(updates, photo
 def test_a_photo_leaves_the_choices_alone_where_the_network_stays(updates, service, examples, photo):
     upload = {"path": str(photo)}
     *choices, _, _, state = updates.on_own_photo(upload, "compact", "7", False, "compact", GENERAL, *OPTIONS)
-    assert choices == [SKIP] * 7 and state.content.epoch == 7
+    assert choices == [SKIP] * 7 and state.checkpoint.epoch == 7
     *choices, _, _, state = Updates(Tabs(service), examples).on_own_photo(
         upload, "compact", "0", False, "compact", STUDY, *OPTIONS
     )
-    assert choices == [SKIP] * 7 and state.content.epoch == 0  # there is no other network
+    assert choices == [SKIP] * 7 and state.checkpoint.epoch == 0  # there is no other network
 
 
 def test_what_cannot_be_read_leaves_nothing_that_could_be_taken_for_it(updates, tmp_path):
@@ -95,19 +95,25 @@ def test_where_a_photo_was_measured_only_what_was_is_offered(updates, photo, tmp
     made_photo(0).convert("L").save(tmp_path / "gray.png")
     assert updates.on_measured(None, "compact") == (SKIP, SKIP)
     *_, state = updates.tabs.measure(photo, "3", *OPTIONS)
-    of, view = updates.on_measured(state, "depthwise")  # has no epoch 3
-    assert offered(of) == (["compact"], "compact") and view.visible
+    errors_of, view = updates.on_measured(state, "depthwise")  # has no epoch 3
+    assert offered(errors_of) == (["compact"], "compact") and view.visible
     *_, state = updates.tabs.measure(tmp_path / "gray.png", "0", *OPTIONS)
-    of, view = updates.on_measured(state, "depthwise")
-    assert offered(of) == (["compact", "depthwise"], "depthwise") and of.label == "Decoder" and not view.visible
+    errors_of, view = updates.on_measured(state, "depthwise")
+    assert (
+        offered(errors_of) == (["compact", "depthwise"], "depthwise")
+        and errors_of.label == "Decoder"
+        and not view.visible
+    )
 
 
 def test_a_source_out_of_reach_is_said_as_text_and_what_ships_takes_its_place(updates):
     with pytest.warns(UserWarning, match="&lt;img&gt;.*The shipped checkpoints are used"):
-        box, decoder, epoch, refined, left, right, film, at, of, network, about = updates.on_source("<img>", STUDY)
+        box, decoder, epoch, refined, left, right, epochs_of, measured_at, errors_of, network, about = (
+            updates.on_source("<img>", STUDY)
+        )
     assert box.value == "" and "<img>" in box.info  # Gradio escapes a control's words itself
-    assert offered(decoder) == offered(film) == offered(of) == (["compact", "depthwise"], "compact")
-    assert offered(epoch) == (["0", "3"], "3") and offered(at) == (["0", "3"], "3")
+    assert offered(decoder) == offered(epochs_of) == offered(errors_of) == (["compact", "depthwise"], "compact")
+    assert offered(epoch) == (["0", "3"], "3") and offered(measured_at) == (["0", "3"], "3")
     assert refined.value is False and not refined.visible
     assert left.value == GRAY and right.value == "compact/3" and network.visible and about
     box, *_ = updates.on_source(" ", STUDY)
@@ -125,7 +131,22 @@ def test_an_address_that_names_nothing_changes_nothing(updates):
 
 
 def test_a_shared_address_brings_its_view_back(updates, examples):
-    tabs, example, decoder, epoch, refined, left, right, film, at, of, network, stage, words, state = restored(
+    (
+        tabs,
+        example,
+        decoder,
+        epoch,
+        refined,
+        left,
+        right,
+        epochs_of,
+        measured_at,
+        errors_of,
+        network,
+        stage,
+        words,
+        state,
+    ) = restored(
         updates,
         refined="true",
         tab="epochs",
@@ -138,14 +159,22 @@ def test_a_shared_address_brings_its_view_back(updates, examples):
     assert refined and "refined" not in stage  # by what is here
     assert tabs.selected == "epochs" and example == str(examples[1]) and network == GENERAL
     assert decoder.value == "depthwise" and offered(epoch) == (["5"], "5")
-    assert left == "compact/3" and right == SKIP and film == "depthwise" and at.value == "" and of.value == "depthwise"
+    assert left == "compact/3" and right == SKIP
+    assert (epochs_of, measured_at.value, errors_of.value) == ("depthwise", "", "depthwise")
     assert stage.count("<img") == 2 and "epoch 5" in words and state.photo == examples[1]
-    *_, at, of, network, _, _, state = restored(updates, decoder="compact", epoch="3", at="0", of="depthwise")
-    assert (at.value, of.value, network, state.content.epoch) == ("0", "depthwise", STUDY, 3)  # Measure has its own
+    *_, measured_at, errors_of, network, _, _, state = restored(
+        updates, decoder="compact", epoch="3", **{"measured-at": "0", "errors-of": "depthwise"}
+    )
+    assert (measured_at.value, errors_of.value, network, state.checkpoint.epoch) == (
+        "0",
+        "depthwise",
+        STUDY,
+        3,
+    )  # Measure has its own
 
 
 def test_an_address_of_what_is_not_here_is_said_as_text_and_the_first_view_shown(updates, examples):
     with pytest.warns(UserWarning, match="&lt;img&gt;"):
         tabs, example, decoder, epoch, *_, state = restored(updates, decoder="<img>", tab="nowhere", example="nobody")
     assert tabs.selected == "colorize" and example == str(examples[0])
-    assert (decoder.value, epoch.value, state.content.epoch) == ("compact", "3", 3)
+    assert (decoder.value, epoch.value, state.checkpoint.epoch) == ("compact", "3", 3)
