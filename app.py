@@ -26,24 +26,22 @@ if "GRADIO_TEMP_DIR" not in os.environ:  # before importing gradio, which uses o
     os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="chromagan-studio-")
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
-from chromagan.demo.address import AddressError, listening_address, reach_without_proxy
-from chromagan.programs import end_in_one_line
+from chromagan.demo.address import listening_address, reach_without_proxy
+from chromagan.programs import end_in_one_line, errors_in_one_line
 
-STOPPED = "app.py: stopped"
+NAME = Path(__file__).name
 if __name__ == "__main__":  # before importing gradio, which reads the environment and takes seconds
-    end_in_one_line(STOPPED, at_once=True)
-    try:
+    end_in_one_line(f"{NAME}: stopped", at_once=True)
+    with errors_in_one_line(NAME):
         HOST, PORT = listening_address()
-        reach_without_proxy(HOST)
-    except AddressError as error:
-        sys.exit(f"app.py: {error}")
+    reach_without_proxy(HOST)
 
 import gradio as gr
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from gradio.utils import get_upload_folder
 
-from chromagan import DECODERS, CheckpointError
+from chromagan import DECODERS
 from chromagan.colorizer import warm_up
 from chromagan.demo import page
 from chromagan.demo.api import REFINE, Api
@@ -78,6 +76,13 @@ PICK = """element.addEventListener('click', event => {
     const cell = event.target.closest('[data-key]');
     if (cell) trigger('pick', {key: cell.dataset.key});
 });"""
+
+with errors_in_one_line(NAME):
+    service = DemoService(os.environ.get("CHROMAGAN_SOURCE") or SHIPPED, SHIPPED, get_upload_folder())
+tabs = Tabs(service)
+updates = Updates(tabs, EXAMPLES)
+choices = updates.choices
+api = Api(tabs)
 
 
 def choose_cell(event: gr.EventData, left: str, right: str, shown) -> tuple:
@@ -394,7 +399,7 @@ def offers_tools() -> bool:
     """Whether the API is offered to assistants, which needs an optional package."""
     if importlib.util.find_spec("mcp") is not None:
         return True
-    print("app.py: tools for assistants are off: pip install 'gradio[mcp]' turns them on", file=sys.stderr)
+    print(f"{NAME}: tools for assistants are off: pip install 'gradio[mcp]' turns them on", file=sys.stderr)
     return False
 
 
@@ -426,15 +431,8 @@ THEME = gr.themes.Base(
     button_primary_background_fill_hover_dark="*primary_600",
 )
 
-try:
-    service = DemoService(os.environ.get("CHROMAGAN_SOURCE") or SHIPPED, SHIPPED, get_upload_folder())
-    tabs = Tabs(service)
-    updates = Updates(tabs, EXAMPLES)
-    choices = updates.choices
-    api = Api(tabs)
+with errors_in_one_line(NAME):
     demo = build_demo()
-except CheckpointError as error:
-    sys.exit(f"app.py: {error}")
 
 if __name__ == "__main__":
     service.files.pin()
@@ -450,6 +448,6 @@ if __name__ == "__main__":
             app_kwargs={"routes": [APIRoute("/health", health, methods=["GET"])]},
         )  # fmt: skip
     except OSError as error:  # the port was taken since it was checked
-        print(f"app.py: {error}", file=sys.stderr)
+        print(f"{NAME}: {error}", file=sys.stderr)
         leave(1)
     leave()

@@ -34,8 +34,9 @@ WITH_DEMO = (
 )  # fmt: skip
 # Files whose tests take long, in the order in which they begin: else one worker is left alone with them at the end.
 FIRST = (
-    *WITH_DEMO, "test_train", "test_evaluate", "test_study", "test_repositories", "test_main", "test_startup",
-    "test_step", "test_colorizer", "test_push", "test_shards", "test_refine", "test_benchmark", "test_benchmark_photos",
+    *WITH_DEMO, "test_train", "test_evaluate", "test_study", "test_repositories", "test_streams", "test_bad_input",
+    "test_startup", "test_step", "test_colorizer", "test_push", "test_shards", "test_refine", "test_benchmark",
+    "test_benchmark_photos",
 )  # fmt: skip
 
 

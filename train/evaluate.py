@@ -84,7 +84,7 @@ def network_bytes(entry: Entry) -> int:
     return 2 * sum(map(os.path.getsize, files))
 
 
-def check_output_dir(folder: Path) -> None:
+def check_for_other_files(folder: Path) -> None:
     """OSError if the folder is not from an evaluation and holds files that this one would overwrite or delete."""
     with suppress(OSError, ValueError):
         if (folder / MEASURED).is_dir() or "left_gray" in read_json(folder / METRICS_FILE):
@@ -159,7 +159,7 @@ def main(args: argparse.Namespace) -> None:
     cores, device, main_process = share_cores(accelerator), accelerator.device, accelerator.is_main_process
     check_output_folder(args.output_dir)
     output_dir = Path(args.output_dir)
-    check_output_dir(output_dir)
+    check_for_other_files(output_dir)
     source = NAMED_SOURCES.get(args.source, args.source)
     checkpoints = list_checkpoints(source)
     if args.write_metrics and any(checkpoint.revision for checkpoint in checkpoints):

@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from chromagan.errors import ChromaGANError
 from chromagan.hub import repositories
 from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE, read_json
-from chromagan.hub.trunks import find_trunk, freeze, read_trunk, save_trunk, trunk_file_name
+from chromagan.hub.trunks import find_trunk, freeze, read_trunk, save_trunk, trunk_file_name, write_weights
 from chromagan.network.config import ModelConfig
 from chromagan.network.generator import Generator
 
@@ -78,7 +78,7 @@ class ChromaGAN(
         """Called by the mixin's save_pretrained and push_to_hub, which add the config: writes the weights, and the
         trunk's file if it is separate. In the weights' own precision, unlike `save_checkpoint`."""
         weights = {name: tensor.contiguous() for name, tensor in self.trained_state().items()}
-        save_file(weights, save_directory / WEIGHTS_FILE, metadata={"format": "pt"})
+        write_weights(weights, save_directory / WEIGHTS_FILE)
         if self.config.trunk_digest:
             save_trunk(self.trunk, save_directory / trunk_file_name(self.config.trunk))
 

@@ -68,9 +68,12 @@ def save_trunk(trunk: Trunk, path: Path) -> None:
 
 
 def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write `tensors` to `path` as safetensors, atomically."""
+    """Write `tensors` to `path` as safetensors, atomically; OSError if there is no room for them."""
     with replacing(path) as part:
-        save_file(tensors, part, metadata={"format": "pt"})
+        try:
+            save_file(tensors, part, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(f"{path} cannot be written (is the disk full?): {error}") from error
         part.chmod(0o644)  # safetensors creates a private file
 
 

@@ -1,5 +1,6 @@
 """The trunk that a study shares: stored once, known by its digest, and missed with one line."""
 
+import resource
 import shutil
 
 import pytest
@@ -8,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, load_checkpoint, save_checkpoint
 from chromagan.hub.model import ChromaGAN
-from chromagan.hub.trunks import digest_of, freeze, half, save_trunk
+from chromagan.hub.trunks import digest_of, freeze, half, save_trunk, write_weights
 from chromagan.network.config import ModelConfig
 from chromagan.network.trunk import Trunk
 
@@ -47,6 +48,19 @@ def test_a_frozen_trunk_is_what_is_stored(tmp_path):
     (tmp_path / FILE).write_bytes(b"torn")
     save_trunk(trunk, tmp_path / FILE)
     assert digest_of(load_file(tmp_path / FILE)) == digest and len(list(tmp_path.iterdir())) == 1
+
+
+def test_no_room_for_weights_is_told_and_the_old_ones_stay(tmp_path):
+    path = tmp_path / "model.safetensors"
+    write_weights({"w": torch.ones(3)}, path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"model.safetensors cannot be written \(is the disk full\?\)"):
+            write_weights({"w": torch.ones(100_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [each.name for each in tmp_path.iterdir()] == [path.name] and load_file(path)["w"].sum() == 3
 
 
 def test_one_file_serves_every_checkpoint_and_a_source_inside_the_source(study):

@@ -29,18 +29,18 @@ def measure_inference(preset: str, decoder: str, device: torch.device, repeats: 
         "gflop_per_image": counted.total / 1e9,
         "ms_one": 1000 * seconds["one"],
         "images_per_second_of_batch": BATCH / seconds["many"],
-        "peak_memory_mb_of_batch": peak_memory(lambda: model(many), device),
+        "peak_memory_mib_of_batch": peak_memory(lambda: model(many), device),
     }
 
 
 def inference_table(rows: list[dict]) -> str:
     """Results of `measure_inference` as Markdown."""
     lines = [
-        f"| inference | parameters | GFLOP | ms, one image | images/s of {BATCH} | MB of {BATCH} |",
+        f"| inference | parameters | GFLOP | ms, one image | images/s of {BATCH} | MiB of {BATCH} |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
-        memory = "–" if row["peak_memory_mb_of_batch"] is None else f"{row['peak_memory_mb_of_batch']:,.0f}"
+        memory = "–" if row["peak_memory_mib_of_batch"] is None else f"{row['peak_memory_mib_of_batch']:,.0f}"
         lines.append(
             f"| {row['preset']} {row['decoder']} | {row['parameters']:,} | {row['gflop_per_image']:.2f} "
             f"| {row['ms_one']:.1f} | {row['images_per_second_of_batch']:,.1f} | {memory} |"

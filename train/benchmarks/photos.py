@@ -118,7 +118,7 @@ def measure(device: torch.device | str, sizes: Sequence[tuple[int, int]] = SIZES
     for width, height in sizes:
         count = max(1, min(repeats, repeats * 24_000_000 // (width * height)))
         numbers = measure_size(colorizer, width, height, count) if width * height <= 24_000_000 else {}
-        results["sizes"][f"{width}x{height}"] = numbers | {"peak memory (MB)": measure_memory(width, height)}
+        results["sizes"][f"{width}x{height}"] = numbers | {"peak memory (MiB)": measure_memory(width, height)}
     results["batch gain"] = measure_batch(colorizer, max(repeats // 2, 1))
     return results
 

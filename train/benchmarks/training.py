@@ -50,7 +50,7 @@ def measure_training(config: TrainConfig, accelerator: Accelerator, peak: float,
             "images_per_second": rate,
             "gflop_per_image": gflop[name],
             "share_of_peak": gflop[name] * rate / peak,
-            "peak_memory_mb": peak_memory(way.run, accelerator.device),
+            "peak_memory_mib": peak_memory(way.run, accelerator.device),
         }
     result["speedup"] = seconds["plain"] / seconds["fast"]
     result["input_pipeline_over_step"] = seconds["fast"] / drawing
@@ -85,7 +85,7 @@ def soak(config: TrainConfig, accelerator: Accelerator, steps: int) -> list[dict
         rate = steps // 10 * config.batch_size / (time.perf_counter() - start)
         cuda = accelerator.device.type == "cuda"
         memory = torch.cuda.memory_allocated() / 2**20 if cuda else resident_kib("VmRSS") / 1024
-        lines.append({"steps": run.done, "images_per_second": rate, "memory_mb": memory})
+        lines.append({"steps": run.done, "images_per_second": rate, "memory_mib": memory})
     return lines
 
 
@@ -93,12 +93,12 @@ def training_table(rows: list[dict]) -> str:
     """Results of `measure_training` as Markdown."""
     lines = [
         "| training step | batch | crop | images/s | plain | faster | GFLOP/image | plain "
-        "| of peak | MB | input pipeline |",
+        "| of peak | MiB | input pipeline |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
         fast, plain = row["fast"], row["plain"]
-        memory = "–" if fast["peak_memory_mb"] is None else f"{fast['peak_memory_mb']:,.0f}"
+        memory = "–" if fast["peak_memory_mib"] is None else f"{fast['peak_memory_mib']:,.0f}"
         lines.append(
             f"| {row['preset']} {row['decoder']} ({fast['precision']}) | {row['batch_size']} | {row['crop']} "
             f"| {fast['images_per_second']:,.1f} | {plain['images_per_second']:,.1f} | {row['speedup']:.2f}× "
@@ -115,5 +115,5 @@ def switches_line(preset: str, ratios: dict[str, float]) -> str:
 
 def soak_table(lines: list[dict]) -> str:
     """The result of `soak` as Markdown."""
-    rows = [f"| {r['steps']} | {r['images_per_second']:,.1f} | {r['memory_mb']:,.0f} |" for r in lines]
-    return "\n".join(["| steps | images/s | MB in use |", "|--:|--:|--:|", *rows])
+    rows = [f"| {r['steps']} | {r['images_per_second']:,.1f} | {r['memory_mib']:,.0f} |" for r in lines]
+    return "\n".join(["| steps | images/s | MiB in use |", "|--:|--:|--:|", *rows])

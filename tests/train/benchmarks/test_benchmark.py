@@ -34,7 +34,7 @@ def test_flops_of_a_convolution_its_gradient_and_the_gradients_gradient():
 
 def test_peak_memory_sees_what_is_freed_again():
     def way():
-        torch.ones(64 * 2**18).sum()  # 64 MB
+        torch.ones(64 * 2**18).sum()  # 64 MiB
 
     measured = peak_memory(way, torch.device("cpu"))
     assert measured is None or 50 < measured < 200

@@ -209,15 +209,15 @@ def test_a_network_of_one_size_is_not_measured_at_another():
 
 
 def test_files_of_something_else_are_not_overwritten(evaluated, tmp_path):
-    script.check_output_dir(evaluated[0])
+    script.check_for_other_files(evaluated[0])
     shutil.copy(evaluated[0] / "metrics.json", tmp_path)  # what was measured may be deleted, the report may not
-    script.check_output_dir(tmp_path)
+    script.check_for_other_files(tmp_path)
     for name, content in (("metrics.json", '{"accuracy": 1}'), ("report.md", "# Mine")):
         folder = tmp_path / name.replace(".", "-")
         folder.mkdir()
         (folder / name).write_text(content)
         with pytest.raises(OSError, match=f"holds {name}, not from an evaluation"):
-            script.check_output_dir(folder)
+            script.check_for_other_files(folder)
 
 
 def test_a_class_of_any_bytes_has_a_name():
