@@ -40,11 +40,13 @@ import gradio as gr
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
 
 from chromagan import DECODERS
 from chromagan.colorizer import warm_up
 from chromagan.demo import page
 from chromagan.demo.api import REFINE, Api
+from chromagan.demo.body_limit import BodyLimit
 from chromagan.demo.choices import NETWORKS, REMEMBERED, Offer
 from chromagan.demo.downloads import ANIMATIONS
 from chromagan.demo.events import as_handler, by_network, errors_as_messages, fetched, from_gradio
@@ -58,11 +60,12 @@ HERE = Path(__file__).resolve().parent
 SHIPPED = str(HERE / "checkpoints")
 EXAMPLES = [HERE / "examples" / f"{name}.jpg" for name in ("cat", "coffee", "rocket", "astronaut", "photographer")]
 MAX_FILE_SIZE = "50mb"
+MAX_BODY = 1 << 20  # bytes of any other request
 QUEUE = 64  # waiting requests; further ones are rejected with a message
 TOOLS = ("colorize", "matrix", "measure", "checkpoints")  # functions of the API that are offered to assistants
 
-# preprocess=False everywhere: Gradio would open an upload itself, and fail with a traceback if it is not an image. It
-# still checks that the file was uploaded. Quick requests never wait for a matrix.
+# preprocess=False everywhere: Gradio would open an upload itself, and fail with a traceback if it is not an image.
+# `from_gradio` checks that the file was uploaded. Quick requests never wait for a matrix.
 QUICK = dict(preprocess=False, concurrency_limit=1, concurrency_id="quick", api_visibility="private")
 LONG = dict(preprocess=False, concurrency_limit=1, concurrency_id="long", api_visibility="private")
 AT_ONCE = dict(preprocess=False, queue=False, show_progress="hidden", api_visibility="private")
@@ -443,9 +446,13 @@ if __name__ == "__main__":
         demo.launch(
             theme=THEME, css=page.CSS, head=page.HEAD, max_file_size=MAX_FILE_SIZE,
             ssr_mode=False, run_history=False, footer_links=["api", "settings"], mcp_server=offers_tools(), pwa=True,
+            enable_monitoring=False,
             favicon_path=str(page.ICON),
             allowed_paths=[str(EXAMPLES[0].parent)], server_name=HOST, server_port=PORT,
-            app_kwargs={"routes": [APIRoute("/health", health, methods=["GET"])]},
+            app_kwargs={
+                "routes": [APIRoute("/health", health, methods=["GET"])],
+                "middleware": [Middleware(BodyLimit, most=MAX_BODY)],
+            },
         )  # fmt: skip
     except OSError as error:  # the port was taken since it was checked
         print(f"{NAME}: {error}", file=sys.stderr)

@@ -109,7 +109,7 @@ def export_command(args: argparse.Namespace) -> int:
     path = Path(args.output)
     if path.suffix != ".onnx" or names_folder(args.output):
         raise ExportError(f"{args.output}: the name of an ONNX file must end with .onnx")
-    if path.exists() and not args.overwrite:
+    if os.path.lexists(path) and not args.overwrite:
         raise ExportError(f"{path} already exists: --overwrite replaces it")
     shown, facts = printable(str(path)), {"decoder": checkpoint.decoder, "epoch": str(checkpoint.epoch)}
     model = load_checkpoint(checkpoint)
@@ -221,13 +221,13 @@ def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argpa
         pages = color_pages(photos, colorizers[checkpoint], args)
         if stopping.is_set():
             return []
-        if args.overwrite or not target.exists():
+        if args.overwrite or not os.path.lexists(target):
             write_image(pages, target)
         if task.sheet:
             small = pages[0].copy()
             small.thumbnail((512, 512))
             results[checkpoint.decoder, checkpoint.epoch] = small
-    if task.sheet and (args.overwrite or not task.sheet.exists()):
+    if task.sheet and (args.overwrite or not os.path.lexists(task.sheet)):
         write_image(contact_sheet(results, LABELS), task.sheet)
     return what_is_lost(pages, len(numbers), kind)
 
@@ -262,7 +262,7 @@ def colorize_stream(args: argparse.Namespace) -> int:
         check_suffix(output)
         if names_folder(args.output):
             raise ImageError(f"{args.output}: a photo from stdin has no name: -o must be a file")
-        if output.exists() and not args.overwrite:
+        if os.path.lexists(output) and not args.overwrite:
             raise ImageError(f"{output} already exists: --overwrite replaces it")
     (name,) = args.inputs
     if name == STREAM and is_closed(sys.stdin):

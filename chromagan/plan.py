@@ -80,16 +80,16 @@ def make_plan(
             taken.setdefault(place, task.photo)
         if index % processes != rank or (clash and real(clash) == real(task.photo)):  # named twice
             continue
-        existing = [file for file in task.files if file.exists()]
+        existing = [file for file in task.files if os.path.lexists(file)]  # a broken link would be written through
         if clash:
             reason = f"its results would replace those of {clash}: give it another name"
-        elif any(file.samefile(task.photo) for file in existing):  # also through a link: the original would be lost
+        elif any(file.samefile(task.photo) for file in existing if file.exists()):  # also through a link
             reason = "its result would replace the photo itself: give it another name"
         elif skip_existing and len(existing) == len(task.files):
             continue
         elif existing and not (overwrite or skip_existing):
             reason = f"{existing[0]} already exists: --overwrite replaces it, --skip-existing keeps it"
-        elif photo := next((file for file in existing if _identity(file) in named), None):
+        elif photo := next((file for file in existing if file.exists() and _identity(file) in named), None):
             reason = f"its result would replace {photo}, a photo that was named: give it another name"
         else:
             reason = _make_folder(task.files[0].parent)

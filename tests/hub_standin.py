@@ -381,6 +381,7 @@ def connect(monkeypatch, url, cache, token=TOKEN):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_TOKEN", token)
     monkeypatch.setitem(repositories._probe, "at", -float("inf"))
+    monkeypatch.setattr(repositories, "_trusted", None)  # a demo in this process trusts less
 
 
 def disconnect(monkeypatch, cache):

@@ -20,6 +20,7 @@ FOLDERS = {
         "chroma",
         "gamut",
         "formats",
+        "structure",
         "profiles",
         "gray",
         "metadata",
@@ -83,6 +84,7 @@ FOLDERS = {
         "choices",
         "events",
         "updates",
+        "body_limit",
     ],
 }
 ORDER = BOTTOM + [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]

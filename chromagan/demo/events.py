@@ -1,17 +1,22 @@
 """Adapters between Gradio's events and the library: values, and errors as messages on the page."""
 
+import asyncio
 import functools
 import html
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from chromagan.demo.choices import chosen_source
+from chromagan.demo.service import NOT_UPLOADED, RequestError
 from chromagan.errors import ChromaGANError
 
+FETCH_SECONDS = 15  # for a photo of which a request gives the URL: nobody else is served in the meantime
 as_html = functools.partial(html.escape, quote=False)  # toasts are HTML, and names of files and sources come from users
 
 
@@ -25,12 +30,13 @@ def errors_as_messages(escape: Callable[[str], str] = as_html) -> Iterator[None]
 
 
 def fetched(photo: gr.Image) -> gr.Image:
-    """The input `photo`, which accepts URLs: a URL that cannot be fetched becomes a message, not an exception."""
+    """The input `photo`, which accepts URLs: one that cannot be fetched within FETCH_SECONDS becomes a message, not an
+    exception."""
     fetch = photo.async_move_resource_to_block_cache
 
     async def fetch_or_say(address: str | Path | None) -> str | None:
         try:
-            return await fetch(address)
+            return await asyncio.wait_for(fetch(address), FETCH_SECONDS)
         except Exception as error:  # many kinds: unknown or private host, no answer, HTTP status
             reason = " ".join(str(error).split()) or type(error).__name__
             raise gr.Error(f"no photo at {address}: {reason}", print_exception=False) from error
@@ -40,8 +46,19 @@ def fetched(photo: gr.Image) -> gr.Image:
 
 
 def from_gradio(value):
-    """A widget's value for the library: an upload as the path of its file or None, other values unchanged."""
-    return (Path(value["path"]) if value.get("path") else None) if isinstance(value, dict) else value
+    """A widget's value for the library: an upload as the path of its file or None, other values unchanged.
+
+    RequestError for a path outside the folder of uploads. Gradio itself checks only what says that it is an upload, and
+    a request can name any file of the server.
+    """
+    if not isinstance(value, dict):
+        return value
+    path, folder = value.get("path"), os.path.realpath(get_upload_folder())
+    if not path:
+        return None
+    if not isinstance(path, str) or "\0" in path or not Path(os.path.realpath(path)).is_relative_to(folder):
+        raise RequestError(NOT_UPLOADED)
+    return Path(path)
 
 
 def to_gradio(value):

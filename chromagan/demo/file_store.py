@@ -8,7 +8,6 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +19,8 @@ RESULTS = "results"  # subfolder of the results, separate from the uploads
 
 
 class FileStore:
-    """Files below one folder: uploads, which Gradio stores there as `<any>/<name>`, and results made from them.
+    """Files below one folder: uploads, results made from them, and whatever else Gradio writes there, such as uploads
+    that were broken off and saved views.
 
     All are deleted `max_age` seconds after their last use. If together they exceed `limit` bytes, the oldest results
     are deleted earlier; uploads, which cannot be recreated, only if they alone exceed half of it. Files younger than
@@ -65,11 +65,7 @@ class FileStore:
 
     def pin(self) -> None:
         """Never delete the files that exist now: the pictures of the initial page."""
-        self._pinned = set(self._files())
-
-    def _files(self) -> Iterator[Path]:
-        yield from self.folder.glob(f"{RESULTS}/*/*")
-        yield from (path for path in self.folder.glob("*/*") if path.parent.name != RESULTS)
+        self._pinned = set(self.folder.rglob("*"))
 
     def clean_up(self, now: bool = False) -> int:
         """Delete what is too old or beyond the limit and return the bytes left; -1 if nothing was done.
@@ -81,13 +77,13 @@ class FileStore:
                 return -1
             self._scanned = time.monotonic()
             uploads, results = [], []
-            for path in self._files():
+            for path in self.folder.rglob("*"):
                 try:
                     status = path.stat()
                 except OSError:  # Gradio deletes old files itself
                     continue
-                if stat.S_ISREG(status.st_mode) and path not in self._pinned:  # Gradio creates folders here, too
-                    files = results if path.parent.parent.name == RESULTS else uploads
+                if stat.S_ISREG(status.st_mode) and path not in self._pinned:
+                    files = results if path.is_relative_to(self.folder / RESULTS) else uploads
                     files.append((status.st_mtime, status.st_size, path))
             grace = 0 if now else GRACE_SECONDS
             left = self._delete(uploads, self.limit / 2, grace)
@@ -104,8 +100,9 @@ class FileStore:
                 except OSError:  # cannot be deleted: it still counts, and the others go on
                     continue
                 total -= size
-                with suppress(OSError):  # not empty
-                    path.parent.rmdir()
+                if path.parent != self.folder:
+                    with suppress(OSError):  # not empty
+                        path.parent.rmdir()
         return total
 
 

@@ -37,6 +37,7 @@ MAX_SATURATION = 3  # beyond, nearly every pixel is at the limit of sRGB
 VISITED = 2  # sources named by visitors that are kept loaded, besides the shipped one
 CHROMA = inspect.signature(render).parameters["chroma"].default  # the same as the command line's
 NO_PHOTO = "Upload a photo first."
+NOT_UPLOADED = "This photo was not uploaded to this server: upload it first."
 GRAY, TRUTH = "gray", "truth"  # what can be compared besides the checkpoints
 STUDY, GENERAL = NAMED_SOURCES  # every epoch of the study; in its subfolder, if present, networks for any photo
 
@@ -105,6 +106,7 @@ class DemoService:
             print(f"{error}; using the shipped checkpoints", file=sys.stderr)
             self.notice = f"{source} is out of reach: the shipped checkpoints are used."
             self.shipped = CheckpointSource(shipped)
+        repositories.trust_only(self.shipped.name)
         self.shipped.colorizer(self.shipped.nearest)
         self.general = self._general()
         self._visited = functools.lru_cache(maxsize=VISITED)(CheckpointSource)
@@ -187,6 +189,8 @@ class DemoService:
         """What `read` returns; RequestError if the file is gone or is not a photo."""
         if path is None:
             raise RequestError(NO_PHOTO)
+        if not isinstance(path, Path):  # a program may send anything
+            raise RequestError(NOT_UPLOADED)
         try:
             self.files.mark_used(path)
             return read()

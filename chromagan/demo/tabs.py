@@ -24,6 +24,7 @@ from chromagan.network.decoders import DECODERS
 from chromagan.network.trunk import PYPI_WEIGHTS, PretrainedWeightsError, imagenet_classifier
 
 ANIMATION_SIDE = 640  # pixels
+ARCHIVE_BYTES = 1 << 30  # a TIFF is not compressed: a small upload can have results of gigabytes
 REDRAW_SECONDS = 0.15  # between two updates of the grid: the page redraws all of it
 
 
@@ -163,6 +164,9 @@ class Tabs:
                 for done in downloads.write_archive(
                     file, photo.name, options.source or "shipped", here.checkpoints, color, suffix, options.rendering
                 ):
+                    if file.tell() > ARCHIVE_BYTES:
+                        most = f"{ARCHIVE_BYTES >> 30} GiB"
+                        raise RequestError(f"All colorings together have more than {most}: take a smaller photo.")
                     yield done, count, None
             yield count, count, self.service.files.put(path, downloads.named(photo, "-matrix.zip"))
 

@@ -26,10 +26,10 @@ class JSONError(ChromaGANError, ValueError):
 
 
 def read_json(path: str | os.PathLike) -> dict:
-    """The object in a JSON file; JSONError, naming the file, if it is damaged."""
+    """The object in a JSON file; JSONError, naming the file, if it is damaged or nested too deeply."""
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError also for bytes that are no text, and endless numbers
         raise JSONError(f"{path} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise JSONError(f"{path} should hold a JSON object, not a {type(value).__name__}")

@@ -4,6 +4,7 @@ A measure is a number, or {"value", "low", "high"} with the ends of its 95 % int
 is missing or of another form counts as not measured: nothing here raises.
 """
 
+import math
 from typing import Any
 
 
@@ -26,7 +27,10 @@ def interval_of(metrics: dict, name: str, subset: str = "colored") -> tuple[floa
 def number_of(measure: Any) -> float | None:
     """The value of a measure, with or without an interval."""
     value = measure.get("value") if isinstance(measure, dict) else measure
-    return value if isinstance(value, int | float) else None
+    try:
+        return value if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:  # a whole number beyond the floats
+        return None
 
 
 def ends_of(measure: Any) -> tuple[float, float] | None:

@@ -118,14 +118,15 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
         config = ModelConfig.from_dict(read_json(config_file))
         if decoder not in (None, config.decoder):
             raise ValueError(f"{config_file} says decoder {config.decoder!r}, not {decoder!r}")
-        model = ChromaGAN(config)
+        with torch.device("meta"):  # no memory yet: a config of some bytes can describe a network of any size
+            model = ChromaGAN(config)
         tensors = fitting(load_file(folder / WEIGHTS_FILE), model.trained_state())
         if config.trunk_digest:
             trunk = fitting(
                 read_trunk(find_trunk(folder, config.trunk), config.trunk_digest), model.trunk.net.state_dict()
             )
             tensors |= {f"{TRUNK}{key}": tensor for key, tensor in trunk.items()}
-        model.load_state_dict(tensors, strict=True)
+        load_copies(model, tensors)
     return model.eval()
 
 
@@ -145,6 +146,14 @@ def reading(name: str, folder: Path) -> Iterator[None]:
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
     raise CheckpointError(f"{name} cannot be used: {reason}")
+
+
+def load_copies(module: torch.nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Give a module that was built on the device "meta", without memory, its tensors, in its own precision. They are
+    copied: they may still be a file, and those of a trunk serve several networks."""
+    own = module.state_dict()
+    copies = {name: tensor.to(own[name].dtype, copy=True) for name, tensor in tensors.items()}
+    module.load_state_dict(copies, strict=True, assign=True)
 
 
 def fitting(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:

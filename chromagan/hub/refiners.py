@@ -9,12 +9,13 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 
 from chromagan.hub import repositories
 from chromagan.hub.checkpoints import NAMED_SOURCES
 from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE, read_json, write_json
-from chromagan.hub.model import CheckpointError, fitting, reading
+from chromagan.hub.model import CheckpointError, fitting, load_copies, reading
 from chromagan.hub.trunks import half, write_weights
 from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
@@ -32,8 +33,9 @@ def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
     name = f"refiner {folder}"
     with reading(name, folder):
         config = RefinerConfig.from_dict(read_json(folder / CONFIG_FILE))
-        refiner = Refiner(config)
-        refiner.load_state_dict(fitting(load_file(folder / WEIGHTS_FILE), refiner.state_dict()), strict=True)
+        with torch.device("meta"):
+            refiner = Refiner(config)
+        load_copies(refiner, fitting(load_file(folder / WEIGHTS_FILE), refiner.state_dict()))
     if misfit := config.misfit(model):
         raise CheckpointError(f"{name} cannot be used: {misfit}")
     return refiner.requires_grad_(False).eval()

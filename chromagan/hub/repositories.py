@@ -31,7 +31,10 @@ REPO_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name, also of data s
 EPOCH_TAG = re.compile(r"epoch-(\d+)")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
-MOST_BYTES = 1 << 30  # of a file; the largest network of this project, of the `paper` preset, has a third of that
+# Limits, since a visitor of the demo may name any repository.
+MOST_BYTES = 1 << 30  # of weights; the largest network of this project, of the `paper` preset, has two thirds of that
+MOST_BYTES_OF_JSON = 1 << 20
+MOST_EPOCHS = 100  # of a decoder
 PROBE_SECONDS = 2.0
 PROBE_MEMORY = 30.0  # seconds for which a probe's result is reused
 
@@ -42,6 +45,21 @@ class HubError(ChromaGANError, RuntimeError):
 
 class MissingError(HubError):
     """A file that does not exist, or is not cached while the Hub is out of reach: retrying does not help."""
+
+
+_trusted: set[str] | None = None  # the prefixes that get this machine's token; None: all
+
+
+def trust_only(*prefixes: str) -> None:
+    """From now on, the token of this machine is sent for these studies only: a server must not show its owner's private
+    repositories to visitors who name them."""
+    global _trusted
+    _trusted = set(prefixes)
+
+
+def _token(repo: str) -> bool | None:
+    """The client's option `token`: None is this machine's token, False none."""
+    return None if _trusted is None or repo.rpartition("-")[0] in _trusted else False
 
 
 def is_prefix(source: str | os.PathLike) -> bool:
@@ -87,14 +105,17 @@ def list_epochs(prefix: str) -> dict[str, list[int]]:
 def _tagged_epochs(repo: str) -> list[int]:
     """Ascending; empty if the repository does not exist or is private, which the Hub does not distinguish."""
     try:
-        refs = HfApi().list_repo_refs(repo)
+        refs = HfApi(token=_token(repo)).list_repo_refs(repo)
     except GatedRepoError as error:
         raise HubError(f"{repo} is gated: ask for access on its page") from error
     except RepositoryNotFoundError:
         return []
     except Exception as error:  # network errors are of many kinds, not all of them OSError
         raise HubError(f"the Hub does not list {repo}: {_first_line(error)}") from error
-    return sorted(int(match[1]) for ref in refs.tags if (match := EPOCH_TAG.fullmatch(ref.name)))
+    epochs = sorted(int(match[1]) for ref in refs.tags if (match := EPOCH_TAG.fullmatch(ref.name)))
+    if len(epochs) > MOST_EPOCHS:
+        raise HubError(f"{repo} has {len(epochs)} tags epoch-<N>, more than {MOST_EPOCHS}")
+    return epochs
 
 
 def download(repo: str, revision: str, name: str, *, local_files_only: bool = False, **options) -> Path:
@@ -106,10 +127,13 @@ def download(repo: str, revision: str, name: str, *, local_files_only: bool = Fa
     """
     try:
         local = local_files_only or not reachable()
-        if not local and name.endswith(".safetensors"):  # untrusted: a visitor of the demo may name any repository
-            size = get_hf_file_metadata(hf_hub_url(repo, name, revision=revision)).size or 0
-            if size > MOST_BYTES:
-                raise HubError(f"{name} of {repo} has {size / 1e9:.1f} GB, more than any network of this project")
+        options = {"token": _token(repo)} | options
+        if not local:
+            most = MOST_BYTES if name.endswith(".safetensors") else MOST_BYTES_OF_JSON
+            size = get_hf_file_metadata(hf_hub_url(repo, name, revision=revision), token=options["token"]).size
+            if size is None or size > most:
+                has = "an unknown size" if size is None else f"{size / 1e6:,.0f} MB"
+                raise HubError(f"{name} of {repo} has {has}: at most {most / 1e6:,.0f} MB are downloaded")
         return Path(hf_hub_download(repo, name, revision=revision, local_files_only=local, **options))
     except HubError:
         raise
@@ -133,7 +157,8 @@ def _pickle_instead(repo: str, revision: str, name: str) -> str:
     if not name.endswith(".safetensors"):
         return ""
     try:
-        pickles = [file for file in HfApi().list_repo_files(repo, revision=revision) if file.endswith(PICKLES)]
+        files = HfApi(token=_token(repo)).list_repo_files(repo, revision=revision)
+        pickles = [file for file in files if file.endswith(PICKLES)]
     except Exception:  # then only the missing file is reported
         return ""
     if not pickles:

@@ -16,6 +16,7 @@ from chromagan.imaging import color, gray, profiles
 from chromagan.imaging.compiled import each_band
 from chromagan.imaging.formats import NEW_SUBFILE_TYPE, PAGED, REDUCED, ImageError, misread, read_formats, what_it_is
 from chromagan.imaging.metadata import upright
+from chromagan.imaging.structure import check_structure
 
 MAX_PIXELS = 178_956_970  # Pillow's limit, twice Image.MAX_IMAGE_PIXELS: a small file may declare any size
 STEPS = {"L;2": 85, "L;4": 17}  # 8-bit steps per level of a 2-bit or 4-bit gray PNG
@@ -65,6 +66,7 @@ def open_image(path: str | os.PathLike | BinaryIO, max_pixels: int = MAX_PIXELS)
         if file is path and stat.S_ISFIFO(os.stat(path).st_mode):  # a named pipe, or the shell's <(command)
             with open(path, "rb") as pipe:
                 file = io.BytesIO(pipe.read())
+        check_structure(file)
         image = Image.open(file, formats=read_formats())
         if image.width * image.height > max_pixels:
             raise Image.DecompressionBombError

@@ -4,19 +4,33 @@ Everything that depends only on a profile is cached: the photos of a folder shar
 """
 
 import functools
+import hashlib
 import io
+import threading
+from collections.abc import Callable
 
+import cachetools
 import numpy as np
 import torch
 from PIL import Image, ImageCms
 
 from chromagan.imaging import color
 
+
+def cached(maxsize: int) -> Callable:
+    """A cache for functions of a profile. Its keys are digests: a profile in a photo may have megabytes."""
+
+    def digest(profile: bytes | None) -> bytes:
+        return hashlib.sha256(profile or b"").digest()
+
+    return cachetools.cached(cachetools.LRUCache(maxsize), digest, threading.Lock())
+
+
 SAME = 1  # 8-bit steps: a profile that changes no color by more counts as sRGB
 KEPT = 1.0  # L: a profile can hold a result if a round trip through it changes no lightness by more
 
 
-@functools.lru_cache(maxsize=16)
+@cached(16)
 def color_space(profile: bytes | None) -> str:
     """The color space of a profile: "RGB", "GRAY", "CMYK", "Lab" ...; "" for None or a damaged profile."""
     try:
@@ -25,7 +39,7 @@ def color_space(profile: bytes | None) -> str:
         return ""
 
 
-@functools.lru_cache(maxsize=16)
+@cached(16)
 def is_srgb(profile: bytes) -> bool:
     """Whether an RGB profile leaves sRGB unchanged, within an 8-bit step."""
     converted = to_srgb(_test_colors(), profile)
@@ -34,7 +48,7 @@ def is_srgb(profile: bytes) -> bool:
     return np.abs(np.asarray(converted).astype(int) - np.asarray(_test_colors())).max() <= SAME
 
 
-@functools.lru_cache(maxsize=16)
+@cached(16)
 def holds_results(profile: bytes) -> bool:
     """Whether sRGB survives a round trip through an RGB profile with its lightness.
 
@@ -51,7 +65,7 @@ def holds_results(profile: bytes) -> bool:
     return np.abs(L[0] - L[1]).max() <= KEPT
 
 
-@functools.lru_cache(maxsize=4)
+@cached(4)
 def gray_lightness(profile: bytes) -> np.ndarray | None:
     """L of every 16-bit gray under a gray profile: (65536,) float32, read-only; None for a damaged profile.
 

@@ -7,7 +7,8 @@ from chromagan.errors import OptionError
 from chromagan.network.decoders import DECODERS
 
 CONFIG_VERSION = 2
-MAX_CHANNELS, MAX_SIDE = 8192, 1024  # `paper` has 4096 and 224: far larger values are not from this project
+# `paper` has 4, 4096 and 224: far larger values are not from this project, and a config may be untrusted.
+MAX_LAYERS, MAX_CHANNELS, MAX_SIDE = 16, 8192, 1024
 
 # The expected value of a field in a config.json, by the type of its default. All sequences hold whole numbers.
 EXPECTED = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", tuple: "whole numbers"}
@@ -22,6 +23,8 @@ class Config:
         for field in fields(self):  # JSON has no tuples
             if isinstance(getattr(self, field.name), list):
                 object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
+            if isinstance(getattr(self, field.name), tuple) and len(getattr(self, field.name)) > MAX_LAYERS:
+                raise OptionError(f"{field.name} has more than {MAX_LAYERS} entries")
         if self.version != self.VERSION:
             raise OptionError(
                 f"config version {self.version} is not {self.VERSION}, the one this release reads: "
@@ -86,7 +89,7 @@ class ModelConfig(Config):
                 f"global_channels {self.global_channels} and global_strides {self.global_strides} differ in length"
             )
         sizes = *self.mid_channels, *self.global_channels, *self.global_dense, self.fusion_channels, *self.class_dense
-        if max(sizes, default=0) > MAX_CHANNELS or self.image_size > MAX_SIDE:  # the config may be untrusted
+        if max(sizes, default=0) > MAX_CHANNELS or self.image_size > MAX_SIDE:
             raise OptionError(f"a network has at most {MAX_CHANNELS} channels and {MAX_SIDE} pixels a side")
         if self.image_size % self.size_multiple:
             raise OptionError(f"image_size must be a multiple of {self.size_multiple}, got {self.image_size}")

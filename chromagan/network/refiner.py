@@ -16,12 +16,14 @@ from torch.nn import functional as F
 
 from chromagan.errors import OptionError, check_whole
 from chromagan.imaging.color import AB_RANGE, L_RANGE
-from chromagan.network.config import Config, ModelConfig
+from chromagan.network.config import MAX_CHANNELS, Config, ModelConfig
 from chromagan.network.layers import FEATURE_STRIDE, Merge, batch_norm, conv3
 
 HALF = 2  # network pixels per refiner pixel, along each side
 CELL = 4  # network pixels per cell of the refiner's feature maps, along each side
 REACH = 2  # refiner pixels on each side that form the neighborhood of "like its neighbors"
+
+MAX_STEPS = 100  # a config may be untrusted
 
 AIM = 0.1  # of the range of ab: the unit in which the network predicts the offset of a pixel's target color
 SHARPNESS = 1.0  # of the policy: a Lab unit nearer to the target makes an action 2.7 times as probable
@@ -53,6 +55,8 @@ class RefinerConfig(Config):
         for name in ("channels", "steps", "delta", "like"):
             if not getattr(self, name) > 0:
                 raise OptionError(f"{name} must be more than 0, got {getattr(self, name)}")
+        if self.channels > MAX_CHANNELS or self.steps > MAX_STEPS:
+            raise OptionError(f"a refiner has at most {MAX_CHANNELS} channels and {MAX_STEPS} steps")
         if not 0 < self.factor < 1:
             raise OptionError(f"factor must be between 0 and 1, got {self.factor}")
 

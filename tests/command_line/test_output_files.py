@@ -47,6 +47,18 @@ def test_another_photo_that_was_named_is_not_replaced_even_if_asked(source, tmp_
     assert photos[1].read_bytes() == before
 
 
+def test_a_link_to_nothing_is_not_written_through(source, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    made_photo(0).save(tmp_path / "in" / "a.png")
+    (tmp_path / "out").mkdir()
+    for link in (tmp_path / "out" / "a-compact-epoch-3.png", tmp_path / "single.png"):
+        link.symlink_to(tmp_path / "elsewhere.png")
+    assert colorize(source, tmp_path / "in", "-o", tmp_path / "out") == 1
+    assert colorize(source, tmp_path / "in" / "a.png", "-o", tmp_path / "single.png") == 1
+    assert capsys.readouterr().err.count("already exists: --overwrite replaces it") == 2
+    assert not (tmp_path / "elsewhere.png").exists()
+
+
 @pytest.mark.parametrize("output", ["in.png", "link.png"])
 def test_the_photo_itself_is_not_replaced_even_if_asked(source, tmp_path, capsys, output):
     made_photo(0).save(tmp_path / "in.png")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -69,6 +70,45 @@ def test_api_saturation_0_is_gray(client, harbor):
     result = client.predict(handle_file(harbor), saturation=0, api_name="/colorize")
     pixels = np.asarray(Image.open(result)).astype(int)
     assert np.ptp(pixels, axis=2).max() <= 1
+
+
+@pytest.fixture
+def answer_of(demo):
+    """What the server answers to JSON that no client would send: status and text."""
+
+    def ask(path: str, body) -> tuple[int, str]:
+        data = iter([json.dumps(body).encode()])  # in chunks, without a length
+        headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(demo.url + path, data, headers), timeout=60) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    return ask
+
+
+@pytest.mark.parametrize("name", ["colorize", "matrix", "epochs", "measure"])
+@pytest.mark.parametrize("path", [str(Path(__file__).parents[2] / "examples" / "cat.jpg"), "/etc/passwd", "/dev/zero"])
+def test_no_file_of_the_server_is_read(answer_of, name, path):
+    others = {
+        "colorize": ["", None, "edge-aware", 1, "", "no"], "matrix": ["edge-aware", 1, ""],
+        "epochs": ["", "webp", "edge-aware", 1, ""], "measure": [None, ""],
+    }[name]  # fmt: skip
+    status, answer = answer_of(f"/gradio_api/run/{name}", {"data": [{"path": path}, *others]})
+    assert status == 500 and json.loads(answer)["error"].startswith("This photo was not uploaded to this server")
+
+
+def test_a_request_of_megabytes_is_refused(answer_of):
+    data = [None, "", None, "edge-aware", 1, "x" * 2_000_000, "no"]
+    status, answer = answer_of("/gradio_api/run/colorize", {"data": data})
+    assert status == 413 and "at most 1,048,576 bytes" in answer
+
+
+def test_nobody_sees_what_others_do(demo):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{demo.url}/monitoring/summary")
+    assert caught.value.code in (403, 404)
 
 
 def test_api_offers_and_describes_its_functions(client):

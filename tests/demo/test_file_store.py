@@ -94,17 +94,17 @@ def test_two_hundred_requests_leave_it_within_its_bounds(tmp_path, monkeypatch):
     assert sizes[5] == 30_000 and sizes[12:] == [60_000] * 8  # what is over a minute old made room
 
 
-def test_a_folder_of_someone_else_stays_and_the_rest_is_cleaned(tmp_path):
-    """Gradio makes deep_links/<id>/ beside the uploads."""
+@pytest.mark.parametrize("name", ["tmp5owvre7i", "deep_links/abc/state.json", "a/b/c/d"])
+def test_whatever_gradio_writes_counts_and_goes(tmp_path, name):
+    """An upload that was broken off is in the folder itself, a saved view is below deep_links."""
     store = FileStore(tmp_path, 1000, max_age=60)
-    link = tmp_path / "deep_links" / "abc" / "state.json"
-    link.parent.mkdir(parents=True)
-    link.write_text("{}")
-    old = store.put(b"old", "a.jpg")
-    for path in (link.parent, old):
-        os.utime(path, (1000, 1000))
+    other = tmp_path / name
+    other.parent.mkdir(parents=True, exist_ok=True)
+    other.write_bytes(b"x" * 100)
+    assert store.clean_up(now=True) == 100
+    os.utime(other, (1000, 1000))
     assert store.clean_up(now=True) == 0
-    assert link.exists() and not old.exists()
+    assert not other.exists() and tmp_path.is_dir()
 
 
 def test_what_cannot_be_deleted_counts_and_the_others_go(tmp_path, monkeypatch):

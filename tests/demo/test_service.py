@@ -9,6 +9,7 @@ from made_photos import made_photo
 from PIL import Image
 
 from chromagan.demo import page
+from chromagan.demo import tabs as tabs_module
 from chromagan.demo.api import Api
 from chromagan.demo.service import CHROMA, DemoService, Options, RequestError, options_of
 from chromagan.demo.source import CheckpointSource
@@ -108,6 +109,19 @@ def test_full_size_is_that_of_the_photo_however_large(service, tmp_path):
     path = tabs.colorized_file(state)
     assert path.name == "wide-compact-epoch-3.jpg"
     assert Image.open(path).size == (1900, 1300)
+
+
+def test_an_archive_of_gigabytes_is_refused(service, photo, monkeypatch):
+    monkeypatch.setattr(tabs_module, "ARCHIVE_BYTES", 10_000)
+    with pytest.raises(RequestError, match="take a smaller photo"):
+        list(Tabs(service).archive(photo, *Options()[:3]))
+    assert not list(service.files.folder.rglob("*.zip"))
+
+
+def test_what_is_no_file_is_refused(service):
+    for value in ("/etc/passwd", 7, ["x"]):
+        with pytest.raises(RequestError, match="was not uploaded to this server"):
+            service.load(value)
 
 
 def test_out_of_reach_is_no_reason_not_to_start(source, tmp_path, monkeypatch, capsys):

@@ -179,6 +179,10 @@ def _edit_weights(folder, change):
         (lambda f: (f / "config.json").unlink(), "config.json is missing"),
         (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing; only safetensors are read"),
         (lambda f: _edit_config(f, mid_channels=["a"]), "cannot be used"),
+        # Networks of terabytes, in some bytes of a config: no memory is taken before the weights have been looked at.
+        (lambda f: _edit_config(f, num_classes=10**9, class_dense=[8192]), "the weights lack .* class_head"),
+        (lambda f: _edit_config(f, global_dense=[8192] * 16), "the weights lack .* global_dense"),
+        (lambda f: _edit_config(f, global_dense=[8192] * 17), "global_dense has more than 16 entries"),
         (lambda f: _edit_config(f, trunk="no_such_net"), "timm has no network 'no_such_net'"),
         (
             lambda f: _edit_weights(f, lambda t: t.pop("fusion.0.bias")),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from chromagan.hub.files import JSONError, read_json
 from chromagan.hub.measured import interval_of, measures_of, value_of
 
 METRICS = {
@@ -26,8 +27,18 @@ def test_a_measure_is_a_number_alone_or_with_an_interval():
         {"colored": [1]},
         {"colored": {"ssim": {}}},
         {"colored": {"ssim": {"value": "1"}}},
+        {"colored": {"ssim": float("nan")}},
+        {"colored": {"ssim": {"value": float("inf")}}},
+        {"colored": {"ssim": 10**400}},
     ],
 )
 def test_what_is_not_there_was_not_measured(metrics):
     assert value_of(metrics, "ssim") is None and interval_of(metrics, "ssim") is None
     assert isinstance(measures_of(metrics), dict)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' + "9" * 5000 + "}", "\udcff", ""])
+def test_what_cannot_be_read_is_told(tmp_path, text):
+    (tmp_path / "metrics.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(JSONError, match="metrics.json is not JSON"):
+        read_json(tmp_path / "metrics.json")

@@ -63,6 +63,9 @@ def test_a_refiner_that_cannot_be_used_is_one_line(study, source):
         ({"version": 9}, "config version 9"),
         ({"wings": 2}, "unknown keys"),
         ({"channels": "many"}, "cannot be used"),
+        ({"channels": 8192}, "has shape"),
+        ({"channels": 9000}, "at most 8192 channels"),
+        ({"steps": 10**9}, "100 steps"),
     ):
         (folder / "config.json").write_text(json.dumps(config | changes))
         assert message in refused(study)

@@ -117,6 +117,29 @@ def test_a_private_study_needs_the_token(server, source, monkeypatch):
         list_checkpoints("someone/study")
 
 
+def test_a_server_keeps_its_token_from_studies_that_visitors_name(server, source, monkeypatch):
+    publish(source, "someone/secret", private=True, say=lambda line: None)
+    repositories.trust_only("someone/study")
+    with pytest.raises(CheckpointError, match="no study 'someone/secret' on the Hub"):
+        list_checkpoints("someone/secret")
+    repositories.trust_only("someone/secret")
+    checkpoints = list_checkpoints("someone/secret")
+    assert len(checkpoints) == 3 and load_checkpoint(checkpoints[0])
+    repositories.trust_only("someone/study")  # what is in the cache by now is no secret's file either
+    with pytest.raises(CheckpointError, match="cannot be used"):
+        load_checkpoint(checkpoints[1])
+
+
+def test_files_and_tags_of_a_strangers_study_are_bounded(server, source, monkeypatch):
+    publish(source, "someone/study", say=lambda line: None)
+    monkeypatch.setattr(repositories, "MOST_BYTES_OF_JSON", 100)
+    with pytest.raises(CheckpointError, match=r"config.json of someone/study-compact has 0 MB: at most 0 MB"):
+        load_checkpoint(find_checkpoint("someone/study", "compact", 3))
+    monkeypatch.setattr(repositories, "MOST_EPOCHS", 1)
+    with pytest.raises(CheckpointError, match="someone/study-compact has 2 tags epoch-<N>, more than 1"):
+        list_checkpoints("someone/study")
+
+
 def damaged(files: dict[str, bytes], kind: str) -> dict[str, bytes]:
     config, weights = files["config.json"], files["model.safetensors"]
     return (
@@ -262,5 +285,5 @@ def test_a_file_that_is_no_network_of_ours_is_not_downloaded(server, source, mon
     """A visitor of the demo may name any repository."""
     publish(source, "someone/study", say=lambda line: None)
     monkeypatch.setattr(repositories, "MOST_BYTES", 1000)
-    with pytest.raises(CheckpointError, match="more than any network of this project"):
+    with pytest.raises(CheckpointError, match=r"model.safetensors of .* has 1 MB: at most 0 MB are downl"):
         load_checkpoint(find_checkpoint("someone/study", "compact", 3))

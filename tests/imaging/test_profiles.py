@@ -25,6 +25,13 @@ RGB = {
 }  # fmt: skip
 
 
+def test_a_profile_is_not_kept_in_memory():
+    """A photo may hold one of many megabytes."""
+    for profile in (b"x" * 100_000, None, RGB["P3"]):
+        profiles.color_space(profile)
+    assert {len(key) for key in profiles.color_space.cache} == {32}
+
+
 def seen(image: Image.Image) -> np.ndarray:
     """L (H, W) of an image for a reader that heeds its profile."""
     profile = image.info.get("icc_profile")
