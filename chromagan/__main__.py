@@ -127,9 +127,11 @@ def export_command(args: argparse.Namespace) -> int:
 def publish_command(args: argparse.Namespace) -> int:
     from huggingface_hub.utils import logging
 
-    from chromagan.hub.publish import publish, supersede  # not needed to color a photo
+    from chromagan.hub.publish import check_superseded, publish, supersede  # not needed to color a photo
 
     logging.set_verbosity_error()  # the client warns about every empty commit
+    if args.supersedes:
+        check_superseded(args.supersedes)
     publish(args.source, args.to, private=args.private, collection=args.collection)
     if args.supersedes:
         for repo in supersede(args.supersedes, args.to):
@@ -359,7 +361,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
     for command in (coloring, exporting):
         command.add_argument("--decoder", choices=DECODERS, help="default: the first of the source")
-        command.add_argument("--epoch", type=int, help="default: the one nearest to the true colors")
+        command.add_argument(
+            "--epoch",
+            type=int,
+            help="default: the nearest to the true colors, or within 1 percent of it and the most colorful",
+        )
     publishing = commands.add_parser("publish", help="push a study to the Hugging Face Hub")
     publishing.add_argument("--to", required=True, metavar="OWNER/NAME", help="repositories are <this>-<decoder>")
     publishing.add_argument("--private", action="store_true", help="make new repositories private")

@@ -95,8 +95,9 @@ class Colorizer:
         *,
         refine: int | None = 0,
     ) -> "Colorizer":
-        """Load `decoder` at `epoch` from a source. None is the source's first decoder, and the epoch measured nearest
-        to the true colors (the newest if not all were measured).
+        """Load `decoder` at `epoch` from a source, see `list_checkpoints`. None is the source's first decoder, and its
+        epoch measured nearest to the true colors; among those within 1 % of it, the most colorful; the newest if not
+        all were measured.
 
         device, dtype: as for the constructor. refine: steps in which the source's refiner refines every coloring; 0 for
         none, None for all that it was trained to take.

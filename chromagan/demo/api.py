@@ -30,7 +30,8 @@ class Api:
         Args:
             image: The photo; for a multi-page file, its first page.
             decoder: The decoder that colors, as listed by checkpoints; empty for the source's first.
-            epoch: Its epoch; none for the one measured nearest to the true colors, or the newest if not all were.
+            epoch: Its epoch; none for the one measured nearest to the true colors (among those within 1 % of it, the
+                most colorful), or the newest if not all were measured.
             chroma: How colors are upsampled to full size: along the photo's edges, or bilinearly.
             saturation: Factor that multiplies the chroma, from 0 (gray) to 3.
             source: "general" for photos of any kind, "study", or a study on the Hub, owner/name; empty for "general",

@@ -96,8 +96,8 @@ def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
     folder = Path(source)
     if not folder.is_dir():
         raise CheckpointError(
-            f"no folder {str(source)!r}: give a folder of checkpoints, such as the shipped checkpoints/, or a Hub "
-            "prefix owner/name"
+            f"no folder {str(source)!r}: give a folder of checkpoints, {' or '.join(NAMED_SOURCES)} for the shipped "
+            "ones, or a Hub prefix owner/name"
         )
     try:
         there = os.listdir(folder)
@@ -118,8 +118,7 @@ def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
 
 
 def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:
-    """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and its epoch measured nearest
-    to the true colors (the newest if not all were measured).
+    """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and its `nearest` epoch.
 
     Raises CheckpointError, listing the available ones, if it does not exist, and OptionError for an epoch that is not a
     whole number.

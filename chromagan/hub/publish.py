@@ -152,6 +152,17 @@ def _newer_version(repo: str) -> str | None:
         return None
 
 
+def check_superseded(older: str) -> None:
+    """Raise PublishError if `older` is not a study on the Hub that the token may write to."""
+    check_access(older)
+    try:
+        there = any(HfApi().repo_exists(repositories.repository(older, decoder)) for decoder in DECODERS)
+    except Exception as error:
+        raise PublishError(f"{older} cannot be looked up: {_reason(error)}") from error
+    if not there:
+        raise PublishError(f"no study {older!r} on the Hub that could be superseded")
+
+
 def supersede(older: str, to: str) -> list[str]:
     """Make the cards of the study `older` name the repositories of the study `to` as newer; return the changed ones.
 

@@ -60,7 +60,8 @@ def ssim(image: Tensor, truth: Tensor) -> Tensor:
 
 
 def colorfulness(image: Tensor) -> Tensor:
-    """Hasler and Süsstrunk 2003, M3, on 8-bit sRGB values: 0 for gray, about 37.7 for Imagenette."""
+    """Hasler and Süsstrunk 2003, M3, on 8-bit sRGB values: 0 for gray, 40.1 for Imagenette's
+    validation photos in color."""
     r, g, b = (255 * image).flatten(2).unbind(dim=1)  # (B, P) each
     opponents = torch.stack([r - g, (r + g) / 2 - b])  # red-green, yellow-blue
     mean = opponents.mean(dim=2, dtype=torch.float64)

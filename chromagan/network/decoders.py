@@ -75,7 +75,7 @@ class TransposedDecoder(nn.Sequential):
 
 
 class DepthwiseDecoder(nn.Sequential):
-    """Depthwise separable convolutions (Howard et al. 2017): a ninth of the others' parameters.
+    """Depthwise separable convolutions (Howard et al. 2017): a ninth of the original's parameters.
 
     The paper does not name the upsampling filter; nearest, the framework's default, is used.
     """

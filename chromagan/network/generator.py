@@ -116,6 +116,8 @@ class Generator(nn.Module):
         return bare.eval()
 
     def _check_size(self, L: Tensor) -> None:
+        if L.ndim != 4 or L.shape[1] != 1:
+            raise ValueError(f"L must have the shape (B, 1, H, W), got {tuple(L.shape)}")
         height, width = L.shape[-2:]
         side, multiple = self.config.image_size, self.config.size_multiple
         if not self.config.any_size and (height, width) != (side, side):

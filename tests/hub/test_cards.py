@@ -99,7 +99,9 @@ def test_a_newer_study_is_named_by_the_older_one_and_not_forgotten(server, study
         main([*arguments, "someone/second"])
     assert stop.value.code == 2 and "its own newer version" in capsys.readouterr().err
 
+    arguments[4] = "someone/third"
     assert main([*arguments, "someone/none"]) == 1
     assert "no study 'someone/none' on the Hub" in capsys.readouterr().err
+    assert "someone/third-compact" not in server.repos  # before anything was pushed
     assert main([*arguments, "lab-of-others/first"]) == 1
     assert "may not write to lab-of-others" in capsys.readouterr().err

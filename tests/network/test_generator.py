@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from chromagan.hub.model import CheckpointError, ChromaGAN
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
+from chromagan.network.generator import Generator
 from chromagan.network.layers import Merge
 
 
@@ -142,3 +143,21 @@ def test_loading_is_strict(tmp_path, damage):
     with pytest.raises(CheckpointError, match="cannot be used") as error:
         ChromaGAN.from_pretrained(tmp_path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "preset, reached", [("lite", {"class_head"}), ("paper", {"class_head", "global_map", "trunk"})]
+)
+def test_what_the_class_term_trains(preset, reached):
+    """docs/training.md says so: in `lite` the head reads the frozen trunk."""
+    generator = Generator(ModelConfig.preset(preset, "depthwise"))
+    generator.trunk.requires_grad_(preset == "paper")
+    _, flat = generator.fuse(generator.stages(torch.zeros(2, 1, 224, 224)), torch.zeros(2, 1, 224, 224))
+    generator.class_head(flat).square().mean().backward()
+    assert {name.split(".")[0] for name, p in generator.named_parameters() if p.grad is not None} == reached
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 64, 64), (1, 64, 64), (64, 64)])
+def test_another_shape_is_named(shape):
+    with pytest.raises(ValueError, match=r"L must have the shape \(B, 1, H, W\), got"):
+        Generator(ModelConfig.preset("lite"))(torch.zeros(shape))
