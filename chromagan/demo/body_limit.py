@@ -3,7 +3,9 @@
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-UPLOADS = ("/upload", "/mcp", "/mcp/")  # endings of paths with a limit of their own; an assistant sends a photo as text
+UPLOAD = "/upload"  # ending of the path with Gradio's own limit, that of files
+ASSISTANT = ("/mcp", "/mcp/")  # endings of those on which a photo may come as text
+MOST_OF_ASSISTANT = 70 << 20  # a photo of 50 MB in base64
 
 
 class BodyLimit:
@@ -13,17 +15,18 @@ class BodyLimit:
         self.app, self.most = app, most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].endswith(UPLOADS):
+        if scope["type"] != "http" or scope["path"].endswith(UPLOAD):
             await self.app(scope, receive, send)
             return
+        most = MOST_OF_ASSISTANT if scope["path"].endswith(ASSISTANT) else self.most
         received = 0
 
         async def receive_some() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.most:
-                raise HTTPException(413, f"a request has at most {self.most:,} bytes; upload photos first")
+            if received > most:
+                raise HTTPException(413, f"a request has at most {most:,} bytes; upload photos first")
             return message
 
         await self.app(scope, receive_some, send)

@@ -1,0 +1,43 @@
+"""The limit of requests, without a server: which of them have which."""
+
+import asyncio
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from chromagan.demo import body_limit
+from chromagan.demo.body_limit import BodyLimit
+
+
+def received(path: str, chunks: list[int], kind: str = "http") -> int:
+    """How many bytes of a request in chunks the application gets."""
+    total, rest = 0, iter(chunks)
+
+    async def receive():
+        return {"type": "http.request", "body": b"x" * next(rest), "more_body": True}
+
+    async def app(scope, receive, send):
+        nonlocal total
+        for _ in chunks:
+            total += len((await receive())["body"])
+
+    asyncio.run(BodyLimit(app, 100)({"type": kind, "path": path}, receive, None))
+    return total
+
+
+def test_what_is_within_its_limit_passes(monkeypatch):
+    monkeypatch.setattr(body_limit, "MOST_OF_ASSISTANT", 1000)
+    assert received("/gradio_api/queue/join", [60, 40]) == 100
+    assert received("/gradio_api/upload", [5000]) == 5000
+    assert received("/gradio_api/mcp/", [600, 400]) == 1000
+    assert received("/", [5000], kind="websocket") == 5000
+
+
+@pytest.mark.parametrize(
+    "path, chunks", [("/run/colorize", [60, 41]), ("/uploads", [101]), ("/gradio_api/mcp", [1001])]
+)
+def test_what_is_beyond_is_refused(monkeypatch, path, chunks):
+    monkeypatch.setattr(body_limit, "MOST_OF_ASSISTANT", 1000)
+    with pytest.raises(HTTPException) as caught:
+        received(path, chunks)
+    assert caught.value.status_code == 413
