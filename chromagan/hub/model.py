@@ -18,6 +18,7 @@ from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE, read_json
 from chromagan.hub.trunks import find_trunk, freeze, read_trunk, save_trunk, trunk_file_name, write_weights
 from chromagan.network.config import ModelConfig
 from chromagan.network.generator import Generator
+from chromagan.network.trunk import GrayInput
 
 TRUNK = "trunk.net."  # prefix of the names of the trunk's tensors
 
@@ -127,6 +128,7 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
             )
             tensors |= {f"{TRUNK}{key}": tensor for key, tensor in trunk.items()}
         load_copies(model, tensors)
+        model.trunk.gray = GrayInput(config.trunk)  # its values are not among the weights
     return model.eval()
 
 

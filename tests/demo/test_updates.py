@@ -15,6 +15,12 @@ OPTIONS = ("", CHROMA, 1.0)
 SKIP = gr.skip()
 
 
+@pytest.fixture(autouse=True)
+def uploads(tmp_path_factory, monkeypatch):
+    """All that a test makes counts as uploaded."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.getbasetemp()))
+
+
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
     paths = [tmp_path_factory.getbasetemp() / "examples" / f"{name}.png" for name in ("coffee", "rocket")]
