@@ -26,6 +26,8 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > most:
+                while message.get("more_body"):  # a client that is cut off while it sends would not see the answer
+                    message = await receive()
                 raise HTTPException(413, f"a request has at most {most:,} bytes; upload photos first")
             return message
 

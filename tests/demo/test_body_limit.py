@@ -11,17 +11,20 @@ from chromagan.demo.body_limit import BodyLimit
 
 def received(path: str, chunks: list[int], kind: str = "http") -> int:
     """How many bytes of a request in chunks the application gets."""
-    total, rest = 0, iter(chunks)
+    total, rest = 0, list(chunks)
 
     async def receive():
-        return {"type": "http.request", "body": b"x" * next(rest), "more_body": True}
+        return {"type": "http.request", "body": b"x" * rest.pop(0), "more_body": len(rest) > 0}
 
     async def app(scope, receive, send):
         nonlocal total
         for _ in chunks:
             total += len((await receive())["body"])
 
-    asyncio.run(BodyLimit(app, 100)({"type": kind, "path": path}, receive, None))
+    try:
+        asyncio.run(BodyLimit(app, 100)({"type": kind, "path": path}, receive, None))
+    finally:
+        assert not rest  # all was taken from the client
     return total
 
 
@@ -34,7 +37,7 @@ def test_what_is_within_its_limit_passes(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "path, chunks", [("/run/colorize", [60, 41]), ("/uploads", [101]), ("/gradio_api/mcp", [1001])]
+    "path, chunks", [("/run/colorize", [60, 41, 500, 500]), ("/uploads", [101]), ("/gradio_api/mcp", [1001])]
 )
 def test_what_is_beyond_is_refused(monkeypatch, path, chunks):
     monkeypatch.setattr(body_limit, "MOST_OF_ASSISTANT", 1000)
