@@ -114,8 +114,12 @@ class PhotoEvaluator:
 
     @functools.cached_property
     def own(self) -> dict[str, float]:
-        """The photo's own values of the measures."""
-        return self.truth.measure(self.truth.srgb, PARTS)
+        """The photo's own values of the measures behind VISIBLE."""
+        return self.truth.measure(self.truth.srgb, visible.PARTS)
+
+    @functools.cached_property
+    def true_colorfulness(self) -> float:
+        return metrics.colorfulness(self.truth.srgb).item()
 
     def color(self, prediction: Prediction | None) -> Image.Image:
         """The coloring to measure, at that size; gray for None."""
@@ -132,7 +136,7 @@ class PhotoEvaluator:
                 "mean_chroma": metrics.mean_chroma(output).item(),
             }
         values = self.truth.measure(output, parts)
-        return values | {"colorfulness_difference": values["colorfulness"] - self.own["colorfulness"]}
+        return values | {"colorfulness_difference": values["colorfulness"] - self.true_colorfulness}
 
     def faults(self, measured: dict[str, float]) -> dict[str, float]:
         """The values of VISIBLE, from those that `measure` returned."""

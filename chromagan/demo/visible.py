@@ -56,8 +56,6 @@ VISIBLE = {
 }  # fmt: skip
 # What can be marked on a coloring: measures that `place_of` finds the places of.
 PLACES = {"false_red": "False red", "spots": "Small spots", "border_stripes": "Border band"}
-
-
 PARTS = ("color groups", "transitions", "border", "patches")  # of chromagan.measures.colorings, which are needed
 
 
