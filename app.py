@@ -34,7 +34,7 @@ if __name__ == "__main__":  # before importing gradio, which reads the environme
     end_in_one_line(f"{NAME}: stopped", at_once=True)
     with errors_in_one_line(NAME):
         HOST, PORT = listening_address()
-    reach_without_proxy(HOST)
+        reach_without_proxy(HOST)
 
 import gradio as gr
 from fastapi.responses import JSONResponse

@@ -151,3 +151,12 @@ def test_a_port_that_is_asked_for_and_taken_is_one_line_and_status_1(source, tmp
         out, problem = demo.communicate(timeout=START_SECONDS)
     assert (demo.returncode, out) == (1, "")
     assert problem.startswith(f"app.py: port {port} of 127.0.0.1 is in use: ") and len(problem.splitlines()) == 1
+
+
+def test_a_proxy_of_an_unknown_kind_is_one_line():
+    environment = os.environ | {"http_proxy": "gopher://proxy:70", "GRADIO_SERVER_PORT": ""}
+    result = subprocess.run(
+        [sys.executable, Path(__file__).parents[2] / "app.py"], env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert result.stderr == "app.py: http_proxy is a gopher:// proxy; supported are http, https, socks5, socks5h\n"
