@@ -50,10 +50,11 @@ from chromagan.demo.body_limit import BodyLimit
 from chromagan.demo.choices import NETWORKS, REMEMBERED, Offer
 from chromagan.demo.downloads import ANIMATIONS
 from chromagan.demo.events import as_handler, by_network, errors_as_messages, fetched, from_gradio
-from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, STUDY, DemoService, Options
+from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, DemoService, Options
 from chromagan.demo.tabs import Tabs
 from chromagan.demo.updates import SOURCE_INFO, TABS, Updates
 from chromagan.demo.visible import PLACES
+from chromagan.hub.checkpoints import STUDY
 from chromagan.imaging.chroma import MODES
 
 HERE = Path(__file__).resolve().parent

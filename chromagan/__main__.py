@@ -39,6 +39,7 @@ from tqdm import tqdm
 from chromagan.colorizer import MOST_SATURATION, Colorizer, render
 from chromagan.hub.checkpoints import (
     SHIPPED,
+    STUDY,
     Checkpoint,
     CheckpointError,
     find_checkpoint,
@@ -392,7 +393,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.run is not space_command and args.source is None:
         one_coloring = args.run is colorize_command and not args.all
-        args.source = usual_source(args.decoder, args.epoch) if one_coloring else "study"
+        args.source = usual_source(args.decoder, args.epoch) if one_coloring else STUDY
     if args.run is publish_command and args.supersedes == args.to:
         publishing.error(f"--supersedes {args.to}: a study cannot be its own newer version")
     if getattr(args, "all", False) and (args.decoder or args.epoch is not None):

@@ -49,7 +49,7 @@ class Api:
         options = options_of(source, chroma, saturation, refined)
         checkpoint = self.service.find(source, decoder, epoch)
         result, _ = self.service.color(image, options, checkpoint)
-        name = downloads.file_name(image.name, checkpoint, ".png", options.refined)
+        name = downloads.file_name(image.name, source, checkpoint, ".png", options.refined)
         return self.service.files.put(downloads.encode(result, ".png"), name)
 
     def matrix(self, image: Path, chroma: str = CHROMA, saturation: float = 1.0, source: str = "") -> Path:

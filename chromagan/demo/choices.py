@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chromagan.demo import page
-from chromagan.demo.service import GENERAL, GRAY, STUDY, TRUTH, DemoService
+from chromagan.demo.service import GRAY, TRUTH, DemoService
 from chromagan.demo.source import label_of
-from chromagan.hub.checkpoints import Checkpoint
+from chromagan.hub.checkpoints import GENERAL, STUDY, Checkpoint
 from chromagan.network.decoders import DECODERS
 
 # What the address remembers. Epochs shows those of one decoder, Measure measures at one epoch and shows one's errors.

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from PIL import Image, ImageDraw, ImageFont
 
 import chromagan
-from chromagan.hub.checkpoints import Checkpoint
+from chromagan.hub.checkpoints import STUDY, Checkpoint
 from chromagan.imaging.contact_sheet import contact_sheet
 from chromagan.imaging.writing import encode_image, fitting_name
 from chromagan.network.decoders import DECODERS, LABELS
@@ -32,14 +32,18 @@ def suffix_for(image: Image.Image, source_format: str | None) -> str:
     return ".webp" if source_format == "WEBP" else ".tiff" if source_format == "TIFF" else ".png"
 
 
-def file_name(photo: str, checkpoint: Checkpoint, suffix: str, refined: bool = False) -> str:
-    """The name of a download, such as harbor-compact-epoch-4-refined.jpg: which photo, decoder and epoch."""
-    return named(photo, f"-{checkpoint.decoder}-epoch-{checkpoint.epoch}{'-refined' * refined}{suffix}")
+def file_name(photo: str, source: str, checkpoint: Checkpoint, suffix: str, refined: bool = False) -> str:
+    """The name of a download, such as harbor-general-compact-epoch-8-refined.jpg: which photo, networks and epoch."""
+    return named(photo, source, f"{checkpoint.decoder}-epoch-{checkpoint.epoch}{'-refined' * refined}{suffix}")
 
 
-def named(photo: str | Path, ending: str) -> str:
-    """The name of a file made from a photo: the photo's name, shortened if necessary, and `ending`."""
-    return fitting_name(Path(photo).stem, ending, LONGEST_NAME)
+def named(photo: str | Path, source: str, ending: str) -> str:
+    """The name of a file made from a photo: the photo's name, shortened if necessary, the source and `ending`.
+
+    source: as in a request. The study, also as "", is not named, and of a Hub prefix only the part after the slash.
+    """
+    networks = "" if source in ("", STUDY) else f"{source.rpartition('/')[2]}-"
+    return fitting_name(Path(photo).stem, f"-{networks}{ending}", LONGEST_NAME)
 
 
 def encode(image: Image.Image, suffix: str) -> bytes:
@@ -113,7 +117,7 @@ def write_archive(
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for done, checkpoint in enumerate(checkpoints, 1):
             image = color(checkpoint)
-            name = file_name(photo, checkpoint, suffix)
+            name = file_name(photo, source, checkpoint, suffix)
             archive.writestr(name, encode(image, suffix))
             thumbnail = image.copy()
             thumbnail.thumbnail((320, 320))

@@ -25,7 +25,15 @@ from chromagan.demo.loaded_photo import LoadedPhoto, file_digest, load_photo, re
 from chromagan.demo.source import CheckpointSource, decoder_milliseconds, label_of
 from chromagan.errors import ChromaGANError
 from chromagan.hub import repositories
-from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, CheckpointError, usual_source, usually_refined
+from chromagan.hub.checkpoints import (
+    GENERAL,
+    NAMED_SOURCES,
+    STUDY,
+    Checkpoint,
+    CheckpointError,
+    usual_source,
+    usually_refined,
+)
 from chromagan.imaging import chroma
 from chromagan.imaging.photo import ImageError, Photo, open_image, read_photo
 
@@ -39,7 +47,6 @@ CHROMA = inspect.signature(render).parameters["chroma"].default  # the same as t
 NO_PHOTO = "Upload a photo first."
 NOT_UPLOADED = "This photo was not uploaded to this server: upload it first."
 GRAY, TRUTH = "gray", "truth"  # what can be compared besides the checkpoints
-STUDY, GENERAL = NAMED_SOURCES  # every epoch of the study; in its subfolder, if present, networks for any photo
 
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # open_image has its own limit
 

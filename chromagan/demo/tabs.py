@@ -19,7 +19,7 @@ from chromagan.demo.refining import action_picture, action_shares
 from chromagan.demo.service import GRAY, NO_PHOTO, TRUTH, DemoService, Options, RequestError, options_of, whole_number
 from chromagan.demo.source import CheckpointSource, label_of
 from chromagan.demo.visible import PLACES, words_for
-from chromagan.hub.checkpoints import Checkpoint
+from chromagan.hub.checkpoints import STUDY, Checkpoint
 from chromagan.network.decoders import DECODERS
 from chromagan.network.trunk import PYPI_WEIGHTS, PretrainedWeightsError, imagenet_classifier
 
@@ -85,7 +85,8 @@ class Tabs:
         if state is None:
             raise RequestError(NO_PHOTO)
         image, suffix = self.service.color(*state)
-        name = downloads.file_name(state.photo.name, state.checkpoint, suffix, state.options.refined)
+        options = state.options
+        name = downloads.file_name(state.photo.name, options.source, state.checkpoint, suffix, options.refined)
         return self.service.files.put(downloads.encode(image, suffix), name)
 
     # Refine
@@ -162,13 +163,13 @@ class Tabs:
             path = Path(folder, "all.zip")
             with path.open("wb") as file:
                 for done in downloads.write_archive(
-                    file, photo.name, options.source or "shipped", here.checkpoints, color, suffix, options.rendering
+                    file, photo.name, options.source or STUDY, here.checkpoints, color, suffix, options.rendering
                 ):
                     if file.tell() > ARCHIVE_BYTES:
                         most = f"{ARCHIVE_BYTES >> 30} GiB"
                         raise RequestError(f"All colorings together have more than {most}: take a smaller photo.")
                     yield done, count, None
-            yield count, count, self.service.files.put(path, downloads.named(photo, "-matrix.zip"))
+            yield count, count, self.service.files.put(path, downloads.named(photo, options.source, "matrix.zip"))
 
     # Epochs
 
@@ -191,7 +192,7 @@ class Tabs:
             (label_of(each), here.color(loaded, each, ANIMATION_SIDE, **state.options.rendering))
             for each in checkpoints
         )
-        name = downloads.named(state.photo, f"-{state.decoder}-epochs.{kind}")
+        name = downloads.named(state.photo, state.options.source, f"{state.decoder}-epochs.{kind}")
         return self.service.files.put(downloads.animation(frames, kind), name)
 
     def _epochs(self, options: Options, decoder: str) -> tuple[CheckpointSource, list[Checkpoint], Checkpoint]:
@@ -267,10 +268,9 @@ class Tabs:
         if state is None:
             raise RequestError("Measure the photo first.")
         epochs = {each.epoch for each in state.checkpoints.values()}
-        moment = f"-epoch-{epochs.pop()}" if len(epochs) == 1 else ""
-        return self.service.files.put(
-            state.report.csv().encode(), downloads.named(state.photo, f"{moment}-measures.csv")
-        )
+        moment = f"epoch-{epochs.pop()}-" if len(epochs) == 1 else ""
+        name = downloads.named(state.photo, state.options.source, f"{moment}measures.csv")
+        return self.service.files.put(state.report.csv().encode(), name)
 
 
 @functools.cache

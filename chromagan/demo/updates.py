@@ -7,8 +7,9 @@ import gradio as gr
 from chromagan.demo import page
 from chromagan.demo.choices import REMEMBERED, Choices, Offer, chosen_source, example_of
 from chromagan.demo.events import as_handler, as_html, errors_as_messages, from_gradio
-from chromagan.demo.service import GENERAL, GRAY, STUDY, Options, RequestError
+from chromagan.demo.service import GRAY, Options, RequestError
 from chromagan.demo.tabs import Measured, Tabs
+from chromagan.hub.checkpoints import GENERAL, STUDY
 from chromagan.network.decoders import DECODERS
 
 TABS = ("colorize", "refine", "matrix", "epochs", "measure", "about")

@@ -28,7 +28,8 @@ from chromagan.programs import printable
 ALIKE = 0.01  # relative, of CIEDE2000: about the resolution of a thousand photos, and invisible
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"  # exists in a clone
 # The shipped sources, by name; write ./study for a folder of the same name.
-NAMED_SOURCES = {"study": SHIPPED, "general": SHIPPED / "general"}
+STUDY, GENERAL = "study", "general"  # Imagenette at every epoch; more kinds of photos, one epoch per decoder
+NAMED_SOURCES = {STUDY: SHIPPED, GENERAL: SHIPPED / GENERAL}
 EPOCH_FOLDER = re.compile(r"epoch-(\d+)")
 
 
@@ -149,15 +150,15 @@ def usual_source(decoder: str | None, epoch: str | int | None, general: Collecti
     the shipped ones.
     """
     if general is None:
-        general = [name for name in DECODERS if (NAMED_SOURCES["general"] / name).is_dir()]
+        general = [name for name in DECODERS if (NAMED_SOURCES[GENERAL] / name).is_dir()]
     has_it = decoder in general if decoder else len(general) > 0
-    return "general" if has_it and epoch in ("", None) else "study"
+    return GENERAL if has_it and epoch in ("", None) else STUDY
 
 
 def usually_refined(source: str) -> bool:
     """Whether colorings by a source are refined by default: only those by "general", which is meant for good colors.
     Those by a study show the decoders' own work."""
-    return source == "general"
+    return source == GENERAL
 
 
 def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:

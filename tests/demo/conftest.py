@@ -15,8 +15,8 @@ from gradio_client import Client
 from made_demo import EPOCHS, GENERAL_EPOCHS, metrics, variables
 from PIL import Image
 
-from chromagan.demo.service import GENERAL, DemoService
-from chromagan.hub.checkpoints import save_checkpoint
+from chromagan.demo.service import DemoService
+from chromagan.hub.checkpoints import GENERAL, save_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import save_refiner
 from chromagan.network.config import ModelConfig

@@ -59,7 +59,7 @@ def test_large_photo_is_shown_small_and_saved_whole(page, tmp_path):
     assert sizes(page) == [[1600, 1200]] * 2
     with page.expect_download() as download:
         page.click("#download")
-    assert download.value.suggested_filename == "large-compact-epoch-5-refined.png"
+    assert download.value.suggested_filename == "large-general-compact-epoch-5-refined.png"
     with Image.open(download.value.path()) as image:
         assert (image.format, image.size) == ("PNG", (2000, 1500))
 

@@ -7,8 +7,9 @@ from PIL import Image
 
 from chromagan.demo.api import Api
 from chromagan.demo.choices import EACH_OWN, Choices, chosen_source
-from chromagan.demo.service import GENERAL, STUDY, DemoService, Options, RequestError
+from chromagan.demo.service import DemoService, Options, RequestError
 from chromagan.demo.tabs import Tabs
+from chromagan.hub.checkpoints import GENERAL, STUDY
 
 
 def test_names_of_the_sources(both, service):
@@ -53,7 +54,7 @@ def test_measures_of_a_source_with_one_epoch_for_each_decoder(both, photo):
         ("border_stripes", "outermost 4"),
     ):
         assert words in tabs.show_errors(state, "compact", view)
-    assert tabs.measures_file(state).name == "harbor-measures.csv"
+    assert tabs.measures_file(state).name == "harbor-general-measures.csv"
     with pytest.raises(RequestError, match="'original' was not measured; choose from compact, depthwise"):
         tabs.show_errors(state, "original", "errors")
 

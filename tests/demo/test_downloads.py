@@ -53,11 +53,20 @@ def test_result_is_written_in_the_format_of_the_photo(mode, kind, suffix):
     assert suffix_for(Image.new(mode, (1, 1)), kind) == suffix
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("", "harbor-compact-epoch-3.png"), ("study", "harbor-compact-epoch-3.png"),
+     ("general", "harbor-general-compact-epoch-3.png"), ("owner/mine", "harbor-mine-compact-epoch-3.png")],
+)  # fmt: skip
+def test_a_name_says_whose_networks_colored_except_the_studys(source, name):
+    assert file_name("harbor.jpg", source, Checkpoint("compact", 3, "x"), ".png") == name
+
+
 def test_archive_holds_every_coloring_and_says_what_each_is():
     made = [Checkpoint("compact", 0, "x"), Checkpoint("compact", 3, "x"), Checkpoint("depthwise", 0, "x")]
     pictures = {each: made_photo(i, 40, 60) for i, each in enumerate(made)}
     file = io.BytesIO()
-    steps = list(write_archive(file, "Häfen.png", "shipped", made, pictures.get, ".png", {"saturation": 1.5}))
+    steps = list(write_archive(file, "Häfen.png", "study", made, pictures.get, ".png", {"saturation": 1.5}))
     assert steps == [1, 2, 3]
     with zipfile.ZipFile(file) as archive:
         assert archive.testzip() is None
@@ -66,7 +75,7 @@ def test_archive_holds_every_coloring_and_says_what_each_is():
         assert record["options"] == {"saturation": 1.5} and list(record["decoders"]) == ["compact", "depthwise"]
         for each, entry in zip(made, record["colorings"], strict=True):
             assert (entry["decoder"], entry["epoch"]) == (each.decoder, each.epoch)
-            assert entry["file"] == file_name("Häfen.png", each, ".png")
+            assert entry["file"] == file_name("Häfen.png", "study", each, ".png")
             image = Image.open(io.BytesIO(archive.read(entry["file"])))
             assert np.array_equal(np.asarray(image), np.asarray(pictures[each]))
         assert Image.open(io.BytesIO(archive.read("contact-sheet.png"))).width > 60

@@ -7,9 +7,10 @@ import pytest
 from made_photos import made_photo
 
 from chromagan.demo.choices import EACH_OWN, REMEMBERED
-from chromagan.demo.service import CHROMA, GENERAL, GRAY, STUDY
+from chromagan.demo.service import CHROMA, GRAY
 from chromagan.demo.tabs import Tabs
 from chromagan.demo.updates import SOURCE_INFO, Updates
+from chromagan.hub.checkpoints import GENERAL, STUDY
 
 OPTIONS = ("", CHROMA, 1.0)
 SKIP = gr.skip()
