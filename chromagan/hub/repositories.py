@@ -7,12 +7,20 @@ reachable, since the client itself would retry for twenty seconds; if it is not,
 import os
 import queue
 import re
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import (
+    HfApi,
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -35,6 +43,7 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 MOST_BYTES = 1 << 30  # of weights; the largest network of this project, of the `paper` preset, has two thirds of that
 MOST_BYTES_OF_JSON = 1 << 20
 MOST_EPOCHS = 100  # of a decoder
+MOST_BYTES_KEPT = 8 << 30  # of downloads for visitors
 PROBE_SECONDS = 2.0
 PROBE_MEMORY = 30.0  # seconds for which a probe's result is reused
 
@@ -47,19 +56,48 @@ class MissingError(HubError):
     """A file that does not exist, or is not cached while the Hub is out of reach: retrying does not help."""
 
 
-_trusted: set[str] | None = None  # the prefixes that get this machine's token; None: all
+_trusted: set[str] | None = None  # the prefixes that are not a visitor's choice; None: all
 
 
 def trust_only(*prefixes: str) -> None:
-    """From now on, the token of this machine is sent for these studies only: a server must not show its owner's private
-    repositories to visitors who name them."""
-    global _trusted
+    """From now on, all studies but these count as named by visitors of a server.
+
+    For those the token of this machine is not sent, since it would show them its owner's private repositories, and of
+    what is downloaded from now on MOST_BYTES_KEPT stay.
+    """
+    global _trusted, _cached_before
     _trusted = set(prefixes)
+    _cached_before = set(Path(constants.HF_HUB_CACHE).glob("models--*"))
+
+
+def _is_trusted(repo: str) -> bool:
+    return _trusted is None or repo.rpartition("-")[0] in _trusted
 
 
 def _token(repo: str) -> bool | None:
     """The client's option `token`: None is this machine's token, False none."""
-    return None if _trusted is None or repo.rpartition("-")[0] in _trusted else False
+    return None if _is_trusted(repo) else False
+
+
+_cached_before: set[Path] = set()  # folders of repositories, which are neither counted nor deleted
+_kept: dict[str, int] = {}  # bytes downloaded of each repository that a visitor named, the longest unused first
+_kept_lock = threading.Lock()
+
+
+def _make_room(repo: str, size: int) -> None:
+    """Count `size` bytes that are about to be downloaded for a visitor; to make room for them, delete the repositories
+    that are longest unused. HubError if one repository alone needs more than there is."""
+    if _cache_folder(repo) in _cached_before:
+        return
+    with _kept_lock:
+        _kept[repo] = _kept.pop(repo, 0) + size
+        if _kept[repo] > MOST_BYTES_KEPT:
+            _kept[repo] -= size
+            raise HubError(f"this server keeps at most {MOST_BYTES_KEPT / 1e9:.1f} GB of {repo}")
+        while sum(_kept.values()) > MOST_BYTES_KEPT:
+            oldest = next(iter(_kept))
+            shutil.rmtree(_cache_folder(oldest), ignore_errors=True)
+            del _kept[oldest]
 
 
 def is_prefix(source: str | os.PathLike) -> bool:
@@ -134,6 +172,9 @@ def download(repo: str, revision: str, name: str, *, local_files_only: bool = Fa
             if size is None or size > most:
                 has = "an unknown size" if size is None else f"{size / 1e6:,.0f} MB"
                 raise HubError(f"{name} of {repo} has {has}: at most {most / 1e6:,.0f} MB are downloaded")
+            if not _is_trusted(repo):
+                cached = isinstance(try_to_load_from_cache(repo, name, revision=revision), str)
+                _make_room(repo, 0 if cached else size)
         return Path(hf_hub_download(repo, name, revision=revision, local_files_only=local, **options))
     except HubError:
         raise
@@ -195,10 +236,14 @@ def _ask(answers: "queue.SimpleQueue[bool]") -> None:
         answers.put(False)
 
 
+def _cache_folder(repo: str) -> Path:
+    """Where the client keeps what it downloads of a repository."""
+    return Path(constants.HF_HUB_CACHE, f"models--{repo.replace('/', '--')}")
+
+
 def _cached_epochs(repo: str) -> list[int]:
     """Epochs whose weights are in the cache: the client keeps a file refs/<tag> for every resolved tag."""
-    folder = Path(constants.HF_HUB_CACHE, f"models--{repo.replace('/', '--')}")
-    epochs = []
+    folder, epochs = _cache_folder(repo), []
     for ref in folder.glob("refs/epoch-*"):
         weights = folder / "snapshots" / ref.read_text().strip() / WEIGHTS_FILE
         if (match := EPOCH_TAG.fullmatch(ref.name)) and weights.exists():

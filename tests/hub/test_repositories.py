@@ -21,6 +21,7 @@ from train.train import main as train
 from train.training.options import parse_config
 
 ROOT = Path(__file__).resolve().parents[2]
+TRUNK = "tf_efficientnet_lite0.safetensors"
 
 
 def test_push_tag_list_pull(server, source):
@@ -138,6 +139,41 @@ def test_files_and_tags_of_a_strangers_study_are_bounded(server, source, monkeyp
     monkeypatch.setattr(repositories, "MOST_EPOCHS", 1)
     with pytest.raises(CheckpointError, match="someone/study-compact has 2 tags epoch-<N>, more than 1"):
         list_checkpoints("someone/study")
+
+
+def test_downloads_for_visitors_are_bounded(server, source, monkeypatch):
+    """The longest unused repository goes first; what was there before the server, or is its own, stays."""
+    for study in ("someone/own", "someone/before", "someone/first", "someone/second"):
+        publish(source, study, say=lambda line: None)
+
+    def load(study, decoder="compact", epoch=0):
+        return load_checkpoint(find_checkpoint(study, decoder, epoch))
+
+    def cached(study, decoder="compact"):
+        return Path(constants.HF_HUB_CACHE, f"models--someone--{study}-{decoder}").exists()
+
+    shutil.rmtree(constants.HF_HUB_CACHE)  # publishing reads cards
+    load("someone/before")
+    repositories.trust_only("someone/own")
+    load("someone/own")
+    load("someone/first")
+    one = sum(repositories._kept.values())
+    weights = server.files("someone/first-compact", "epoch-0")
+    assert one == sum(len(weights[name]) for name in ("config.json", "model.safetensors", TRUNK))
+    load("someone/first")  # from the cache: not counted again
+    assert sum(repositories._kept.values()) == one
+    monkeypatch.setattr(repositories, "MOST_BYTES_KEPT", int(2.5 * one))
+    load("someone/second")
+    load("someone/first")
+    load("someone/second", "depthwise")
+    assert not cached("second") and cached("first") and cached("second", "depthwise")
+    assert cached("before") and cached("own")
+    assert sum(repositories._kept.values()) <= repositories.MOST_BYTES_KEPT
+    load("someone/second")  # it is downloaded anew
+    monkeypatch.setattr(repositories, "MOST_BYTES_KEPT", one)
+    with pytest.raises(CheckpointError, match=r"keeps at most 0.0 GB of someone/second-compact"):
+        load("someone/second", epoch=3)
+    load("someone/own", epoch=3)
 
 
 def damaged(files: dict[str, bytes], kind: str) -> dict[str, bytes]:
