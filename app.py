@@ -69,7 +69,11 @@ TOOLS = ("colorize", "matrix", "measure", "checkpoints")  # functions of the API
 # `from_gradio` checks that the file was uploaded. Quick requests never wait for a matrix.
 QUICK = dict(preprocess=False, concurrency_limit=1, concurrency_id="quick", api_visibility="private")
 LONG = dict(preprocess=False, concurrency_limit=1, concurrency_id="long", api_visibility="private")
-AT_ONCE = dict(preprocess=False, queue=False, show_progress="hidden", api_visibility="private")
+LOOKUP = QUICK | dict(concurrency_id="lookup")  # on the Hub, which may be slow
+RESTORE = QUICK | dict(concurrency_id="restore", show_progress="hidden")  # waits for nobody's coloring
+AT_ONCE = dict(
+    preprocess=False, queue=False, show_progress="hidden", trigger_mode="always_last", api_visibility="private"
+)
 BROWSER = dict(api_visibility="private")  # handled by page.js alone
 SHOW_TAB = dict(fn=None, js="() => showTab()", **BROWSER)  # update the open tab
 
@@ -133,9 +137,11 @@ def photo_controls() -> SimpleNamespace:
             [("Edge-aware", "edge-aware"), ("Bilinear", "bilinear")], value=CHROMA, label="Chroma upsampling",
             info="How colors are upsampled to full size: along the photo's edges, or smoothly.", elem_id="chroma",
         )  # fmt: skip
-        source = gr.Textbox("", label="Checkpoints", info=SOURCE_INFO, placeholder="owner/name", elem_id="source")
+        entered = gr.Textbox("", label="Checkpoints", info=SOURCE_INFO, placeholder="owner/name", elem_id="source")
+    source = gr.Textbox("", visible="hidden")  # what was entered and can be used; `entered` may hold half a name
     return SimpleNamespace(
-        photo=photo, examples=examples, network=network, source=source, chroma=chroma, saturation=saturation,
+        photo=photo, examples=examples, network=network, entered=entered, source=source, chroma=chroma,
+        saturation=saturation,
         options=[source, chroma, saturation],
     )  # fmt: skip
 
@@ -167,21 +173,21 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     shown = gr.State(arrival)
 
     color = dict(
-        fn=as_handler(by_network(tabs.colorize, 4)),
-        inputs=[controls.photo, decoder, epoch, controls.network, *controls.options, refined],
-        outputs=[result, about, shown], show_progress_on=result, **QUICK,
+        fn=updates.on_color,
+        inputs=[controls.photo, decoder, epoch, refined, controls.network, *controls.options],
+        outputs=[controls.photo, result, about, shown], show_progress_on=result, trigger_mode="always_last", **QUICK,
     )  # fmt: skip
     button.click(**color)
     for control in (epoch.input, refined.input, controls.chroma.input, controls.saturation.input):
-        control(**color, trigger_mode="always_last").then(**SHOW_TAB)
-    decoder.input(updates.on_decoder, [controls.network, controls.source, decoder, epoch], epoch, **AT_ONCE).then(
-        **color
-    )
+        control(**color).then(**SHOW_TAB)
+    decoder.input(
+        updates.on_decoder, [controls.network, controls.source, decoder, epoch], epoch, **AT_ONCE
+    ).then(**color)  # fmt: skip
     # Created on request: a photo of 12 megapixels takes seconds, and most pictures are never downloaded.
     download_result(
         download.click(as_handler(tabs.colorized_file), shown, file, show_progress_on=result, **QUICK), file
     )
-    return SimpleNamespace(color=color, choices=[decoder, epoch, refined], outputs=[result, about, shown])
+    return SimpleNamespace(color=color, choices=[decoder, epoch, refined], stage=[result, about, shown])
 
 
 def refine_tab(controls: SimpleNamespace, colorize: SimpleNamespace) -> None:
@@ -226,12 +232,15 @@ def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         trigger_mode="always_last", **LONG,
     )  # fmt: skip
     # With the values selected by then: a picture that was ready may have been clicked in the meantime.
-    filling.success(as_handler(tabs.compare), [left, right, shown], [cells, pair], show_progress_on=pair, **QUICK)
-    for side in (left, right):
-        side.input(as_handler(tabs.compare), [left, right, shown], [cells, pair], show_progress_on=pair, **QUICK)
+    for event in (filling.success, left.input, right.input):
+        event(
+            as_handler(tabs.compare), [left, right, shown], [cells, pair], show_progress_on=pair,
+            trigger_mode="always_last", **QUICK,
+        )  # fmt: skip
+    # "multiple": a repeated event would have the key of the first click.
     cells.pick(
-        choose_cell, [left, right, shown], [left, right, cells, pair], trigger_mode="always_last",
-        show_progress_on=pair, **QUICK,
+        choose_cell, [left, right, shown], [left, right, cells, pair], trigger_mode="multiple", show_progress_on=pair,
+        **QUICK,
     )  # fmt: skip
     packing = pack.click(archive, [controls.photo, *controls.options], file, show_progress_on=pair, **LONG)
     stop.click(None, cancels=[filling, packing], **BROWSER)
@@ -369,20 +378,20 @@ def build_demo() -> gr.Blocks:
             (updates.on_example, controls.examples.load_input_event.then),
         ):
             event(
-                function, [controls.photo, decoder, epoch, refined, errors_of, controls.network, *controls.options],
-                [controls.photo, controls.network, decoder, epoch, refined, measured_at, errors_of, *colorize.outputs],
-                show_progress_on=colorize.outputs[0], **QUICK,
-            ).then(**SHOW_TAB)  # fmt: skip
+                function, [controls.network, controls.source, decoder, errors_of],
+                [controls.network, decoder, epoch, refined, measured_at, errors_of], **AT_ONCE,
+            ).then(**colorize.color).then(**SHOW_TAB)  # fmt: skip
         controls.network.input(
             updates.on_network, [controls.network, controls.source, decoder, errors_of],
             [decoder, epoch, refined, measured_at, errors_of], **AT_ONCE,
         ).then(**colorize.color).then(**SHOW_TAB)  # fmt: skip
-        controls.source.submit(
-            updates.on_source, [controls.source, controls.network], [controls.source, *chosen, about],
-            show_progress="hidden", **QUICK,
+        controls.entered.submit(
+            updates.on_source, [controls.entered, controls.network],
+            [controls.entered, controls.source, *chosen, about], show_progress="hidden", trigger_mode="always_last",
+            **LOOKUP,
         ).then(**colorize.color).then(**SHOW_TAB)  # fmt: skip
         demo.load(
-            updates.on_restore, None, [bar, controls.photo, *chosen, *colorize.outputs], show_progress="hidden", **QUICK
+            updates.on_restore, None, [bar, controls.photo, *chosen], **RESTORE
         ).then(None, chosen, js=f"(...values) => viewRestored({list(REMEMBERED)}, values)", **BROWSER)  # fmt: skip
         gr.on(
             [choice.change for choice in chosen], None, chosen,
@@ -394,7 +403,7 @@ def build_demo() -> gr.Blocks:
         gr.on([controls.photo.upload, controls.photo.clear], None, js=FORGET_EXAMPLE, **BROWSER)
         # Not on controls.photo.clear: a photo that replaces another clears the box, too.
         cleared = gr.Button(visible="hidden", elem_id="cleared")
-        cleared.click(updates.on_clear, None, colorize.outputs, **AT_ONCE)
+        cleared.click(updates.on_clear, None, colorize.stage, **AT_ONCE).then(**colorize.color)
         endpoints()
     return demo.queue(max_size=QUEUE, default_concurrency_limit=1)
 

@@ -161,6 +161,8 @@
     let restored = false, missed = false;
     window.viewRestored = (names, values) => {
         restored = true;
+        const named = new URL(location.href).searchParams;
+        if (['example', ...names].some(name => named.has(name))) document.querySelector('#colorize').click();
         if (missed) remember(names, values);  // a choice was clicked in the meantime
         showTab();
     };

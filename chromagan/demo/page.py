@@ -6,6 +6,7 @@ External input (file names, a source's name) is escaped by the templates.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape as as_text
 from pathlib import Path
 from urllib.parse import quote
 
@@ -67,6 +68,11 @@ def invitation() -> str:
     return rendered("invitation")
 
 
+def failure(message: str) -> str:
+    """What the stage shows in place of a coloring that failed."""
+    return f"<p class='empty'>{as_text(message)}</p>"
+
+
 def first_page(pages: int) -> str:
     """A note that only the first of several pages is shown, and how to color all of them."""
     if pages == 1:
@@ -77,8 +83,11 @@ def first_page(pages: int) -> str:
     )
 
 
-def caption(checkpoint: Checkpoint, milliseconds: float | None = None) -> str:
-    """The decoder and epoch, what it does and costs, and its measures, if there are any."""
+def caption(checkpoint: Checkpoint, networks: str = "", milliseconds: float | None = None) -> str:
+    """The decoder and epoch, what it does and costs, and its measures, if there are any.
+
+    networks: the name of the source; empty for the study.
+    """
     spec, values, measures = DECODERS[checkpoint.decoder], measured(checkpoint), ""
     numbers = [number_of(values.get(name)) for name in ("images", "ciede2000_mean", "colorfulness_ratio")]
     if None not in numbers:
@@ -88,8 +97,8 @@ def caption(checkpoint: Checkpoint, milliseconds: float | None = None) -> str:
             f"have {ratio:.0%} of their colorfulness."
         )
     return rendered(
-        "caption", spec=spec, summary=sentence(spec.summary), moment=epoch_label(checkpoint), milliseconds=milliseconds,
-        measures=measures,
+        "caption", spec=spec, summary=sentence(spec.summary), measures=measures, milliseconds=milliseconds,
+        moment=", ".join(filter(None, (epoch_label(checkpoint), networks))),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from chromagan.demo.refining import action_picture, action_shares
 from chromagan.demo.service import GRAY, NO_PHOTO, TRUTH, DemoService, Options, RequestError, options_of, whole_number
 from chromagan.demo.source import CheckpointSource, label_of
 from chromagan.demo.visible import PLACES, words_for
-from chromagan.hub.checkpoints import STUDY, Checkpoint
+from chromagan.hub.checkpoints import GENERAL, STUDY, Checkpoint
 from chromagan.network.decoders import DECODERS
 from chromagan.network.trunk import PYPI_WEIGHTS, PretrainedWeightsError, imagenet_classifier
 
@@ -77,7 +77,9 @@ class Tabs:
             options = options._replace(refined=False)
         checkpoint, loaded = self.service.find(options.source, decoder, epoch), self.service.load(photo)
         both = (self.service.picture_of(loaded, what, options, SHOWN_SIDE) for what in (GRAY, checkpoint))
-        words = page.caption(checkpoint, self.service.costs.get(checkpoint.decoder)) + page.first_page(loaded.pages)
+        networks = {"": "", STUDY: "", GENERAL: "photos of any kind"}.get(options.source, options.source)
+        words = page.caption(checkpoint, networks, self.service.costs.get(checkpoint.decoder))
+        words += page.first_page(loaded.pages)
         return page.comparison(*both), words, Colored(photo, options, checkpoint)
 
     def colorized_file(self, state: Colored | None) -> Path:
@@ -245,7 +247,8 @@ class Tabs:
         if decoder not in checkpoints:
             raise RequestError(f"{decoder!r} was not measured; choose from {', '.join(checkpoints)}")
         checkpoint = checkpoints[decoder]
-        left = self.service.picture_of(loaded, checkpoint, options, SHOWN_SIDE)
+        # As it was measured, whatever the options of rendering.
+        left = self.service.picture_of(loaded, checkpoint, Options(options.source), SHOWN_SIDE)
         if not loaded.colored:
             return page.comparison(self.service.picture_of(loaded, GRAY, options, SHOWN_SIDE), left)
         image = here.color(loaded, checkpoint, SHOWN_SIDE)

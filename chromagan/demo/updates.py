@@ -1,4 +1,9 @@
-"""How the controls change when a photo arrives, and when a network, a source or a shared address is selected."""
+"""How the controls change when a photo arrives, and when a network, a source or a shared address is selected; and the
+coloring that follows.
+
+What only changes controls is done at once. The coloring is a separate event, which takes the controls' values when it
+begins and is repeated after any change in the meantime: so the stage ends up with what the controls say.
+"""
 
 from pathlib import Path
 
@@ -6,9 +11,10 @@ import gradio as gr
 
 from chromagan.demo import page
 from chromagan.demo.choices import REMEMBERED, Choices, Offer, chosen_source, example_of
-from chromagan.demo.events import as_handler, as_html, errors_as_messages, from_gradio
-from chromagan.demo.service import GRAY, Options, RequestError
+from chromagan.demo.events import as_html, errors_as_messages, from_gradio
+from chromagan.demo.service import GRAY, RequestError
 from chromagan.demo.tabs import Measured, Tabs
+from chromagan.errors import ChromaGANError
 from chromagan.hub.checkpoints import GENERAL, STUDY
 from chromagan.network.decoders import DECODERS
 
@@ -62,70 +68,82 @@ class Updates:
         )  # fmt: skip
 
     def on_own_photo(self, *args) -> tuple:
-        """A visitor's photo, colored by the network for photos of any kind if it is available."""
-        return self._new_photo(GENERAL, *args)
+        """The choices for a visitor's photo: the network for photos of any kind if it is available."""
+        return self._for_photo(GENERAL, *args)
 
     def on_example(self, *args) -> tuple:
-        """An example, colored by the study's network."""
-        return self._new_photo(STUDY, *args)
+        """The choices for an example: the study's network."""
+        return self._for_photo(STUDY, *args)
 
-    def _new_photo(
-        self, wanted: str, photo, decoder: str, epoch: str, refined: bool, errors_of: str, before: str,
-        source, chroma, saturation,
-    ) -> tuple:  # fmt: skip
-        """The photo's box, the choices and the coloring.
+    def _for_photo(self, wanted: str, before: str, source: str, decoder: str, errors_of: str) -> tuple:
+        """The network, and what changes with it as in `on_network`; all else stays as it is.
 
-        The choices change only with the network: a decoder clicked while the photo is being colored stays. A photo that
-        cannot be read clears the box and the stage, so that nothing shown can be mistaken for it.
+        before: the network until now.
         """
-        network, changes = self.choices.network(wanted), (gr.skip(),) * 6
-        here = chosen_source(source, network)
-        if network != before:
-            with errors_as_messages():
-                decoders, epochs, measured, errors = self._offers(here, decoder, errors_of)
-                refined = self.service.refines(here)
-            decoder, epoch = decoders.value, epochs.value
-            changes = (network, radio(decoders), radio(epochs), refined, radio(measured), radio(errors))
+        network = self.choices.network(wanted)
+        changes = (gr.skip(),) * 5
+        if chosen_source(source, network) != chosen_source(source, before):
+            changes = self.on_network(network, source, decoder, errors_of)
+        return network, *changes
+
+    def on_color(
+        self, photo, decoder: str, epoch: str, refined: bool, network: str, source, chroma, saturation
+    ) -> tuple:
+        """The photo's box and the coloring, by what the controls say when it begins.
+
+        Of whatever cannot be colored nothing is left on the stage that could be mistaken for its coloring; a photo that
+        cannot be read is also taken out of its box.
+        """
         try:
-            self.service.load(from_gradio(photo))
+            photo = from_gradio(photo)
+            if photo is None:
+                return gr.skip(), *self.on_clear()
+            self.service.load(photo)
         except RequestError as error:
             gr.Warning(as_html(str(error)))
-            return None, *changes, *self.on_clear()
-        return (
-            gr.skip(),
-            *changes,
-            *as_handler(self.tabs.colorize)(photo, decoder, epoch, here, chroma, saturation, refined),
-        )
+            return None, *self.on_clear()
+        # An error that ended the event would also end the one that waits for it (Gradio's "always_last").
+        try:
+            here = chosen_source(source, network)
+            return gr.skip(), *self.tabs.colorize(photo, decoder, epoch, here, chroma, saturation, refined)
+        except ChromaGANError as error:
+            gr.Warning(as_html(str(error)))
+            return gr.skip(), page.failure(str(error)), "", None
 
     def on_clear(self) -> tuple:
         """What Colorize shows without a photo."""
         return page.invitation(), "", None
 
     def on_source(self, source: str, network: str) -> tuple:
-        """The choices of another source; if it is out of reach, those of the shipped one, and a message."""
+        """The source that counts from now on, and its choices; if it is out of reach, those of the shipped one, and a
+        message."""
         try:
-            here = self.service.source(source)
-            words = f"Using {here.title}." if source.strip() else SOURCE_INFO
-        except RequestError as error:
+            return self._offers_of(source.strip(), network)
+        except ChromaGANError as error:
             words = f"{str(error).rstrip('.')}. The shipped checkpoints are used."
             gr.Warning(as_html(words))
-            source, here = "", self.service.shipped
+            return self._offers_of("", network, words)
+
+    def _offers_of(self, source: str, network: str, words: str = "") -> tuple:
+        here = self.service.source(source)
+        words = words or (f"Using {here.title}." if source else SOURCE_INFO)
         shown = chosen_source(source, network)
         decoders, cells = self.choices.decoders(shown), self.choices.cells(source)
         return (
-            gr.Textbox(value=source, info=words), radio(decoders), radio(self.choices.epochs(shown, decoders.value)),
+            gr.Textbox(value=source, info=words), source,
+            radio(decoders), radio(self.choices.epochs(shown, decoders.value)),
             gr.Checkbox(value=self.service.refines(shown), visible=self.service.source(shown).refiner is not None),
             gr.Dropdown(choices=cells.choices, value=GRAY), gr.Dropdown(choices=cells.choices, value=cells.value),
             radio(self.choices.decoders(source)), radio(self.choices.measured_epochs(shown)), radio(decoders),
-            gr.Radio(visible=self.service.general is not None and not source.strip()),
+            gr.Radio(visible=self.service.general is not None and not source),
             page.about(here, self.service.costs, self.service.general if here is self.service.shipped else None),
         )  # fmt: skip
 
     def on_restore(self, request: gr.Request) -> tuple:
-        """The view that the address names, as written by page.js; what it does not name stays unchanged."""
+        """The photo and the choices that the address names, as written by page.js; without any, nothing changes."""
         named = dict(request.query_params)
         if not named.keys() & {"tab", "example", *REMEMBERED}:
-            return (gr.skip(),) * (5 + len(REMEMBERED))
+            return (gr.skip(),) * (2 + len(REMEMBERED))
         try:
             network, checkpoint, values = self.choices.restored(named)
         except RequestError as error:
@@ -141,5 +159,4 @@ class Updates:
             radio(self.choices.epochs(network, decoder, epoch)), refined, left, right, epochs_of,
             radio(measured._replace(value=values["measured-at"])), radio(decoders._replace(value=values["errors-of"])),
             network,
-            *as_handler(self.tabs.colorize)(example, decoder, epoch, *Options(network, refined=refined)),
         )  # fmt: skip

@@ -122,3 +122,51 @@ def test_example_is_colored_when_picked(page):
     page.click("#examples .gallery-item >> nth=1")
     wait_for_another(page, before)
     assert page.faults == []
+
+
+def test_the_stage_ends_up_with_the_last_of_many_clicks(page):
+    """An event of Gradio that comes while the same event is at work is dropped unless it says otherwise."""
+    clicks = """async values => {
+        for (const value of values) {
+            document.querySelector(`#decoder input[value=${value}]`).click();
+            await new Promise(done => setTimeout(done, 30));
+        }
+    }"""
+    for last, other in (("transposed", "compact"), ("compact", "transposed")):
+        page.evaluate(clicks, [last, other, last, other, last])
+        label = {"compact": "Compact", "transposed": "Transposed convolutions"}[last]
+        page.wait_for_timeout(2500)
+        assert page.input_value("#decoder input:checked") == last
+        assert page.inner_text("#caption h2").startswith(label)
+        assert page.inner_text("#result .tag.end").startswith(label)
+    assert page.faults == []
+
+
+def test_the_stage_ends_up_with_the_last_of_two_photos(page, harbor, tmp_path):
+    """Given within moments: an example and one's own photo, one's own and an example, two of one's own."""
+    Image.linear_gradient("L").resize((300, 150)).save(tmp_path / "wide.png")
+    example = "document.querySelectorAll('#examples .gallery-item')[1].click()"
+
+    def give(path):
+        page.click("#photo [aria-label='Remove Image']")
+        page.set_input_files("#photo input[type=file]", path)
+
+    def shown() -> tuple[list[list[int]], str]:
+        page.wait_for_timeout(2500)
+        picture_urls(page)
+        return sizes(page), page.input_value("#network input:checked")
+
+    page.evaluate(example)
+    give(harbor)
+    assert shown() == ([[310, 203]] * 2, "general")
+    give(tmp_path / "wide.png")
+    page.evaluate(example)
+    ((width, height), _), network = shown()
+    assert width / height != 2 and (width, height) != (310, 203) and network == "study"
+    give(harbor)
+    give(tmp_path / "wide.png")
+    assert shown() == ([[300, 150]] * 2, "general")
+    page.click("#photo [aria-label='Remove Image']")
+    page.wait_for_timeout(1500)
+    assert page.locator("#result .invitation").count() == 1 and page.locator("#result img").count() == 0
+    assert page.faults == []

@@ -58,44 +58,47 @@ def test_a_network_brings_its_decoders_and_epochs(updates):
         updates.on_network(STUDY, "/tmp", "compact", "compact")
 
 
-def test_ones_own_photo_changes_the_network_and_what_goes_with_it(updates, photo):
-    upload = {"path": str(photo)}
-    box, network, decoder, epoch, refined, measured_at, errors_of, stage, words, state = updates.on_own_photo(
-        upload, "depthwise", "0", True, "compact", STUDY, *OPTIONS
-    )
-    assert (
-        box == SKIP and refined is False and network == GENERAL and decoder.value == "depthwise" and epoch.value == "5"
-    )
+def test_ones_own_photo_changes_the_network_and_what_goes_with_it(updates):
+    network, decoder, epoch, refined, measured_at, errors_of = updates.on_own_photo(STUDY, "", "depthwise", "compact")
+    assert refined is False and network == GENERAL and decoder.value == "depthwise" and epoch.value == "5"
     assert measured_at.value == "" and errors_of.value == "compact"
-    assert stage.count("<img") == 2 and "epoch 5" in words
-    assert (state.photo, state.options.source, state.checkpoint.epoch) == (photo, GENERAL, 5)
-    _, network, decoder, epoch, *_, state = updates.on_example(
-        upload, "compact", "7", False, "compact", GENERAL, *OPTIONS
-    )
+    network, decoder, epoch, *_ = updates.on_example(GENERAL, "", "compact", "compact")
     # Epoch 7 was no choice for the study, which has none: its nearest.
-    assert (network, decoder.value, epoch.value) == (STUDY, "compact", "3") and state.options.source == STUDY
+    assert (network, decoder.value, epoch.value) == (STUDY, "compact", "3")
 
 
-def test_a_photo_leaves_the_choices_alone_where_the_network_stays(updates, service, examples, photo):
+def test_a_photo_leaves_the_choices_alone_where_the_networks_stay(updates, service, examples, source):
+    assert updates.on_own_photo(GENERAL, "", "compact", "compact") == (GENERAL, *[SKIP] * 5)
+    alone = Updates(Tabs(service), examples)  # there is no other network
+    assert alone.on_own_photo(STUDY, "", "compact", "compact") == (STUDY, *[SKIP] * 5)
+    # A source that was named colors all photos: its epoch stays.
+    assert updates.on_own_photo(STUDY, "owner/name", "compact", "compact") == (GENERAL, *[SKIP] * 5)
+
+
+def test_the_controls_color(updates, photo):
     upload = {"path": str(photo)}
-    *choices, _, _, state = updates.on_own_photo(upload, "compact", "7", False, "compact", GENERAL, *OPTIONS)
-    assert choices == [SKIP] * 7 and state.checkpoint.epoch == 7
-    *choices, _, _, state = Updates(Tabs(service), examples).on_own_photo(
-        upload, "compact", "0", False, "compact", STUDY, *OPTIONS
-    )
-    assert choices == [SKIP] * 7 and state.checkpoint.epoch == 0  # there is no other network
+    box, stage, words, state = updates.on_color(upload, "depthwise", "5", False, GENERAL, *OPTIONS)
+    assert box == SKIP and stage.count("<img") == 2 and "epoch 5" in words and "photos of any kind" in words
+    assert (state.photo, state.options.source, state.checkpoint.epoch) == (photo, GENERAL, 5)
+    *_, words, state = updates.on_color(upload, "compact", "0", False, STUDY, *OPTIONS)
+    assert (state.options.source, state.checkpoint.epoch) == (STUDY, 0) and "any kind" not in words
 
 
 def test_what_cannot_be_read_leaves_nothing_that_could_be_taken_for_it(updates, tmp_path):
     (tmp_path / "<b>.jpg").write_bytes(b"Not a photo at all.")
-    for upload, message in (({"path": str(tmp_path / "<b>.jpg")}, "&lt;b&gt;.jpg: "), (None, "Upload a photo first")):
-        with pytest.warns(UserWarning, match=message):
-            box, *choices, stage, words, state = updates.on_own_photo(
-                upload, "compact", "7", False, "compact", GENERAL, *OPTIONS
-            )
-        assert box is None and choices == [SKIP] * 6 and state is None and not words
-        assert "<img" not in stage and "Choose a photo" in stage
-        assert (stage, words, state) == updates.on_clear()
+    with pytest.warns(UserWarning, match="&lt;b&gt;.jpg: "):
+        box, *stage = updates.on_color({"path": str(tmp_path / "<b>.jpg")}, "compact", "7", False, GENERAL, *OPTIONS)
+    assert box is None and tuple(stage) == updates.on_clear()
+    box, *stage = updates.on_color(None, "compact", "7", False, GENERAL, *OPTIONS)
+    assert box == SKIP and tuple(stage) == updates.on_clear()
+    assert "<img" not in stage[0] and "Choose a photo" in stage[0] and stage[1:] == ["", None]
+
+
+def test_what_cannot_be_colored_is_said_on_the_stage(updates, photo):
+    """As an error it would end the coloring that waits for this one, too."""
+    with pytest.warns(UserWarning, match="&lt;i&gt;"):
+        box, stage, words, state = updates.on_color({"path": str(photo)}, "<i>", "7", False, GENERAL, *OPTIONS)
+    assert box == SKIP and "&lt;i&gt;" in stage and "<img" not in stage and (words, state) == ("", None)
 
 
 def test_where_a_photo_was_measured_only_what_was_is_offered(updates, photo, tmp_path):
@@ -115,10 +118,10 @@ def test_where_a_photo_was_measured_only_what_was_is_offered(updates, photo, tmp
 
 def test_a_source_out_of_reach_is_said_as_text_and_what_ships_takes_its_place(updates):
     with pytest.warns(UserWarning, match="&lt;img&gt;.*The shipped checkpoints are used"):
-        box, decoder, epoch, refined, left, right, epochs_of, measured_at, errors_of, network, about = (
+        box, applied, decoder, epoch, refined, left, right, epochs_of, measured_at, errors_of, network, about = (
             updates.on_source("<img>", STUDY)
         )
-    assert box.value == "" and "<img>" in box.info  # Gradio escapes a control's words itself
+    assert box.value == applied == "" and "<img>" in box.info  # Gradio escapes a control's words itself
     assert offered(decoder) == offered(epochs_of) == offered(errors_of) == (["compact", "depthwise"], "compact")
     assert offered(epoch) == (["0", "3"], "3") and offered(measured_at) == (["0", "3"], "3")
     assert refined.value is False and not refined.visible
@@ -129,12 +132,12 @@ def test_a_source_out_of_reach_is_said_as_text_and_what_ships_takes_its_place(up
 
 def restored(updates, **named):
     values = updates.on_restore(SimpleNamespace(query_params=named))
-    assert len(values) == 5 + len(REMEMBERED)  # as many as there are outputs
+    assert len(values) == 2 + len(REMEMBERED)  # as many as there are outputs
     return values
 
 
 def test_an_address_that_names_nothing_changes_nothing(updates):
-    assert restored(updates) == restored(updates, __theme="dark") == (SKIP,) * 14
+    assert restored(updates) == restored(updates, __theme="dark") == (SKIP,) * 11
 
 
 def test_a_shared_address_brings_its_view_back(updates, examples):
@@ -150,9 +153,6 @@ def test_a_shared_address_brings_its_view_back(updates, examples):
         measured_at,
         errors_of,
         network,
-        stage,
-        words,
-        state,
     ) = restored(
         updates,
         refined="true",
@@ -163,25 +163,20 @@ def test_a_shared_address_brings_its_view_back(updates, examples):
         left="compact/3",
         right="none",
     )
-    assert refined and "refined" not in stage  # by what is here
+    assert refined
     assert tabs.selected == "epochs" and example == str(examples[1]) and network == GENERAL
     assert decoder.value == "depthwise" and offered(epoch) == (["5"], "5")
     assert left == "compact/3" and right == SKIP
     assert (epochs_of, measured_at.value, errors_of.value) == ("depthwise", "", "depthwise")
-    assert stage.count("<img") == 2 and "epoch 5" in words and state.photo == examples[1]
-    *_, measured_at, errors_of, network, _, _, state = restored(
+    _, _, _, epoch, *_, measured_at, errors_of, network = restored(
         updates, decoder="compact", epoch="3", **{"measured-at": "0", "errors-of": "depthwise"}
     )
-    assert (measured_at.value, errors_of.value, network, state.checkpoint.epoch) == (
-        "0",
-        "depthwise",
-        STUDY,
-        3,
-    )  # Measure has its own
+    # Measure has its own.
+    assert (measured_at.value, errors_of.value, network, epoch.value) == ("0", "depthwise", STUDY, "3")
 
 
 def test_an_address_of_what_is_not_here_is_said_as_text_and_the_first_view_shown(updates, examples):
     with pytest.warns(UserWarning, match="&lt;img&gt;"):
-        tabs, example, decoder, epoch, *_, state = restored(updates, decoder="<img>", tab="nowhere", example="nobody")
+        tabs, example, decoder, epoch, *_ = restored(updates, decoder="<img>", tab="nowhere", example="nobody")
     assert tabs.selected == "colorize" and example == str(examples[0])
-    assert (decoder.value, epoch.value, state.checkpoint.epoch) == ("compact", "3", 3)
+    assert (decoder.value, epoch.value) == ("compact", "3")
