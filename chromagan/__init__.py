@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from chromagan.colorizer import Colorizer
-    from chromagan.errors import ChromaGANError
+    from chromagan.errors import ChromaGANError, ImageError
     from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints
     from chromagan.hub.model import ChromaGAN
-    from chromagan.imaging.formats import ImageError
     from chromagan.network.config import ModelConfig
     from chromagan.network.decoders import DECODERS
 

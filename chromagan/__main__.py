@@ -37,6 +37,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from chromagan.colorizer import MOST_SATURATION, Colorizer, render
+from chromagan.errors import ImageError
 from chromagan.hub.checkpoints import (
     SHIPPED,
     STUDY,
@@ -52,7 +53,7 @@ from chromagan.hub.onnx_export import ExportError, export_onnx, export_refiner
 from chromagan.hub.refiners import load_refiner
 from chromagan.imaging.chroma import MODES
 from chromagan.imaging.contact_sheet import contact_sheet
-from chromagan.imaging.formats import ImageError, format_for, format_of_suffix, holds_pages
+from chromagan.imaging.formats import format_for, format_of_suffix, holds_pages
 from chromagan.imaging.photo import Photo, open_image, page_numbers, read_pages
 from chromagan.imaging.writing import check_suffix, encode_image, losses, write_image
 from chromagan.network.decoders import DECODERS, LABELS

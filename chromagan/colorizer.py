@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
-from chromagan.errors import OptionError, check_whole
+from chromagan.errors import ImageError, OptionError, check_whole
 from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import load_refiner
@@ -25,7 +24,8 @@ from chromagan.imaging import color
 from chromagan.imaging.chroma import MODES, ChromaUpsampler
 from chromagan.imaging.compiled import each_band
 from chromagan.imaging.gamut import lab_to_srgb8
-from chromagan.imaging.photo import ImageError, Photo, open_image, read_photo
+from chromagan.imaging.photo import Photo, open_image, read_photo
+from chromagan.imaging.scaling import scaled
 from chromagan.network.folding import fold
 from chromagan.network.refiner import Refiner, double
 
@@ -231,7 +231,7 @@ def pick_device(device: str | torch.device) -> torch.device:
     try:
         torch.zeros(1, device=device).item()  # fails for "meta", which holds no values
         return torch.device(device)
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+    except (RuntimeError, AssertionError, ImportError) as error:  # torch built without CUDA asserts
         raise OptionError(f"device {str(device)!r} is not available: use auto, cpu, cuda or mps") from error
 
 
@@ -318,4 +318,4 @@ def _groups(images: Sequence[Photograph], most: int) -> Iterator[list[Image.Imag
 
 def _resize(L: Tensor, size: tuple[int, int]) -> Tensor:
     """L (1, 1, H, W) -> (1, 1, *size), antialiased where it shrinks."""
-    return F.interpolate(L, size=size, mode="bilinear", antialias=True).clamp_(0, 100)
+    return scaled(L, size).clamp_(0, 100)

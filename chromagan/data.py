@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from chromagan.data_sets.readers import open_split
 from chromagan.data_sets.splits import DataError
-from chromagan.imaging.formats import ImageError
+from chromagan.errors import ImageError
 from chromagan.imaging.photo import open_image, srgb_image
 from chromagan.measures import metrics
+from chromagan.programs import printable
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class PhotoSet:
     """One split of one or more data sets, decoded on demand: for work that must not hold all of it in memory.
 
     labels: int (N,), or None if the data have no classes or several data sets have different ones; class_names: their
-    names, or None. sources, summary: as in `Photos`, but gray photos are not known yet.
+    names, or None. sources: as in `Photos`, but gray photos are not known yet.
     """
 
     def __init__(self, data: str | Sequence[str], split: str, size: int = 224, limit: int | None = None):
@@ -100,12 +101,12 @@ class PhotoSet:
         )
 
     @property
-    def summary(self) -> str:
-        lines = [
-            part.found + (f"; {source['photos']:,} of them are used" if source["photos"] < len(part) else "")
+    def found(self) -> list[str]:
+        """A readable line for each data set: what was found in it, and what was skipped and why."""
+        return [  # printable: a name that was skipped may hold a line break
+            printable(part.found) + (f"; {source['photos']:,} of them are used" if source["photos"] < len(part) else "")
             for part, source in zip(self.parts, self.sources, strict=True)
         ]
-        return "\n".join(lines)
 
 
 def evenly(total: int, count: int) -> np.ndarray:
@@ -138,7 +139,7 @@ def load_photos(
         chroma = torch.cat([metrics.mean_chroma(batch.float() / 255) for batch in images.split(64)])
         colored = chroma >= metrics.GRAY_CHROMA
     sources, lines = [], []
-    for number, (source, found) in enumerate(zip(photos.sources, photos.summary.splitlines(), strict=True)):
+    for number, (source, found) in enumerate(zip(photos.sources, photos.found, strict=True)):
         kept, taken = int(colored[torch.from_numpy(photos.part_of == number)].sum()), source["photos"]
         if taken and not kept:
             raise DataError(

@@ -14,6 +14,10 @@ class OptionError(ChromaGANError, ValueError):
     """An invalid option or config value: the message names it."""
 
 
+class ImageError(ChromaGANError, ValueError):
+    """A file that is not an image, or that cannot be read or written."""
+
+
 def check_whole(name: str, value: object) -> None:
     """Raise OptionError if the value of the option `name` is neither a whole number nor None."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from chromagan.errors import ImageError
 from chromagan.hub.checkpoints import Checkpoint
 from chromagan.imaging.folders import find_photos, real
-from chromagan.imaging.formats import ImageError, format_of_suffix, suffix_for
+from chromagan.imaging.formats import format_of_suffix, suffix_for
 from chromagan.imaging.writing import check_suffix, digest_of_stem, fitting_name
 from chromagan.network.decoders import DECODERS
 from chromagan.programs import check_output_folder, names_folder

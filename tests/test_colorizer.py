@@ -14,10 +14,10 @@ from skimage import color as reference
 from chromagan import Colorizer
 from chromagan import colorizer as colorizer_module
 from chromagan.colorizer import fast_dtype, pick_device
-from chromagan.errors import OptionError
+from chromagan.errors import ImageError, OptionError
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import load_refiner
-from chromagan.imaging.photo import ImageError, open_image, read_photo
+from chromagan.imaging.photo import open_image, read_photo
 from chromagan.imaging.writing import write_image
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS

@@ -128,7 +128,10 @@ def _labels(dataset: "datasets.Dataset") -> tuple[np.ndarray | None, list[str] |
     """Numbers and names of the classes of a `datasets.Dataset`, from its column `label`; None if there are none."""
     if "label" not in dataset.column_names:
         return None, None
-    labels = np.asarray(dataset["label"][:])
+    labels = dataset["label"][:]
+    if any(isinstance(each, list | tuple | dict) for each in labels):  # a photo of several classes, or of none of ours
+        return None, None
+    labels = np.asarray(labels)
     if labels.dtype.kind in "US":
         names, labels = np.unique(labels, return_inverse=True)
         return labels, [str(name) for name in names]

@@ -3,7 +3,7 @@
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-UPLOAD = "/upload"  # ending of the path with Gradio's own limit, that of files
+UPLOAD = "/gradio_api/upload"  # ending of the path with Gradio's own limit, that of files
 ASSISTANT = ("/mcp", "/mcp/")  # endings of those on which a photo may come as text
 MOST_OF_ASSISTANT = 70 << 20  # a photo of 50 MB in base64
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
-from torch.nn import functional as F
 
 from chromagan.imaging.color import to_tensor
 from chromagan.imaging.photo import Photo, averageable, count_pages, open_image, read_photo, srgb_image
+from chromagan.imaging.scaling import scaled
 from chromagan.measures import metrics
 
 SHOWN_SIDE = 1600  # pixels, at most, on the page; downloads are full-size
@@ -75,6 +75,6 @@ def resize_photo(photo: Photo, side: int) -> Photo:
     if scale >= 1:
         return photo
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
-    L = F.interpolate(photo.L, size=(height, width), mode="bilinear", antialias=True).clamp_(0, 100)
+    L = scaled(photo.L, (height, width)).clamp_(0, 100)
     alpha = photo.alpha and photo.alpha.resize((width, height), Image.Resampling.BILINEAR)
     return replace(photo, L=L, alpha=alpha)

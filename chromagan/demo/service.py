@@ -23,7 +23,7 @@ from chromagan.demo import downloads, page
 from chromagan.demo.file_store import FileStore
 from chromagan.demo.loaded_photo import LoadedPhoto, file_digest, load_photo, resize_photo
 from chromagan.demo.source import CheckpointSource, decoder_milliseconds, label_of
-from chromagan.errors import ChromaGANError
+from chromagan.errors import ChromaGANError, ImageError
 from chromagan.hub import repositories
 from chromagan.hub.checkpoints import (
     GENERAL,
@@ -35,7 +35,7 @@ from chromagan.hub.checkpoints import (
     usually_refined,
 )
 from chromagan.imaging import chroma
-from chromagan.imaging.photo import ImageError, Photo, open_image, read_photo
+from chromagan.imaging.photo import Photo, open_image, read_photo
 
 MAX_MEGAPIXELS = 64  # needs about 1.5 GB of memory
 PHOTO_BYTES = 96 << 20  # of uploaded photos in memory

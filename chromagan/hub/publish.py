@@ -19,7 +19,7 @@ from huggingface_hub import (
     get_token,
     hf_hub_download,
 )
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RevisionNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError, RevisionNotFoundError
 
 from chromagan.hub import repositories
 from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints
@@ -148,7 +148,7 @@ def _newer_version(repo: str) -> str | None:
     """The repository that supersedes `repo`, according to its card: kept when an older study is pushed again."""
     try:
         return ModelCard.load(hf_hub_download(repo, CARD_FILE)).data.get("new_version")
-    except EntryNotFoundError:
+    except RemoteEntryNotFoundError:  # not for a Hub out of reach: the card would forget it
         return None
 
 
@@ -170,6 +170,7 @@ def supersede(older: str, to: str) -> list[str]:
     may write to.
     """
     check_access(older)
+    changed: list[str] = []
     try:
         there = [
             decoder
@@ -182,11 +183,13 @@ def supersede(older: str, to: str) -> list[str]:
             card.data["new_version"] = repositories.repository(to, decoder)
             operations = [CommitOperationAdd(CARD_FILE, str(card).encode())]
             HfApi().create_commit(repo, operations, commit_message="Name a newer version")
+            changed.append(repo)
     except Exception as error:
-        raise PublishError(f"the cards of {older} were not changed: {_reason(error)}") from error
+        done = f"only those of {', '.join(changed)} were" if changed else "none was"
+        raise PublishError(f"not all cards of {older} could be changed, {done}: {_reason(error)}") from error
     if not there:
         raise PublishError(f"no study {older!r} on the Hub that {to!r} could supersede")
-    return [repositories.repository(older, decoder) for decoder in there]
+    return changed
 
 
 def _files_of(checkpoint: Checkpoint) -> dict[str, bytes]:
@@ -210,6 +213,8 @@ def _files(folder: Path, run: Path) -> dict[str, bytes]:
 def without_paths(values: dict) -> dict:
     """A run's recorded values without the paths of the machine on which it ran."""
     public = {name: value for name, value in values.items() if name not in ("output_dir", "cache_dir")}
+    if "source" in public:  # whose colorings a refiner was trained on
+        public["source"] = plain_name(str(public["source"]))
     data = public.get("data")
     if data is not None:
         public["data"] = plain_name(data) if isinstance(data, str) else list(map(plain_name, recorded_data(values)))

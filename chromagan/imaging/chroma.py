@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from chromagan.errors import OptionError
 from chromagan.imaging.compiled import compiled
+from chromagan.imaging.scaling import scaled
 
 MODES = ("edge-aware", "bilinear")
 
@@ -67,7 +68,7 @@ class ChromaUpsampler:
         maps = torch.cat([L_low, ab], dim=1)
         low = tuple(min(sides) for sides in zip(maps.shape[-2:], L.shape[-2:]))
         if low != tuple(maps.shape[-2:]):
-            maps = F.interpolate(maps, size=low, mode="bilinear", antialias=True)
+            maps = scaled(maps, low)
         scale = self.height / low[0], self.width / low[1]  # photo pixels per pixel of the maps, at least 1
         self.steps = tuple(2 if edge_aware and factor >= 2 else 1 for factor in scale)  # photo pixels per guide pixel
         self.pitch = self.steps[0] / scale[0]

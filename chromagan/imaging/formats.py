@@ -8,12 +8,7 @@ from typing import BinaryIO
 
 from PIL import Image, TiffImagePlugin
 
-from chromagan.errors import ChromaGANError
-
-
-class ImageError(ChromaGANError, ValueError):
-    """A file that is not an image, or that cannot be read or written."""
-
+from chromagan.imaging.structure import check_structure
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")  # the usual ones
 
@@ -115,6 +110,9 @@ def suffix_for(path: Path) -> str:
 
 def _is_animated(path: Path) -> bool:
     try:
+        if not path.is_file():  # a pipe can be read only once
+            return False
+        check_structure(path)
         with Image.open(path) as image:
             return getattr(image, "is_animated", False)
     except Exception:  # reported later, when the pixels are read
@@ -124,9 +122,9 @@ def _is_animated(path: Path) -> bool:
 def holds_pages(source: str | None, target: str) -> bool:
     """Whether a file of format `target` can hold the pages of a file of format `source`.
 
-    A TIFF's pages are sheets, which do not make an animation.
+    A TIFF's pages are sheets, like those of a fax (DCX), which do not make an animation.
     """
-    return target == "TIFF" or (source != "TIFF" and FORMATS[target].animated)
+    return target == "TIFF" or (source not in ("TIFF", "DCX") and FORMATS[target].animated)
 
 
 def what_it_is(file: BinaryIO) -> str:

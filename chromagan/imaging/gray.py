@@ -11,7 +11,7 @@ from chromagan.imaging.compiled import each_band
 
 FULL = 65_535  # of 16 bits
 INTEGER_SCALES = (1, 255, FULL, 2**31 - 1, 2**32 - 1)  # candidates for white, if a 32-bit file does not declare it
-SIGNED, FLOAT = 2, 3  # TIFF's sample formats
+UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # TIFF's sample formats
 MAX_SAMPLE_VALUE, S_MAX_SAMPLE_VALUE = 281, 341  # TIFF tags
 
 
@@ -46,17 +46,26 @@ def declared_range(image: Image.Image) -> tuple[float, float] | None:
     return (white, 0) if zero_is_white else (0, white)
 
 
-def lightness(image: Image.Image, declared: tuple[float, float] | None, profile: bytes | None) -> np.ndarray:
+def is_unsigned(image: Image.Image) -> bool:
+    """Whether the file of a deep gray says that its numbers have no sign: Pillow reads 32 bits as if they had."""
+    tags = getattr(image, "tag_v2", None)
+    return tags is not None and tags.get(ExifTags.Base.SampleFormat, (UNSIGNED,))[0] == UNSIGNED
+
+
+def lightness(
+    image: Image.Image, declared: tuple[float, float] | None, profile: bytes | None, unsigned: bool = False
+) -> np.ndarray:
     """L (H, W) float32 in [0, 100] of a deep gray.
 
     declared: black and white from `declared_range`; None guesses them. profile: ICC, applied if it is a gray profile.
+    unsigned: from `is_unsigned`.
     Values beyond black and white are clipped; NaN is black.
     """
     table = profiles.gray_lightness(profile) if profiles.color_space(profile) == "GRAY" else None
     table = srgb_lightness() if table is None else table
     pixels, L = np.asarray(image), np.empty((image.height, image.width), np.float32)
-    if pixels.dtype == np.int32 and pixels.min(initial=0) < 0 and (declared is None or max(declared) > 2**31 - 1):
-        pixels = pixels.view(np.uint32)  # as in the file
+    if pixels.dtype == np.int32 and unsigned:
+        pixels = pixels.view(np.uint32)
     black, white = declared or (0, _guessed_white(pixels))
     levels = table
     if pixels.dtype.itemsize == 2:  # a table of all values

@@ -23,6 +23,8 @@ TIFF_DESCRIPTIONS = {
 }
 XMP, IPTC, PHOTOSHOP = 700, 33723, 34377  # TIFF tags
 SIZE_TAGS = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight  # PixelXDimension, PixelYDimension
+LAYERS = 37724, 50784  # in which Photoshop and Alias keep an image's layers: its old pixels
+XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation)(\s*=\s*["']|>)\d+""")
 XMP_SIZE = re.compile(rb"""(exif:Pixel[XY]Dimension|tiff:Image(?:Width|Length))(\s*=\s*["']|>)\d+""")
 INCH, CENTIMETER = 2, 3  # units of resolution
 IPTC_RESOURCE = 0x0404  # Photoshop resource that holds the IPTC data of a JPEG
@@ -34,8 +36,8 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
     """`image` rotated according to its EXIF orientation, and its metadata if present: exif, xmp, iptc (bytes), notes,
     dpi. notes: {title: text}, from a PNG's texts; the comment of other formats is titled Comment.
 
-    Width and height in the EXIF and XMP data, if present, become those of the rotated image. Damaged EXIF data are left
-    out, but a readable orientation in them is applied.
+    Orientation, width and height in the EXIF and XMP data, if present, become those of the rotated image. Damaged EXIF
+    data are left out, but a readable orientation in them is applied.
     """
     image.load()  # any later failure concerns the metadata
     info: dict = {}
@@ -57,6 +59,7 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
     if isinstance(xmp, str):
         xmp = xmp.encode()
     if isinstance(xmp, bytes) and xmp:
+        xmp = XMP_ORIENTATION.sub(rb"\g<1>\g<2>1", xmp)  # else readers without EXIF data would turn it again
         info["xmp"] = XMP_SIZE.sub(lambda match: _sized(match, turned.size), xmp)
     if iptc := _iptc(image):
         info["iptc"] = iptc
@@ -129,7 +132,7 @@ def with_resolution(exif: bytes, dpi: tuple[float, float]) -> bytes:
 def _describes_the_photo(tag: int) -> bool:
     """Whether an EXIF tag is also valid for the colored photo, which is 8-bit RGB and stores its profile separately."""
     layout = tag < XMP and tag not in TIFF_DESCRIPTIONS
-    return not layout and tag not in CARRIED_BESIDE
+    return not layout and tag not in CARRIED_BESIDE and tag not in LAYERS
 
 
 def _iptc(image: Image.Image) -> bytes | None:

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from chromagan.errors import ImageError
 from chromagan.imaging import color, gray, profiles
 from chromagan.imaging.compiled import each_band
-from chromagan.imaging.formats import NEW_SUBFILE_TYPE, PAGED, REDUCED, ImageError, misread, read_formats, what_it_is
+from chromagan.imaging.formats import NEW_SUBFILE_TYPE, PAGED, REDUCED, misread, read_formats, what_it_is
 from chromagan.imaging.metadata import upright
 from chromagan.imaging.structure import check_structure
 
@@ -101,27 +102,29 @@ def count_pages(image: Image.Image) -> int:
 
 
 def page_numbers(image: Image.Image) -> list[int]:
-    """The pages of an opened file to color: all except thumbnails in a TIFF.
+    """The pages of an opened file to color: all except thumbnails behind a TIFF's first page.
 
     Raises ImageError if they cannot be counted, or have more pixels in total than one image may have.
     """
     count = count_pages(image)
-    if count > 1 and count * image.width * image.height > MAX_PIXELS:
+    numbers, pixels = list(range(count)), count * image.width * image.height
+    if count > 1 and image.format == "TIFF":  # its pages have sizes of their own
+        numbers, pixels = [0], image.width * image.height
+        try:
+            for number in range(1, count):
+                image.seek(number)
+                if not image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & REDUCED:
+                    numbers.append(number)
+                    pixels += image.width * image.height
+            image.seek(0)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ImageError(f"{_name(image)}: page {number + 1}: {reason(error)}") from error
+    if count > 1 and pixels > MAX_PIXELS:
         most = f"more than {MAX_PIXELS / 1e6:.0f} megapixels"
-        raise ImageError(f"{_name(image)}: {most} in its {count} pages: split it")
-    if count == 1 or image.format != "TIFF":
-        return list(range(count))
-    try:
-        numbers = [0]
-        for number in range(1, count):
-            image.seek(number)
-            numbers += [] if image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & REDUCED else [number]
-        image.seek(0)
-        return numbers
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise ImageError(f"{_name(image)}: page {number + 1}: {reason(error)}") from error
+        raise ImageError(f"{_name(image)}: {most} in its {len(numbers)} pages: split it")
+    return numbers
 
 
 def read_pages(image: Image.Image, numbers: list[int]) -> Iterator[Photo]:
@@ -174,14 +177,14 @@ def read_photo(image: Image.Image) -> Photo:
         raise ImageError(f"{_name(image)}: it has no pixels")
     try:
         image = _load(image)
-        declared = gray.declared_range(image)  # a rotated copy has no tags
+        declared, unsigned = gray.declared_range(image), gray.is_unsigned(image)  # a rotated copy has no tags
         image, info = upright(image)
         if image.mode in ("La", "RGBa"):
             image = image.convert(image.mode.upper())
         profile = image.info.get("icc_profile")
         if gray.is_deep(image):
             alpha = gray.alpha_of_key(image)
-            L, carried = torch.from_numpy(gray.lightness(image, declared, profile)), None
+            L, carried = torch.from_numpy(gray.lightness(image, declared, profile, unsigned)), None
         else:
             alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
             L, carried = _lightness(image, profile)
@@ -208,7 +211,8 @@ def averageable(image: Image.Image) -> Image.Image:
     is one exact value, may not. Upright if it had to be converted."""
     image = _load(image)
     if gray.is_deep(image):
-        exact = "transparency" in image.info or gray.declared_range(image) not in (None, (0, gray.FULL))
+        # Averaging would remove the peaks by which white is guessed.
+        exact = "transparency" in image.info or gray.declared_range(image) != (0, gray.FULL)
         return read_photo(image).gray_image() if exact else image
     if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
         mode = "LA" if image.mode in ("1", "L", "La") else "RGBA"
@@ -236,6 +240,10 @@ def _load(image: Image.Image) -> Image.Image:
     """
     if line := misread(image):
         raise ImageError(line)
+    if image.format == "PNG":  # texts, which Pillow keeps with what the file says of itself
+        for name in ("icc_profile", "transparency"):
+            if isinstance(image.info.get(name), str):
+                del image.info[name]
     key = image.info.get("transparency")
     raw = image.tile[0].args if image.format == "PNG" and getattr(image, "tile", None) and key is not None else None
     if raw in STEPS and isinstance(key, int):

@@ -10,7 +10,7 @@ import re
 import struct
 from typing import BinaryIO
 
-from chromagan.imaging.formats import ImageError
+from chromagan.errors import ImageError
 
 MOST_SEGMENTS = 5_000  # of a JPEG: one of 50 MB that holds nothing else has 800
 MOST_SCANS = 200  # of JPEG: a progressive one has about ten

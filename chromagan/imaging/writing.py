@@ -10,8 +10,9 @@ from pathlib import Path
 from PIL import Image, PngImagePlugin
 
 from chromagan.atomic import replacing
+from chromagan.errors import ImageError
 from chromagan.imaging import profiles
-from chromagan.imaging.formats import FORMATS, IMAGE_SUFFIXES, ImageError, format_of_suffix, is_written
+from chromagan.imaging.formats import FORMATS, IMAGE_SUFFIXES, format_of_suffix, is_written
 from chromagan.imaging.metadata import as_comment, comment_segment, photoshop_segment, tiff_tags, with_resolution
 from chromagan.imaging.photo import reason
 

@@ -170,6 +170,8 @@ def place_of(measure: str, coloring: Coloring) -> np.ndarray:
         return border_mask(height, width).numpy()
     if measure.startswith("edge_") or measure in ("ciede2000_near", "cdr"):
         return truth.near[0].numpy()
+    if measure == "ciede2000_elsewhere":
+        return ~truth.near[0].numpy()
     if measure.startswith("ciede2000"):
         difference = coloring.difference[0].numpy()
         return difference > np.quantile(difference, WORST)

@@ -85,7 +85,8 @@ def chroma_beyond_tone(image: Tensor) -> Tensor:
     tone: it has no colors to compare with. Among the color photos of Imagenette and Caltech-101, 1 % do.
     """
     scale = min(64 / max(image.shape[-2:]), 1)
-    lab = color.srgb_to_lab(F.interpolate(image, scale_factor=scale, mode="area")).flatten(2).to(torch.float64)
+    size = [max(1, round(side * scale)) for side in image.shape[-2:]]
+    lab = color.srgb_to_lab(F.interpolate(image, size=size, mode="area")).flatten(2).to(torch.float64)
     deviations = lab - lab.mean(dim=2, keepdim=True)
     L, ab = deviations[:, :1], deviations[:, 1:]
     slopes = (L * ab).sum(dim=2, keepdim=True) / L.square().sum(dim=2, keepdim=True).clamp(min=1e-9)

@@ -18,7 +18,10 @@ ROUNDS = 6  # scikit-image has 10; with 6, ratios are nearest to those of its su
 
 
 def blur(planes: Tensor, sigma: float) -> Tensor:
-    """Gaussian filter of (B, H, W), cut off at 4 sigma, the image mirrored at its edges (SciPy's defaults)."""
+    """Gaussian filter of (B, H, W), cut off at 4 sigma, the image mirrored at its edges (SciPy's defaults).
+
+    In an image with a side shorter than that, cut off at that side.
+    """
     radius = min(int(4 * sigma + 0.5), *(side for side in planes.shape[-2:]))
     at = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (at / sigma) ** 2)
@@ -113,12 +116,13 @@ def canny(planes: Tensor, sigma: float = 1.2, low: float = 0.2, high: float = 0.
 def superpixels(planes: Tensor) -> Tensor:
     """SLIC superpixels (Achanta et al. 2012) of single-channel planes (B, H, W): int32 labels (B, H, W), on the CPU.
 
-    About 250 clusters start as a grid of cells; each of 6 rounds gives every pixel to the nearest of the nine
-    clusters of its own cell and those around it (as in gSLIC, Ren and Reid 2011), then moves the clusters to the means
-    of their pixels. The squared distance is (dy^2 + dx^2) / S^2 + (dv / 10)^2, S the cell's side, v the channel
-    stretched to [0, 1], read as an sRGB gray's lightness and blurred (sigma 1): scikit-image's SLIC does that to a
-    channel by default, and the authors of the cluster discrepancy ratio use it so. A channel whose range is below one
-    Lab unit is divided by 1 instead of its range, so that rounding to 8 bits does not become an edge.
+    About 250 clusters, up to twice as many in an image a few pixels wide, start as a grid of cells; each of 6 rounds
+    gives every pixel to the nearest of the nine clusters of its own cell and those around it (as in gSLIC, Ren and Reid
+    2011), then moves the clusters to the means of their pixels. The squared distance is
+    (dy^2 + dx^2) / S^2 + (dv / 10)^2, S the cell's side, v the channel stretched to [0, 1], read as an sRGB gray's
+    lightness and blurred (sigma 1): scikit-image's SLIC does that to a channel by default, and the authors of the
+    cluster discrepancy ratio use it so. A channel whose range is below one Lab unit is divided by 1 instead of its
+    range, so that rounding to 8 bits does not become an edge.
     scikit-image searches farther (all clusters within 2 S) and then merges disconnected parts into their neighbors;
     this does neither, and takes a sixth of the time.
     """

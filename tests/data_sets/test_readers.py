@@ -154,8 +154,10 @@ def test_heic_is_named_where_its_package_is_missing(tmp_path, monkeypatch):
 
 def test_photos_beside_the_split_folders_are_said(tmp_path):
     write(tmp_path, "train/a.png", "val/b.png", "sheet.png")
-    assert PhotoSet(str(tmp_path), "train", 16).summary.endswith(
-        "1 photos in 1 folder; skipped: 1 outside the split folders"
+    assert (
+        PhotoSet(str(tmp_path), "train", 16)
+        .found[0]
+        .endswith("1 photos in 1 folder; skipped: 1 outside the split folders")
     )
 
 
@@ -170,7 +172,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     assert [part.name(row) for part in photos.parts for row in range(len(part))] == [
         "a/1.png", "a/link.png", "b/x.png", "b/y.png",
     ]  # fmt: skip
-    assert "2 links back to a folder above" in photos.summary
+    assert "2 links back to a folder above" in photos.found[0]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
@@ -233,7 +235,7 @@ def test_a_split_of_parquet_is_a_part_of_the_name(tmp_path, names, expected):
     for name, count in names.items():
         write_parquet(tmp_path / f"{name}.parquet", [photo_bytes(n) for n in range(count)])
     assert counts(tmp_path) == expected
-    assert "skipped: 1 .md" in PhotoSet(str(tmp_path), "train").summary
+    assert "skipped: 1 .md" in PhotoSet(str(tmp_path), "train").found[0]
 
 
 @pytest.mark.parametrize(
@@ -270,7 +272,7 @@ def test_files_without_rows_and_files_that_are_not_there(tmp_path):
     write_parquet(tmp_path / "train-00002-of-00004.parquet", [photo_bytes(0), b"damaged"])
     photos = PhotoSet(str(tmp_path), "train", 16)
     assert len(photos) == 2
-    assert "2 photos in 2 Parquet files, 2 more named by their shard numbers are missing" in photos.summary
+    assert "2 photos in 2 Parquet files, 2 more named by their shard numbers are missing" in photos.found[0]
     assert "row 1 of train-00002-of-00004.parquet" in refusal(tmp_path)
 
 
@@ -406,3 +408,17 @@ def test_several_data_sets_have_classes_where_they_have_the_same(tmp_path):
     assert same.class_names == ["cat", "dog"] and same.labels.tolist() == [0, 1, 1, 0, 1, 1]
     other = write(tmp_path / "c", "cat/1.png", "hen/1.png")
     assert PhotoSet([str(tmp_path / "a"), str(other)], "train", 16).labels is None
+
+
+def test_a_skipped_name_with_a_line_break_stays_in_its_line(tmp_path):
+    write(tmp_path, "a.png", "b.png")
+    (tmp_path / "c.jpg\r").write_text("from a list with other line ends")
+    (tmp_path / "d.x\u2028y").touch()
+    photos = load_photos(str(tmp_path), "train", size=16, keep_gray=True, quiet=True)
+    assert len(photos) == 2 and len(photos.summary.splitlines()) == 1
+
+
+def test_labels_that_are_lists_are_no_classes(tmp_path):
+    for labels in ([[1], [1, 2]], [[1, 2], [1, 2]]):
+        write_parquet(tmp_path / "train-00000-of-00001.parquet", [photo_bytes(0), photo_bytes(1)], label=labels)
+        assert PhotoSet(str(tmp_path), "train", 16).labels is None

@@ -37,7 +37,13 @@ def test_what_is_within_its_limit_passes(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "path, chunks", [("/run/colorize", [60, 41, 500, 500]), ("/uploads", [101]), ("/gradio_api/mcp", [1001])]
+    "path, chunks",
+    [
+        ("/run/colorize", [60, 41, 500, 500]),
+        ("/uploads", [101]),
+        ("/gradio_api/run/upload", [101]),
+        ("/gradio_api/mcp", [1001]),
+    ],
 )
 def test_what_is_beyond_is_refused(monkeypatch, path, chunks):
     monkeypatch.setattr(body_limit, "MOST_OF_ASSISTANT", 1000)

@@ -5,7 +5,8 @@ from PIL import Image, ImageOps
 
 from chromagan.demo.loaded_photo import load_photo
 from chromagan.demo.page import first_page
-from chromagan.imaging.photo import ImageError, read_photo
+from chromagan.errors import ImageError
+from chromagan.imaging.photo import open_image, read_photo
 
 
 def test_photo_is_upright_and_knows_whether_it_has_color(tmp_path):
@@ -63,3 +64,19 @@ def test_a_transparent_color_of_16_bits_stays_one_when_the_photo_is_scaled(tmp_p
     assert alpha.shape == (1600, 1600) and not alpha[:790, :790].any() and (alpha[810:] == 255).all()
     L = loaded.shown.L[0, 0, 810:, 810:]
     assert (L - read_photo(Image.new("L", (1, 1), round(30_000 / 257))).L).abs().max() < 0.5
+
+
+def test_white_is_guessed_from_all_pixels_not_from_their_averages(tmp_path):
+    """Of 32 bits, in an image that is shown smaller: a single light pixel decides on the scale."""
+    numbers = np.random.default_rng(0).integers(0, 200, (300, 3200)).astype(np.int32)
+    numbers[7, 9] = 400
+    Image.fromarray(numbers).save(tmp_path / "a.tif")
+    whole = read_photo(open_image(tmp_path / "a.tif")).L.mean()
+    assert abs(load_photo(tmp_path / "a.tif", 10**7).shown.L.mean() - whole) < 0.1 and whole < 1
+
+
+def test_a_line_of_pixels_is_scaled_along_itself(tmp_path):
+    for size in ((1, 3200), (3200, 1)):
+        Image.fromarray(np.linspace(0, 255, 3200).astype(np.uint8).reshape(size[::-1])).save(tmp_path / "a.png")
+        L = load_photo(tmp_path / "a.png", 10**7).small.L.flatten()
+        assert L[0] < 5 and L[-1] > 95 and (L.diff() >= 0).all()

@@ -122,3 +122,15 @@ def test_what_does_not_fit_is_refused():
         chroma.upsample(ab[:, :1], L)
     with pytest.raises(ValueError, match="rows"):
         chroma.ChromaUpsampler(ab, L).rows(20, 40)
+
+
+@pytest.mark.parametrize("mode", chroma.MODES)
+@pytest.mark.parametrize("long", [500, 1000])
+def test_a_photo_one_pixel_wide_has_the_colors_of_its_rows(mode, long):
+    """torch's antialiased interpolation repeats the first row if the result is one pixel wide."""
+    generator = torch.Generator().manual_seed(1)
+    ab = 30 * F.interpolate(torch.randn(1, 2, 14, 2, generator=generator), size=(896, 32), mode="bilinear")
+    L = 100 * torch.rand(1, 1, long, 1, generator=generator)
+    tall, wide = chroma.upsample(ab, L, mode=mode), chroma.upsample(ab.mT.contiguous(), L.mT.contiguous(), mode=mode)
+    assert (tall - wide.mT).abs().max() < 1e-3
+    assert tall.std(dim=2).min() > 5

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from made_photos import made_photo
 
+from chromagan.errors import ImageError
 from chromagan.imaging import folders, formats
 from chromagan.imaging.folders import find_photos
 from chromagan.imaging.photo import open_image
@@ -117,7 +118,7 @@ def test_heic_without_its_package_is_named(tmp_path, without_heif):
     (line,) = find(tmp_path).problems
     assert line == f"{tmp_path}: no images in this folder, only 2 .heic (pip install pillow-heif)"
     (tmp_path / "b.heic").write_bytes(b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(40))
-    with pytest.raises(formats.ImageError, match="b.heic: it is a HEIC photo: pip install pillow-heif"):
+    with pytest.raises(ImageError, match="b.heic: it is a HEIC photo: pip install pillow-heif"):
         open_image(tmp_path / "b.heic")
 
 
@@ -127,7 +128,7 @@ def test_a_damaged_photo_whose_reader_is_there_asks_for_no_package(tmp_path, suf
     made_photo(0).save(tmp_path / f"a{suffix}")
     path = tmp_path / f"cut{suffix}"
     path.write_bytes((tmp_path / f"a{suffix}").read_bytes()[:60])
-    with pytest.raises(formats.ImageError) as error:
+    with pytest.raises(ImageError) as error:
         open_image(path)
     assert str(error.value) == f"{path}: it is {words} that is damaged or truncated"
 
@@ -149,7 +150,7 @@ def test_a_damaged_photo_whose_reader_is_there_asks_for_no_package(tmp_path, suf
 )  # fmt: skip
 def test_what_a_file_is_in_place_of_an_image(tmp_path, content, words):
     (tmp_path / "photo.jpg").write_bytes(content)
-    with pytest.raises(formats.ImageError, match=f"photo.jpg: .*{words}"):
+    with pytest.raises(ImageError, match=f"photo.jpg: .*{words}"):
         open_image(tmp_path / "photo.jpg")
 
 

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import torch
 from made_photos import made_photo
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
 from skimage import color as reference
 
+from chromagan.errors import ImageError
+from chromagan.imaging import photo as photo_module
 from chromagan.imaging.gray import declared_range
-from chromagan.imaging.photo import ImageError, open_image, read_photo
+from chromagan.imaging.photo import open_image, page_numbers, read_photo, srgb_image
 from chromagan.imaging.writing import write_image
 
 
@@ -178,3 +180,57 @@ def test_writing_goes_by_the_suffix_and_leaves_nothing_half_done(tmp_path):
     with pytest.raises(ImageError, match="cannot write .xyz"):
         write_image(photo, tmp_path / "out.xyz")
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_32_bit_integers_have_a_sign_unless_the_file_says_otherwise(tmp_path):
+    numbers = np.array([[-5, 0, 128, 255]], np.int32)
+    Image.fromarray(numbers).save(tmp_path / "signed.tif")
+    for image in (Image.fromarray(numbers), open_image(tmp_path / "signed.tif")):
+        L = read_photo(image).L.flatten()
+        assert L[:2].abs().max() < 1e-4 and abs(L[2] - 53.6) < 0.1 and abs(L[3] - 100) < 1e-3
+    unsigned = Image.fromarray(np.array([[0, 2**31, 2**32 - 1]], np.uint32).view(np.int32))
+    unsigned.save(tmp_path / "unsigned.tif", tiffinfo={339: 1})
+    L = read_photo(open_image(tmp_path / "unsigned.tif")).L.flatten()
+    assert abs(L[0]) < 1e-4 and abs(L[1] - 53.4) < 0.1 and abs(L[2] - 100) < 1e-3
+
+
+def test_an_upright_result_is_not_turned_by_its_xmp_data(tmp_path):
+    """Pillow and others take the orientation from XMP data if the EXIF data have none."""
+    exif = Image.Exif()
+    exif[274] = 1
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/><tiff:Orientation>8</tiff:Orientation>'
+    made_photo(0, 20, 40).save(tmp_path / "in.jpg", exif=exif, xmp=xmp)
+    photo = read_photo(open_image(tmp_path / "in.jpg"))
+    assert photo.info["xmp"].count(b"6") == photo.info["xmp"].count(b"8") == 0
+    write_image(photo.carry_over(made_photo(1, 20, 40)), tmp_path / "out.jpg")
+    assert ImageOps.exif_transpose(Image.open(tmp_path / "out.jpg")).size == (40, 20)
+
+
+def test_an_editors_layers_are_not_carried_over(tmp_path):
+    """They are the old pixels, which Photoshop would show in place of the colored ones."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[37724], tags.tagtype[37724] = bytes(5000), 7
+    tags[271] = "Canon"
+    made_photo(0).save(tmp_path / "in.tif", tiffinfo=tags)
+    kept = Image.Exif()
+    kept.load(read_photo(open_image(tmp_path / "in.tif")).info["exif"])
+    assert kept.get(271) == "Canon" and 37724 not in kept
+
+
+@pytest.mark.parametrize("title", ["icc_profile", "transparency"])
+def test_a_text_of_a_png_is_no_profile_and_no_transparent_color(tmp_path, title):
+    text = PngImagePlugin.PngInfo()
+    text.add_text(title, "abc")
+    made_photo(0).save(tmp_path / "a.png", pnginfo=text)
+    assert read_photo(open_image(tmp_path / "a.png")).alpha is None
+    assert srgb_image(open_image(tmp_path / "a.png")).mode == "RGB"
+
+
+def test_pages_of_unequal_sizes_are_counted_in_pixels_one_by_one(tmp_path, monkeypatch):
+    pages = [Image.new("L", size) for size in ((10, 10), (100, 100), (100, 100))]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    monkeypatch.setattr(photo_module, "MAX_PIXELS", 20_100)
+    assert page_numbers(open_image(tmp_path / "a.tif")) == [0, 1, 2]
+    monkeypatch.setattr(photo_module, "MAX_PIXELS", 20_099)
+    with pytest.raises(ImageError, match="in its 3 pages: split it"):
+        page_numbers(open_image(tmp_path / "a.tif"))

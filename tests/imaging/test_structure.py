@@ -8,8 +8,9 @@ import pytest
 from made_photos import made_photo
 from PIL import Image
 
+from chromagan.errors import ImageError
 from chromagan.imaging import structure
-from chromagan.imaging.photo import ImageError, open_image
+from chromagan.imaging.photo import open_image
 
 
 def encoded(kind: str, **options) -> bytes:

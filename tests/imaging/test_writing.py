@@ -10,7 +10,8 @@ from made_photos import made_photo
 from made_profiles import gray_profile, rgb_profile
 from PIL import Image, PngImagePlugin
 
-from chromagan.imaging.formats import FORMATS, ImageError
+from chromagan.errors import ImageError
+from chromagan.imaging.formats import FORMATS
 from chromagan.imaging.metadata import photoshop_segment
 from chromagan.imaging.photo import open_image, page_numbers, read_pages, read_photo
 from chromagan.imaging.writing import encode_image, losses, write_image

@@ -323,3 +323,9 @@ def test_no_number_depends_on_the_batch():
     torch.testing.assert_close(metrics.ciede2000(lab, lab_truth), alone, rtol=0, atol=1e-4)
     edges = lab_truth[:, 1] > 20
     assert torch.equal(metrics.near_edges(edges), torch.cat([metrics.near_edges(each[None]) for each in edges]))
+
+
+def test_a_toned_strip_is_as_toned_as_a_whole_print():
+    ramp = torch.linspace(0.1, 0.9, 1300).expand(1, 3, 12, 1300) * torch.tensor([1.0, 0.85, 0.65]).view(1, 3, 1, 1)
+    beyond = metrics.chroma_beyond_tone(ramp)
+    assert beyond.isfinite().all() and beyond < metrics.GRAY_CHROMA
