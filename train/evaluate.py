@@ -87,7 +87,7 @@ def network_bytes(entry: Entry) -> int:
 def check_for_other_files(folder: Path) -> None:
     """OSError if the folder is not from an evaluation and holds files that this one would overwrite or delete."""
     with suppress(OSError, ValueError):
-        if (folder / MEASURED).is_dir() or "left_gray" in read_json(folder / METRICS_FILE):
+        if "left_gray" in read_json(folder / METRICS_FILE):
             return
     written = (METRICS_FILE, CLAIMS_FILE, "per_image.parquet", "report.md", "report.html", "figures")
     if there := [name for name in written if (folder / name).exists()]:
@@ -168,7 +168,7 @@ def main(args: argparse.Namespace) -> None:
         photos = PhotoSet(args.data, "validation", args.size, args.limit)
     check_photos(photos, args.data)
     if main_process:
-        print(photos.summary, file=sys.stderr)
+        print("\n".join(photos.found), file=sys.stderr)
     labels = imagenet_labels(photos.labels, photos.class_names)
     classify, left_out = what_runs_here(labels, device)
 
@@ -192,7 +192,8 @@ def main(args: argparse.Namespace) -> None:
     if not main_process:
         return
 
-    # Merge, summarize, draw.
+    # Merge, summarize, draw. An older report must not be read together with the new rows if this is cut off.
+    (output_dir / METRICS_FILE).unlink(missing_ok=True)
     tables, keys, fingerprint = merge(
         task, shards, [GRAY, TRUTH, *entries, *twins.values()], output_dir / "per_image.parquet"
     )

@@ -117,7 +117,9 @@ def main(config: RefineConfig) -> None:
             with torch.no_grad():
                 fused, _ = generator.fuse(batch.stages, batch.L, batch.rows, batch.columns)
                 ab = generator.decoder(fused).float()
-            kept = loss.update_multiplier(batch, ab, accelerator) if run.step % MULTIPLIER_EVERY == 0 else {}
+            # Moved by one with each round of the generators, so that it sees all of them.
+            turn = (run.step + run.step // len(generators)) % MULTIPLIER_EVERY == 0
+            kept = loss.update_multiplier(batch, ab, accelerator) if turn else {}
             greedy = run.step < config.greedy_steps
             value, terms = forward(batch, ab, noise_of(run.step, config, part, device), greedy)
             optimizer.zero_grad()
@@ -145,6 +147,10 @@ def load_models(config: RefineConfig) -> list[ChromaGAN]:
     if not found:
         raise TrainingError(
             f"{config.source!r} has none of the epochs {', '.join(map(str, config.epochs))}: give others with --epochs"
+        )
+    if missing := sorted({*config.epochs} - {checkpoint.epoch for checkpoint in found}):
+        raise TrainingError(
+            f"no decoder of {config.source!r} has --epochs {' '.join(map(str, missing))}: leave them out"
         )
     models = [load_checkpoint(checkpoint) for checkpoint in found]
     trunks = {(model.config.trunk, model.config.trunk_stages, model.config.trunk_digest) for model in models}

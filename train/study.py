@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
@@ -35,6 +35,7 @@ from chromagan.data import count_photos
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
 from chromagan.hub.files import OPTIONS_FILE
 from chromagan.network.decoders import DECODERS
+from train.training.beginning import check_run_dir
 from train.training.options import TrainConfig, parse_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +62,8 @@ def plan(decoders: list[str], flags: list[str]) -> list[Run]:
         own = ["--decoder", decoder, *flags]
         config = parse_config(own)
         started = (config.run_dir / OPTIONS_FILE).exists()
+        if started:  # a finished run, too, must be one of these options: its networks are compared with the others
+            check_run_dir(replace(config, resume=True))
         runs.append(Run(config, own, started, _epochs_done(config.run_dir / "log.jsonl")))
     return runs
 

@@ -46,7 +46,7 @@ class Choices:
         return Offer([(each, each) for each in offered], chosen)
 
     def measured_epochs(self, source: str) -> Offer:
-        """The epochs at which all decoders can be measured."""
+        """The epochs at which decoders can be measured; some may have more than others."""
         here = self.service.source(source)
         if here.single:
             return Offer([(EACH_OWN, "")], "")

@@ -189,7 +189,9 @@ def test_32_bit_integers_have_a_sign_unless_the_file_says_otherwise(tmp_path):
         L = read_photo(image).L.flatten()
         assert L[:2].abs().max() < 1e-4 and abs(L[2] - 53.6) < 0.1 and abs(L[3] - 100) < 1e-3
     unsigned = Image.fromarray(np.array([[0, 2**31, 2**32 - 1]], np.uint32).view(np.int32))
-    unsigned.save(tmp_path / "unsigned.tif", tiffinfo={339: 1})
+    unsigned.save(tmp_path / "unsigned.tif")
+    file, entry = (tmp_path / "unsigned.tif").read_bytes(), struct.pack("<HHL", 339, 3, 1)  # the sample format
+    (tmp_path / "unsigned.tif").write_bytes(file.replace(entry + b"\2", entry + b"\1"))
     L = read_photo(open_image(tmp_path / "unsigned.tif")).L.flatten()
     assert abs(L[0]) < 1e-4 and abs(L[1] - 53.4) < 0.1 and abs(L[2] - 100) < 1e-3
 

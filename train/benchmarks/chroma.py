@@ -36,8 +36,9 @@ def small_maps(L: Tensor, ab: Tensor, networks: dict[str, ChromaGAN]) -> Iterato
         size = L.shape[-1] // factor
         yield f"true chroma, {size}×{size}", F.avg_pool2d(ab, factor), F.avg_pool2d(L, factor)
     for decoder, network in networks.items():
-        multiple = network.config.size_multiple
-        size = -(-L.shape[-1] // 2 // multiple) * multiple  # 128 of 224
+        config = network.config
+        size = -(-L.shape[-1] // 2 // config.size_multiple) * config.size_multiple  # 128 of 224
+        size = size if config.any_size else config.image_size
         half = F.interpolate(L, (size, size), mode="bilinear", antialias=True)
         yield DECODERS[decoder].label, color.denormalize_ab(network(color.normalize_L(half))), half
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from train.training.timing import medians
+
+aten = torch.ops.aten
 
 
 class Flops(TorchDispatchMode):
@@ -23,7 +25,11 @@ class Flops(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
-        if function._overloadpacket in flop_registry:
+        if function is aten.convolution_backward.default and args[9] > 1:  # torch's own count forgets the groups
+            gradient, image, weight, transposed, wanted = args[0], args[1], args[2], args[7], args[10]
+            forward = conv_flop_count(image.shape, weight.shape, gradient.shape, transposed=transposed)
+            self.total += (wanted[0] + wanted[1]) * forward
+        elif function._overloadpacket in flop_registry:
             self.total += flop_registry[function._overloadpacket](*args, **(kwargs or {}), out_val=result)
         return result
 

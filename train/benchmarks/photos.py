@@ -108,7 +108,11 @@ def measure_memory(width: int, height: int) -> float:
         file, out = Path(folder, "in.jpg"), Path(folder, "out.jpg")
         made_photo(width, height).save(file, quality=90)
         command = [sys.executable, "-c", PEAK, file, out, ROOT, SOURCE]
-        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or [f"its process ended with status {done.returncode}"]
+            raise OSError(f"a photo of {width}x{height} pixels could not be colored: {said[-1]}")
+        return float(done.stdout)
 
 
 def measure(device: torch.device | str, sizes: Sequence[tuple[int, int]] = SIZES, repeats: int = 7) -> dict:

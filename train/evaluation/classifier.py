@@ -50,6 +50,4 @@ def imagenet_labels(labels: np.ndarray | None, class_names: list[str] | None) ->
     if labels is None:
         return []
     names = [str(name).lower() for name in class_names or ()]
-    if not names and len(labels) and labels.min() >= 0 and labels.max() < len(TEN):
-        return [None] * len(labels)  # numbers without names could mean anything
     return [IMAGENETTE_CLASSES.get(names[label]) if 0 <= label < len(names) else None for label in labels]

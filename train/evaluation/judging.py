@@ -119,10 +119,12 @@ def _judge_with_stand_ins(study: Comparison, claim: Claim) -> Verdict:
     if verdict.verdict != CANNOT_TELL or needed <= {*trained} or not trained or named - needed - {*all_epochs}:
         return verdict
     place = {e: round((e - FIRST_EPOCH) / (LAST_EPOCH - FIRST_EPOCH) * (len(trained) - 1)) for e in needed}
-    stand_in = {epoch: trained[index] for epoch, index in place.items()}
+    stand_in = {epoch: epoch if epoch in trained else trained[index] for epoch, index in place.items()}
     if len(set(stand_in.values())) < len(needed):
         return verdict  # too few epochs for distinct stand-ins
     instead = _judge(study, claim, lambda epoch: stand_in.get(epoch, epoch))
+    if instead.verdict == CANNOT_TELL:
+        return verdict
     pairs = tuple(sorted(stand_in.items()))
     return replace(verdict, instead=instead, stand_ins=pairs)
 
@@ -139,18 +141,24 @@ def _judge(study: Comparison, claim: Claim, epoch_of) -> Verdict:
             found.append((question, str(missing)))
     answers = [(question, answer) for question, answer in found if isinstance(answer, Answer)]
     tests = sum(d.photos is not None for _, answer in answers for d in answer.differences)
-    findings = [
-        Finding(question, verdict_on(question, answer.differences, tests), tuple(answer.differences))
-        if isinstance(answer, Answer)
-        else Finding(question, CANNOT_TELL, needs=answer)
-        for question, answer in found
-    ]
+    findings = [_finding(question, answer, tests) for question, answer in found]
     epochs = [answer.entry[1] for _, answer in answers if answer.entry]
     photos = [d.photos for _, answer in answers for d in answer.differences if d.photos is not None]
     return Verdict(
         claim, conjunction([finding.verdict for finding in findings]), tuple(findings), epochs[0] if epochs else None,
         min(photos, default=None), *_extreme_photos(study, answers),
     )  # fmt: skip
+
+
+def _finding(question: Question, answer: Answer | str, tests: int) -> Finding:
+    """answer: a string says what is missing."""
+    if isinstance(answer, str):
+        return Finding(question, CANNOT_TELL, needs=answer)
+    verdict = verdict_on(question, answer.differences, tests)
+    if answer.missing and verdict != CONTRADICTED:
+        missing = f"needs {', '.join(answer.missing)}, which this source does not have"
+        return Finding(question, CANNOT_TELL, tuple(answer.differences), missing)
+    return Finding(question, verdict, tuple(answer.differences))
 
 
 def _require_photos(question: Question, difference: Difference) -> None:

@@ -54,7 +54,8 @@ def measured_table(study: Comparison) -> dict:
     {"rows": [{"row", "measure", "higher_is_better", "cells": [{"decoder", "epoch", "word", "value", "rank"}],
     "tau", "pairs", "agreeing", "disagreeing", "sentences"}], and the last five over all rows}. tau is Kendall's over
     the pairs of decoders with different words in the paper: (agreeing - disagreeing) / pairs; None without a pair. A
-    pair whose measured difference is undecided counts as neither. There is a sentence for each disagreeing pair.
+    pair whose measured difference is undecided counts as neither. Without a trained epoch that all decoders have, only
+    costs are ranked. There is a sentence for each disagreeing pair.
     """
     rows = [_row(study, name, PAPER_WORDS[name], row) for name, row in ROWS.items()]
     total = {key: sum(row[key] for row in rows) for key in ("pairs", "agreeing", "disagreeing")}
@@ -73,17 +74,20 @@ def _row(study: Comparison, name: str, words: dict[str, str], row: Row) -> dict:
         own = study.cost.get(decoder, {}).get(row.measure) if row.cost else study.columns[entry].get(row.measure)
         finite = np.atleast_1d(np.nan if own is None else own)
         values[decoder] = float(finite[np.isfinite(finite)].mean()) if np.isfinite(finite).any() else np.nan
+    # As for the claims: decoders at different epochs, or untrained ones, are not compared.
+    epochs = {epoch for _, epoch in entries.values()}
+    compared = row.cost or (len(epochs) == 1 and 0 not in epochs)
     best_first = sorted((v for v in values.values() if np.isfinite(v)), reverse=row.higher)
     cells = [
         {
             "decoder": decoder, "epoch": None if row.cost else entries[decoder][1], "word": words.get(decoder),
-            "value": number(value), "rank": best_first.index(value) + 1 if np.isfinite(value) else None,
+            "value": number(value), "rank": best_first.index(value) + 1 if compared and np.isfinite(value) else None,
         }
         for decoder, value in values.items()
     ]  # fmt: skip
     counts, sentences = {"pairs": 0, "agreeing": 0, "disagreeing": 0}, []
     for one, other in combinations([d for d, value in values.items() if d in words and np.isfinite(value)], 2):
-        if words[one] == words[other]:
+        if not compared or words[one] == words[other]:
             continue
         better, worse = sorted((one, other), key=lambda decoder: WORDS.index(words[decoder]), reverse=True)
         if row.cost:

@@ -15,6 +15,7 @@ from train.evaluation.comparison import Comparison, Difference, Key, newest, sid
 from train.evaluation.titles import measure_called
 
 IN_A_QUARTER = " in a quarter of all"
+FIVE = ("original", "compact", "transposed", "depthwise", "pixelshuffle")  # that the paper compares
 
 
 class CannotTellError(Exception):
@@ -23,9 +24,16 @@ class CannotTellError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
+    """entry: whose colorings are judged. per_photo: (N,), the subject less what it is compared with.
+
+    missing: decoders of the paper's comparison that are not there; without them, a claim can be contradicted, but does
+    not stand.
+    """
+
     differences: list[Difference]
-    entry: Key | None = None  # whose colorings are judged
-    per_photo: np.ndarray | None = None  # (N,), the subject less what it is compared with
+    entry: Key | None = None
+    per_photo: np.ndarray | None = None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +57,7 @@ class Question:
 
     def entry(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Key:
         """The subject at the first of the question's epochs, or at the newest shared one."""
-        entries = newest(study.columns)
+        entries = self.entries(study)
         if subject not in entries:
             raise CannotTellError(f"needs the decoder {subject}, which this source does not have")
         if self.epochs:
@@ -57,6 +65,10 @@ class Question:
         if len({epoch for _, epoch in entries.values()}) > 1 or entries[subject][1] == 0:
             raise CannotTellError("needs a trained epoch that all decoders have")
         return entries[subject]
+
+    def entries(self, study: Comparison) -> dict[str, Key]:
+        """Those of the paper's decoders that are there, at the newest epoch that they share."""
+        return newest([entry for entry in study.columns if entry[0] in FIVE])
 
     def values(self, columns: dict[str, np.ndarray] | None, of: str, measure: str | None = None) -> np.ndarray:
         measure = measure or self.measure
@@ -89,7 +101,7 @@ class AgainstTruth(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class AgainstOthers(Question):
-    """The subject's mean is beyond that of every other decoder.
+    """The subject's mean is beyond that of every other decoder of the paper.
 
     above_gray: the measure is meaningless unless the subject's is above that of photos left gray.
     """
@@ -98,7 +110,7 @@ class AgainstOthers(Question):
 
     def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         entry = self.entry(study, subject, epoch_of)
-        others = {d: e for d, e in newest(study.columns).items() if d != subject}
+        others = {d: e for d, e in self.entries(study).items() if d != subject}
         if not others:
             raise CannotTellError("needs another decoder to compare with")
         own = self.values(study.columns[entry], subject)
@@ -112,7 +124,8 @@ class AgainstOthers(Question):
                     f"({found.low:+.3f} to {found.high:+.3f})"
                 )
         differences = [study.paired(own, values, name) for name, values in theirs.items()]
-        return Answer(differences, entry, own - np.mean(list(theirs.values()), axis=0))
+        missing = tuple(name for name in FIVE if name not in (subject, *others))
+        return Answer(differences, entry, own - np.mean(list(theirs.values()), axis=0), missing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,17 +250,18 @@ class SettlesAt(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class Cost(Question):
-    """The decoder's cost is beyond that of each of `among`, () for all others; exact, not measured on photos."""
+    """The decoder's cost is beyond that of each of `among`; exact, not measured on photos."""
 
-    among: tuple[str, ...] = ()
+    among: tuple[str, ...] = FIVE
 
     def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         own = study.cost.get(subject, {}).get(self.measure)
-        others = {d: c[self.measure] for d, c in study.cost.items() if d != subject and self.measure in c}
-        others = {d: c for d, c in others.items() if not self.among or d in self.among}
+        compared = [decoder for decoder in self.among if decoder != subject]
+        others = {d: study.cost[d][self.measure] for d in compared if self.measure in study.cost.get(d, {})}
         if own is None or not others:
             raise CannotTellError(f"needs {measure_called(self.measure).title} of {subject} and of another decoder")
-        return Answer([Difference(d, *[own - cost] * 3, None) for d, cost in others.items()])
+        missing = tuple(decoder for decoder in compared if decoder not in others)
+        return Answer([Difference(d, *[own - cost] * 3, None) for d, cost in others.items()], missing=missing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,9 +269,9 @@ class ModerateCost(Question):
     """The decoder's cost is neither the highest nor the lowest: its distance to the nearer end is above 0."""
 
     def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
-        costs = {d: c[self.measure] for d, c in study.cost.items() if self.measure in c}
-        if subject not in costs or len(costs) < 3:
-            raise CannotTellError(f"needs {measure_called(self.measure).title} of {subject} and of two other decoders")
+        costs = {d: study.cost[d][self.measure] for d in FIVE if self.measure in study.cost.get(d, {})}
+        if subject not in costs or len(costs) < len(FIVE):
+            raise CannotTellError(f"needs {measure_called(self.measure).title} of all five decoders")
         own = costs[subject]
         ends = {"the least": own - min(costs.values()), "the most": max(costs.values()) - own}
         to = min(ends, key=ends.get)

@@ -1,5 +1,6 @@
 """The READMEs' tables and the checkpoints' model cards, from the checkpoints' metrics.json and claims.json."""
 
+import json
 from pathlib import Path
 
 from chromagan.atomic import replacing
@@ -14,6 +15,7 @@ from train.evaluation.results_table import FIRST_COLUMNS, format_measure, result
 
 ROOT = Path(__file__).resolve().parents[2]
 README_MARKS = ("<!-- measured: start -->", "<!-- measured: end -->")
+MEASURED_ON = ("data", "split", "size", "images", "fingerprint")  # equal for networks that can be compared
 CLAIMS_MARKS = ("<!-- claims: start -->", "<!-- claims: end -->")
 
 
@@ -31,9 +33,10 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
     if not results:
         raise CheckpointError(f"no checkpoint in {str(source)!r} was measured: run train/evaluate.py --write-metrics")
     first = results[0]
-    counts = {(result["images"], result["colored"]["images"]) for result in results}
-    if len(counts) > 1:
-        raise CheckpointError(f"the checkpoints in {str(source)!r} were measured on different photos: {sorted(counts)}")
+    photos = {json.dumps([result.get(name) for name in MEASURED_ON]) for result in results}
+    if len(photos) > 1:
+        found = " and ".join(sorted(photos))
+        raise CheckpointError(f"the checkpoints in {str(source)!r} were measured on different photos: {found}")
     if "left_gray" in first:  # the baseline
         results.insert(0, {"decoder": "left gray", "epoch": None, "colored": first["left_gray"]})
     if "truth" in first:  # the classifier's accuracy on the true colors is the upper bound

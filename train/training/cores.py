@@ -12,7 +12,8 @@ def share_cores(accelerator: Accelerator) -> int:
     On the CPU this also sets torch's number of threads, which the launcher does not.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    share = max(1, cores // accelerator.num_processes)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))  # set by the launcher on each machine
+    share = max(1, cores // here)
     if accelerator.device.type == "cpu":
         torch.set_num_threads(share)
     return share

@@ -32,6 +32,19 @@ def test_flops_of_a_convolution_its_gradient_and_the_gradients_gradient():
     assert counted.total >= 3 * forward
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_flops_of_a_grouped_convolution_go_by_its_groups(groups):
+    convolution = nn.Conv2d(4, 8, 3, padding=1, groups=groups)
+    x = torch.rand(2, 4, 16, 16, requires_grad=True)
+    forward = 2 * 2 * 16 * 16 * 4 * 8 * 9 // groups
+    with Flops() as counted:
+        y = convolution(x)
+    assert counted.total == forward
+    with Flops() as counted:
+        y.sum().backward()
+    assert counted.total == 2 * forward  # of the image and of the weights
+
+
 def test_peak_memory_sees_what_is_freed_again():
     def way():
         torch.ones(64 * 2**18).sum()  # 64 MiB

@@ -18,7 +18,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from chromagan.data import DataError
-from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, nearest_of_each
+from chromagan.hub.checkpoints import SHIPPED, CheckpointError, list_checkpoints, nearest_of_each
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.measures import colorings
@@ -210,11 +210,13 @@ def test_a_network_of_one_size_is_not_measured_at_another():
 
 def test_files_of_something_else_are_not_overwritten(evaluated, tmp_path):
     script.check_for_other_files(evaluated[0])
+    (tmp_path / "measured").mkdir()  # of an evaluation that was cut off, or of something else
+    script.check_for_other_files(tmp_path)
     shutil.copy(evaluated[0] / "metrics.json", tmp_path)  # what was measured may be deleted, the report may not
     script.check_for_other_files(tmp_path)
     for name, content in (("metrics.json", '{"accuracy": 1}'), ("report.md", "# Mine")):
         folder = tmp_path / name.replace(".", "-")
-        folder.mkdir()
+        (folder / "measured").mkdir(parents=True)
         (folder / name).write_text(content)
         with pytest.raises(OSError, match=f"holds {name}, not from an evaluation"):
             script.check_for_other_files(folder)
@@ -498,3 +500,15 @@ def test_bad_input_is_one_line(source, tmp_path, capsys):
         with pytest.raises(SystemExit) as ended:
             report_args(wrong)
         assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("name, value", [("data", "other"), ("size", 448), ("fingerprint", "00"), ("images", 7)])
+def test_networks_measured_on_other_photos_are_in_no_table_together(tmp_path, name, value):
+    for decoder in ("original", "compact"):
+        shutil.copytree(SHIPPED / decoder / "epoch-1", tmp_path / decoder / "epoch-1")
+    shutil.copy(next(SHIPPED.glob("*.safetensors")), tmp_path)
+    assert "compact" in readme.readme_section(tmp_path, every=True)
+    path = tmp_path / "compact" / "epoch-1" / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(CheckpointError, match="were measured on different photos"):
+        readme.readme_section(tmp_path, every=True)

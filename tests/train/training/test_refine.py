@@ -112,6 +112,7 @@ def test_features_are_those_that_train_py_keeps(flags, image_folder, source, tmp
     "changes, message",
     [
         (["--epochs", "7"], "has none of the epochs 7"),
+        (["--epochs", "0", "7"], "has --epochs 7: leave them out"),
         (["--source", "nowhere"], "no folder 'nowhere'"),
         (["--data", "nowhere"], "no folder 'nowhere'"),
     ],

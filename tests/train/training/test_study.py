@@ -2,21 +2,25 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 import pytest
 
-from chromagan.hub.checkpoints import list_checkpoints
+from chromagan.hub.checkpoints import SHIPPED, list_checkpoints
+from chromagan.hub.files import write_json
 from chromagan.network.decoders import DECODERS
 from train.study import describe, main, parse_args, plan, train
 from train.train import main as train_one
 from train.training.options import parse_config
+from train.training.watching import TrainingError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -178,6 +182,19 @@ def test_a_decoder_that_cannot_be_started_is_named_and_counts_as_failed(tmp_path
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("study.py: compact: ") and "compact.txt: Is a directory" in first
     assert second.startswith("study.py: original: ") and "file" in second
+
+
+def test_a_decoder_that_was_trained_with_other_options_is_refused_before_any_work(image_folder, tmp_path, capsys):
+    """Also if it is finished: the report would compare networks of two recipes."""
+    own = ["--data", str(image_folder), "--output-dir", str(tmp_path), "--epochs", "1"]
+    options = asdict(parse_config(["--decoder", "compact", *own]))
+    shutil.copytree(SHIPPED / "compact" / "epoch-1", tmp_path / "compact" / "epoch-1")
+    write_json(tmp_path / "compact" / "train.json", options)
+    (finished,) = plan(["compact"], own)
+    assert finished.finished
+    with pytest.raises(TrainingError, match="--lr is 0.1, but the run was started with 0.0005: leave it as it was"):
+        main(*parse_args([*own, "--decoders", "original", "compact", "--lr", "0.1"]))
+    assert not (tmp_path / "original").exists()
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
