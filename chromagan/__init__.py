@@ -31,11 +31,11 @@ __all__ = [
 HOMES = {
     "Colorizer": "colorizer",
     "ChromaGANError": "errors",
+    "ImageError": "errors",
     "Checkpoint": "hub.checkpoints",
     "CheckpointError": "hub.checkpoints",
     "list_checkpoints": "hub.checkpoints",
     "ChromaGAN": "hub.model",
-    "ImageError": "imaging.formats",
     "ModelConfig": "network.config",
     "DECODERS": "network.decoders",
 }

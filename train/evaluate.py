@@ -87,8 +87,8 @@ def network_bytes(entry: Entry) -> int:
 def check_for_other_files(folder: Path) -> None:
     """OSError if the folder is not from an evaluation and holds files that this one would overwrite or delete."""
     with suppress(OSError, ValueError):
-        if "left_gray" in read_json(folder / METRICS_FILE):
-            return
+        if any((folder / MEASURED).glob("*.npz")) or "left_gray" in read_json(folder / METRICS_FILE):
+            return  # perhaps cut off before it wrote metrics.json
     written = (METRICS_FILE, CLAIMS_FILE, "per_image.parquet", "report.md", "report.html", "figures")
     if there := [name for name in written if (folder / name).exists()]:
         raise FileExistsError(

@@ -319,6 +319,7 @@ def test_figures_of_an_earlier_evaluation_go(source, data, tmp_path):
     figures = tmp_path / "figures"
     figures.mkdir()
     (tmp_path / "measured").mkdir()
+    (tmp_path / "measured" / "0-1.npz").touch()
     for name in ("figure-2-original", "figure-7-9", "boundaries-9", "notes"):
         made_photo(0).save(figures / f"{name}.png")
     run(source, data, tmp_path, "--limit", "2")
