@@ -59,7 +59,7 @@ from chromagan.imaging.chroma import MODES
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = str(HERE / "checkpoints")
-EXAMPLES = [HERE / "examples" / f"{name}.jpg" for name in ("cat", "coffee", "rocket", "astronaut", "photographer")]
+EXAMPLES = [HERE / "examples" / f"{name}.jpg" for name in ("rocket", "cat", "coffee", "astronaut", "photographer")]
 MAX_FILE_SIZE = "50mb"
 MAX_BODY = 1 << 20  # bytes of any other request
 QUEUE = 64  # waiting requests; further ones are rejected with a message

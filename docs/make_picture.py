@@ -1,6 +1,6 @@
 """Make docs/demo.png, the picture of the demo in README.md, from a shipped example: a real server, a real browser.
 
-    python docs/make_picture.py [--example cat] [--tab colorize] [--output docs/demo.png]
+    python docs/make_picture.py [--example rocket] [--tab colorize] [--output docs/demo.png]
 
 Needs requirements-dev.txt and Chromium. The demo is started with the shipped checkpoints and stopped again.
 """
@@ -100,7 +100,7 @@ def main(args: argparse.Namespace) -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--example", choices=EXAMPLES, default="cat", help="the photo that is colored (cat)")
+    parser.add_argument("--example", choices=EXAMPLES, default="rocket", help="the photo that is colored (rocket)")
     parser.add_argument("--tab", choices=VIEWS, default="colorize", help="the tab that is open (colorize)")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "demo.png", help="the file to write")
     return parser.parse_args(argv)

@@ -23,7 +23,7 @@ def test_examples_have_names_for_screen_readers(page):
     page.wait_for_function("document.querySelectorAll('#examples button[aria-label]').length > 1")
     page.wait_for_function("!document.querySelector('#examples button:not([aria-label])')")
     names = page.locator("#examples button").evaluate_all("all => all.map(each => each.ariaLabel)")
-    assert names[:2] == ["Example photo: cat", "Example photo: coffee"] and all(names)
+    assert names[:2] == ["Example photo: rocket", "Example photo: cat"] and all(names)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -151,7 +151,7 @@ def test_view_is_in_the_address_and_comes_back(page, visitor, demo):
     page.wait_for_selector("#caption >> text=epoch 8")
     open_tab(page, "Epochs")
     page.wait_for_function("location.search.includes('tab=epochs')")
-    page.wait_for_function("location.search.includes('example=coffee')")
+    page.wait_for_function("location.search.includes('example=cat')")
     assert "decoder=transposed" in page.url and "epoch=8" in page.url
     page.click("#epochs-of >> text=Transposed convolutions")
     page.wait_for_function("location.search.includes('epochs-of=transposed')")

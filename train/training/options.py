@@ -79,7 +79,7 @@ class TrainConfig(Options):
     penalty_weight: float = option(10.0, "lambda of the critic's gradient penalty")
     critic_width: int = option(16, "channels of the critic's first layer; the paper's is 64")
     ema_share: float = option(
-        0.1, "the saved weights are an average whose mean age is this share of the steps so far; 0: the latest weights"
+        0.3, "the saved weights are an average whose mean age is this share of the steps so far; 0: the latest weights"
     )
     teacher: str = option("tf_efficientnet_lite0", "timm classifier that provides the class distributions")
 
