@@ -20,7 +20,7 @@
     function setPlaying(button, on) {
         const scrubber = button.closest('.scrubber');
         button.setAttribute('aria-pressed', on);
-        button.setAttribute('aria-label', on ? 'Pause' : 'Play the epochs');
+        scrubber.querySelector('.tag').setAttribute('aria-live', on ? 'off' : 'polite');  // else one name a second
         clearInterval(button.timer);
         if (!on) return;
         button.timer = setInterval(() => {

@@ -28,7 +28,7 @@ from chromagan.hub.checkpoints import (
     nearest,
 )
 from chromagan.hub.files import OPTIONS_FILE, names_of, plain_name, read_json
-from chromagan.hub.measured import measures_of
+from chromagan.hub.measured import measures_of, number_of
 from chromagan.hub.refiners import has_refiner, load_refiner
 from chromagan.hub.repositories import HubError, is_prefix
 from chromagan.network.config import ModelConfig
@@ -233,9 +233,11 @@ def measured(checkpoint: Checkpoint) -> dict:
 
 def measured_on(checkpoint: Checkpoint) -> str:
     """What a checkpoint was measured on, for display: "frgfm/imagenette, validation, at 224×224"."""
-    metrics = checkpoint.metrics
-    name, size = plain_name(metrics.get("data") or "data not recorded"), metrics.get("size")
-    return ", ".join(filter(None, [name, metrics.get("split")])) + (f", at {size}×{size}" if size else "")
+    # A repository's metrics.json may hold anything.
+    name, split = (each if isinstance(each, str) else "" for each in map(checkpoint.metrics.get, ("data", "split")))
+    size = number_of(checkpoint.metrics.get("size"))
+    words = ", ".join(filter(None, [plain_name(name or "data not recorded"), split]))
+    return words + (f", at {size:g}×{size:g}" if size else "")
 
 
 def trained_on(source: CheckpointSource) -> list[tuple[str, int]]:
@@ -246,5 +248,5 @@ def trained_on(source: CheckpointSource) -> list[tuple[str, int]]:
         path = checkpoint.file(OPTIONS_FILE) if checkpoint.revision else Path(checkpoint.path).parent / OPTIONS_FILE
         sources = read_json(path)["sources"]
         return [(name, int(each["photos"])) for name, each in zip(names_of(sources), sources, strict=True)]
-    except (OSError, ValueError, KeyError, TypeError, HubError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, HubError):
         return []

@@ -64,7 +64,7 @@ def model_card(
             task_type="image-to-image",
             task_name="Image colorization",
             dataset_type=_hub_id(metrics.get("data") or "") or measured_on,
-            dataset_name=f"{measured_on}, {metrics.get('split')}, {metrics['colored']['images']} colored photos",
+            dataset_name=f"{measured_on}, {metrics.get('split')}, {metrics['colored'].get('images')} colored photos",
             dataset_split=metrics.get("split"),
             metric_type=key,
             metric_name=f"{title}, epoch {checkpoint.epoch}",

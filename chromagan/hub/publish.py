@@ -79,7 +79,7 @@ def publish(
             push_refiner(find_refiner(source), repos[-1], to)
             say(f"{repos[-1]}: pushed")
         if collection:
-            _collect(to, repos)
+            _collect(to, repos, private)
     except CheckpointError:
         raise
     except Exception as error:  # network errors are of many kinds
@@ -247,11 +247,11 @@ def _hashes(content: bytes) -> tuple[str, str]:
     return git, hashlib.sha256(content).hexdigest()
 
 
-def _collect(to: str, repos: list[str]) -> None:
+def _collect(to: str, repos: list[str], private: bool) -> None:
     """Create a collection with the study's name that holds every repository once."""
     api = HfApi()
     owner, name = to.split("/")
-    collection = api.create_collection(title=name, namespace=owner, exists_ok=True)
+    collection = api.create_collection(title=name, namespace=owner, private=private, exists_ok=True)
     for repo in repos:
         api.add_collection_item(collection.slug, item_id=repo, item_type="model", exists_ok=True)
 

@@ -7,10 +7,13 @@ from cachetools import LRUCache
 from made_photos import made_photo
 
 from chromagan.colorizer import Colorizer
+from chromagan.demo import page
 from chromagan.demo.loaded_photo import load_photo
-from chromagan.demo.source import CachedTrunk, CheckpointSource, decoder_milliseconds
+from chromagan.demo.source import CheckpointSource, decoder_milliseconds, trained_on
 from chromagan.hub.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from chromagan.hub.files import write_json
 from chromagan.imaging.photo import read_photo
+from chromagan.network.trunk import Trunk
 
 
 @pytest.fixture
@@ -59,10 +62,8 @@ def test_network_and_trunk_run_once_for_a_photo(shared, photo, monkeypatch):
     runs = []
     predict = Colorizer.predict
     monkeypatch.setattr(Colorizer, "predict", lambda self, photos: runs.append("net") or predict(self, photos))
-    seen = CachedTrunk.forward
-    monkeypatch.setattr(
-        CachedTrunk, "forward", lambda self, L: (runs.append("trunk") if not len(self.cache) else None) or seen(self, L)
-    )
+    seen = Trunk.forward
+    monkeypatch.setattr(Trunk, "forward", lambda self, L: runs.append("trunk") or seen(self, L))
     for saturation in (0.5, 1.0):
         for checkpoint in [c for c in source.checkpoints if (c.decoder, c.epoch) != ("compact", 2)]:
             source.color(loaded, checkpoint, saturation=saturation)
@@ -137,3 +138,20 @@ def test_a_visitor_is_not_shown_the_servers_folders(shared):
     with pytest.raises(CheckpointError) as error:
         source.find("compact", 99)
     assert "has no epoch 99" in str(error.value) and str(shared.parent) not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "metrics, options",
+    [
+        ({"data": ["a"], "size": [], "split": 7, "colored": {"images": "many"}}, {"sources": ["x"]}),
+        ({"data": 3, "colored": {"images": float(10**30), "ciede2000_mean": 2}}, {"sources": [{"data": 4}]}),
+        ({"colored": {"images": None}}, {"sources": [{"data": "d", "photos": 1e999}]}),
+    ],
+)  # fmt: skip
+def test_a_repository_whose_numbers_are_of_other_kinds_is_shown_without_them(shared, tmp_path, metrics, options):
+    folder = shutil.copytree(shared, tmp_path / "odd")
+    for path in folder.glob("*/epoch-*"):
+        write_json(path / "metrics.json", metrics)
+        (path.parent / "train.json").write_text(str(options).replace("'", '"').replace("inf", "1e999"))
+    source = CheckpointSource(folder)
+    assert trained_on(source) == [] and page.about(source, {}) and page.caption(source.nearest)
