@@ -76,10 +76,11 @@ def _saved_epochs(config: TrainConfig) -> set[int]:
 
 
 def _epochs_done(log: Path) -> int:
-    try:
-        return int(json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["epoch"])
-    except (OSError, ValueError, KeyError, IndexError):
-        return 0
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in reversed(log.read_text(encoding="utf-8").splitlines()[-2:]):  # the last one may be cut off
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                return int(json.loads(line)["epoch"])
+    return 0
 
 
 def measured_rate(run: Run) -> float:

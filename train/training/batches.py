@@ -180,12 +180,15 @@ def normalized_lab(images: Tensor, device: torch.device) -> Tensor:
 def teacher_targets(images: Tensor, config: TrainConfig, device: torch.device) -> Tensor:
     """The teacher's class distribution of every image, (N, K) in float16, computed once and cached."""
 
+    teacher = build_teacher(config.teacher)
+    maker = f"{config.teacher} {digest_of(half(teacher.state_dict()))}"
+
     def make(images: Tensor) -> dict[str, Tensor]:
-        teacher = fold(build_teacher(config.teacher)).to(device, memory_format=torch.channels_last)
-        targets = [teacher(_lightness(batch, device)).half().cpu() for _, batch in _batches(images, "teacher")]
+        folded = fold(teacher).to(device, memory_format=torch.channels_last)
+        targets = [folded(_lightness(batch, device)).half().cpu() for _, batch in _batches(images, "teacher")]
         return {"class_target": torch.cat(targets)}
 
-    return cached(Path(config.cache_dir), "teacher", images, config.teacher, make)["class_target"]
+    return cached(Path(config.cache_dir), "teacher", images, maker, make)["class_target"]
 
 
 @torch.no_grad()

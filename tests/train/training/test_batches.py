@@ -192,11 +192,15 @@ def test_teacher_and_features_are_kept_until_data_or_network_change(tmp_path, mo
     calls = []
 
     class Teacher(torch.nn.Module):
+        def __init__(self, weight):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.tensor([weight]), requires_grad=False)
+
         def forward(self, L):
             calls.append(len(L))
-            return torch.full((len(L), 4), 0.25)
+            return self.weight.expand(len(L), 4)
 
-    monkeypatch.setattr(batches_module, "build_teacher", lambda name: Teacher())
+    monkeypatch.setattr(batches_module, "build_teacher", lambda name: Teacher(0.25))
     images, options = made_images(3, 32), config(cache_dir=str(tmp_path))
     first = teacher_targets(images, options, CPU)
     assert first.shape == (3, 4) and calls == [3]
@@ -207,11 +211,13 @@ def test_teacher_and_features_are_kept_until_data_or_network_change(tmp_path, mo
     assert calls == [3, 3]
     teacher_targets(images, config(cache_dir=str(tmp_path), teacher="another"), CPU)
     assert calls == [3, 3, 3]
+    monkeypatch.setattr(batches_module, "build_teacher", lambda name: Teacher(0.75))  # new weights of the same name
+    assert (teacher_targets(images, options, CPU) == 0.75).all() and calls == [3, 3, 3, 3]
 
     generator = SimpleNamespace(trunk=Trunk("tf_efficientnet_lite0", (2, 3)), config=ModelConfig(trunk_stages=(2, 3)))
     stages = trunk_stages(images, generator, str(tmp_path), CPU)
     assert [tuple(stage.shape) for stage in stages] == [(6, 4, 4, 40), (6, 2, 2, 112)]
-    assert len(list(tmp_path.glob("*.safetensors"))) == 4
+    assert len(list(tmp_path.glob("*.safetensors"))) == 5
     assert not any(stage.is_inference() for stage in stages)
 
 

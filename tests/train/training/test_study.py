@@ -107,7 +107,7 @@ def test_a_cut_off_decoder_is_resumed_and_one_without_a_state_is_not_lost(tmp_pa
     folder = tmp_path / "compact"
     folder.mkdir()
     (folder / "train.json").write_text("{}")
-    (folder / "log.jsonl").write_text('{"step": 9, "epoch": 2.25}\n{"step": 13, "epoch": 3.25}\n')
+    (folder / "log.jsonl").write_text('{"step": 9, "epoch": 2.25}\n{"step": 13, "epoch": 3.25}\n{"step": 17, "epo')
     compact, original = plan(["compact", "original"], own)
     assert compact.started and compact.epochs_done == 3 and not compact.finished
     assert not original.started and original.epochs_done == 0
