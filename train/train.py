@@ -45,7 +45,7 @@ from train.training.batches import (
     trunk_stages,
 )
 from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run
-from train.training.cores import share_cores
+from train.training.cores import check_launcher, share_cores
 from train.training.options import TrainConfig, parse_config
 from train.training.run import Run, part_of_batch, run_script, speaker
 from train.training.state import save_state
@@ -63,6 +63,7 @@ def main(config: TrainConfig) -> None:
         log_with=None if unreachable or config.tracker == "none" else config.tracker,
         project_dir=config.run_dir,
     )
+    check_launcher(accelerator)
     share_cores(accelerator)
     device, main_process, processes = accelerator.device, accelerator.is_main_process, accelerator.num_processes
     say = speaker(accelerator)
