@@ -13,8 +13,8 @@ def check_launcher(accelerator: Accelerator) -> None:
     """TrainingError for settings of `accelerate launch` or `accelerate config` that would change the steps."""
     if accelerator.gradient_accumulation_steps != 1:
         raise TrainingError(
-            f"accelerate is set to accumulate gradients over {accelerator.gradient_accumulation_steps} steps, and every "
-            "batch is a step here: set it to 1, and give --batch-size"
+            f"accelerate is set to accumulate gradients over {accelerator.gradient_accumulation_steps} steps; every "
+            "batch is a step here, so set it to 1, and give --batch-size"
         )
     if accelerator.state.dynamo_plugin.backend != DynamoBackend.NO:
         raise TrainingError("accelerate is set to compile with dynamo: set it to no, and give train.py --compile")
