@@ -124,6 +124,9 @@ def test_example_is_colored_when_picked(page):
     assert page.faults == []
 
 
+SETTLED = 500  # ms, after which nothing of what was given before can still arrive
+
+
 def test_the_stage_ends_up_with_the_last_of_many_clicks(page):
     """An event of Gradio that comes while the same event is at work is dropped unless it says otherwise."""
     clicks = """async values => {
@@ -132,13 +135,14 @@ def test_the_stage_ends_up_with_the_last_of_many_clicks(page):
             await new Promise(done => setTimeout(done, 30));
         }
     }"""
+    labels = {"compact": "Compact", "transposed": "Transposed convolutions"}
     for last, other in (("transposed", "compact"), ("compact", "transposed")):
         page.evaluate(clicks, [last, other, last, other, last])
-        label = {"compact": "Compact", "transposed": "Transposed convolutions"}[last]
-        page.wait_for_timeout(2500)
+        page.wait_for_selector(f"#caption h2:has-text('{labels[last]}')")
+        page.wait_for_timeout(SETTLED)
         assert page.input_value("#decoder input:checked") == last
-        assert page.inner_text("#caption h2").startswith(label)
-        assert page.inner_text("#result .tag.end").startswith(label)
+        assert page.inner_text("#caption h2").startswith(labels[last])
+        assert page.inner_text("#result .tag.end").startswith(labels[last])
     assert page.faults == []
 
 
@@ -151,22 +155,28 @@ def test_the_stage_ends_up_with_the_last_of_two_photos(page, harbor, tmp_path):
         page.click("#photo [aria-label='Remove Image']")
         page.set_input_files("#photo input[type=file]", path)
 
-    def shown() -> tuple[list[list[int]], str]:
-        page.wait_for_timeout(2500)
-        picture_urls(page)
-        return sizes(page), page.input_value("#network input:checked")
+    def settles(condition, network):
+        """condition: JavaScript, of the width and the height that both pictures have in the end."""
+        images = "[...document.querySelectorAll('#result img')]"
+        size = f"{images}.every(image => (({{naturalWidth: width, naturalHeight: height}}) => {condition})(image))"
+        right = (
+            f"{images}.length == 2 && {size} && document.querySelector('#network input:checked').value == '{network}'"
+        )
+        page.wait_for_function(right)
+        page.wait_for_timeout(SETTLED)
+        assert page.evaluate(right)
 
     page.evaluate(example)
     give(harbor)
-    assert shown() == ([[310, 203]] * 2, "general")
+    settles("width == 310 && height == 203", "general")
     give(tmp_path / "wide.png")
     page.evaluate(example)
-    ((width, height), _), network = shown()
-    assert width / height != 2 and (width, height) != (310, 203) and network == "study"
+    settles("width > 310", "study")
     give(harbor)
     give(tmp_path / "wide.png")
-    assert shown() == ([[300, 150]] * 2, "general")
+    settles("width == 300 && height == 150", "general")
     page.click("#photo [aria-label='Remove Image']")
-    page.wait_for_timeout(1500)
+    page.wait_for_selector("#result .invitation")
+    page.wait_for_timeout(SETTLED)
     assert page.locator("#result .invitation").count() == 1 and page.locator("#result img").count() == 0
     assert page.faults == []
