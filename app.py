@@ -69,7 +69,7 @@ TOOLS = ("colorize", "matrix", "measure", "checkpoints")  # functions of the API
 # `from_gradio` checks that the file was uploaded. Quick requests never wait for a matrix.
 QUICK = dict(preprocess=False, concurrency_limit=1, concurrency_id="quick", api_visibility="private")
 LONG = dict(preprocess=False, concurrency_limit=1, concurrency_id="long", api_visibility="private")
-LOOKUP = QUICK | dict(concurrency_id="lookup")  # on the Hub, which may be slow
+LOOKUP = QUICK | dict(concurrency_id="lookup", show_progress="hidden")  # on the Hub, which may be slow
 RESTORE = QUICK | dict(concurrency_id="restore", show_progress="hidden")  # waits for nobody's coloring
 AT_ONCE = dict(
     preprocess=False, queue=False, show_progress="hidden", trigger_mode="always_last", api_visibility="private"
@@ -141,8 +141,7 @@ def photo_controls() -> SimpleNamespace:
     source = gr.Textbox("", visible="hidden")  # what was entered and can be used; `entered` may hold half a name
     return SimpleNamespace(
         photo=photo, examples=examples, network=network, entered=entered, source=source, chroma=chroma,
-        saturation=saturation,
-        options=[source, chroma, saturation],
+        saturation=saturation, options=[source, chroma, saturation],
     )  # fmt: skip
 
 
@@ -387,8 +386,7 @@ def build_demo() -> gr.Blocks:
         ).then(**colorize.color).then(**SHOW_TAB)  # fmt: skip
         controls.entered.submit(
             updates.on_source, [controls.entered, controls.network],
-            [controls.entered, controls.source, *chosen, about], show_progress="hidden", trigger_mode="always_last",
-            **LOOKUP,
+            [controls.entered, controls.source, *chosen, about], trigger_mode="always_last", **LOOKUP,
         ).then(**colorize.color).then(**SHOW_TAB)  # fmt: skip
         demo.load(
             updates.on_restore, None, [bar, controls.photo, *chosen], **RESTORE

@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from chromagan.demo.choices import chosen_source
-from chromagan.demo.service import NOT_UPLOADED, RequestError
+from chromagan.demo.service import NOT_UPLOADED, PhotoError
 from chromagan.errors import ChromaGANError
 
 FETCH_SECONDS = 15  # for a photo of which a request gives the URL: nobody else is served in the meantime
@@ -48,7 +48,7 @@ def fetched(photo: gr.Image) -> gr.Image:
 def from_gradio(value):
     """A widget's value for the library: an upload as the path of its file or None, other values unchanged.
 
-    RequestError for a path outside the folder of uploads. Gradio itself checks only what says that it is an upload, and
+    PhotoError for a path outside the folder of uploads. Gradio itself checks only what says that it is an upload, and
     a request can name any file of the server.
     """
     if not isinstance(value, dict):
@@ -57,7 +57,7 @@ def from_gradio(value):
     if not path:
         return None
     if not isinstance(path, str) or "\0" in path or not Path(os.path.realpath(path)).is_relative_to(folder):
-        raise RequestError(NOT_UPLOADED)
+        raise PhotoError(NOT_UPLOADED)
     return Path(path)
 
 

@@ -6,7 +6,6 @@ External input (file names, a source's name) is escaped by the templates.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape as as_text
 from pathlib import Path
 from urllib.parse import quote
 
@@ -70,7 +69,7 @@ def invitation() -> str:
 
 def failure(message: str) -> str:
     """What the stage shows in place of a coloring that failed."""
-    return f"<p class='empty'>{as_text(message)}</p>"
+    return rendered("failure", message=message)
 
 
 def first_page(pages: int) -> str:

@@ -55,6 +55,10 @@ class RequestError(ChromaGANError, ValueError):
     """A request that cannot be met: the message tells the visitor why."""
 
 
+class PhotoError(RequestError):
+    """A photo that is missing, was not uploaded or cannot be read."""
+
+
 class Options(NamedTuple):
     """How a photo is colored: the source, as for `DemoService.source`, how the prediction is rendered, and whether the
     source's refiner is applied first, with all of its steps."""
@@ -174,7 +178,7 @@ class DemoService:
     # A photo
 
     def load(self, path: Path | None) -> LoadedPhoto:
-        """An uploaded photo as the page uses it; RequestError for a problem that the sender can fix."""
+        """An uploaded photo as the page uses it; PhotoError for a problem that the sender can fix."""
         return self._opened(path, lambda: self._load(path))
 
     @cachedmethod(
@@ -184,7 +188,7 @@ class DemoService:
         return load_photo(path, MAX_MEGAPIXELS * 1_000_000)
 
     def load_whole(self, path: Path | None) -> tuple[Photo, str | None]:
-        """An uploaded photo at full size, and its file format; RequestError for a problem that the sender can fix."""
+        """An uploaded photo at full size, and its file format; PhotoError for a problem that the sender can fix."""
 
         def read() -> tuple[Photo, str | None]:
             image = open_image(path, MAX_MEGAPIXELS * 1_000_000)
@@ -193,11 +197,11 @@ class DemoService:
         return self._opened(path, read)
 
     def _opened(self, path: Path | None, read: Callable):
-        """What `read` returns; RequestError if the file is gone or is not a photo."""
+        """What `read` returns; PhotoError if the file is gone or is not a photo."""
         if path is None:
-            raise RequestError(NO_PHOTO)
+            raise PhotoError(NO_PHOTO)
         if not isinstance(path, Path):  # a program may send anything
-            raise RequestError(NOT_UPLOADED)
+            raise PhotoError(NOT_UPLOADED)
         try:
             self.files.mark_used(path)
             return read()
@@ -206,7 +210,7 @@ class DemoService:
                 words = f"{path.name} has been deleted from the server: upload it again."
             else:
                 words = str(error).replace(str(path), path.name)  # do not reveal the server's path
-            raise RequestError(words) from error
+            raise PhotoError(words) from error
 
     def color(self, path: Path, options: Options, checkpoint: Checkpoint) -> tuple[Image.Image, str]:
         """The photo colored at full size, and the suffix of the file to write it to."""

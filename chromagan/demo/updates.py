@@ -12,7 +12,7 @@ import gradio as gr
 from chromagan.demo import page
 from chromagan.demo.choices import REMEMBERED, Choices, Offer, chosen_source, example_of
 from chromagan.demo.events import as_html, errors_as_messages, from_gradio
-from chromagan.demo.service import GRAY, RequestError
+from chromagan.demo.service import GRAY, PhotoError, RequestError
 from chromagan.demo.tabs import Measured, Tabs
 from chromagan.errors import ChromaGANError
 from chromagan.hub.checkpoints import GENERAL, STUDY
@@ -95,18 +95,14 @@ class Updates:
         cannot be read is also taken out of its box.
         """
         try:
-            photo = from_gradio(photo)
-            if photo is None:
+            if (photo := from_gradio(photo)) is None:
                 return gr.skip(), *self.on_clear()
-            self.service.load(photo)
-        except RequestError as error:
-            gr.Warning(as_html(str(error)))
-            return None, *self.on_clear()
-        # An error that ended the event would also end the one that waits for it (Gradio's "always_last").
-        try:
             here = chosen_source(source, network)
             return gr.skip(), *self.tabs.colorize(photo, decoder, epoch, here, chroma, saturation, refined)
-        except ChromaGANError as error:
+        except PhotoError as error:
+            gr.Warning(as_html(str(error)))
+            return None, *self.on_clear()
+        except ChromaGANError as error:  # as an error, it would also end the event that waits ("always_last")
             gr.Warning(as_html(str(error)))
             return gr.skip(), page.failure(str(error)), "", None
 

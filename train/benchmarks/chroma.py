@@ -19,6 +19,7 @@ from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.imaging.chroma import MODES, upsample
+from chromagan.imaging.scaling import scaled
 from chromagan.measures import metrics
 from chromagan.network.decoders import DECODERS
 from train.evaluation.intervals import number
@@ -39,7 +40,7 @@ def small_maps(L: Tensor, ab: Tensor, networks: dict[str, ChromaGAN]) -> Iterato
         config = network.config
         size = -(-L.shape[-1] // 2 // config.size_multiple) * config.size_multiple  # 128 of 224
         size = size if config.any_size else config.image_size
-        half = F.interpolate(L, (size, size), mode="bilinear", antialias=True)
+        half = scaled(L, (size, size))
         yield DECODERS[decoder].label, color.denormalize_ab(network(color.normalize_L(half))), half
 
 

@@ -81,6 +81,12 @@ def side(low: float, high: float) -> int:
     return -1 if high < 0 else 1 if low > 0 else 0
 
 
+def at_one_trained_epoch(entries: dict[str, Key]) -> bool:
+    """Whether decoders may be compared: all are at the same epoch, and it is not the one before training."""
+    epochs = {epoch for _, epoch in entries.values()}
+    return len(epochs) == 1 and 0 not in epochs
+
+
 def newest(columns: Collection[Key]) -> dict[str, Key]:
     """Each decoder's (decoder, epoch) at the newest epoch that all have, or at its own newest if they share none."""
     epochs = {decoder: {e for d, e in columns if d == decoder} for decoder, _ in columns}

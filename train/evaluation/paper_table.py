@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from train.evaluation.claims import PAPER_WORDS, WORDS
-from train.evaluation.comparison import Comparison, Difference, newest, side
+from train.evaluation.comparison import Comparison, Difference, at_one_trained_epoch, newest, side
 from train.evaluation.intervals import number
 from train.evaluation.judging import format_difference, label
 from train.evaluation.titles import MEASURES, Measure
@@ -74,9 +74,7 @@ def _row(study: Comparison, name: str, words: dict[str, str], row: Row) -> dict:
         own = study.cost.get(decoder, {}).get(row.measure) if row.cost else study.columns[entry].get(row.measure)
         finite = np.atleast_1d(np.nan if own is None else own)
         values[decoder] = float(finite[np.isfinite(finite)].mean()) if np.isfinite(finite).any() else np.nan
-    # As for the claims: decoders at different epochs, or untrained ones, are not compared.
-    epochs = {epoch for _, epoch in entries.values()}
-    compared = row.cost or (len(epochs) == 1 and 0 not in epochs)
+    compared = row.cost or at_one_trained_epoch(entries)
     best_first = sorted((v for v in values.values() if np.isfinite(v)), reverse=row.higher)
     cells = [
         {

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from train.evaluation.comparison import Comparison, Difference, Key, newest, side
+from train.evaluation.comparison import Comparison, Difference, Key, at_one_trained_epoch, newest, side
 from train.evaluation.titles import measure_called
 
 IN_A_QUARTER = " in a quarter of all"
@@ -62,7 +62,7 @@ class Question:
             raise CannotTellError(f"needs the decoder {subject}, which this source does not have")
         if self.epochs:
             return subject, epoch_of(self.epochs[0])
-        if len({epoch for _, epoch in entries.values()}) > 1 or entries[subject][1] == 0:
+        if not at_one_trained_epoch(entries):
             raise CannotTellError("needs a trained epoch that all decoders have")
         return entries[subject]
 
