@@ -11,6 +11,7 @@ GRADIO_TEMP_DIR: folder for uploads and results, used by this program only (defa
 import atexit
 import functools
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -76,10 +77,11 @@ AT_ONCE = dict(
 )
 BROWSER = dict(api_visibility="private")  # handled by page.js alone
 SHOW_TAB = dict(fn=None, js="() => showTab()", **BROWSER)  # update the open tab
+SETTLE = dict(fn=None, js="() => document.querySelector('#settle').click()", **BROWSER)  # see Updates.on_choices
 
 SAVE_FILE = "(file) => Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name}).click()"
-REMEMBER_EXAMPLE = "photo => remember(['example'], [photo.url.split('/').pop().replace(/[.].*/, '')])"
 FORGET_EXAMPLE = "() => remember(['example'], [null])"
+TAKE_OUT = "(photo, refused) => refused && refused[0] === photo?.path ? null : photo"
 PICK = """element.addEventListener('click', event => {
     const cell = event.target.closest('[data-key]');
     if (cell) trigger('pick', {key: cell.dataset.key});
@@ -124,10 +126,9 @@ def photo_controls() -> SimpleNamespace:
         buttons=[], alt_text="The photo to color", elem_id="photo",
     )  # fmt: skip
     gr.Button("Choose a photo", variant="primary", elem_id="choose", elem_classes="choose")  # page.js opens the chooser
-    examples = gr.Examples(
-        [[str(path)] for path in EXAMPLES], photo, label="Or try one of these", cache_examples=False,
-        elem_id="examples",
-    )  # fmt: skip
+    examples = gr.Dataset(
+        components=[photo], samples=[[str(path)] for path in EXAMPLES], label="Or try one of these", elem_id="examples"
+    )
     network = radio_buttons(
         Offer(NETWORKS, STUDY), "Network trained on", "network", visible=service.general is not None,
     )  # fmt: skip
@@ -139,9 +140,12 @@ def photo_controls() -> SimpleNamespace:
         )  # fmt: skip
         entered = gr.Textbox("", label="Checkpoints", info=SOURCE_INFO, placeholder="owner/name", elem_id="source")
     source = gr.Textbox("", visible="hidden")  # what was entered and can be used; `entered` may hold half a name
+    files = json.dumps([file for (file,) in examples.samples])
+    examples.click(None, examples, photo, js=f"index => pickExample({files}[index])", **BROWSER).then(**SETTLE)
+    photo.upload(None, photo, photo, js="photo => takeUpload(photo)", **BROWSER).then(**SETTLE)
     return SimpleNamespace(
-        photo=photo, examples=examples, network=network, entered=entered, source=source, chroma=chroma,
-        saturation=saturation, options=[source, chroma, saturation],
+        photo=photo, network=network, entered=entered, source=source, chroma=chroma, saturation=saturation,
+        options=[source, chroma, saturation],
     )  # fmt: skip
 
 
@@ -169,19 +173,17 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
             container=False, min_width=260, visible=service.shipped.refiner is not None,
         )  # fmt: skip
     about = gr.HTML(words, elem_id="caption", elem_classes="caption")
-    shown = gr.State(arrival)
+    shown, refused = gr.State(arrival), gr.JSON(visible="hidden")
 
     color = dict(
         fn=updates.on_color,
         inputs=[controls.photo, decoder, epoch, refined, controls.network, *controls.options],
-        outputs=[controls.photo, result, about, shown], show_progress_on=result, trigger_mode="always_last", **QUICK,
+        outputs=[refused, result, about, shown], show_progress_on=result, trigger_mode="always_last", **QUICK,
     )  # fmt: skip
     button.click(**color)
     for control in (epoch.input, refined.input, controls.chroma.input, controls.saturation.input):
         control(**color).then(**SHOW_TAB)
-    decoder.input(
-        updates.on_decoder, [controls.network, controls.source, decoder, epoch], epoch, **AT_ONCE
-    ).then(**color)  # fmt: skip
+    refused.change(None, [controls.photo, refused], controls.photo, js=TAKE_OUT, **BROWSER)
     # Created on request: a photo of 12 megapixels takes seconds, and most pictures are never downloaded.
     download_result(
         download.click(as_handler(tabs.colorized_file), shown, file, show_progress_on=result, **QUICK), file
@@ -372,24 +374,20 @@ def build_demo() -> gr.Blocks:
 
         chosen = [*colorize.choices, *matrix.choices, *epochs.choices, *measure.choices, controls.network]
         (decoder, epoch, refined), (measured_at, errors_of) = colorize.choices, measure.choices
-        for function, event in (
-            (updates.on_own_photo, controls.photo.upload),
-            (updates.on_example, controls.examples.load_input_event.then),
-        ):
-            event(
-                function, [controls.network, controls.source, decoder, errors_of],
-                [controls.network, decoder, epoch, refined, measured_at, errors_of], **AT_ONCE,
-            ).then(**colorize.color).then(**SHOW_TAB)  # fmt: skip
-        controls.network.input(
-            updates.on_network, [controls.network, controls.source, decoder, errors_of],
-            [decoder, epoch, refined, measured_at, errors_of], **AT_ONCE,
+        settle = gr.Button(visible="hidden", elem_id="settle")
+        settled = gr.JSON(updates.settled_for(EXAMPLES[0], STUDY, decoder.value), visible="hidden")
+        gr.on(
+            [settle.click, controls.network.input, decoder.input], updates.on_choices,
+            [controls.photo, controls.network, controls.source, decoder, epoch, errors_of, settled],
+            [controls.network, decoder, epoch, refined, measured_at, errors_of, settled], **AT_ONCE,
         ).then(**colorize.color).then(**SHOW_TAB)  # fmt: skip
         controls.entered.submit(
-            updates.on_source, [controls.entered, controls.network],
-            [controls.entered, controls.source, *chosen, about], trigger_mode="always_last", **LOOKUP,
-        ).then(**colorize.color).then(**SHOW_TAB)  # fmt: skip
+            updates.on_source, controls.entered,
+            [controls.entered, controls.source, *matrix.choices, *epochs.choices, controls.network, about],
+            trigger_mode="always_last", **LOOKUP,
+        ).then(**SETTLE)  # fmt: skip
         demo.load(
-            updates.on_restore, None, [bar, controls.photo, *chosen], **RESTORE
+            updates.on_restore, None, [bar, controls.photo, *chosen, settled], **RESTORE
         ).then(None, chosen, js=f"(...values) => viewRestored({list(REMEMBERED)}, values)", **BROWSER)  # fmt: skip
         gr.on(
             [choice.change for choice in chosen], None, chosen,
@@ -397,8 +395,7 @@ def build_demo() -> gr.Blocks:
         )  # fmt: skip
         for name, tab in opened.items():
             tab.select(None, js=f"() => {{ rememberTab('{name}'); showTab(); }}", **BROWSER)
-        controls.examples.load_input_event.then(None, controls.photo, js=REMEMBER_EXAMPLE, **BROWSER)
-        gr.on([controls.photo.upload, controls.photo.clear], None, js=FORGET_EXAMPLE, **BROWSER)
+        controls.photo.clear(None, js=FORGET_EXAMPLE, **BROWSER)
         # Not on controls.photo.clear: a photo that replaces another clears the box, too.
         cleared = gr.Button(visible="hidden", elem_id="cleared")
         cleared.click(updates.on_clear, None, colorize.stage, **AT_ONCE).then(**colorize.color)

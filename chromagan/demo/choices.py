@@ -93,6 +93,6 @@ class Choices:
         return network, checkpoint, values
 
 
-def example_of(named: dict[str, str], examples: list[Path]) -> Path:
-    """The example photo that an address names, else the first."""
-    return {path.stem: path for path in examples}.get(named.get("example", ""), examples[0])
+def example_of(named: dict[str, str], examples: dict[str, Path]) -> Path:
+    """The example photo that an address names, else the first. examples: by name."""
+    return examples.get(named.get("example", ""), next(iter(examples.values())))

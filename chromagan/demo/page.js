@@ -162,10 +162,23 @@
     window.viewRestored = (names, values) => {
         restored = true;
         const named = new URL(location.href).searchParams;
-        if (['example', ...names].some(name => named.has(name))) document.querySelector('#colorize').click();
+        if (['example', ...names].some(name => named.has(name))) document.querySelector('#settle').click();
         if (missed) remember(names, values);  // a choice was clicked in the meantime
         showTab();
     };
+    // An example is there at once, an upload only when it has arrived: one that was picked in the meantime stays.
+    let picked = null;
+    window.pickExample = file => {
+        remember(['example'], [file.orig_name.replace(/[.].*/, '')]);
+        return picked = {...file, url: window.gradio_config.root + file.url};
+    };
+    window.takeUpload = photo => {
+        if (!picked) remember(['example'], [null]);
+        return picked ?? photo;
+    };
+    for (const begun of ['change', 'click']) {  // a file, or the webcam's button
+        document.addEventListener(begun, event => { if (event.target.closest?.('#photo')) picked = null; }, true);
+    }
     // Gradio's examples are buttons with a picture and no text, and there at no time that an event tells: each gets the
     // label that a screen reader needs when its picture has loaded.
     document.addEventListener('load', event => {

@@ -1,17 +1,23 @@
 """How the controls change when a photo arrives, and when a network, a source or a shared address is selected; and the
 coloring that follows.
 
-What only changes controls is done at once. The coloring is a separate event, which takes the controls' values when it
-begins and is repeated after any change in the meantime: so the stage ends up with what the controls say.
+Three rules keep the page right whatever is clicked in whatever order, and however late the answers of a slow network:
+- What follows from the controls is one event, `on_choices`, and the coloring one more. Each takes the controls' values
+  when it begins and is repeated after any change in the meantime, so the last answer fits what was selected last.
+- No other event changes a control that these read, but for the source, which takes effect through them.
+- What is in the photo's box is changed by the browser alone (page.js): no answer can replace a photo that came later.
+Only the view that an address names is set by the server, once.
 """
 
+import filecmp
+import time
 from pathlib import Path
 
 import gradio as gr
 
 from chromagan.demo import page
 from chromagan.demo.choices import REMEMBERED, Choices, Offer, chosen_source, example_of
-from chromagan.demo.events import as_html, errors_as_messages, from_gradio
+from chromagan.demo.events import as_html, from_gradio
 from chromagan.demo.service import GRAY, PhotoError, RequestError
 from chromagan.demo.tabs import Measured, Tabs
 from chromagan.errors import ChromaGANError
@@ -22,8 +28,9 @@ TABS = ("colorize", "refine", "matrix", "epochs", "measure", "about")
 SOURCE_INFO = "Empty for the shipped checkpoints, or a Hub prefix owner/name of published ones. Press Enter to apply."
 
 
-def radio(offer: Offer) -> gr.Radio:
-    return gr.Radio(choices=offer.choices, value=offer.value)
+def radio(offer: Offer, now: str | None = None) -> gr.Radio:
+    """now: the selected value. Where it stays it is not sent, since by now another may be."""
+    return gr.Radio(choices=offer.choices) if offer.value == now else gr.Radio(choices=offer.choices, value=offer.value)
 
 
 class Updates:
@@ -33,26 +40,52 @@ class Updates:
     """
 
     def __init__(self, tabs: Tabs, examples: list[Path]):
-        self.tabs, self.service, self.examples = tabs, tabs.service, examples
+        self.tabs, self.service = tabs, tabs.service
+        self.examples = {path.stem: path for path in examples}
         self.choices = Choices(tabs.service)
 
-    def on_decoder(self, network: str, source: str, decoder: str, epoch: str) -> gr.Radio:
-        """The epochs of the decoder just selected."""
-        with errors_as_messages():
-            return radio(self.choices.epochs(chosen_source(source, network), decoder, epoch))
+    def on_choices(self, photo, network: str, source: str, decoder: str, epoch: str, errors_of: str, settled) -> tuple:
+        """What follows from the controls' values: another photo brings its network, other networks their decoders and
+        epochs, another decoder its epochs.
 
-    def on_network(self, network: str, source: str, decoder: str, errors_of: str) -> tuple:
-        """The decoders and epochs of the selected network, for Colorize and Measure; whether it is refined."""
-        with errors_as_messages():
-            here = chosen_source(source, network)
-            decoders, epochs, measured, errors = self._offers(here, decoder, errors_of)
-            return radio(decoders), radio(epochs), self.service.refines(here), radio(measured), radio(errors)
+        settled: what this was last done for, see `settled_for`; where it is the same, controls stay as they are. They
+        also stay if this fails: the coloring that follows says why.
+        """
+        try:
+            return self._settle(from_gradio(photo), network, source, decoder, epoch, errors_of, settled)
+        except ChromaGANError:  # as an error, it would also end the event that waits ("always_last")
+            return (gr.skip(),) * 7
 
-    def _offers(self, source: str, decoder: str, errors_of: str) -> tuple[Offer, Offer, Offer, Offer]:
-        """The offers for a network; the epoch becomes the nearest one, since the selected one was another network's."""
-        decoders = self.choices.decoders(source, decoder)
-        epochs = self.choices.epochs(source, decoders.value)
-        return decoders, epochs, self.choices.measured_epochs(source), self.choices.decoders(source, errors_of)
+    def _settle(self, photo: Path | None, network, source, decoder, epoch, errors_of, settled) -> tuple:
+        then_photo, then_source, then_decoder = settled if isinstance(settled, list) and len(settled) == 3 else [""] * 3
+        photo_now = then_photo if photo is None else self._photo_id(photo)
+        networks = decoders = epochs = refined = measured = errors = gr.skip()
+        if photo_now != then_photo:
+            networks = network = self.choices.network(STUDY if photo_now in self.examples else GENERAL)
+        here = chosen_source(source, network)
+        if here != then_source:  # the selected epoch was another network's: the nearest one
+            offered = self.choices.decoders(here, decoder)
+            decoders, decoder = radio(offered, decoder), offered.value
+            epochs, refined = radio(self.choices.epochs(here, decoder)), self._refined(here)
+            measured = radio(self.choices.measured_epochs(here))
+            errors = radio(self.choices.decoders(here, errors_of), errors_of)
+        elif decoder != then_decoder:
+            epochs = radio(self.choices.epochs(here, decoder, epoch), epoch)
+        return networks, decoders, epochs, refined, measured, errors, [photo_now, here, decoder]
+
+    def _refined(self, source: str) -> gr.Checkbox:
+        """Whether colorings by a source are refined, unless a visitor says otherwise; offered if it has a refiner."""
+        return gr.Checkbox(self.service.refines(source), visible=self.service.source(source).refiner is not None)
+
+    def settled_for(self, photo: Path, source: str, decoder: str) -> list[str]:
+        """What the controls offer the choices for; the page keeps it, so it outlives a restart of the server."""
+        return [self._photo_id(photo), source, decoder]
+
+    def _photo_id(self, photo: Path) -> str:
+        """The name of an example, of which Gradio has a copy; else the path, in which Gradio puts the file's digest."""
+        example = self.examples.get(photo.stem)
+        same = example is not None and photo.is_file() and filecmp.cmp(photo, example, shallow=False)
+        return photo.stem if same else str(photo)
 
     def on_measured(self, state: Measured | None, errors_of: str) -> tuple:
         """The measured decoders, to select whose errors are shown; the views, if the photo has colors."""
@@ -67,41 +100,22 @@ class Updates:
             gr.Radio(visible=state.report.colored),
         )  # fmt: skip
 
-    def on_own_photo(self, *args) -> tuple:
-        """The choices for a visitor's photo: the network for photos of any kind if it is available."""
-        return self._for_photo(GENERAL, *args)
-
-    def on_example(self, *args) -> tuple:
-        """The choices for an example: the study's network."""
-        return self._for_photo(STUDY, *args)
-
-    def _for_photo(self, wanted: str, before: str, source: str, decoder: str, errors_of: str) -> tuple:
-        """The network, and what changes with it as in `on_network`; all else stays as it is.
-
-        before: the network until now.
-        """
-        network = self.choices.network(wanted)
-        changes = (gr.skip(),) * 5
-        if chosen_source(source, network) != chosen_source(source, before):
-            changes = self.on_network(network, source, decoder, errors_of)
-        return network, *changes
-
     def on_color(
         self, photo, decoder: str, epoch: str, refined: bool, network: str, source, chroma, saturation
     ) -> tuple:
-        """The photo's box and the coloring, by what the controls say when it begins.
+        """The photo that is refused, if any, and the coloring, by what the controls say when it begins.
 
-        Of whatever cannot be colored nothing is left on the stage that could be mistaken for its coloring; a photo that
-        cannot be read is also taken out of its box.
+        Of whatever cannot be colored nothing is left on the stage that could be mistaken for its coloring. A photo that
+        cannot be read is named as refused: the browser takes it out of its box, unless another is there by then.
         """
         try:
-            if (photo := from_gradio(photo)) is None:
+            if (path := from_gradio(photo)) is None:
                 return gr.skip(), *self.on_clear()
             here = chosen_source(source, network)
-            return gr.skip(), *self.tabs.colorize(photo, decoder, epoch, here, chroma, saturation, refined)
+            return gr.skip(), *self.tabs.colorize(path, decoder, epoch, here, chroma, saturation, refined)
         except PhotoError as error:
             gr.Warning(as_html(str(error)))
-            return None, *self.on_clear()
+            return [photo["path"], time.time()], *self.on_clear()  # the time: it may be given, and refused, once more
         except ChromaGANError as error:  # as an error, it would also end the event that waits ("always_last")
             gr.Warning(as_html(str(error)))
             return gr.skip(), page.failure(str(error)), "", None
@@ -110,28 +124,24 @@ class Updates:
         """What Colorize shows without a photo."""
         return page.invitation(), "", None
 
-    def on_source(self, source: str, network: str) -> tuple:
-        """The source that counts from now on, and its choices; if it is out of reach, those of the shipped one, and a
-        message."""
+    def on_source(self, source: str) -> tuple:
+        """The source that counts from now on, and what depends on it alone; if it is out of reach, the shipped one, and
+        a message. `on_choices` follows, for the network that is selected by then."""
         try:
-            return self._offers_of(source.strip(), network)
+            return self._source(source.strip())
         except ChromaGANError as error:
             words = f"{str(error).rstrip('.')}. The shipped checkpoints are used."
             gr.Warning(as_html(words))
-            return self._offers_of("", network, words)
+            return self._source("", words)
 
-    def _offers_of(self, source: str, network: str, words: str = "") -> tuple:
+    def _source(self, source: str, words: str = "") -> tuple:
         here = self.service.source(source)
         words = words or (f"Using {here.title}." if source else SOURCE_INFO)
-        shown = chosen_source(source, network)
-        decoders, cells = self.choices.decoders(shown), self.choices.cells(source)
+        cells = self.choices.cells(source)
         return (
             gr.Textbox(value=source, info=words), source,
-            radio(decoders), radio(self.choices.epochs(shown, decoders.value)),
-            gr.Checkbox(value=self.service.refines(shown), visible=self.service.source(shown).refiner is not None),
             gr.Dropdown(choices=cells.choices, value=GRAY), gr.Dropdown(choices=cells.choices, value=cells.value),
-            radio(self.choices.decoders(source)), radio(self.choices.measured_epochs(shown)), radio(decoders),
-            gr.Radio(visible=self.service.general is not None and not source),
+            radio(self.choices.decoders(source)), gr.Radio(visible=self.service.general is not None and not source),
             page.about(here, self.service.costs, self.service.general if here is self.service.shipped else None),
         )  # fmt: skip
 
@@ -139,7 +149,7 @@ class Updates:
         """The photo and the choices that the address names, as written by page.js; without any, nothing changes."""
         named = dict(request.query_params)
         if not named.keys() & {"tab", "example", *REMEMBERED}:
-            return (gr.skip(),) * (2 + len(REMEMBERED))
+            return (gr.skip(),) * (3 + len(REMEMBERED))
         try:
             network, checkpoint, values = self.choices.restored(named)
         except RequestError as error:
@@ -154,5 +164,5 @@ class Updates:
             gr.Tabs(selected=tab if tab in TABS else TABS[0]), str(example), radio(decoders),
             radio(self.choices.epochs(network, decoder, epoch)), refined, left, right, epochs_of,
             radio(measured._replace(value=values["measured-at"])), radio(decoders._replace(value=values["errors-of"])),
-            network,
+            network, self.settled_for(example, network, decoder),
         )  # fmt: skip

@@ -180,3 +180,49 @@ def test_the_stage_ends_up_with_the_last_of_two_photos(page, harbor, tmp_path):
     page.wait_for_timeout(SETTLED)
     assert page.locator("#result .invitation").count() == 1 and page.locator("#result img").count() == 0
     assert page.faults == []
+
+
+LATE = """([part, delay]) => {  // one answer, to the next request for such an address
+    const fetch = window.fetch;
+    window.fetch = async (address, ...rest) => {
+        const late = String(address?.url ?? address).includes(part);
+        if (late) window.fetch = fetch;
+        const answer = await fetch(address, ...rest);
+        if (late) await new Promise(done => setTimeout(done, delay));
+        return answer;
+    };
+}"""
+
+
+def test_a_late_answer_changes_nothing_that_was_selected_since(page, harbor):
+    """As over a slow network, where answers do not come in the order of the requests."""
+    late = ["/run/predict", 2 * SETTLED]
+    page.evaluate(LATE, late)
+    page.evaluate("document.querySelectorAll('#examples .gallery-item')[1].click()")
+    page.click("#photo [aria-label='Remove Image']")
+    page.set_input_files("#photo input[type=file]", harbor)
+    page.wait_for_selector("#caption >> text=epoch 5")
+    page.wait_for_timeout(late[1] + SETTLED)
+    assert sizes(page) == [[310, 203]] * 2
+    assert page.input_value("#network input:checked") == "general"
+    assert "example" not in page.evaluate("location.search")
+
+    page.evaluate(LATE, ["/upload", 2 * SETTLED])
+    page.click("#photo [aria-label='Remove Image']")
+    page.set_input_files("#photo input[type=file]", harbor)
+    page.evaluate("document.querySelectorAll('#examples .gallery-item')[1].click()")
+    page.wait_for_selector("#caption >> text=epoch 3")
+    page.wait_for_timeout(late[1] + SETTLED)
+    assert sizes(page)[0][0] > 310 and page.input_value("#network input:checked") == "study"
+    assert "example=cat" in page.evaluate("location.search")
+
+    page.click("#network >> text=Photos of any kind")
+    page.wait_for_selector("#caption >> text=epoch 5")
+    page.evaluate(LATE, late)
+    page.click("#network >> text=Imagenette")
+    page.click("#decoder >> text=Transposed convolutions")
+    page.wait_for_selector("#caption >> text=epoch 8")
+    page.wait_for_timeout(SETTLED)
+    chosen = [page.input_value(f"#{name} input:checked") for name in ("network", "decoder", "epoch")]
+    assert chosen == ["study", "transposed", "8"] and "Transposed" in page.inner_text("#caption")
+    assert page.faults == []

@@ -40,45 +40,89 @@ def offered(control) -> tuple[list[str], str]:
     return [value for _, value in control.choices], control.value
 
 
+def settle(updates, settled, photo=None, network=STUDY, source="", decoder="compact", epoch="3", errors_of="compact"):
+    """What `on_choices` changes, by the name of the control."""
+    upload = {"path": str(photo)} if photo else None
+    controls = ("network", "decoder", "epoch", "refined", "measured_at", "errors_of", "settled")
+    changes = updates.on_choices(upload, network, source, decoder, epoch, errors_of, settled)
+    assert len(changes) == len(controls)
+    return {name: change for name, change in zip(controls, changes) if change != SKIP}
+
+
+def sent(control) -> list[str]:
+    """What of a control is sent: where "value" is not, the selected one stays, even one selected in the meantime."""
+    return sorted(control.constructor_args)
+
+
 def test_a_decoder_brings_its_epochs(updates):
-    assert offered(updates.on_decoder(STUDY, "", "compact", "0")) == (["0", "3"], "0")
-    assert offered(updates.on_decoder(STUDY, "", "depthwise", "3")) == (["0"], "0")
-    assert offered(updates.on_decoder(GENERAL, "", "compact", "3")) == (["7"], "7")
-    with pytest.raises(gr.Error) as caught:  # a source that was named goes before the network
-        updates.on_decoder(STUDY, "<b>", "compact", "0")
-    assert "&lt;b&gt;" in caught.value.message and not caught.value.print_exception
+    changes = settle(updates, ["coffee", STUDY, "depthwise"], epoch="0")
+    assert changes.keys() == {"epoch", "settled"} and changes["settled"] == ["coffee", STUDY, "compact"]
+    assert [value for _, value in changes["epoch"].choices] == ["0", "3"] and sent(changes["epoch"]) == ["choices"]
+    changes = settle(updates, ["coffee", STUDY, "compact"], decoder="depthwise", epoch="3")  # which it has not
+    assert offered(changes["epoch"]) == (["0"], "0")
+    changes = settle(updates, ["coffee", GENERAL, "depthwise"], network=GENERAL)
+    assert offered(changes["epoch"]) == (["7"], "7")
 
 
 def test_a_network_brings_its_decoders_and_epochs(updates):
-    decoder, epoch, refined, measured_at, errors_of = updates.on_network(GENERAL, "", "compact", "depthwise")
-    assert offered(decoder) == (["compact", "depthwise"], "compact") and offered(epoch) == (["7"], "7")
-    assert refined is False  # there is no refiner here
-    assert measured_at.choices == [(EACH_OWN, "")] and offered(errors_of) == (["compact", "depthwise"], "depthwise")
-    with pytest.raises(gr.Error, match="owner/name"):
-        updates.on_network(STUDY, "/tmp", "compact", "compact")
+    changes = settle(updates, ["coffee", STUDY, "compact"], network=GENERAL, errors_of="depthwise")
+    assert changes["settled"] == ["coffee", GENERAL, "compact"] and "network" not in changes
+    assert [value for _, value in changes["decoder"].choices] == ["compact", "depthwise"]
+    assert offered(changes["epoch"]) == (["7"], "7") and changes["measured_at"].choices == [(EACH_OWN, "")]
+    assert sent(changes["decoder"]) == sent(changes["errors_of"]) == ["choices"]
+    assert changes["refined"].value is False and not changes["refined"].visible  # there is no refiner here
+    changes = settle(updates, ["coffee", GENERAL, "compact"], decoder="unknown", epoch="7")
+    assert changes["decoder"].value == "compact" and offered(changes["epoch"]) == (["0", "3"], "3")
 
 
-def test_ones_own_photo_changes_the_network_and_what_goes_with_it(updates):
-    network, decoder, epoch, refined, measured_at, errors_of = updates.on_own_photo(STUDY, "", "depthwise", "compact")
-    assert refined is False and network == GENERAL and decoder.value == "depthwise" and epoch.value == "5"
-    assert measured_at.value == "" and errors_of.value == "compact"
-    network, decoder, epoch, *_ = updates.on_example(GENERAL, "", "compact", "compact")
+def test_what_is_not_there_changes_nothing(updates):
+    """Neither a source out of reach, nor a photo that was not uploaded: the coloring that follows says so."""
+    settled = ["coffee", STUDY, "compact"]
+    assert settle(updates, settled, source="/tmp") == settle(updates, settled, photo="/etc/hostname") == {}
+    assert settle(updates, settled, decoder="<b>") == {}
+
+
+def test_ones_own_photo_changes_the_network_and_what_goes_with_it(updates, photo, examples):
+    changes = settle(updates, ["coffee", STUDY, "depthwise"], photo, decoder="depthwise")
+    assert changes["network"] == GENERAL and changes["epoch"].value == "5" and changes["measured_at"].value == ""
+    assert changes["settled"] == [str(photo), GENERAL, "depthwise"]
+    settled = changes["settled"]
+    changes = settle(updates, settled, examples[1], GENERAL, epoch="7")
     # Epoch 7 was no choice for the study, which has none: its nearest.
-    assert (network, decoder.value, epoch.value) == (STUDY, "compact", "3")
+    assert (changes["network"], changes["epoch"].value) == (STUDY, "3")
+    assert changes["settled"] == ["rocket", STUDY, "compact"]
 
 
-def test_a_photo_leaves_the_choices_alone_where_the_networks_stay(updates, service, examples, source):
-    assert updates.on_own_photo(GENERAL, "", "compact", "compact") == (GENERAL, *[SKIP] * 5)
+def test_an_example_is_known_by_its_content(updates, photo, examples, tmp_path):
+    """Gradio has copies of the examples; another's photo may have the name of one."""
+    for content, network in ((examples[1], None), (photo, GENERAL)):
+        copy = tmp_path / examples[1].name
+        copy.write_bytes(content.read_bytes())
+        assert settle(updates, ["rocket", STUDY, "compact"], copy).get("network") == network
+
+
+def test_a_photo_leaves_the_choices_alone_where_the_networks_stay(updates, service, examples, photo):
+    settled = [str(photo), STUDY, "compact"]
+    assert settle(updates, settled, photo) == {"settled": settled}  # the study was selected for this photo
+    kept = {"network", "settled"}
+    assert settle(updates, ["coffee", GENERAL, "compact"], photo, GENERAL, epoch="7").keys() == kept
     alone = Updates(Tabs(service), examples)  # there is no other network
-    assert alone.on_own_photo(STUDY, "", "compact", "compact") == (STUDY, *[SKIP] * 5)
+    changes = settle(alone, ["coffee", STUDY, "compact"], photo)
+    assert changes.keys() == kept and changes["network"] == STUDY
     # A source that was named colors all photos: its epoch stays.
-    assert updates.on_own_photo(STUDY, "owner/name", "compact", "compact") == (GENERAL, *[SKIP] * 5)
+    changes = settle(updates, ["coffee", "owner/name", "compact"], photo, source="owner/name")
+    assert changes.keys() == kept and changes["network"] == GENERAL
+
+
+def test_what_a_page_has_never_kept_is_settled_anew(updates, photo):
+    for settled in (None, {}, "coffee", [1]):
+        assert settle(updates, settled, photo)["settled"] == [str(photo), GENERAL, "compact"]
 
 
 def test_the_controls_color(updates, photo):
     upload = {"path": str(photo)}
-    box, stage, words, state = updates.on_color(upload, "depthwise", "5", False, GENERAL, *OPTIONS)
-    assert box == SKIP and stage.count("<img") == 2 and "epoch 5" in words and "photos of any kind" in words
+    refused, stage, words, state = updates.on_color(upload, "depthwise", "5", False, GENERAL, *OPTIONS)
+    assert refused == SKIP and stage.count("<img") == 2 and "epoch 5" in words and "photos of any kind" in words
     assert (state.photo, state.options.source, state.checkpoint.epoch) == (photo, GENERAL, 5)
     *_, words, state = updates.on_color(upload, "compact", "0", False, STUDY, *OPTIONS)
     assert (state.options.source, state.checkpoint.epoch) == (STUDY, 0) and "any kind" not in words
@@ -86,19 +130,25 @@ def test_the_controls_color(updates, photo):
 
 def test_what_cannot_be_read_leaves_nothing_that_could_be_taken_for_it(updates, tmp_path):
     (tmp_path / "<b>.jpg").write_bytes(b"Not a photo at all.")
-    with pytest.warns(UserWarning, match="&lt;b&gt;.jpg: "):
-        box, *stage = updates.on_color({"path": str(tmp_path / "<b>.jpg")}, "compact", "7", False, GENERAL, *OPTIONS)
-    assert box is None and tuple(stage) == updates.on_clear()
-    box, *stage = updates.on_color(None, "compact", "7", False, GENERAL, *OPTIONS)
-    assert box == SKIP and tuple(stage) == updates.on_clear()
+    twice = []
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="&lt;b&gt;.jpg: "):
+            refused, *stage = updates.on_color(
+                {"path": str(tmp_path / "<b>.jpg")}, "compact", "7", False, GENERAL, *OPTIONS
+            )
+        assert refused[0] == str(tmp_path / "<b>.jpg") and tuple(stage) == updates.on_clear()
+        twice.append(refused)
+    assert twice[0] != twice[1]  # else the page would hear of no change
+    refused, *stage = updates.on_color(None, "compact", "7", False, GENERAL, *OPTIONS)
+    assert refused == SKIP and tuple(stage) == updates.on_clear()
     assert "<img" not in stage[0] and "Choose a photo" in stage[0] and stage[1:] == ["", None]
 
 
 def test_what_cannot_be_colored_is_said_on_the_stage(updates, photo):
     """As an error it would end the coloring that waits for this one, too."""
     with pytest.warns(UserWarning, match="&lt;i&gt;"):
-        box, stage, words, state = updates.on_color({"path": str(photo)}, "<i>", "7", False, GENERAL, *OPTIONS)
-    assert box == SKIP and "&lt;i&gt;" in stage and "<img" not in stage and (words, state) == ("", None)
+        refused, stage, words, state = updates.on_color({"path": str(photo)}, "<i>", "7", False, GENERAL, *OPTIONS)
+    assert refused == SKIP and "&lt;i&gt;" in stage and "<img" not in stage and (words, state) == ("", None)
 
 
 def test_where_a_photo_was_measured_only_what_was_is_offered(updates, photo, tmp_path):
@@ -118,26 +168,22 @@ def test_where_a_photo_was_measured_only_what_was_is_offered(updates, photo, tmp
 
 def test_a_source_out_of_reach_is_said_as_text_and_what_ships_takes_its_place(updates):
     with pytest.warns(UserWarning, match="&lt;img&gt;.*The shipped checkpoints are used"):
-        box, applied, decoder, epoch, refined, left, right, epochs_of, measured_at, errors_of, network, about = (
-            updates.on_source("<img>", STUDY)
-        )
+        box, applied, left, right, epochs_of, network, about = updates.on_source("<img>")
     assert box.value == applied == "" and "<img>" in box.info  # Gradio escapes a control's words itself
-    assert offered(decoder) == offered(epochs_of) == offered(errors_of) == (["compact", "depthwise"], "compact")
-    assert offered(epoch) == (["0", "3"], "3") and offered(measured_at) == (["0", "3"], "3")
-    assert refined.value is False and not refined.visible
+    assert offered(epochs_of) == (["compact", "depthwise"], "compact")
     assert left.value == GRAY and right.value == "compact/3" and network.visible and about
-    box, *_ = updates.on_source(" ", STUDY)
+    box, *_ = updates.on_source(" ")
     assert box.info == SOURCE_INFO
 
 
 def restored(updates, **named):
     values = updates.on_restore(SimpleNamespace(query_params=named))
-    assert len(values) == 2 + len(REMEMBERED)  # as many as there are outputs
+    assert len(values) == 3 + len(REMEMBERED)  # as many as there are outputs
     return values
 
 
 def test_an_address_that_names_nothing_changes_nothing(updates):
-    assert restored(updates) == restored(updates, __theme="dark") == (SKIP,) * 11
+    assert restored(updates) == restored(updates, __theme="dark") == (SKIP,) * 12
 
 
 def test_a_shared_address_brings_its_view_back(updates, examples):
@@ -153,6 +199,7 @@ def test_a_shared_address_brings_its_view_back(updates, examples):
         measured_at,
         errors_of,
         network,
+        settled,
     ) = restored(
         updates,
         refined="true",
@@ -165,10 +212,11 @@ def test_a_shared_address_brings_its_view_back(updates, examples):
     )
     assert refined
     assert tabs.selected == "epochs" and example == str(examples[1]) and network == GENERAL
+    assert settled == ["rocket", GENERAL, "depthwise"]
     assert decoder.value == "depthwise" and offered(epoch) == (["5"], "5")
     assert left == "compact/3" and right == SKIP
     assert (epochs_of, measured_at.value, errors_of.value) == ("depthwise", "", "depthwise")
-    _, _, _, epoch, *_, measured_at, errors_of, network = restored(
+    _, _, _, epoch, *_, measured_at, errors_of, network, _ = restored(
         updates, decoder="compact", epoch="3", **{"measured-at": "0", "errors-of": "depthwise"}
     )
     # Measure has its own.
