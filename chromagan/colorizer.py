@@ -144,7 +144,7 @@ class Colorizer:
                 batches = [photos[start : start + size] for start in range(0, len(group), size)]
                 predictions = chain.from_iterable((each if on_cpu else map)(self.predict, batches))
                 results += each(finish, photos, predictions)
-        return [np.asarray(r) if isinstance(i, np.ndarray) else r for r, i in zip(results, image, strict=True)]
+        return [np.array(r) if isinstance(i, np.ndarray) else r for r, i in zip(results, image, strict=True)]
 
     @torch.inference_mode()
     def predict(self, photos: Sequence[Photo]) -> list[Prediction]:

@@ -224,6 +224,7 @@ def test_same_kind_out_as_in(colorizer, tmp_path):
     assert np.array_equal(np.asarray(colorizer(str(tmp_path / "photo.png"))), expected)
     from_array = colorizer(np.asarray(photo))
     assert isinstance(from_array, np.ndarray) and np.array_equal(from_array, expected)
+    assert from_array.flags.writeable  # as of any new array
     assert colorizer(np.asarray(photo.convert("RGBA"))).shape == (64, 64, 4)
     assert colorizer(np.asarray(photo.convert("L"))).shape == (64, 64, 3)
     several = colorizer([photo, tmp_path / "photo.png", np.asarray(photo)])

@@ -22,7 +22,7 @@ LABEL = 26  # pixels, height of the line that labels an animation's frame
 LONGEST_NAME = 120  # bytes, to stay readable
 
 
-def suffix_for(image: Image.Image, source_format: str | None) -> str:
+def result_suffix(image: Image.Image, source_format: str | None) -> str:
     """The suffix of a result's file: that of the photo's format, but .png if that cannot hold it or is slow to write.
 
     source_format: Pillow's name; None for a photo that does not come from a file.
@@ -40,9 +40,9 @@ def file_name(photo: str, source: str, checkpoint: Checkpoint, suffix: str, refi
 def named(photo: str | Path, source: str, ending: str) -> str:
     """The name of a file made from a photo: the photo's name, shortened if necessary, the source and `ending`.
 
-    source: as in a request. The study, also as "", is not named, and of a Hub prefix only the part after the slash.
+    source: as in `Options`. The study is not named, and of a Hub prefix only the part after the slash.
     """
-    networks = "" if source in ("", STUDY) else f"{source.rpartition('/')[2]}-"
+    networks = "" if source == STUDY else f"{source.rpartition('/')[2]}-"
     return fitting_name(Path(photo).stem, f"-{networks}{ending}", LONGEST_NAME)
 
 

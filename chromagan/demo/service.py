@@ -63,7 +63,7 @@ class Options(NamedTuple):
     """How a photo is colored: the source, as for `DemoService.source`, how the prediction is rendered, and whether the
     source's refiner is applied first, with all of its steps."""
 
-    source: str = ""
+    source: str = STUDY
     chroma: str = CHROMA
     saturation: float = 1.0
     refined: bool = False
@@ -83,7 +83,7 @@ def options_of(source: str | None, mode: str, saturation: float, refined: bool =
         raise RequestError(f"saturation {saturation!r} is not a number") from error
     if not 0 <= saturation <= MAX_SATURATION:
         raise RequestError(f"saturation must be between 0 and {MAX_SATURATION}, got {saturation:g}")
-    return Options((source or "").strip(), mode, saturation, bool(refined))
+    return Options((source or "").strip() or STUDY, mode, saturation, bool(refined))
 
 
 def whole_number(epoch: str | float | None) -> int | None:
@@ -143,8 +143,8 @@ class DemoService:
 
     def source(self, name: str | None) -> CheckpointSource:
         """The checkpoints of a Hub prefix, of GENERAL, or of STUDY (also for ""); RequestError for others."""
-        name = (name or "").strip()
-        if name in ("", STUDY):
+        name = (name or "").strip() or STUDY
+        if name == STUDY:
             return self.shipped
         if name == GENERAL:
             if self.general is None:
@@ -217,7 +217,7 @@ class DemoService:
         loaded, (photo, kind) = self.load(path), self.load_whole(path)
         prediction = self.source(options.source).predict(loaded, checkpoint, options.refined)
         result = render(photo, prediction, **options.rendering)
-        return result, downloads.suffix_for(result, kind)
+        return result, downloads.result_suffix(result, kind)
 
     # Pictures for the page
 

@@ -41,7 +41,7 @@ from chromagan.network.trunk import Trunk
 NETWORK_BYTES, PREDICTION_BYTES, FEATURE_BYTES, ROLLOUT_BYTES = 1024 << 20, 48 << 20, 16 << 20, 24 << 20
 
 
-def digest_of(tensor: Tensor) -> str:
+def tensor_digest(tensor: Tensor) -> str:
     return hashlib.sha256(tensor.contiguous().cpu().numpy().tobytes()).hexdigest()
 
 
@@ -72,7 +72,7 @@ class CachedTrunk(nn.Module):
 
     @cachedmethod(
         lambda self: self.cache,
-        key=lambda self, L_norm: (id(self.trunk), tuple(L_norm.shape), digest_of(L_norm)),
+        key=lambda self, L_norm: (id(self.trunk), tuple(L_norm.shape), tensor_digest(L_norm)),
         lock=lambda self: self.lock,
     )
     def features(self, L_norm: Tensor) -> list[Tensor]:
@@ -189,7 +189,7 @@ class CheckpointSource:
 
     def _shared_trunk(self, config: ModelConfig, trunk: Trunk) -> nn.Module:
         """A trunk loaded before with the same weights, else this one: a study with a frozen trunk has only one."""
-        weights = [digest_of(tensor) for tensor in trunk.state_dict().values()]
+        weights = [tensor_digest(tensor) for tensor in trunk.state_dict().values()]
         key = config.trunk, config.trunk_stages, tuple(weights)
         if key not in self._trunks and len(self._trunks) < 8:  # a trunk that was trained differs at each epoch
             self._trunks[key] = CachedTrunk(trunk, self._features, self._lock)

@@ -77,7 +77,7 @@ class Tabs:
             options = options._replace(refined=False)
         checkpoint, loaded = self.service.find(options.source, decoder, epoch), self.service.load(photo)
         both = (self.service.picture_of(loaded, what, options, SHOWN_SIDE) for what in (GRAY, checkpoint))
-        networks = {"": "", STUDY: "", GENERAL: "photos of any kind"}.get(options.source, options.source)
+        networks = {STUDY: "", GENERAL: "photos of any kind"}.get(options.source, options.source)
         words = page.caption(checkpoint, networks, self.service.costs.get(checkpoint.decoder))
         words += page.first_page(loaded.pages)
         return page.comparison(*both), words, Colored(photo, options, checkpoint)
@@ -160,12 +160,12 @@ class Tabs:
         def color(checkpoint: Checkpoint):
             return render(whole, here.predict(loaded, checkpoint), **options.rendering)
 
-        suffix = downloads.suffix_for(render(loaded.small, here.predict(loaded, here.checkpoints[0])), kind)
+        suffix = downloads.result_suffix(render(loaded.small, here.predict(loaded, here.checkpoints[0])), kind)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "all.zip")
             with path.open("wb") as file:
                 for done in downloads.write_archive(
-                    file, photo.name, options.source or STUDY, here.checkpoints, color, suffix, options.rendering
+                    file, photo.name, options.source, here.checkpoints, color, suffix, options.rendering
                 ):
                     if file.tell() > ARCHIVE_BYTES:
                         most = f"{ARCHIVE_BYTES >> 30} GiB"

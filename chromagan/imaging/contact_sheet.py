@@ -17,23 +17,27 @@ def contact_sheet(colorings: dict[tuple[str, int], Image.Image], labels: dict[st
     """
     decoders = [name for name in labels if any(name == decoder for decoder, _ in colorings)]
     epochs = sorted({epoch for _, epoch in colorings})
+    heads = [f"epoch {epoch}" for epoch in epochs]
     cells = {key: _cell(image) for key, image in colorings.items()}
     width, height = (max(sizes) for sizes in zip(*(image.size for image in cells.values()), strict=True))
 
     font = ImageFont.load_default(15)
     margin = max(int(font.getlength(labels[name])) for name in decoders) + 2 * GAP
+    # A strip may be thinner than its label.
+    width, height = max(width, *(int(font.getlength(words)) for words in heads)), max(height, LABEL)
     size = margin + len(epochs) * (width + GAP), LABEL + len(decoders) * (height + GAP)
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
-    for column, epoch in enumerate(epochs):
+    for column, words in enumerate(heads):
         left = margin + column * (width + GAP)
-        draw.text((left + width // 2, LABEL // 2), f"epoch {epoch}", INK, font, anchor="mm")
+        draw.text((left + width // 2, LABEL // 2), words, INK, font, anchor="mm")
     for row, decoder in enumerate(decoders):
         top = LABEL + row * (height + GAP)
         draw.text((margin - GAP, top + height // 2), labels[decoder], INK, font, anchor="rm")
         for column, epoch in enumerate(epochs):
-            if (decoder, epoch) in cells:
-                sheet.paste(cells[decoder, epoch], (margin + column * (width + GAP), top))
+            if cell := cells.get((decoder, epoch)):
+                left = margin + column * (width + GAP)
+                sheet.paste(cell, (left + (width - cell.width) // 2, top + (height - cell.height) // 2))
     return sheet
 
 

@@ -43,8 +43,8 @@ def test_stop_ends_long_work(page, harbor, tmp_path):
     """One long request runs at a time: had the first gone on, its file would have come before the second's grid."""
     downloads = []
     page.on("download", lambda download: downloads.append(download))
-    Image.effect_noise((8000, 6000), 60).save(tmp_path / "large.jpg")  # takes seconds to pack, on any machine
-    upload(page, tmp_path / "large.jpg")
+    Image.effect_noise((4000, 3000), 60).save(tmp_path / "large.png")  # takes many seconds to pack, on any machine
+    upload(page, tmp_path / "large.png")
     open_tab(page, "Matrix")
     page.wait_for_function("document.querySelectorAll('#matrix button.ready').length == 5")
     before = page.evaluate("document.querySelector('#matrix button.ready img').src")

@@ -7,7 +7,7 @@ import pytest
 from made_photos import made_photo
 from PIL import Image, ImageSequence
 
-from chromagan.demo.downloads import LABEL, animation, encode_shown, file_name, suffix_for, write_archive
+from chromagan.demo.downloads import LABEL, animation, encode_shown, file_name, result_suffix, write_archive
 from chromagan.hub.checkpoints import Checkpoint
 
 COLORS = [(200, 30, 30), (30, 160, 40), (40, 60, 210)]
@@ -50,12 +50,12 @@ def test_shown_pictures_keep_chroma_at_full_resolution():
      ("RGB", "WEBP", ".webp"), ("RGB", "TIFF", ".tiff"), ("RGB", "GIF", ".png"), ("RGB", None, ".png")],
 )  # fmt: skip
 def test_result_is_written_in_the_format_of_the_photo(mode, kind, suffix):
-    assert suffix_for(Image.new(mode, (1, 1)), kind) == suffix
+    assert result_suffix(Image.new(mode, (1, 1)), kind) == suffix
 
 
 @pytest.mark.parametrize(
     ("source", "name"),
-    [("", "harbor-compact-epoch-3.png"), ("study", "harbor-compact-epoch-3.png"),
+    [("study", "harbor-compact-epoch-3.png"),
      ("general", "harbor-general-compact-epoch-3.png"), ("owner/mine", "harbor-mine-compact-epoch-3.png")],
 )  # fmt: skip
 def test_a_name_says_whose_networks_colored_except_the_studys(source, name):

@@ -43,10 +43,10 @@ def test_source_within_reach_is_used_and_named(demo_source, tmp_path, monkeypatc
     app = runpy.run_path(str(APP))
     monkeypatch.setattr(app["service"], "source", lambda name: app["service"].shipped)
     assert app["offers_tools"]()
-    box, applied, decoder, epoch, *_, network, about = app["updates"].on_source("owner/name", "general")
+    box, applied, *_, epochs_of, network, about = app["updates"].on_source("owner/name")
     assert not network.visible and "no readable" in about  # its networks are no choice; it has no claims.json
     assert (box.value, applied, box.info) == ("owner/name", "owner/name", f"Using {demo_source.name}.")
-    assert [value for _, value in decoder.choices] == list(EPOCHS) and epoch.value == "3"
+    assert [value for _, value in epochs_of.choices] == list(EPOCHS)
 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert not app["offers_tools"]()

@@ -3,7 +3,7 @@ from made_photos import made_photo
 from made_profiles import rgb_profile
 from PIL import Image
 
-from chromagan.imaging.contact_sheet import GAP, PAPER, contact_sheet
+from chromagan.imaging.contact_sheet import GAP, LABEL, PAPER, contact_sheet
 from chromagan.imaging.photo import srgb_image
 from chromagan.network.decoders import LABELS
 
@@ -28,6 +28,23 @@ def test_large_colorings_are_shrunk_in_their_own_shape():
     sheet = contact_sheet(colorings, LABELS)
     assert sheet.height < 256 and sheet.width < 2 * 256 + 200
     assert colorings["original", 0].size == (900, 600)  # the caller's are left as they are
+
+
+def test_labels_of_strips_do_not_overlap():
+    for size in ((2000, 4), (4, 2000)):
+        strip = Image.new("RGB", size, "red")
+        colorings = {(decoder, epoch): strip for decoder in ("original", "compact") for epoch in (10, 100)}
+        sheet = np.asarray(contact_sheet(colorings, LABELS)).astype(int)
+        ink = (np.ptp(sheet, axis=2) < 8) & (sheet.sum(axis=2) < 600)  # gray: no red, no paper
+        names, heads = ink[LABEL:, : sheet.shape[1] // 3].any(axis=1), ink[:LABEL].any(axis=0)
+        assert runs(names, gap=3) == len(("Original", "Compact"))
+        assert runs(heads, gap=GAP) == len(("epoch 10", "epoch 100"))
+
+
+def runs(marked: np.ndarray, gap: int) -> int:
+    """How many groups of marked places are more than `gap` apart."""
+    places = np.flatnonzero(marked)
+    return 1 + int((np.diff(places) > gap).sum())
 
 
 def test_a_coloring_under_a_profile_is_shown_in_its_colors():
