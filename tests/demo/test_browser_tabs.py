@@ -3,6 +3,7 @@
 import zipfile
 from pathlib import Path
 
+import numpy as np
 from browsing import open_tab, upload
 from PIL import Image
 
@@ -72,6 +73,12 @@ def test_epochs_scrub_play_and_animate(page, harbor):
     assert page.evaluate(visible) == 0 and page.inner_text("#film .tag") == "before training"
     assert page.locator("#film .dot.now title").first.text_content().startswith("epoch 0")
     assert page.locator("#film .chart").count() == 3  # the photo has colors
+    boxes = "[...document.querySelectorAll('#film input, #film .ticks button')].map(box => box.getBoundingClientRect())"
+    rail, *ticks = page.evaluate(f"{boxes}.map(({{left, right, top}}) => [left, right, top])")
+    thumb = 16  # pixels, in Chromium; at the ends of the rail it stands inside
+    ends = [rail[0] + thumb / 2, rail[1] - thumb / 2]
+    assert np.allclose([(left + right) / 2 for left, right, _ in ticks], ends, atol=1)
+    assert len({top for *_, top in ticks}) == 1
     page.click("#film .play")
     page.wait_for_function(f"{visible} == 1")
     with page.expect_download() as download:
