@@ -3,7 +3,9 @@
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
+from chromagan.network.config import MAX_CHANNELS
 from chromagan.network.layers import FEATURE_STRIDE
+from chromagan.network.refiner import MAX_STEPS
 from train.training.options import CACHE_DIR, DATA_HELP, BatchSpec
 from train.training.parsing import Options, option, parse_options
 
@@ -78,6 +80,8 @@ class RefineConfig(Options):
         )
         self._require(self.greedy_steps <= self.steps, "greedy_steps", f"at most --steps {self.steps}")
         self._require(self.discount <= 1, "discount", "in [0, 1]")
+        self._require(self.channels <= MAX_CHANNELS, "channels", f"at most {MAX_CHANNELS}")
+        self._require(self.agent_steps <= MAX_STEPS, "agent_steps", f"at most {MAX_STEPS}")
         self._require(all(epoch >= 0 for epoch in self.epochs), "epochs", "0 or more")
 
     @property

@@ -200,6 +200,8 @@ def test_a_coloring_that_was_all_but_gray_does_not_rule_the_price():
         ({"crop": 100}, "--crop must be a multiple of 8 up to 224"),
         ({"greedy_steps": 5000}, "--greedy-steps must be at most --steps 4000"),
         ({"discount": 1.5}, "--discount must be in"),
+        ({"channels": 9000}, "--channels must be at most 8192, got 9000"),
+        ({"agent_steps": 101}, "--agent-steps must be at most 100, got 101"),
         ({"epochs": [-1]}, "--epochs must be 0 or more"),
         ({"lr": 0.0}, "--lr must be more than 0"),
         ({"entropy_weight": -1.0}, "--entropy-weight must be 0 or more"),
