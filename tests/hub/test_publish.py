@@ -7,7 +7,7 @@ import time
 
 import pytest
 import torch
-from hub_standin import connect, repository_files
+from hub_standin import SOON, connect, repository_files
 
 from chromagan import CheckpointError, ChromaGAN
 from chromagan.hub.publish import BackgroundPublisher, publish
@@ -89,9 +89,7 @@ def test_a_network_that_cannot_be_pulled_is_one_line(server, source, repo, revis
     assert "\n" not in str(error.value)
 
 
-def test_a_network_comes_from_the_cache_and_without_one_fails_within_three_seconds(
-    server, source, monkeypatch, tmp_path
-):
+def test_a_network_comes_from_the_cache_and_without_one_fails_soon(server, source, monkeypatch, tmp_path):
     files = repository_files(source / "compact" / "epoch-3")
     server.put("someone/study-compact", files, tag="epoch-3")
     first = ChromaGAN.from_pretrained("someone/study-compact", revision="epoch-3")
@@ -102,6 +100,6 @@ def test_a_network_comes_from_the_cache_and_without_one_fails_within_three_secon
         start = time.monotonic()
         with pytest.raises(CheckpointError, match="the Hub is out of reach, .* was not downloaded before"):
             ChromaGAN.from_pretrained("someone/other-compact")
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < SOON
         again = ChromaGAN.from_pretrained("someone/study-compact", revision="epoch-3")
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in first.state_dict().items())
