@@ -43,6 +43,11 @@ def test_source_within_reach_is_used_and_named(demo_source, tmp_path, monkeypatc
     app = runpy.run_path(str(APP))
     monkeypatch.setattr(app["service"], "source", lambda name: app["service"].shipped)
     assert app["offers_tools"]()
+    # The page waits for none of the API's requests, which may fetch a photo from a slow server.
+    lanes = {"public": set(), "private": set()}
+    for event in app["demo"].fns.values():
+        lanes[event.api_visibility].add(event.concurrency_id)
+    assert len(lanes["public"]) == 2 and not lanes["public"] & lanes["private"]
     box, applied, *_, epochs_of, network, about = app["updates"].on_source("owner/name")
     assert not network.visible and "no readable" in about  # its networks are no choice; it has no claims.json
     assert (box.value, applied, box.info) == ("owner/name", "owner/name", f"Using {demo_source.name}.")
