@@ -116,6 +116,7 @@ def browser():
 def visitor(browser):
     """One who comes back: the browser has the page's scripts."""
     with browser.new_context(viewport={"width": 1280, "height": 860}) as context:
+        context.set_default_timeout(60_000)  # of a busy machine
         yield context
 
 
@@ -123,7 +124,6 @@ def visitor(browser):
 def page(visitor, demo):
     """The page as it is on arrival; what it asked for and complained of is in `page.requests`, `page.faults`."""
     page = visitor.new_page()
-    page.set_default_timeout(30_000)
     page.requests, page.faults = [], []
     page.on("request", lambda request: page.requests.append(request.url))
     page.on("pageerror", lambda error: page.faults.append(str(error)))

@@ -55,7 +55,7 @@ def test_tabs_that_do_not_fit_are_reached_before_the_picture(visitor, demo):
     page.goto(demo.url)
     page.wait_for_selector("#result img")
     page.click(".overflow-menu > button >> visible=true")
-    page.click(".overflow-dropdown button:has-text('About')", timeout=5000)  # waits until nothing lies upon it
+    page.click(".overflow-dropdown button:has-text('About')")  # waits until nothing lies upon it
     page.wait_for_selector("#about >> visible=true")
     page.close()
 
