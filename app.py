@@ -340,7 +340,7 @@ def endpoints() -> None:
             (api.checkpoints, [source], answer, QUICK),
         ):
             how = lane | {"api_visibility": "public", "api_name": function.__name__}
-            how["concurrency_id"] += " of the API"  # fetching a photo from its URL may take long: the page does not wait
+            how["concurrency_id"] += " of the API"  # the page does not wait for a photo that comes from a slow URL
             handler = as_handler(function, escape=str)
             handler.__name__ = function.__name__  # the tool's name
             if function.__name__ not in TOOLS:
