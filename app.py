@@ -399,7 +399,7 @@ def build_demo() -> gr.Blocks:
         controls.photo.clear(None, js=FORGET_EXAMPLE, **BROWSER)
         # Not on controls.photo.clear: a photo that replaces another clears the box, too.
         cleared = gr.Button(visible="hidden", elem_id="cleared")
-        cleared.click(updates.on_clear, None, colorize.stage, **AT_ONCE).then(**colorize.color)
+        cleared.click(updates.on_clear, None, colorize.stage, **AT_ONCE).then(**SETTLE)
         endpoints()
     return demo.queue(max_size=QUEUE, default_concurrency_limit=1)
 
