@@ -166,10 +166,11 @@
         if (missed) remember(names, values);  // a choice was clicked in the meantime
         showTab();
     };
+    const nameOf = file => file.replace(/[.].*/, '');
     // An example is there at once, an upload only when it has arrived: one that was picked in the meantime stays.
     let picked = null;
     window.pickExample = file => {
-        remember(['example'], [file.orig_name.replace(/[.].*/, '')]);
+        remember(['example'], [nameOf(file.orig_name)]);
         return picked = {...file, url: window.gradio_config.root + file.url};
     };
     window.takeUpload = photo => {
@@ -182,7 +183,7 @@
     // Gradio's examples are buttons with a picture and no text, and there at no time that an event tells: each gets the
     // label that a screen reader needs when its picture has loaded.
     document.addEventListener('load', event => {
-        const name = event.target.matches?.('#examples button img') && event.target.src.split('/').pop().replace(/[.].*/, '');
+        const name = event.target.matches?.('#examples button img') && nameOf(event.target.src.split('/').pop());
         if (name) event.target.closest('button').setAttribute('aria-label', `Example photo: ${name}`);
     }, true);
     window.rememberTab = name => { if (restored) remember(['tab'], [name]); };

@@ -25,10 +25,20 @@ def sizes(page) -> list[list[int]]:
     )
 
 
-def upload(page, path: Path, refused: bool = False):
-    """refused: whether the page is expected to take no such file."""
+def give(page, path: Path):
+    """Begins to upload a photo in place of the one that is shown."""
     page.click("#photo [aria-label='Remove Image']")
     page.set_input_files("#photo input[type=file]", path)
+
+
+def pick_example(page, index: int):
+    """At once, wherever on the page the examples are."""
+    page.evaluate("index => document.querySelectorAll('#examples .gallery-item')[index].click()", index)
+
+
+def upload(page, path: Path, refused: bool = False):
+    """refused: whether the page is expected to take no such file."""
+    give(page, path)
     if not refused:
         page.wait_for_selector("#photo [aria-label='Remove Image']")
 

@@ -1,7 +1,7 @@
 """The page in a real browser: one photo, its coloring, and what changes it."""
 
 import numpy as np
-from browsing import enter_source, picture_urls, said, sizes, upload, wait_for_another
+from browsing import enter_source, give, pick_example, picture_urls, said, sizes, upload, wait_for_another
 from made_demo import lightness
 from PIL import Image
 
@@ -149,11 +149,6 @@ def test_the_stage_ends_up_with_the_last_of_many_clicks(page):
 def test_the_stage_ends_up_with_the_last_of_two_photos(page, harbor, tmp_path):
     """Given within moments: an example and one's own photo, one's own and an example, two of one's own."""
     Image.linear_gradient("L").resize((300, 150)).save(tmp_path / "wide.png")
-    example = "document.querySelectorAll('#examples .gallery-item')[1].click()"
-
-    def give(path):
-        page.click("#photo [aria-label='Remove Image']")
-        page.set_input_files("#photo input[type=file]", path)
 
     def settles(condition, network):
         """condition: JavaScript, of the width and the height that both pictures have in the end."""
@@ -166,14 +161,14 @@ def test_the_stage_ends_up_with_the_last_of_two_photos(page, harbor, tmp_path):
         page.wait_for_timeout(SETTLED)
         assert page.evaluate(right)
 
-    page.evaluate(example)
-    give(harbor)
+    pick_example(page, 1)
+    give(page, harbor)
     settles("width == 310 && height == 203", "general")
-    give(tmp_path / "wide.png")
-    page.evaluate(example)
+    give(page, tmp_path / "wide.png")
+    pick_example(page, 1)
     settles("width > 310", "study")
-    give(harbor)
-    give(tmp_path / "wide.png")
+    give(page, harbor)
+    give(page, tmp_path / "wide.png")
     settles("width == 300 && height == 150", "general")
     page.click("#photo [aria-label='Remove Image']")
     page.wait_for_selector("#result .invitation")
@@ -210,9 +205,8 @@ def test_a_late_answer_changes_nothing_that_was_selected_since(page, harbor):
     """As over a slow network, where answers do not come in the order of the requests."""
     late = [["/run/predict", 2 * SETTLED]]
     page.evaluate(LATE, late)
-    page.evaluate("document.querySelectorAll('#examples .gallery-item')[1].click()")
-    page.click("#photo [aria-label='Remove Image']")
-    page.set_input_files("#photo input[type=file]", harbor)
+    pick_example(page, 1)
+    give(page, harbor)
     page.wait_for_selector("#caption >> text=epoch 5")
     page.wait_for_timeout(3 * SETTLED)
     assert sizes(page) == [[310, 203]] * 2
@@ -220,19 +214,17 @@ def test_a_late_answer_changes_nothing_that_was_selected_since(page, harbor):
     assert "example" not in page.evaluate("location.search")
 
     # What follows from the removed photo comes when the next is there: it is not colored by the network of an example.
-    page.evaluate("document.querySelectorAll('#examples .gallery-item')[0].click()")
+    pick_example(page, 0)
     page.wait_for_selector("#caption >> text=epoch 3")
     page.evaluate(WATCH)
     page.evaluate(LATE, [["harbor.jpg", 2 * SETTLED], ["/run/predict", SETTLED]])
-    page.click("#photo [aria-label='Remove Image']")
-    page.set_input_files("#photo input[type=file]", harbor)
+    give(page, harbor)
     page.wait_for_selector("#caption >> text=epoch 5")
     assert page.evaluate("window.seen").count("310") == 1
 
     page.evaluate(LATE, [["/upload", 2 * SETTLED]])
-    page.click("#photo [aria-label='Remove Image']")
-    page.set_input_files("#photo input[type=file]", harbor)
-    page.evaluate("document.querySelectorAll('#examples .gallery-item')[1].click()")
+    give(page, harbor)
+    pick_example(page, 1)
     page.wait_for_selector("#caption >> text=epoch 3")
     page.wait_for_timeout(3 * SETTLED)
     assert sizes(page)[0][0] > 310 and page.input_value("#network input:checked") == "study"
