@@ -6,6 +6,7 @@ the digest of the lightness. So a cached result is only returned to someone who 
 
 import functools
 import hashlib
+import math
 import os
 import sys
 import threading
@@ -29,7 +30,7 @@ from chromagan.hub.checkpoints import (
 )
 from chromagan.hub.files import OPTIONS_FILE, names_of, plain_name, read_json
 from chromagan.hub.measured import measures_of, number_of
-from chromagan.hub.refiners import has_refiner, load_refiner
+from chromagan.hub.refiners import NoRefinerError, load_refiner
 from chromagan.hub.repositories import HubError, is_prefix
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS, build_decoder
@@ -39,6 +40,8 @@ from chromagan.network.trunk import Trunk
 
 # Bytes of the caches of one source: networks; predictions, features and refiner rollouts for about four photos.
 NETWORK_BYTES, PREDICTION_BYTES, FEATURE_BYTES, ROLLOUT_BYTES = 1024 << 20, 48 << 20, 16 << 20, 24 << 20
+
+RETRY_SECONDS = 60  # until a refiner that could not be had is tried again
 
 
 def tensor_digest(tensor: Tensor) -> str:
@@ -97,6 +100,8 @@ class CheckpointSource:
         self._trunks: dict[tuple, CachedTrunk] = {}  # by digests of their weights
         self._lock = threading.Lock()  # for the caches; held during a lookup, never while a network runs
         self._loading = threading.Lock()
+        self._refiner, self._find_refiner_at = None, 0.0
+        self._finding = threading.Lock()
 
     @property
     def decoders(self) -> list[str]:
@@ -130,17 +135,29 @@ class CheckpointSource:
         except CheckpointError as error:
             raise CheckpointError(str(error).replace(self.name, self.title)) from error
 
-    @functools.cached_property
+    def prepare(self) -> None:
+        """Load what colors a photo for which no checkpoint is selected; CheckpointError if it cannot be used."""
+        self.colorizer(self.nearest)
+        _ = self.refiner
+
+    @property
     def refiner(self) -> Refiner | None:
-        """The refiner of this source; None if it has none that can be used. A damaged one is reported on standard
-        error, and coloring continues without it."""
-        if not has_refiner(self.name):
-            return None
+        """The refiner of this source; None if it has none that can be used. One that is damaged or out of reach is
+        reported on standard error and tried again after RETRY_SECONDS; until then coloring continues without it."""
+        with self._finding:
+            if time.monotonic() >= self._find_refiner_at:
+                self._refiner, self._find_refiner_at = self._find_refiner()
+            return self._refiner
+
+    def _find_refiner(self) -> tuple[Refiner | None, float]:
+        """The refiner, and the time, as of `time.monotonic`, at which to look for it again."""
         try:
-            return load_refiner(self.name, load_checkpoint(self.nearest).config)
+            return load_refiner(self.name, self.colorizer(self.nearest).model.config), math.inf
+        except NoRefinerError:
+            return None, math.inf
         except CheckpointError as error:
             print(f"{error}; coloring continues without it", file=sys.stderr)
-            return None
+            return None, time.monotonic() + RETRY_SECONDS
 
     def colorizer(self, checkpoint: Checkpoint) -> Colorizer:
         """The loaded network of a checkpoint; CheckpointError if it cannot be used."""

@@ -136,6 +136,8 @@ class Updates:
 
     def _source(self, source: str, words: str = "") -> tuple:
         here = self.service.source(source)
+        if source:  # downloaded here, where it may take its time: whoever only colors a photo does not wait for it
+            here.prepare()
         words = words or (f"Using {here.title}." if source else SOURCE_INFO)
         cells = self.choices.cells(source)
         return (

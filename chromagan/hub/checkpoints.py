@@ -60,7 +60,7 @@ class Checkpoint:
         try:
             path = self.file(METRICS_FILE)
             return read_json(path) if path.exists() else {}
-        except repositories.MissingError:  # not measured, or never downloaded
+        except (repositories.MissingError, repositories.NotCachedError):  # not measured, or never downloaded
             return {}
         except repositories.HubError as error:
             raise NotNowError(str(error)) from error

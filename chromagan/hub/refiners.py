@@ -24,10 +24,15 @@ REFINER = "refiner"  # name of its folder, and ending of its repository's name
 LEVELS = 2  # folders in which it is searched: the source's and its parent
 
 
+class NoRefinerError(CheckpointError):
+    """A source that has no refiner."""
+
+
 def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
     """The refiner of `source` for colorings of the network `model`, float32 on the CPU, in eval mode.
 
-    Raises CheckpointError, one line, if there is none, it is damaged, or it was trained for another trunk.
+    Raises CheckpointError, one line, if it is out of reach, damaged or was trained for another trunk, and
+    NoRefinerError if there is none.
     """
     folder = find_refiner(source)
     name = f"refiner {folder}"
@@ -42,10 +47,11 @@ def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
 
 
 def has_refiner(source: str | os.PathLike) -> bool:
-    """Whether `source`, a folder or a Hub prefix, has a refiner, usable or not."""
+    """Whether `source`, a folder or a Hub prefix, has a refiner, usable or not; CheckpointError if the Hub does not
+    tell."""
     try:
         find_refiner(source)
-    except CheckpointError:
+    except NoRefinerError:
         return False
     return True
 
@@ -58,17 +64,20 @@ def save_refiner(refiner: Refiner, folder: Path) -> None:
 
 
 def find_refiner(source: str | os.PathLike) -> Path:
-    """The folder of a source's refiner, downloaded from the Hub if necessary; CheckpointError if there is none."""
+    """The folder of a source's refiner, downloaded from the Hub if necessary; NoRefinerError if there is none,
+    CheckpointError if the Hub does not tell."""
     source = NAMED_SOURCES.get(source, source)
     if repositories.is_prefix(source):
         repo = repositories.repository(source, REFINER)
         try:
             repositories.download(repo, "main", WEIGHTS_FILE)
             return repositories.download(repo, "main", CONFIG_FILE).parent
+        except repositories.MissingError as error:
+            raise NoRefinerError(f"{source!r} has no refiner: {error}") from error
         except repositories.HubError as error:
-            raise CheckpointError(f"{source!r} has no refiner: {error}") from error
+            raise CheckpointError(f"the refiner of {source!r} is out of reach: {error}") from error
     folder = Path(source).resolve()
     for above in [folder, *folder.parents][:LEVELS]:
         if (above / REFINER / CONFIG_FILE).is_file() or (above / REFINER / WEIGHTS_FILE).is_file():
             return above / REFINER
-    raise CheckpointError(f"{str(source)!r} has no refiner: expected {REFINER}/{WEIGHTS_FILE} in that folder")
+    raise NoRefinerError(f"{str(source)!r} has no refiner: expected {REFINER}/{WEIGHTS_FILE} in that folder")

@@ -53,7 +53,11 @@ class HubError(ChromaGANError, RuntimeError):
 
 
 class MissingError(HubError):
-    """A file that does not exist, or is not cached while the Hub is out of reach: retrying does not help."""
+    """A file or repository that does not exist: retrying does not help."""
+
+
+class NotCachedError(HubError):
+    """A file that was not downloaded before, and the Hub is out of reach or not to be asked."""
 
 
 _trusted: set[str] | None = None  # the prefixes that are not a visitor's choice; None: all
@@ -157,8 +161,8 @@ def _tagged_epochs(repo: str) -> list[int]:
 
 
 def download(repo: str, revision: str, name: str, *, local_files_only: bool = False, **options) -> Path:
-    """The file `name` of `repo` at `revision`, from the cache if it is there; HubError if it is unavailable,
-    MissingError if it does not exist.
+    """The file `name` of `repo` at `revision`, from the cache if it is there; HubError if it is unavailable, of kind
+    MissingError if it does not exist and NotCachedError if only the Hub could tell.
 
     Only JSON and safetensors are ever requested. A repository that has only a pickle, which can run arbitrary code when
     it is read, is refused by name. options: those of the client.
@@ -181,13 +185,13 @@ def download(repo: str, revision: str, name: str, *, local_files_only: bool = Fa
     except GatedRepoError as error:  # a subclass of the next one
         raise HubError(f"{repo} is gated: ask for access on its page") from error
     except RepositoryNotFoundError as error:
-        raise HubError(f"no repository {repo!r} on the Hub; a private one needs a token (hf auth login)") from error
+        raise MissingError(f"no repository {repo!r} on the Hub; a private one needs a token (hf auth login)") from error
     except RevisionNotFoundError as error:
         raise HubError(f"{repo} has no tag {revision!r}") from error
     except LocalEntryNotFoundError as error:
         missing = f"{name} of {repo} ({revision}) was not downloaded before"
         why = missing if local_files_only else f"{_unreachable()}, and {missing}"
-        raise MissingError(f"{why}: {_remedy()}") from error
+        raise NotCachedError(f"{why}: {_remedy()}") from error
     except EntryNotFoundError as error:
         raise MissingError(f"{repo} ({revision}) has no {name}{_pickle_instead(repo, revision, name)}") from error
     except Exception as error:

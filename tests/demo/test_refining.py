@@ -8,12 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
+from chromagan.demo import source as demo_source
 from chromagan.demo.api import Api
 from chromagan.demo.refining import ACTION_COLORS, action_picture, action_shares
 from chromagan.demo.service import DemoService, Options, RequestError
 from chromagan.demo.source import CheckpointSource
 from chromagan.demo.tabs import Tabs
+from chromagan.hub import repositories
 from chromagan.hub.checkpoints import CheckpointError
+from chromagan.hub.publish import publish
 from chromagan.network.refiner import ACTIONS
 
 
@@ -69,3 +72,34 @@ def test_coloring_goes_on_without_a_refiner_that_cannot_be_used(refined_source, 
     with pytest.raises(CheckpointError, match="have no refiner"):
         tabs.refine(photo, "compact", "3", 1, "coloring", *Options())
     assert CheckpointSource(source).refiner is None and not capsys.readouterr().err
+
+
+def test_a_refiner_that_the_hub_does_not_give_this_time_is_asked_for_again(
+    refined_source, source, server, monkeypatch, capsys
+):
+    for folder, to in ((refined_source, "someone/study"), (source, "someone/plain")):
+        publish(folder, to, say=lambda line: None)
+    download, asked, busy = repositories.download, [], [True]
+
+    def from_a_busy_hub(repo, *arguments, **options):
+        if not repo.endswith("-refiner"):
+            return download(repo, *arguments, **options)
+        asked.append(repo)
+        if busy[0]:
+            raise repositories.HubError("the Hub is busy")
+        return download(repo, *arguments, **options)
+
+    monkeypatch.setattr(repositories, "download", from_a_busy_hub)
+    now = [1000.0]
+    monkeypatch.setattr(demo_source.time, "monotonic", lambda: now[0])
+    study = CheckpointSource("someone/study")
+    for _ in range(2):  # it waits before it asks again
+        assert study.refiner is None and len(asked) == 1
+    assert "the refiner of 'someone/study' is out of reach: the Hub is busy; coloring" in capsys.readouterr().err
+    busy[0], now[0] = False, 1000 + demo_source.RETRY_SECONDS
+    assert study.refiner is not None and study.refiner.config.steps == 2
+    asked.clear()
+    plain = CheckpointSource("someone/plain")
+    assert plain.refiner is None and asked == ["someone/plain-refiner"] and not capsys.readouterr().err
+    now[0] += 10 * demo_source.RETRY_SECONDS
+    assert plain.refiner is None and len(asked) == 1  # there is none
