@@ -9,7 +9,7 @@ from chromagan.network.decoders import DECODERS
 
 VERDICTS = {  # verdict of claims.json: its CSS style, and what it means
     "stands": ("stands", "the numbers support it"),
-    "contradicted": ("contradicted", "they say the opposite"),
+    "contradicted": ("contradicted", "a measurement is on the other side of what it needs"),
     "undecided": ("undecided", "the intervals reach to both sides"),
     "cannot be told": ("untold", "something needed to decide it is missing"),
 }

@@ -1,4 +1,7 @@
-"""The cost of a decoder: parameters, arithmetic, time and memory, measured on this machine, one photo at a time."""
+"""The cost of a decoder: parameters, arithmetic, time and memory, measured on this machine, one photo at a time.
+
+Arithmetic, time and memory are of the network as `Colorizer` runs it, folded; parameters are those that are trained.
+"""
 
 import platform
 import time
@@ -10,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from chromagan.hub.checkpoints import load_checkpoint
+from chromagan.network.folding import fold
 from chromagan.network.layers import FEATURE_CHANNELS, FEATURE_STRIDE
 
 REPEATS = 15
@@ -77,13 +81,16 @@ def decoder_costs(entries, size: int, device: torch.device) -> dict:
     low = size // FEATURE_STRIDE
     features = torch.rand(1, FEATURE_CHANNELS, low, low, device=device).to(memory_format=torch.channels_last)
     L = torch.rand(1, 1, size, size, device=device) * 2 - 1
-    networks = {}
+    networks, parameters = {}, {}
     for entry in {entry.decoder: entry for entry in entries}.values():
-        model = load_checkpoint(entry.checkpoint).to(device, memory_format=torch.channels_last)
-        networks |= {(entry.decoder, "decoder"): (model.decoder, features), (entry.decoder, "network"): (model, L)}
+        model = load_checkpoint(entry.checkpoint)
+        parts = {"decoder": (model.decoder, features), "network": (model, L)}
+        for part, (network, sample) in parts.items():
+            parameters[entry.decoder, part] = sum(p.numel() for p in network.parameters())
+            networks[entry.decoder, part] = fold(network).to(device, memory_format=torch.channels_last), sample
     costs = {}
     for (decoder, part), cost in network_costs(networks).items():
-        costs.setdefault(decoder, {})[part] = cost
+        costs.setdefault(decoder, {})[part] = cost | {"parameters": parameters[decoder, part]}
     if device.type == "cuda":
         machine = torch.cuda.get_device_name(device)
     else:

@@ -130,19 +130,28 @@ class AgainstOthers(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class AgainstMeasure(Question):
-    """One measure's mean is beyond another's on the same colorings, by more than on photos left gray, where the
-    difference comes from the photos and not from their coloring."""
+    """One measure's mean is beyond another's on the same colorings, both in percent of those of photos left gray, whose
+    errors differ from place to place without any coloring."""
 
     other: str
 
     def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         entry = self.entry(study, subject, epoch_of)
-        own, gray = (
-            self.values(columns, of) - self.values(columns, of, self.other)
+        values = np.stack([
+            self.values(columns, of, measure)
+            for measure in (self.measure, self.other)
             for columns, of in ((study.columns[entry], subject), (study.left_gray, "photos left gray"))
-        )
-        to = f"{measure_called(self.other).title}, less the same of photos left gray"
-        return Answer([study.paired(own, gray, to)], entry, own - gray)
+        ])  # fmt: skip
+        values[:, ~np.isfinite(values).all(axis=0)] = np.nan  # the same photos for all four
+        photos = int(np.isfinite(values[0]).sum())
+        samples = [study.samples(row) for row in values]
+        if not photos or samples[0] is None:
+            raise CannotTellError("needs two photos and more")
+        own, gray, own_other, gray_other = np.nanmean(values, axis=1)
+        ends = np.nanquantile(samples[0] / samples[1] - samples[2] / samples[3], [0.025, 0.975])
+        to = f"{measure_called(self.other).title}, both in percent of those of photos left gray"
+        value = own / gray - own_other / gray_other
+        return Answer([Difference(to, 100 * value, *100 * ends, photos)], entry)
 
 
 @dataclass(frozen=True, kw_only=True)

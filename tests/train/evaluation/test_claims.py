@@ -131,9 +131,10 @@ def test_evidence_is_in_words_and_not_in_names_of_columns(of_the_paper):
 
 def test_a_study_that_is_as_the_paper_says_bears_every_claim_out(of_the_paper):
     found = verdicts(of_the_paper)
-    # Steadiness cannot be told without a trained epoch before 300, nor distance without depth.
-    assert {name for name, verdict in found.items() if verdict == CANNOT_TELL} == {"E300m", "P5"}
-    assert {name for name, verdict in found.items() if verdict == STANDS} == set(found) - {"E300m", "P5"}
+    # Steadiness cannot be told without a trained epoch before 300, distance without depth, nor another network's tint.
+    untold = {"E300m", "P5", "E0"}
+    assert {name for name, verdict in found.items() if verdict == CANNOT_TELL} == untold
+    assert {name for name, verdict in found.items() if verdict == STANDS} == set(found) - untold
     assert "depth" in next(v.needs for v in of_the_paper if v.claim.id == "P5")
 
 
@@ -252,14 +253,21 @@ def test_decoders_are_judged_where_all_of_them_are_trained():
 
 
 def test_what_gray_photos_have_as_well_is_no_fault_of_a_coloring():
+    """Errors that fall everywhere by a fifth are as large a share near edges as elsewhere, whatever they are."""
     rng = np.random.default_rng(3)
     near, far = rng.normal(13, 1, 100), rng.normal(9, 1, 100)
+    near[7] = np.nan  # a photo without edges
     question = AgainstMeasure(measure="near", other="far", direction="higher", reading="r")
     gray = {"near": near, "far": far}
-    for excess, verdict in ((0.5, STANDS), (-0.5, CONTRADICTED)):
-        own = {"near": near + excess + 0.1 * rng.normal(size=100), "far": far}
-        assert single(Comparison({("transposed", 4): own}, gray), question).verdict == verdict
+    for share, verdict in ((0.84, STANDS), (0.8, UNDECIDED), (0.76, CONTRADICTED)):
+        own = {"near": share * near + 0.1 * rng.normal(size=100), "far": 0.8 * far + 0.1 * rng.normal(size=100)}
+        found = single(Comparison({("transposed", 4): own}, gray), question)
+        assert found.verdict == verdict and found.photos == 99
+        (difference,) = found.findings[0].differences
+        assert difference.value == pytest.approx(100 * (share - 0.8), abs=0.3) and difference.low < difference.high
     assert "photos left gray" in single(Comparison({("transposed", 4): own}), question).needs
+    alone = {name: values[:1] for name, values in own.items()}
+    assert "two photos" in single(Comparison({("transposed", 4): alone}, alone), question).needs
 
 
 def test_what_is_missing_is_named():
@@ -315,7 +323,7 @@ def test_epochs_that_are_not_there_are_not_told_and_others_stand_in_by_name():
         assert verdict.verdict == CANNOT_TELL and "this source has 0, 2, 4, 8" in verdict.needs
         assert verdict.instead and verdict.instead.verdict in (STANDS, CONTRADICTED, UNDECIDED)
     assert found["E300"].stand_ins == ((300, 2), (600, 4), (900, 8)) and found["E900c"].stand_ins == ((900, 8),)
-    assert found["E0"].verdict != CANNOT_TELL and found["E0"].epoch == 0
+    assert found["E0"].verdict == CONTRADICTED and found["E0"].epoch == 0  # as colorful as at 8, in this study
     assert found["O1"].verdict == STANDS and found["O1"].epoch == 8  # the newest that all share, and named
     few = {v.claim.id: v for v in judge(study(epochs=(0, 8)), CLAIMS)}
     assert few["E300"].verdict == CANNOT_TELL and few["E300"].instead is None  # one epoch is not three
@@ -379,7 +387,7 @@ def test_table_1_of_a_study_like_the_papers_agrees_with_it():
     # Of ten pairs those of original and pixelshuffle, and of compact and depthwise, have the same word.
     assert fidelity["pairs"] == 8 and fidelity["tau"] == 1
     ranks = {cell["decoder"]: cell["rank"] for cell in found["rows"][3]["cells"]}
-    assert ranks.items() >= dict(compact=1, depthwise=2, original=3, transposed=4, pixelshuffle=5).items()
+    assert ranks.items() >= dict(depthwise=1, compact=2, original=3, transposed=4, pixelshuffle=5).items()
 
 
 def test_table_1_does_not_compare_decoders_at_different_epochs():
@@ -410,10 +418,8 @@ def test_a_pair_that_chance_puts_in_order_counts_for_neither_side():
     alike = measured_table(study(PAPER | {"edge_gradient_kept": {"rest": 0.4}}, stray=0.5))["rows"][1]
     assert alike["pairs"] == 7 and alike["agreeing"] + alike["disagreeing"] <= 1  # one in twenty is told by chance
     assert alike["tau"] == pytest.approx((alike["agreeing"] - alike["disagreeing"]) / 7, abs=1e-6)
-    near = {decoder: cost | {"ms": 10 + 0.2 * number} for number, (decoder, cost) in enumerate(COSTS.items())}
-    assert measured_table(study(cost=near))["rows"][3]["tau"] == 0
-    far = {decoder: cost | {"ms": 10 * 1.2**number} for number, (decoder, cost) in enumerate(COSTS.items())}
-    assert measured_table(study(cost=far))["rows"][3]["tau"] != 0
+    equal = {decoder: cost | {"gflops": 1.0} for decoder, cost in COSTS.items()}
+    assert measured_table(study(cost=equal))["rows"][3]["tau"] == 0
 
 
 def test_one_decoder_and_one_photo_rank_nothing():

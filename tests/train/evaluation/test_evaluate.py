@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from chromagan.data import DataError
-from chromagan.hub.checkpoints import SHIPPED, CheckpointError, list_checkpoints, nearest_of_each
+from chromagan.hub.checkpoints import SHIPPED, CheckpointError, list_checkpoints, nearest_of_each, save_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.measures import colorings
@@ -29,7 +30,7 @@ from train.evaluation import measuring as measure
 from train.evaluation import readme, results, shards
 from train.evaluation.claims import CLAIMS
 from train.evaluation.classifier import CLASSIFIER, Classifier, imagenet_labels
-from train.evaluation.cost import LiveMemory, network_costs
+from train.evaluation.cost import LiveMemory, decoder_costs, network_costs
 from train.evaluation.intervals import draws, mean_interval, median_interval, summarize
 from train.evaluation.networks import GRAY, TRUTH, Networks, checkpoint_entry, load_networks
 from train.report import parse_args as report_args
@@ -411,6 +412,22 @@ def test_cost_of_a_known_network():
         for _ in range(5):
             torch.zeros(1 << 18)
     assert memory.peak == 1 << 20
+
+
+def test_costs_are_of_the_networks_as_they_run(tmp_path):
+    """Folded: 4 products for the 9 of a convolution of a map doubled by nearest neighbors. What is trained stays."""
+    model = ChromaGAN(ModelConfig.preset("lite", "original")).without_class_head()
+    save_checkpoint(model, tmp_path / "original" / "epoch-0")
+    entries = [checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(tmp_path)]
+    cost = decoder_costs(entries, 64, torch.device("cpu"))["decoders"]["original"]
+    assert cost["decoder"]["parameters"] == DECODERS["original"].num_params
+    assert cost["network"]["parameters"] == sum(p.numel() for p in model.parameters())
+    plain, side, saved = network_costs({0: (model.decoder, torch.rand(1, 128, 8, 8))})[0], 8, 0
+    for layer, behind in pairwise(model.decoder):
+        if isinstance(layer, torch.nn.Upsample):
+            side *= 2
+            saved += 2 * 5 * behind.in_channels * behind.out_channels * side**2 / 1e9
+    assert saved and cost["decoder"]["gflops"] == pytest.approx(plain["gflops"] - saved, abs=1.1e-3)
 
 
 def test_times_are_of_the_fastest_turn():
