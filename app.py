@@ -446,21 +446,24 @@ with errors_in_one_line(NAME):
 if __name__ == "__main__":
     service.files.pin()
     signal.signal(signal.SIGTERM, lambda *_: leave())
-    threading.Thread(target=service.maintain, daemon=True).start()
-    threading.Thread(target=warm_up, daemon=True).start()  # before the first photo waits for it
     try:
         demo.launch(
             theme=THEME, css=page.CSS, head=page.HEAD, max_file_size=MAX_FILE_SIZE,
             ssr_mode=False, run_history=False, footer_links=["api", "settings"], mcp_server=offers_tools(), pwa=True,
             enable_monitoring=False,
             favicon_path=str(page.ICON),
-            allowed_paths=[str(EXAMPLES[0].parent)], server_name=HOST, server_port=PORT,
+            allowed_paths=[str(EXAMPLES[0].parent)], server_name=HOST, server_port=PORT, prevent_thread_lock=True,
             app_kwargs={
                 "routes": [APIRoute("/health", health, methods=["GET"])],
                 "middleware": [Middleware(BodyLimit, most=MAX_BODY)],
             },
         )  # fmt: skip
-    except OSError as error:  # the port was taken since it was checked
+    # The port was taken since it was checked, or the machine is too busy to show Gradio its own page within seconds.
+    except (OSError, ValueError) as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         leave(1)
+    # Behind that look at the page, which they would delay.
+    threading.Thread(target=service.maintain, daemon=True).start()
+    threading.Thread(target=warm_up, daemon=True).start()  # before the first photo waits for it
+    demo.block_thread()
     leave()

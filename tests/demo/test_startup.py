@@ -1,10 +1,14 @@
 """How the demo starts and ends: without checkpoints, with damaged ones, and with nothing left behind."""
 
+import atexit
+import os
 import runpy
 import shutil
 import subprocess
 import sys
+import threading
 
+import gradio as gr
 import pytest
 from assistant import ask
 from demo_server import APP, START_SECONDS, environment, running_demo
@@ -56,6 +60,30 @@ def test_source_within_reach_is_used_and_named(demo_source, tmp_path, monkeypatc
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert not app["offers_tools"]()
     assert capsys.readouterr().err == "app.py: tools for assistants are off: pip install 'gradio[mcp]' turns them on\n"
+
+
+def test_nothing_keeps_the_page_waiting_while_it_starts(demo_source, tmp_path, monkeypatch, capfd):
+    """Gradio looks at its own page once and gives up after three seconds: loading and compiling begin behind that."""
+    for name, value in variables(demo_source, tmp_path / "tmp").items():
+        monkeypatch.setenv(name, value)
+    before, then = threading.active_count(), []
+
+    def launch(*arguments, **options):
+        then.append(threading.active_count())
+        raise ValueError("When localhost is not accessible, a shareable link must be created.")
+
+    def leave(status):
+        raise SystemExit(status)
+
+    monkeypatch.setattr(gr.Blocks, "launch", launch)
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(os, "dup2", lambda *descriptors: None)
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: None)
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(APP), run_name="__main__")
+    assert caught.value.code == 1 and then == [before], (then, before)
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "localhost" in line]
+    assert line.startswith("app.py: ")
 
 
 def test_server_is_clean_afterwards(demo_source, harbor, tmp_path):
