@@ -169,7 +169,7 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         download = gr.Button("Download", variant="primary", elem_id="download", min_width=120)
         button = gr.Button("Colorize again", elem_id="colorize", min_width=120)
         refined = gr.Checkbox(
-            False, label="Refined", info="Fewer red patches and spots, slightly paler.", elem_id="refine-colors",
+            False, label="Refined", info="Fewer red patches and spots, colors more even.", elem_id="refine-colors",
             container=False, min_width=260, visible=service.shipped.refiner is not None,
         )  # fmt: skip
     about = gr.HTML(words, elem_id="caption", elem_classes="caption")
@@ -313,7 +313,7 @@ EMPTY = {
 REFINER_NOTE = (
     "<p class='note'>An agent trained by reinforcement learning corrects the coloring of the Colorize tab in a few "
     "steps. In each step, every pixel takes one small action: redder, weaker, like its neighbors, and so on. This "
-    "removes red patches and spots, and makes colors slightly paler.</p>"
+    "removes red patches and spots and makes colors more even: vivid ones weaker, gray ones less gray.</p>"
 )
 STUDY_NOTE = (
     "<p class='note'>Colored by the study's networks, trained on Imagenette, whichever network is selected next to the "

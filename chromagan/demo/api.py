@@ -36,7 +36,7 @@ class Api:
             saturation: Factor that multiplies the chroma, from 0 (gray) to 3.
             source: "general" for photos of any kind, "study", or a study on the Hub, owner/name; empty for "general",
                 or for "study" if an epoch is given.
-            refine: Whether the refiner corrects the colors: fewer red patches and spots, slightly paler. "usual" is
+            refine: Whether the refiner corrects the colors: fewer red patches and spots, more even colors. "usual" is
                 "yes" with "general" and "no" with all others.
 
         Returns:

@@ -6,9 +6,10 @@ from itertools import combinations
 import numpy as np
 
 from train.evaluation.claims import PAPER_WORDS, WORDS
-from train.evaluation.comparison import Comparison, Difference, at_one_trained_epoch, newest, side
+from train.evaluation.comparison import Comparison, Difference, at_one_trained_epoch, side
 from train.evaluation.intervals import number
 from train.evaluation.judging import format_difference, label
+from train.evaluation.questions import papers_entries
 from train.evaluation.titles import MEASURES, Measure
 
 
@@ -67,7 +68,7 @@ def _tau(pairs: int, agreeing: int, disagreeing: int) -> float | None:
 
 
 def _row(study: Comparison, name: str, words: dict[str, str], row: Row) -> dict:
-    entries, title = newest(study.columns), TITLES[row.measure]
+    entries, title = papers_entries(study), TITLES[row.measure]
     values = {}
     for decoder, entry in entries.items():
         own = study.cost.get(decoder, {}).get(row.measure) if row.cost else study.columns[entry].get(row.measure)
@@ -77,13 +78,13 @@ def _row(study: Comparison, name: str, words: dict[str, str], row: Row) -> dict:
     best_first = sorted((v for v in values.values() if np.isfinite(v)), reverse=row.higher)
     cells = [
         {
-            "decoder": decoder, "epoch": None if row.cost else entries[decoder][1], "word": words.get(decoder),
+            "decoder": decoder, "epoch": None if row.cost else entries[decoder][1], "word": words[decoder],
             "value": number(value), "rank": best_first.index(value) + 1 if compared and np.isfinite(value) else None,
         }
         for decoder, value in values.items()
     ]  # fmt: skip
     counts, sentences = {"pairs": 0, "agreeing": 0, "disagreeing": 0}, []
-    for one, other in combinations([d for d, value in values.items() if d in words and np.isfinite(value)], 2):
+    for one, other in combinations([d for d, value in values.items() if np.isfinite(value)], 2):
         if not compared or words[one] == words[other]:
             continue
         better, worse = sorted((one, other), key=lambda decoder: WORDS.index(words[decoder]), reverse=True)

@@ -18,6 +18,11 @@ IN_A_QUARTER = " in a quarter of all"
 FIVE = ("original", "compact", "transposed", "depthwise", "pixelshuffle")  # that the paper compares
 
 
+def papers_entries(study: Comparison) -> dict[str, Key]:
+    """Those of the paper's decoders that are there, at the newest epoch that they share."""
+    return newest([entry for entry in study.columns if entry[0] in FIVE])
+
+
 class CannotTellError(Exception):
     """The question cannot be answered. The message is a phrase that begins with "needs" and says what is missing."""
 
@@ -57,7 +62,7 @@ class Question:
 
     def entry(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Key:
         """The subject at the first of the question's epochs, or at the newest shared one."""
-        entries = self.entries(study)
+        entries = papers_entries(study)
         if subject not in entries:
             raise CannotTellError(f"needs the decoder {subject}, which this source does not have")
         if self.epochs:
@@ -65,10 +70,6 @@ class Question:
         if not at_one_trained_epoch(entries):
             raise CannotTellError("needs a trained epoch that all decoders have")
         return entries[subject]
-
-    def entries(self, study: Comparison) -> dict[str, Key]:
-        """Those of the paper's decoders that are there, at the newest epoch that they share."""
-        return newest([entry for entry in study.columns if entry[0] in FIVE])
 
     def values(self, columns: dict[str, np.ndarray] | None, of: str, measure: str | None = None) -> np.ndarray:
         measure = measure or self.measure
@@ -110,7 +111,7 @@ class AgainstOthers(Question):
 
     def ask(self, study: Comparison, subject: str, epoch_of: Callable[[int], int]) -> Answer:
         entry = self.entry(study, subject, epoch_of)
-        others = {d: e for d, e in self.entries(study).items() if d != subject}
+        others = {d: e for d, e in papers_entries(study).items() if d != subject}
         if not others:
             raise CannotTellError("needs another decoder to compare with")
         own = self.values(study.columns[entry], subject)

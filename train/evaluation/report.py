@@ -24,6 +24,7 @@ from train.evaluation.comparison import Comparison, newest, side
 from train.evaluation.judging import LEAST_PHOTOS, judge
 from train.evaluation.paper_table import ROWS, measured_table
 from train.evaluation.pictures import FIGURES
+from train.evaluation.questions import papers_entries
 from train.evaluation.refined import refined_rows
 from train.evaluation.rendering import TEMPLATES
 from train.evaluation.results import read_comparison
@@ -138,7 +139,7 @@ def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
         "Kendall's tau is over the pairs of decoders that the paper rates differently."
     )
     results = {(r["decoder"], r["epoch"]): r["colored"] for r in about["checkpoints"]}
-    entries = newest(comparison.columns)
+    entries = papers_entries(comparison)
     found = measured_table(comparison)
     for measured in found["rows"]:
         row = ROWS[measured["row"]]
@@ -156,7 +157,7 @@ def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
             epoch = "" if cell["epoch"] is None else f" (epoch {cell['epoch']})"
             rank = "–" if cell["rank"] is None else str(cell["rank"])
             own = cells(of[cell["decoder"]])
-            rows.append([DECODERS[cell["decoder"]].label + epoch, cell["word"] or "–", rank, *own])
+            rows.append([DECODERS[cell["decoder"]].label + epoch, cell["word"], rank, *own])
         if floor:
             rows.append(["Left gray", "", "", *cells(floor)])
         yield table([measured["row"], "the paper", "rank", *(title for title, _ in used)], rows, left=2)

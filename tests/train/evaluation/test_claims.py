@@ -447,4 +447,7 @@ def test_no_name_of_a_decoder_decides_how_a_claim_is_judged():
         names = {n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)} & set(DECODERS)
         assert not names or path.name == "claims.py" or (path.name == "questions.py" and names == set(FIVE)), path
     best = {measure: {**of, "sixth": 0} for measure, of in PAPER.items()}
-    assert verdicts(judge(study(best, decoders=(*FIVE, "sixth")), CLAIMS)) == verdicts(judge(study(), CLAIMS))
+    six = study(best, decoders=(*FIVE, "sixth"))
+    del six.columns["sixth", 900]  # trained for less long
+    assert verdicts(judge(six, CLAIMS)) == verdicts(judge(study(), CLAIMS))
+    assert measured_table(six) == measured_table(study())
