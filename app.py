@@ -81,7 +81,11 @@ SETTLE = dict(fn=None, js="() => document.querySelector('#settle').click()", **B
 
 SAVE_FILE = "(file) => Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name}).click()"
 FORGET_EXAMPLE = "() => remember(['example'], [null])"
-TAKE_OUT = "(photo, refused) => refused && refused[0] === photo?.path ? null : photo"
+TAKE_OUT = """(photo, refused) => {
+    if (!refused || refused[0] !== photo?.path) return photo;
+    document.querySelector('#emptied').click();
+    return null;
+}"""
 PICK = """element.addEventListener('click', event => {
     const cell = event.target.closest('[data-key]');
     if (cell) trigger('pick', {key: cell.dataset.key});
@@ -121,7 +125,7 @@ def radio_buttons(offer: Offer, label: str, name: str, **how) -> gr.Radio:
 def photo_controls() -> SimpleNamespace:
     """The left column: the photo and how it is colored."""
     photo = gr.Image(
-        str(EXAMPLES[0]), type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"],
+        str(EXAMPLES[0]), type="filepath", image_mode=None, sources=["upload", "webcam"],
         label="What the network sees", height=210, placeholder="Drop a photo here, or tap to choose one",
         buttons=[], alt_text="The photo to color", elem_id="photo",
     )  # fmt: skip
@@ -161,7 +165,7 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     with gr.Row(elem_classes="choices"):
         decoder = radio_buttons(choices.decoders(STUDY), "Decoder", "decoder", scale=5, min_width=260)
         epoch = radio_buttons(
-            choices.epochs(STUDY, first.decoder, str(first.epoch)), "Epochs of training", "epoch", scale=3,
+            choices.epochs(STUDY, first.decoder, str(first.epoch)), "Epoch", "epoch", scale=3,
             min_width=260,
         )  # fmt: skip
     result = gr.HTML(stage, elem_id="result", elem_classes="stage follow")
@@ -191,7 +195,7 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     return SimpleNamespace(color=color, choices=[decoder, epoch, refined], stage=[result, about, shown])
 
 
-def refine_tab(controls: SimpleNamespace, colorize: SimpleNamespace) -> None:
+def refine_tab(controls: SimpleNamespace, colorize: SimpleNamespace) -> SimpleNamespace:
     """The refiner's work on the coloring that Colorize shows, step by step."""
     film = gr.HTML(EMPTY["refine"], elem_id="refined", elem_classes="stage follow")
     with gr.Row(elem_classes="actions"):
@@ -210,6 +214,7 @@ def refine_tab(controls: SimpleNamespace, colorize: SimpleNamespace) -> None:
     )  # fmt: skip
     for event in (button.click, step.input, view.input):
         event(**refine)
+    return SimpleNamespace(made={film: EMPTY["refine"]})
 
 
 def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
@@ -246,7 +251,8 @@ def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     packing = pack.click(archive, [controls.photo, *controls.options], file, show_progress_on=pair, **LONG)
     stop.click(None, cancels=[filling, packing], **BROWSER)
     download_result(packing, file)
-    return SimpleNamespace(choices=[left, right])
+    made = {pair: EMPTY["matrix"], shown: None}
+    return SimpleNamespace(choices=[left, right], made=made, cells=cells, filling=filling)
 
 
 def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
@@ -269,7 +275,7 @@ def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     for kind, wanted in (("webp", webp), ("gif", gif)):
         animate = as_handler(functools.partial(tabs.animation_file, kind=kind))
         download_result(wanted.click(animate, shown, file, show_progress_on=film, **QUICK), file)
-    return SimpleNamespace(choices=[decoder])
+    return SimpleNamespace(choices=[decoder], made={film: EMPTY["epochs"], shown: None})
 
 
 def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
@@ -300,7 +306,8 @@ def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     errors_of.input(**locate)
     view.input(**locate)
     download_result(save_table.click(as_handler(tabs.measures_file), shown, file, **QUICK), file)
-    return SimpleNamespace(choices=[measured_at, errors_of])
+    made = {table: EMPTY["measure"], errors: "", seen: "", classes: "", shown: None}
+    return SimpleNamespace(choices=[measured_at, errors_of], made=made)
 
 
 EMPTY = {
@@ -316,8 +323,7 @@ REFINER_NOTE = (
     "removes red patches and spots and makes colors more even: vivid ones weaker, gray ones less gray.</p>"
 )
 STUDY_NOTE = (
-    "<p class='note'>Colored by the study's networks, trained on Imagenette, whichever network is selected next to the "
-    "photo.</p>"
+    "<p class='note'>Colored by the study's networks, trained on Imagenette, whatever “Network trained on” says.</p>"
 )
 
 
@@ -363,7 +369,7 @@ def build_demo() -> gr.Blocks:
                 with opened["colorize"]:
                     colorize = colorize_tab(controls, file)
                 with opened["refine"]:
-                    refine_tab(controls, colorize)
+                    refine = refine_tab(controls, colorize)
                 with opened["matrix"]:
                     matrix = matrix_tab(controls, file)
                 with opened["epochs"]:
@@ -398,8 +404,15 @@ def build_demo() -> gr.Blocks:
             tab.select(None, js=f"() => {{ rememberTab('{name}'); showTab(); }}", **BROWSER)
         controls.photo.clear(None, js=FORGET_EXAMPLE, **BROWSER)
         # Not on controls.photo.clear: a photo that replaces another clears the box, too.
-        cleared = gr.Button(visible="hidden", elem_id="cleared")
+        cleared, emptied = (gr.Button(visible="hidden", elem_id=name) for name in ("cleared", "emptied"))
         cleared.click(updates.on_clear, None, colorize.stage, **AT_ONCE).then(**SETTLE)
+        made = refine.made | matrix.made | epochs.made | measure.made
+        for button in (cleared, emptied):
+            button.click(None, cancels=[matrix.filling], **BROWSER)
+            button.click(
+                lambda source: [page.matrix(service.source(source), 1.5, {}), *made.values()], controls.source,
+                [matrix.cells, *made], **AT_ONCE,
+            )  # fmt: skip
         endpoints()
     return demo.queue(max_size=QUEUE, default_concurrency_limit=1)
 

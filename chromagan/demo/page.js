@@ -34,11 +34,18 @@
         if (event.target.matches('.compare input')) divide(event.target);
         if (event.target.matches('.scrubber input')) showEpoch(event.target.closest('.scrubber'), event.target.value);
     });
-    // Gradio gives every radio button a different name. As one group, arrow keys move within it and Tab leaves it.
-    document.addEventListener('focusin', () => document.querySelectorAll('.block[id] input[type=radio]').forEach(radio => {
+    // Gradio gives every radio button a different name, and again with each change. As one group, arrow keys move within
+    // it and Tab leaves it.
+    const groupRadios = () => document.querySelectorAll('.block[id] input[type=radio]').forEach(radio => {
         const group = radio.closest('.block').id;
         if (radio.name !== group) radio.name = group;
-    }));
+    });
+    for (const moment of ['focusin', 'keydown']) document.addEventListener(moment, groupRadios, true);
+    // Nor has its group a name for a screen reader.
+    const nameGroups = () => document.querySelectorAll('fieldset.block:not([aria-label])').forEach(group => {
+        const words = group.querySelector('[data-testid=block-info]')?.textContent.trim();
+        if (words) group.setAttribute('aria-label', words);
+    });
     // A new picture may bring a new input, which continues from the divider's position.
     document.addEventListener('focusin', event => {
         if (event.target.matches('.compare input')) {
@@ -61,6 +68,7 @@
     // Gradio patches the page in place: new pictures in the same scrubber, whose input keeps its position.
     const holdsPictures = node => node.matches?.('img, .scrubber') || node.querySelector?.('img');
     new MutationObserver(changes => {
+        nameGroups();
         const news = changes.filter(change => change.target.closest?.('#film') && (change.type === 'attributes' || [...change.addedNodes].some(holdsPictures)));
         const scrubber = news.length && document.querySelector('#film .scrubber');
         if (!scrubber) return;
@@ -72,6 +80,7 @@
     // leave the page to show a file that was dropped next to the field.
     const replacePhoto = file => {
         document.querySelector('#photo [aria-label="Remove Image"]')?.click();
+        document.querySelector('#photo [aria-label="Upload file"]:not(.selected)')?.click();  // no longer the camera
         const hand = tries => {
             const input = document.querySelector('#photo input[type=file]');
             if (!input) return tries && setTimeout(hand, 50, tries - 1);
@@ -98,14 +107,16 @@
         if (chooser.files.length) replacePhoto(chooser.files[0]);
         chooser.value = '';
     });
-    const CHOOSES = '.choose, #photo .image-frame, #photo:has(.image-frame img) [aria-label="Upload file"]';
+    const CHOOSES = '.choose, #photo .image-frame, #photo [aria-label="Upload file"]';
     document.addEventListener('click', event => {
-        if (event.target.closest(CHOOSES)) {
+        const on = selector => event.target.closest(selector);
+        if (on(CHOOSES) && (event.isTrusted || !on('[aria-label="Upload file"]'))) {
             event.preventDefault();
             event.stopPropagation();
             chooser.click();
-        } else if (event.isTrusted && event.target.closest('#photo [aria-label="Remove Image"]')) {
-            document.querySelector('#cleared').click();  // removed, not replaced: remove its coloring, too
+        } else if (event.isTrusted && on('#photo [aria-label="Remove Image"], #photo:has(.image-frame img) [aria-label="Capture from camera"]')) {
+            document.querySelector('#cleared').click();  // removed, not replaced: remove what was made of it, too
+            if (on('[aria-label="Remove Image"]')) document.querySelector('#choose').focus();  // the focus went with it
         }
     }, true);
     // A photo that the browser cannot show, such as TIFF, is shown as the network sees it. `data-file` keeps its URL.
@@ -150,6 +161,7 @@
     document.addEventListener('click', event => {
         const button = event.target.closest(MAKES);
         if (button) made[button.id] = subject(button);
+        if (event.target.closest('#cleared, #emptied')) for (const id in made) delete made[id];
     });
     window.showTab = () => setTimeout(() => {
         const button = [...document.querySelectorAll(MAKES)].find(each => each.offsetParent);

@@ -25,7 +25,11 @@ CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
 ICON = Path(__file__).with_name("icon.png")
 DESCRIPTION = "Turn a black-and-white photo into color: five decoders of ChromaGAN, at every epoch of their training."
-HEAD = f'<meta name="description" content="{DESCRIPTION}"><script>{SCRIPT}</script>'
+# Gradio rewrites page.css, and leaves these out.
+CONTAINERS = """.compare { container-type: size; }
+@container (max-width: 170px) { .tag { display: none !important; } }
+@container (max-height: 90px) { .compare .full { display: none !important; } }"""
+HEAD = f'<meta name="description" content="{DESCRIPTION}"><style>{CONTAINERS}</style><script>{SCRIPT}</script>'
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined,
     trim_blocks=True, lstrip_blocks=True,
@@ -62,9 +66,9 @@ def comparison(left: Picture, right: Picture) -> str:
     return rendered("comparison", left=left, right=right)
 
 
-def invitation() -> str:
-    """What the stage shows without a photo."""
-    return rendered("invitation")
+def invitation(refused: str = "") -> str:
+    """What the stage shows without a photo. refused: why the one that was given is not there."""
+    return rendered("invitation", refused=refused)
 
 
 def failure(message: str) -> str:

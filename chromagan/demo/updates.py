@@ -115,7 +115,8 @@ class Updates:
             return gr.skip(), *self.tabs.colorize(path, decoder, epoch, here, chroma, saturation, refined)
         except PhotoError as error:
             gr.Warning(as_html(str(error)))
-            return [photo["path"], time.time()], *self.on_clear()  # the time: it may be given, and refused, once more
+            # The time: it may be given, and refused, once more.
+            return [photo["path"], time.time()], page.invitation(str(error)), "", None
         except ChromaGANError as error:  # as an error, it would also end the event that waits ("always_last")
             gr.Warning(as_html(str(error)))
             return gr.skip(), page.failure(str(error)), "", None

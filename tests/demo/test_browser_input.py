@@ -58,12 +58,20 @@ def test_keyboard_alone(page):
     page.keyboard.press("ArrowRight")
     page.wait_for_selector("#caption >> text=Transposed convolutions")
     wait_for_another(page, before)
+    page.keyboard.press("ArrowRight")  # and on
+    page.wait_for_selector("#caption >> text=Depthwise convolutions")
+    assert page.evaluate("document.activeElement.closest('fieldset').ariaLabel") == "Decoder"
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('#epoch') !== null")
 
 
 def test_without_a_photo(page):
+    open_tab(page, "Epochs")
+    page.wait_for_selector("#film .frames img")
     page.click("#photo [aria-label='Remove Image']")
+    page.wait_for_selector("#film .empty")
+    assert page.evaluate("document.activeElement.id") == "choose"  # not lost with the button
+    open_tab(page, "Colorize")
     page.wait_for_selector("#result .invitation")  # nothing is left that could be taken for a coloring
     page.click("#download")
     assert "Upload a photo first." in said(page)
