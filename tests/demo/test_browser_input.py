@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browsing import enter_source, picture_urls, said, sizes, upload, wait_for_another
+from browsing import enter_source, open_tab, picture_urls, said, sizes, upload, wait_for_another
 from PIL import Image
 
 FILE = """(bytes, kind) => {
@@ -58,8 +58,8 @@ def test_keyboard_alone(page):
     page.keyboard.press("ArrowRight")
     page.wait_for_selector("#caption >> text=Transposed convolutions")
     wait_for_another(page, before)
-    page.keyboard.press("ArrowRight")  # and on
-    page.wait_for_selector("#caption >> text=Depthwise convolutions")
+    page.keyboard.press("ArrowRight")  # and on, to the first one
+    page.wait_for_selector("#caption >> text=Compact")
     assert page.evaluate("document.activeElement.closest('fieldset').ariaLabel") == "Decoder"
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('#epoch') !== null")
