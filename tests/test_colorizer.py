@@ -15,6 +15,7 @@ from chromagan import Colorizer
 from chromagan import colorizer as colorizer_module
 from chromagan.colorizer import fast_dtype, pick_device
 from chromagan.errors import ImageError, OptionError
+from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import load_refiner
 from chromagan.imaging.photo import open_image, read_photo
@@ -122,13 +123,28 @@ def test_a_network_of_one_size_sees_that_size():
 
 
 def test_inference_is_in_eval_mode_and_deterministic(source):
-    model = ChromaGAN(ModelConfig(decoder="transposed")).train()
-    colorizer = Colorizer(model, "cpu")
-    assert not any(module.training for module in model.modules())
+    colorizer = Colorizer(ChromaGAN(ModelConfig(decoder="transposed")).train(), "cpu")
+    assert not any(module.training for module in colorizer.model.modules())
     photo = made_photo(6)
     first = colorizer(photo).tobytes()
     colorizer(made_photo(7))  # running statistics, or a state, would show
     assert colorizer(photo).tobytes() == first
+
+
+def test_the_networks_it_was_given_stay_as_they_were(refined_source):
+    """In training mode, with gradients and weights of their own: whoever trains them may color with them meanwhile."""
+    model = load_checkpoint(find_checkpoint(refined_source, "compact", 0)).train()
+    refiner = load_refiner(refined_source, model.config).requires_grad_(True).train()
+    learning = [[p.requires_grad for p in network.parameters()] for network in (model, refiner)]
+    before = [{name: tensor.clone() for name, tensor in network.state_dict().items()} for network in (model, refiner)]
+    colorizer = Colorizer(model, "cpu", refiner=refiner)
+    colorizer(made_photo(6))
+    for given, was, state, ours in zip((model, refiner), learning, before, (colorizer.model, colorizer.refiner)):
+        assert [p.requires_grad for p in given.parameters()] == was and any(was)
+        assert all(module.training for module in given.modules())
+        assert all(torch.equal(tensor, state[name]) for name, tensor in given.state_dict().items())
+        assert not any(p.requires_grad for p in ours.parameters())
+        assert not any(module.training for module in ours.modules())
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

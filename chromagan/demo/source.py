@@ -83,7 +83,7 @@ class CachedTrunk(nn.Module):
         return self.trunk(L_norm)
 
     def __deepcopy__(self, memo: dict) -> "CachedTrunk":
-        return self  # a colorizer copies its network; this part stays shared
+        return self  # a colorizer copies its network; this part stays shared, folded in place by the first one
 
 
 class CheckpointSource:
@@ -220,7 +220,7 @@ def decoder_milliseconds(decoder: str, repeats: int = 5) -> float:
 
     Not elapsed time, since others use the machine too. To be called at startup: it changes torch's threads meanwhile.
     """
-    network = fold(build_decoder(decoder).eval())
+    network = fold(build_decoder(decoder))
     cells = 224 // FEATURE_STRIDE
     features = torch.rand(1, FEATURE_CHANNELS, cells, cells)
     threads, times = torch.get_num_threads(), []

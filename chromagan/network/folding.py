@@ -25,7 +25,7 @@ def fold(model: nn.Module) -> nn.Module:
             _fold_upsampling(part)
         elif isinstance(part, Trunk) and any(isinstance(module, Conv2dSame) for module in part.net.modules()):
             part.net = RotatedNetwork(part.net)
-    return model
+    return model.eval()  # with the layers that are new in it
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
@@ -34,7 +34,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     Batch norm in eval mode is a factor and an offset per channel. On a CPU it takes a third of the network's time.
     Modules whose `forward` may call their children in another order than they are registered are left unchanged.
     """
-    model = copy.deepcopy(model)
+    model = copy.deepcopy(model).eval()  # the copy alone: whoever gave the model may go on training it
     for parent in filter(_runs_in_order, model.modules()):
         for (name, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
             if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):

@@ -55,6 +55,9 @@ def test_networks_of_one_trunk_share_it_and_say_what_they_say_alone(shared, phot
         trunks[checkpoint.decoder, checkpoint.epoch] = source.colorizer(checkpoint).model.trunk
     assert trunks["compact", 0] is trunks["compact", 1] is trunks["depthwise", 1]
     assert trunks["compact", 2] is not trunks["compact", 0]
+    for trunk in trunks.values():
+        assert not any(module.training for module in trunk.modules())
+        assert not any(p.requires_grad for p in trunk.parameters())
 
 
 def test_network_and_trunk_run_once_for_a_photo(shared, photo, monkeypatch):

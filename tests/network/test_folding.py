@@ -57,8 +57,10 @@ class ReorderedLayers(torch.nn.Sequential):
 def test_what_is_registered_in_a_row_and_not_computed_so_stays(block):
     norm = list(block.children())[1].requires_grad_(False)
     norm.running_mean.uniform_(-0.5, 0.5), norm.running_var.uniform_(0.5, 1.5), norm.bias.uniform_(-0.2, 0.2)
-    model = torch.nn.Sequential(block, torch.nn.Conv2d(4, 4, 1), torch.nn.BatchNorm2d(4)).eval()
+    model = torch.nn.Sequential(block, torch.nn.Conv2d(4, 4, 1), torch.nn.BatchNorm2d(4))
     folded, x = fold(model), torch.rand(2, 3, 8, 8)
+    assert model.training and not folded.training
+    model.eval()
     torch.testing.assert_close(folded(x), model(x))
     assert isinstance(folded[2], torch.nn.Identity)  # what stands in a row is folded as before
 

@@ -217,7 +217,7 @@ def trunk_stages(images: Tensor, generator: Generator, cache_dir: str, device: t
 
 def frozen_trunk(trunk: Trunk, device: torch.device) -> Callable[[Tensor], list[Tensor]]:
     """A copy of `trunk` in eval mode, as a function from L (B, 1, H, W) to its stages."""
-    return fold(trunk.eval()).to(device, memory_format=torch.channels_last)
+    return fold(trunk).to(device, memory_format=torch.channels_last)
 
 
 def fits(tensors: list[Tensor], device: torch.device) -> bool:

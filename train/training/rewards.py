@@ -67,7 +67,7 @@ class FeatureDistance(nn.Module):
     def __init__(self, trunk: Trunk):
         """trunk: with STAGES. Here it sees colors, as in its own training."""
         super().__init__()
-        self.trunk = fold(trunk.eval()).requires_grad_(False)
+        self.trunk = fold(trunk).requires_grad_(False)
 
     @classmethod
     def from_imagenet(cls, timm_name: str) -> "FeatureDistance":
