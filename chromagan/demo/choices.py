@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chromagan.demo import page
-from chromagan.demo.service import GRAY, TRUTH, DemoService
+from chromagan.demo.service import GRAY, TRUTH, DemoService, source_name
 from chromagan.demo.source import label_of
 from chromagan.hub.checkpoints import GENERAL, STUDY, Checkpoint
 from chromagan.network.decoders import DECODERS
@@ -16,8 +16,9 @@ EACH_OWN = "Each decoder's own"  # epoch, if a source has one for each decoder
 
 
 def chosen_source(source: str | None, network: str | None) -> str:
-    """The source that colors: the one that a visitor named, else the network selected next to the photo."""
-    return (source or "").strip() or network or STUDY
+    """The source that colors: the one that a visitor named, else the network selected next to the photo. RequestError
+    if either is not text."""
+    return source_name(source) or source_name(network) or STUDY
 
 
 class Offer(NamedTuple):

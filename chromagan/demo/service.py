@@ -73,6 +73,13 @@ class Options(NamedTuple):
         return {"chroma": self.chroma, "saturation": self.saturation}
 
 
+def source_name(source: object) -> str:
+    """The source that a request names, "" for none; RequestError if it is not text: a program may send anything."""
+    if source is not None and not isinstance(source, str):
+        raise RequestError(f"source must be text, got {source!r:.80}")
+    return (source or "").strip()
+
+
 def options_of(source: str | None, mode: str, saturation: float, refined: bool = False) -> Options:
     """The validated options of a request; RequestError for an invalid one."""
     if mode not in chroma.MODES:
@@ -83,19 +90,20 @@ def options_of(source: str | None, mode: str, saturation: float, refined: bool =
         raise RequestError(f"saturation {saturation!r} is not a number") from error
     if not 0 <= saturation <= MAX_SATURATION:
         raise RequestError(f"saturation must be between 0 and {MAX_SATURATION}, got {saturation:g}")
-    return Options((source or "").strip() or STUDY, mode, saturation, bool(refined))
+    return Options(source_name(source) or STUDY, mode, saturation, bool(refined))
 
 
-def whole_number(epoch: str | float | None) -> int | None:
-    """The epoch of a request, None if it names none; RequestError if it is not a whole number."""
-    if epoch in ("", None):
+def whole_number(value: str | float | None, name: str = "epoch") -> int | None:
+    """The epoch, or another number called `name`, of a request; None if it names none, RequestError if it is not a
+    whole number."""
+    if value in ("", None):
         return None
     try:
-        number = int(epoch)
+        number = int(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise RequestError(f"epoch {epoch!r} is not a whole number") from error
-    if isinstance(epoch, float) and number != epoch:
-        raise RequestError(f"epoch {epoch!r} is not a whole number")
+        raise RequestError(f"{name} {value!r:.80} is not a whole number") from error
+    if isinstance(value, float) and number != value:
+        raise RequestError(f"{name} {value!r} is not a whole number")
     return number
 
 
@@ -143,7 +151,7 @@ class DemoService:
 
     def source(self, name: str | None) -> CheckpointSource:
         """The checkpoints of a Hub prefix, of GENERAL, or of STUDY (also for ""); RequestError for others."""
-        name = (name or "").strip() or STUDY
+        name = source_name(name) or STUDY
         if name == STUDY:
             return self.shipped
         if name == GENERAL:

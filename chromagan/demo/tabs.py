@@ -16,7 +16,16 @@ from chromagan.colorizer import render
 from chromagan.demo import downloads, page, photo_report
 from chromagan.demo.loaded_photo import SHOWN_SIDE, SMALL_SIDE
 from chromagan.demo.refining import action_picture, action_shares
-from chromagan.demo.service import GRAY, NO_PHOTO, TRUTH, DemoService, Options, RequestError, options_of, whole_number
+from chromagan.demo.service import (
+    GRAY,
+    NO_PHOTO,
+    TRUTH,
+    DemoService,
+    Options,
+    RequestError,
+    options_of,
+    whole_number,
+)
 from chromagan.demo.source import CheckpointSource, label_of
 from chromagan.demo.visible import PLACES, words_for
 from chromagan.hub.checkpoints import GENERAL, STUDY, Checkpoint
@@ -97,11 +106,11 @@ class Tabs:
         """HTML comparing a coloring before the refiner's first step and after step `step`, with a legend of the actions
         taken in it. view: "coloring", or "actions" for a map of what each pixel did.
         """
-        options, step = options_of(*options), int(step)
+        options, step = options_of(*options), whole_number(step, "step")
         here, checkpoint = self.service.source(options.source), self.service.find(options.source, decoder, epoch)
         loaded = self.service.load(photo)
         rollout = here.rollout(loaded, checkpoint)
-        if not 0 <= step < len(rollout):
+        if step is None or not 0 <= step < len(rollout):
             raise RequestError(f"step must be between 0 and {len(rollout) - 1}, got {step}")
         shown = loaded.at(SHOWN_SIDE)
         before, after = (render(shown, each, **options.rendering) for each in (rollout[0], rollout[step]))
@@ -142,9 +151,10 @@ class Tabs:
         here, loaded = self.service.source(state.options.source), self.service.load(state.photo)
         whats = {page.key_of(checkpoint): checkpoint for checkpoint in here.checkpoints} | {GRAY: GRAY, TRUTH: TRUTH}
         try:
-            both = [self.service.picture_of(loaded, whats[key], state.options, SHOWN_SIDE) for key in (left, right)]
+            chosen = [whats[str(key)] for key in (left, right)]
         except KeyError as error:
             raise RequestError(f"{error} is not among the checkpoints of this source.") from error
+        both = [self.service.picture_of(loaded, what, state.options, SHOWN_SIDE) for what in chosen]
         return page.matrix(here, state.ratio, state.cells, (left, right)), page.comparison(*both)
 
     def archive(self, photo: Path | None, *options) -> Iterator[tuple[int, int, Path | None]]:
@@ -244,7 +254,7 @@ class Tabs:
             raise RequestError("Measure the photo first.")
         _, options, report, checkpoints = state
         here, loaded = self.service.source(options.source), self.service.load(state.photo)
-        if decoder not in checkpoints:
+        if decoder not in tuple(checkpoints):
             raise RequestError(f"{decoder!r} was not measured; choose from {', '.join(checkpoints)}")
         checkpoint = checkpoints[decoder]
         # As it was measured, whatever the options of rendering.
@@ -252,7 +262,7 @@ class Tabs:
         if not loaded.colored:
             return page.comparison(self.service.picture_of(loaded, GRAY, options, SHOWN_SIDE), left)
         image = here.color(loaded, checkpoint, SHOWN_SIDE)
-        if view in PLACES:
+        if view in tuple(PLACES):  # of a tuple anything can be asked, of a dict only a key
             right = photo_report.fault_picture(loaded, here.predict(loaded, checkpoint), image, view)
             said = words_for(view, dict(report.rows)[decoder], report.truth)
             words, legend = (PLACES[view], said), page.place_legend(said)

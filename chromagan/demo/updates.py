@@ -18,7 +18,7 @@ import gradio as gr
 from chromagan.demo import page
 from chromagan.demo.choices import REMEMBERED, Choices, Offer, chosen_source, example_of
 from chromagan.demo.events import as_html, from_gradio
-from chromagan.demo.service import GRAY, PhotoError, RequestError
+from chromagan.demo.service import GRAY, PhotoError, RequestError, source_name
 from chromagan.demo.tabs import Measured, Tabs
 from chromagan.errors import ChromaGANError
 from chromagan.hub.checkpoints import GENERAL, STUDY
@@ -129,7 +129,7 @@ class Updates:
         """The source that counts from now on, and what depends on it alone; if it is out of reach, the shipped one, and
         a message. `on_choices` follows, for the network that is selected by then."""
         try:
-            return self._source(source.strip())
+            return self._source(source_name(source))
         except ChromaGANError as error:
             words = f"{str(error).rstrip('.')}. The shipped checkpoints are used."
             gr.Warning(as_html(words))

@@ -58,11 +58,20 @@ def test_api_says_what_it_does_not_have(client, harbor, choice, words):
         ({"chroma": "sharp"}, ["sharp", "edge-aware", "bilinear"]),
         ({"source": "../../etc"}, ["owner/name"]),
         ({"source": "/tmp"}, ["owner/name"]),
+        ({"source": 5}, ["source must be text, got 5"]),  # JSON has other types, too
+        ({"source": ["study"]}, ["source must be text, got ['study']"]),
+        ({"chroma": []}, ["edge-aware", "bilinear"]),
+        ({"refine": {}}, ["usual, yes, no"]),
+        ({"epoch": [3]}, ["epoch [3] is not a whole number"]),
+        ({"kind": [], "api_name": "/epochs"}, ["kind must be one of webp, gif, got []"]),
+        ({"source": 5, "api_name": "/epochs"}, ["source must be text, got 5"]),
+        ({"source": [5], "api_name": "/matrix"}, ["source must be text, got [5]"]),
+        ({"source": 5, "api_name": "/measure"}, ["source must be text, got 5"]),
     ],
 )
 def test_api_says_which_option_is_wrong(client, harbor, choice, words):
     with pytest.raises(AppError) as caught:
-        client.predict(handle_file(harbor), **choice, api_name="/colorize")
+        client.predict(handle_file(harbor), **{"api_name": "/colorize"} | choice)
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 

@@ -19,6 +19,10 @@ def test_names_of_the_sources(both, service):
     with pytest.raises(RequestError, match="the networks 'general' .* are not installed here"):
         service.source(GENERAL)
     assert chosen_source(" owner/name ", GENERAL) == "owner/name" and chosen_source("", GENERAL) == GENERAL
+    for name in (5, [], ["study"], {"a": 1}):
+        for ask in (service.source, lambda name: chosen_source(name, STUDY), lambda name: chosen_source("", name)):
+            with pytest.raises(RequestError, match="source must be text, got "):
+                ask(name)
 
 
 def test_a_general_source_that_cannot_be_used_is_said_and_left_out(both, tmp_path, capsys):
@@ -57,6 +61,9 @@ def test_measures_of_a_source_with_one_epoch_for_each_decoder(both, photo):
     assert tabs.measures_file(state).name == "harbor-general-measures.csv"
     with pytest.raises(RequestError, match="'original' was not measured; choose from compact, depthwise"):
         tabs.show_errors(state, "original", "errors")
+    with pytest.raises(RequestError, match="was not measured"):  # a program may send anything
+        tabs.show_errors(state, [], "errors")
+    assert "CIEDE2000" in tabs.show_errors(state, "compact", [])
 
 
 def test_choices_follow_the_network(both):

@@ -42,6 +42,9 @@ def test_steps_and_actions_are_shown(refining, photo):
     assert "Step 1: actions" in refining.refine(photo, "compact", "3", 1, "actions", *Options())
     with pytest.raises(RequestError, match="step must be between 0 and 2, got 3"):
         refining.refine(photo, "compact", "3", 3, "coloring", *Options())
+    for step, words in (("x", "step 'x' is not a whole number"), ([], r"step \[\] is not"), (None, "got None")):
+        with pytest.raises(RequestError, match=words):
+            refining.refine(photo, "compact", "3", step, "coloring", *Options())
 
 
 def test_a_refined_coloring_is_the_last_step_and_says_so(refining, photo):

@@ -154,3 +154,5 @@ def test_the_two_that_are_compared_are_marked(service, photo):
     assert ">Left</b>" in grid and ">Right</b>" not in grid and grid.count('aria-pressed="true"') == 1
     with pytest.raises(RequestError, match="'depthwise/9' is not among the checkpoints"):
         tabs.compare("gray", "depthwise/9", state)
+    with pytest.raises(RequestError, match="is not among the checkpoints"):
+        tabs.compare("gray", [], state)
