@@ -2,12 +2,12 @@
 
 import argparse
 import os
-import re
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from chromagan.errors import OptionError
+from chromagan.hub.repositories import REPO_ID
 from chromagan.network.config import PRESETS as MODEL_PRESETS
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
@@ -140,7 +140,7 @@ class TrainConfig(Options):
         self._require(0 <= self.beta1 < 1, "beta1", "in [0, 1)")
         self._require(0 <= self.dropout < 1, "dropout", "in [0, 1)")
         if self.push_to_hub:
-            self._require(re.fullmatch(r"[\w.-]+/[\w.-]+", self.push_to_hub) is not None, "push_to_hub", "owner/name")
+            self._require(REPO_ID.fullmatch(self.push_to_hub) is not None, "push_to_hub", "owner/name")
         self._require(self.ema_share < 1, "ema_share", "below 1")
         self._require(
             all(0 <= epoch <= self.epochs for epoch in self.save_epochs), "save_epochs", f"in 0..{self.epochs}"

@@ -80,6 +80,14 @@ def test_nonsense_is_refused_before_any_work(name, capsys):
     assert flag in error and len(error.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("prefix", ["./study", "../study", "someone/.hidden", "a/b/c", "someone/"])
+def test_what_is_pushed_to_is_named_as_the_hub_names_it(prefix):
+    """As everywhere else: a folder is no prefix, though it has a slash in it."""
+    with pytest.raises(ValueError, match="--push-to-hub must be owner/name, got"):
+        config(push_to_hub=prefix)
+    assert config(push_to_hub="some-one/a.study_2").push_to_hub
+
+
 def test_every_option_is_a_flag_with_help(capsys):
     with pytest.raises(SystemExit):
         parse_config(["--help"])
