@@ -72,7 +72,7 @@ class Report:
         """The best value of a column among the colorings, without REFERENCES; None if there is no best."""
         values = [values[column] for name, values in self.rows if name not in REFERENCES]
         values = [value for value in values if not math.isnan(value)]
-        if not values or len(values) < 2:
+        if len(values) < 2:
             return None
         if column in NEAREST_TO_ZERO:
             return min(values, key=abs)
@@ -99,8 +99,8 @@ class Report:
         return file.getvalue()
 
 
-GRAY, TRUTH = "left gray", "the photo itself"
-REFERENCES = (GRAY, TRUTH)
+GRAY = "left gray"
+REFERENCES = (GRAY,)  # rows that no decoder colored
 
 
 class PhotoEvaluator:
