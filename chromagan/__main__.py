@@ -298,9 +298,8 @@ def is_same_file(photo: str, output: Path | None) -> bool:
         after = os.stat(output) if output else os.fstat(sys.stdout.fileno())
     except (AttributeError, OSError, ValueError):  # no such file, or a Python object replaces the stream
         return False
-    return stat.S_ISREG(before.st_mode) and os.path.samestat(
-        before, after
-    )  # a terminal is both, but not a regular file
+    # A terminal is both, but not a regular file.
+    return stat.S_ISREG(before.st_mode) and os.path.samestat(before, after)
 
 
 def write_stdout(data: bytes) -> None:

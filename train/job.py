@@ -70,9 +70,8 @@ def fetch(code: str, revision: str | None, to: Path) -> Path:
 
 
 def git(*arguments: str) -> None:
-    environment = os.environ | {
-        "GIT_TERMINAL_PROMPT": "0"
-    }  # a private URL without a password is an error, not a prompt
+    # A private URL without a password is an error, not a prompt.
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
     subprocess.run(["git", *arguments], check=True, capture_output=True, text=True, env=environment)
 
 
@@ -138,9 +137,8 @@ def main(args: argparse.Namespace, flags: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="chromagan-job-") as scratch:
         code = fetch(args.code, args.revision, Path(scratch))
         environment = os.environ | {"PYTHONPATH": str(code)}
-        environment.setdefault(
-            "TRACKIO_DIR", str(args.output_dir / "trackio")
-        )  # persistent like the run, if Trackio is used
+        # Persistent like the run, if Trackio is used.
+        environment.setdefault("TRACKIO_DIR", str(args.output_dir / "trackio"))
         steps = commands(args, flags, code)
         if args.dry_run:
             for step in steps:

@@ -78,11 +78,8 @@ class Choices:
             "left": cells, "right": cells, "epochs-of": self.decoders(STUDY),
             "measured-at": self.measured_epochs(network), "errors-of": self.decoders(network),
         }  # fmt: skip
-        usual = {
-            "epochs-of": decoder,
-            "errors-of": decoder,
-            "measured-at": epoch,
-        }  # defaults for a link written by hand
+        # Defaults for a link written by hand.
+        usual = {"epochs-of": decoder, "errors-of": decoder, "measured-at": epoch}
         values = {}
         for name, offer in offers.items():
             offered = [value for _, value in offer.choices]

@@ -68,9 +68,8 @@ def class_name(photos: PhotoSet, index: int) -> str | None:
         return None
     label = photos.labels[index]
     name = photos.class_names[label] if photos.class_names else str(label)
-    return os.fsencode(name).decode(
-        "utf-8", "replace"
-    )  # a folder's name may not be valid UTF-8, which Parquet requires
+    # A folder's name may not be valid UTF-8, which Parquet requires.
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def frechet_distances(

@@ -35,9 +35,8 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
         raise TrainingError(f"nothing to resume in {config.run_dir}: start the run without --resume")
     try:
         options = json.loads(recorded.read_text(encoding="utf-8"))
-        fitted = min(
-            config.batch_size, options.get("batch_size", config.batch_size)
-        )  # fit_batch checks it, with the data
+        # fit_batch checks it, with the data.
+        fitted = min(config.batch_size, options.get("batch_size", config.batch_size))
         check_options(replace(config, batch_size=fitted), options)
     except (ValueError, AttributeError, TypeError) as error:
         raise TrainingError(f"{recorded} is damaged: {error}") from error

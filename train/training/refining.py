@@ -38,9 +38,8 @@ class RefinerLoss(nn.Module):
         self.reach = nn.Conv2d(1, 1, NEIGHBORHOOD, padding=NEIGHBORHOOD // 2, bias=False)
         nn.init.dirac_(self.reach.weight)  # starts with the pixel alone
         self.register_buffer("price", torch.tensor(config.price))
-        self.register_buffer(
-            "vivid", torch.zeros(2)
-        )  # moving averages before and after refining; averaging their ratio would be unstable near gray
+        # Moving averages before and after refining; averaging their ratio would be unstable near gray.
+        self.register_buffer("vivid", torch.zeros(2))
 
     def forward(self, batch: Batch, ab: Tensor, noise: Tensor, greedy: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and the terms to log.
