@@ -146,7 +146,7 @@ def load_photos(
                 f"all {taken} images taken from {source['data']!r} ({split}) are gray: there is no color in them"
             )
         sources.append(source | {"photos": kept, "gray": taken - kept})
-        lines.append(found + (f"; {taken - kept:,} gray ones left out" if taken > kept else ""))
+        lines.append(found + (f"; {taken - kept:,} left out as gray" if taken > kept else ""))
     summary = "\n".join(lines)
     if not quiet:
         tqdm.write(summary, file=sys.stderr)

@@ -103,7 +103,7 @@ def main(config: RefineConfig) -> None:
         write_json(config.run_dir / OPTIONS_FILE, options)
     count = sum(p.numel() for p in refiner.parameters())
     say(
-        f"refiner: {len(photos)} images ({photos.gray_dropped} gray ones left out), colored by {len(generators)} "
+        f"refiner: {len(photos)} images ({photos.gray_dropped} left out as gray), colored by {len(generators)} "
         f"checkpoints, {config.steps} steps of {config.batch_size}, {count:,} parameters"
         + (f"; resuming after step {step}" if step else "")
     )

@@ -124,7 +124,7 @@ def main(config: TrainConfig) -> None:
         config.run_dir.mkdir(parents=True, exist_ok=True)
         write_json(config.run_dir / OPTIONS_FILE, asdict(config) | {"sources": sources})
     say(
-        f"{config.decoder}: {len(photos)} images ({photos.gray_dropped} gray ones left out), "
+        f"{config.decoder}: {len(photos)} images ({photos.gray_dropped} left out as gray), "
         f"{batches.steps_per_epoch} steps of {config.batch_size} an epoch, {parameters(generator):,} parameters "
         f"({parameters(generator.decoder):,} in the decoder), critic {parameters(critic):,}, {config.precision}"
         + (f"; resuming after step {step} of {total}" if step else "")

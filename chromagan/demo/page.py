@@ -315,8 +315,8 @@ def about(source: CheckpointSource, milliseconds: dict[str, float], general: Che
     rows, images, where = [], 0, ""
     for decoder, checkpoint in nearest_of_each(source.checkpoints).items():
         spec, values = DECODERS[decoder], measured(checkpoint)
-        if number := number_of(values.get("images")):
-            images, where = int(number), measured_on(checkpoint)
+        if count := number_of(values.get("images")):
+            images, where = int(count), measured_on(checkpoint)
         cells = [checkpoint.epoch, f"{spec.num_params:,}"]
         cells.append(f"{milliseconds[decoder]:.1f}" if decoder in milliseconds else "–")
         for name, digits in (("ciede2000_mean", 2), ("ciede2000_p95", 2), ("psnr_mean", 2), ("colorfulness", 1)):

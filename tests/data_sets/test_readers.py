@@ -125,7 +125,7 @@ def test_what_is_skipped_is_said(tmp_path, capsys):
     photos = load_photos(str(tmp_path), "train", size=16)
     assert photos.summary == (
         f"'{tmp_path}' (train: all of it, it has no splits): 4 photos in 2 folders; skipped: 1 .cr2, 2 .txt, "
-        "1 broken links, 1 empty, 2 hidden, 2 hidden or system folders, 1 without a suffix; 1 gray ones left out"
+        "1 broken links, 1 empty, 2 hidden, 2 hidden or system folders, 1 without a suffix; 1 left out as gray"
     )
     assert photos.summary in capsys.readouterr().err
     load_photos(str(tmp_path), "train", size=16, quiet=True)
