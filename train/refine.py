@@ -34,6 +34,7 @@ from chromagan.hub.trunks import digest_of
 from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
 from chromagan.network.trunk import Trunk
+from train.training.batch_norm import GlobalBatchNorm
 from train.training.batches import Batches, fingerprint, normalized_lab, trunk_stages
 from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run
 from train.training.cores import check_launcher, share_cores
@@ -42,7 +43,6 @@ from train.training.refining import RefinerLoss, noise_of
 from train.training.rewards import FeatureDistance
 from train.training.run import Run, part_of_batch, run_script, speaker
 from train.training.state import save_state
-from train.training.step import GlobalBatchNorm
 from train.training.watching import TrainingError
 
 MULTIPLIER_EVERY = 4  # steps between updates of the multiplier: its greedy rollout takes a fifth of a step's time

@@ -8,9 +8,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from accelerate import Accelerator
-from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from chromagan.colorizer import fast_dtype
@@ -18,6 +16,7 @@ from chromagan.hub.model import ChromaGAN
 from chromagan.network import losses
 from chromagan.network.critic import Critic
 from chromagan.network.folding import fold_upsampling_for_training
+from train.training.batch_norm import GlobalBatchNorm
 from train.training.batches import Batch
 from train.training.options import TrainConfig
 
@@ -75,60 +74,6 @@ class Optimizers:
 
     generator: torch.optim.Optimizer
     critic: torch.optim.Optimizer
-
-
-class GlobalBatchNorm(nn.BatchNorm2d):
-    """Batch norm whose training statistics are taken over the images of all processes.
-
-    With it, N processes take the same step as one process with the same global batch. (torch's SyncBatchNorm does this
-    on GPUs only.) Every process must have equally many images, as is the case here.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return nn.BatchNorm2d.forward(self, x)
-        processes = dist.get_world_size()
-        wide = x.to(self.weight.dtype)  # bfloat16 statistics are computed in float32
-        mean = _SumOverProcesses.apply(wide.mean(dim=(0, 2, 3))) / processes
-        centered = wide - mean[:, None, None]
-        variance = _SumOverProcesses.apply(centered.square().mean(dim=(0, 2, 3))) / processes
-        with torch.no_grad():
-            count = processes * x.numel() / x.shape[1]
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
-        scale = (variance + self.eps).rsqrt() * self.weight
-        return (centered * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
-
-    @classmethod
-    def convert(cls, module: nn.Module) -> None:
-        """Convert every batch norm inside `module` in place; its parameters stay the same tensors."""
-        for child in module.modules():
-            if type(child) in (nn.BatchNorm2d, BatchNormAct2d):
-                child.__class__ = cls if type(child) is nn.BatchNorm2d else GlobalBatchNormAct
-
-
-class GlobalBatchNormAct(GlobalBatchNorm, BatchNormAct2d):
-    """The same for timm's batch norm with activation, in a trunk that trains."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.drop(GlobalBatchNorm.forward(self, x)))
-
-
-class _SumOverProcesses(torch.autograd.Function):
-    """All-reduce in both directions: every process's statistics affect every process's loss."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        return total
 
 
 def prepare(
