@@ -25,23 +25,30 @@ class LiveMemory(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.live = self.peak = 0
-        self.seen: set[int] = set()
+        self.holders: dict[int, set[int]] = {}  # of each storage: the ids of the tensors that share it, as views do
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         output = function(*args, **(kwargs or {}))
         for tensor in output if isinstance(output, (tuple, list)) else (output,):
-            if not isinstance(tensor, torch.Tensor) or (key := tensor.untyped_storage()._cdata) in self.seen:
+            if not isinstance(tensor, torch.Tensor):
                 continue
-            size = tensor.untyped_storage().nbytes()
-            self.seen.add(key)
-            self.live += size
-            self.peak = max(self.peak, self.live)
-            weakref.finalize(tensor, self._free, key, size)
+            key, size = tensor.untyped_storage()._cdata, tensor.untyped_storage().nbytes()
+            holders = self.holders.setdefault(key, set())
+            if id(tensor) in holders:  # an operation in place returns a tensor that is there already
+                continue
+            if not holders:
+                self.live += size
+                self.peak = max(self.peak, self.live)
+            holders.add(id(tensor))
+            weakref.finalize(tensor, self._free, key, id(tensor), size)
         return output
 
-    def _free(self, key: int, size: int) -> None:
-        self.live -= size
-        self.seen.discard(key)
+    def _free(self, key: int, holder: int, size: int) -> None:
+        """Take a tensor that is gone from its storage's holders; with the last one the storage is free."""
+        self.holders[key].discard(holder)
+        if not self.holders[key]:
+            self.live -= size
+            del self.holders[key]
 
 
 @torch.inference_mode()

@@ -414,6 +414,20 @@ def test_cost_of_a_known_network():
     assert memory.peak == 1 << 20
 
 
+def test_memory_is_held_until_the_last_tensor_of_it_is_gone():
+    with LiveMemory() as memory:
+        first = torch.zeros(1 << 18)
+        view = first.view(2, -1)
+        view.add_(1)  # returns the same tensor: one holder
+        del first
+        torch.zeros(1 << 18)
+        assert memory.peak == 2 << 20 and memory.live == 1 << 20
+        del view
+        assert memory.live == 0
+        torch.zeros(1 << 18)
+    assert memory.peak == 2 << 20 and memory.live == 0
+
+
 def test_costs_are_of_the_networks_as_they_run(tmp_path):
     """Folded: 4 products for the 9 of a convolution of a map doubled by nearest neighbors. What is trained stays."""
     model = ChromaGAN(ModelConfig.preset("lite", "original")).without_class_head()
