@@ -12,7 +12,7 @@ from train.training.parsing import Options, option, parse_options
 
 @dataclass(frozen=True, kw_only=True)
 class RefineConfig(Options):
-    """One training run of a refiner."""
+    """One training run of a refiner. The defaults are those of the refiner that ships."""
 
     source: str = option(MISSING, "folder of checkpoints whose colorings are refined; all must share one frozen trunk")
     data: list[str] = option(MISSING, DATA_HELP)
@@ -21,7 +21,7 @@ class RefineConfig(Options):
     greedy_steps: int = option(
         2000, "first steps, in which the policy ascends the exact gradient of its immediate reward"
     )
-    steps: int = option(4000, "total steps; after the greedy ones the agent learns by advantage actor-critic")
+    steps: int = option(2400, "total steps; after the greedy ones the agent learns by advantage actor-critic")
     resume: bool = option(False, "resume from the last complete state of the run in --output-dir")
 
     limit_train: int = option(0, "train on only N images, spread evenly over the data; 0: all")
@@ -36,16 +36,16 @@ class RefineConfig(Options):
     entropy_weight: float = option(0.02, "weight of the policy's entropy, in units of CIEDE2000")
     value_weight: float = option(0.5, "weight of the value's squared error")
     discount: float = option(0.9, "discount of the next step's value")
-    consistency_weight: float = option(0.0, "weight of local consistency, relative to the drop in color difference")
+    consistency_weight: float = option(0.1, "weight of local consistency, relative to the drop in color difference")
     feature_weight: float = option(
         0.0,
         "weight of the drop in distance to the true photo, in features of the trunk's network applied to the colors",
     )
-    large_weight: float = option(0.0, "weight of the squared color difference, which emphasizes large errors")
+    large_weight: float = option(0.05, "weight of the squared color difference, which emphasizes large errors")
     price: float = option(
-        0.1, "initial Lagrange multiplier of the colorfulness constraint: the reward of a Lab unit of chroma"
+        0.3, "initial Lagrange multiplier of the colorfulness constraint: the reward of a Lab unit of chroma"
     )
-    price_rate: float = option(0.005, "step size of the multiplier's dual ascent, per unit of relative colorfulness")
+    price_rate: float = option(0.05, "step size of the multiplier's dual ascent, per unit of relative colorfulness")
     colorfulness: float = option(
         1.0, "constraint: the colorfulness to keep, relative to the colorings before refinement"
     )

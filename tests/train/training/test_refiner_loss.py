@@ -1,6 +1,9 @@
 """Rewards with known answers, and steps of a refiner that learns from them."""
 
 import copy
+import json
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from train.training.refining import RefinerLoss, draw, noise_of
 from train.training.rewards import FeatureDistance, Rewards
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).resolve().parents[3]
 LEAVE, REDDER, GREENER, NEIGHBORS = (ACTIONS.index(a) for a in ("leave", "redder", "greener", "like its neighbors"))
 
 
@@ -194,11 +198,20 @@ def test_a_coloring_that_was_all_but_gray_does_not_rule_the_price():
     assert alone > 10 * vivid and both < 2 * vivid
 
 
+def test_a_run_without_flags_is_the_recipe_of_the_refiner_that_ships():
+    """Its figures are the only ones that stand behind a recipe."""
+    shipped = json.loads((ROOT / "checkpoints" / "refiner" / "train.json").read_text())
+    own = asdict(RefineConfig(source="s", data=["d"], output_dir="o"))
+    recipe = shipped.keys() - RefineConfig.FREE_ON_RESUME - {"sources"}
+    assert len(recipe) > 15 and {name: own[name] for name in recipe} == {name: shipped[name] for name in recipe}
+    assert not own["feature_weight"]  # which was added later
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
         ({"crop": 100}, "--crop must be a multiple of 8 up to 224"),
-        ({"greedy_steps": 5000}, "--greedy-steps must be at most --steps 4000"),
+        ({"greedy_steps": 5000}, "--greedy-steps must be at most --steps 2400"),
         ({"discount": 1.5}, "--discount must be in"),
         ({"channels": 9000}, "--channels must be at most 8192, got 9000"),
         ({"agent_steps": 101}, "--agent-steps must be at most 100, got 101"),
