@@ -18,6 +18,7 @@ from chromagan.errors import OptionError, check_whole
 from chromagan.imaging.color import AB_RANGE, L_RANGE
 from chromagan.network.config import MAX_CHANNELS, Config, ModelConfig
 from chromagan.network.layers import FEATURE_STRIDE, Merge, batch_norm, conv3
+from chromagan.network.losses import chroma
 
 HALF = 2  # network pixels per refiner pixel, along each side
 CELL = 4  # network pixels per cell of the refiner's feature maps, along each side
@@ -134,7 +135,7 @@ class Refiner(nn.Module):
         pixel, and an action is the more probable the nearer it brings the pixel to its target. With additional, freely
         predicted logits the policy came to smooth everything: 97 % of the pixels took the mean of their neighbors."""
         target = ab + AIM * F.pixel_shuffle(self.policy(x), CELL // HALF)
-        return -SHARPNESS * AB_RANGE * length(outcomes - target[:, None], dim=2), target
+        return -SHARPNESS * chroma(AB_RANGE * (outcomes - target[:, None]), dim=2), target
 
     def best(self, context: Tensor, ab: Tensor, outcomes: Tensor, step: int) -> Tensor:
         """The greedy policy: the most probable action of each pixel, index of ACTIONS, (B, H/2, W/2)."""
@@ -187,12 +188,6 @@ class Refiner(nn.Module):
 def take(outcomes: Tensor, actions: Tensor) -> Tensor:
     """Apply `actions` (B, h, w): select ab (B, 2, h, w) from the `outcomes` of all actions."""
     return outcomes.gather(1, actions[:, None, None].expand(-1, 1, 2, -1, -1))[:, 0]
-
-
-def length(ab: Tensor, dim: int) -> Tensor:
-    """The length of vectors of ab along `dim`, differentiable at zero."""
-    a, b = ab.unbind(dim)
-    return (a * a + b * b + 1e-8).sqrt()
 
 
 def halve(x: Tensor) -> Tensor:

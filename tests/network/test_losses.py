@@ -22,6 +22,15 @@ class LinearCritic(nn.Module):
         return nn.functional.avg_pool2d(products, 8, divisor_override=1)  # a score for each 8x8 patch
 
 
+def test_chroma_can_be_differentiated_at_gray():
+    ab = torch.tensor([[3.0, 0.0], [4.0, 0.0]]).t().reshape(2, 1, 2, 1).requires_grad_()
+    for along, dim in ((ab, 2), (ab.movedim(2, 1), 1), (ab.movedim(2, -1), -1)):
+        found = losses.chroma(along, dim)
+        torch.testing.assert_close(found.flatten(), torch.tensor([5.0, 0.0]), atol=0.011, rtol=0)
+        (gradient,) = torch.autograd.grad(found.sum(), ab)
+        torch.testing.assert_close(gradient[..., 0], torch.tensor([[[0.6, 0.8]], [[0.0, 0.0]]]), atol=1e-3, rtol=0)
+
+
 def pair(batch=3, size=32):
     torch.manual_seed(0)
     return [torch.rand(batch, c, size, size, dtype=torch.float64) for c in (1, 2, 2)]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from chromagan.imaging import color
 from chromagan.network.folding import fold
-from chromagan.network.losses import color_difference, length
+from chromagan.network.losses import chroma, color_difference
 from chromagan.network.refiner import Refiner, double
 from chromagan.network.trunk import Trunk
 
@@ -35,7 +35,7 @@ class Rewards:
         slope: the weighted gradient from `FeatureDistance.slope`, in the shape of ab.
         """
         error = color_difference(ab, truth, dim)
-        utility = price * length(*ab.unbind(dim)) - error - self.large * error.square()
+        utility = price * chroma(ab, dim) - error - self.large * error.square()
         return utility if slope is None else utility - (slope * ab).sum(dim)
 
     def __call__(self, outcomes: Tensor, price: float | Tensor, slope: Tensor | None = None) -> Tensor:
