@@ -26,16 +26,19 @@ REACH = 2  # refiner pixels on each side that form the neighborhood of "like its
 
 MAX_STEPS = 100  # a config may be untrusted
 
-AIM = 0.1  # of the range of ab: the unit in which the network predicts the offset of a pixel's target color
-SHARPNESS = 1.0  # of the policy: a Lab unit nearer to the target makes an action 2.7 times as probable
-
 # The actions of a pixel in one step, in the order of the logits.
 ACTIONS = ("leave", "redder", "greener", "yellower", "bluer", "weaker", "stronger", "like its neighbors")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefinerConfig(Config):
-    """Architecture of a refiner, and the trunk that it was trained with. Raises OptionError for invalid sizes."""
+    """Architecture of a refiner, what its actions do, and the trunk that it was trained with. Raises OptionError for
+    invalid values.
+
+    All that decides what a stored refiner does is among the fields, so that it stays the same when a default changes;
+    but one whose config was written before a field was added takes the default: those of target_scale and
+    inverse_temperature must stay.
+    """
 
     trunk: str = "tf_efficientnet_lite0"  # timm name
     trunk_stages: tuple[int, ...] = (1, 2, 3, 4)  # timm out_indices, finest first
@@ -43,17 +46,19 @@ class RefinerConfig(Config):
     trunk_channels: tuple[int, ...] = (24, 40, 112, 320)
     trunk_digest: str = ""  # of the frozen trunk, as in ModelConfig
     channels: int = 48
-    steps: int = 6  # number of steps that it was trained to take
+    steps: int = 5  # number of steps that it was trained to take
     delta: float = 3.0  # Lab units by which an action changes a or b
     factor: float = 0.85  # by which "weaker" multiplies ab, and "stronger" divides
     like: float = 5.0  # standard deviation, in Lab units of L, of the bilateral neighbor weights
+    target_scale: float = 0.1  # of the range of ab: the unit in which the offset of a pixel's target color is predicted
+    inverse_temperature: float = 1.0  # of the policy: at 1, a Lab unit nearer to the target is 2.7 times as probable
     version: int = 1
 
     VERSION = 1
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("channels", "steps", "delta", "like"):
+        for name in ("channels", "steps", "delta", "like", "target_scale", "inverse_temperature"):
             if not getattr(self, name) > 0:
                 raise OptionError(f"{name} must be more than 0, got {getattr(self, name)}")
         if self.channels > MAX_CHANNELS or self.steps > MAX_STEPS:
@@ -134,8 +139,9 @@ class Refiner(nn.Module):
         """Logits and target colors. The effect of every action is known: the network predicts a target color for each
         pixel, and an action is the more probable the nearer it brings the pixel to its target. With additional, freely
         predicted logits the policy came to smooth everything: 97 % of the pixels took the mean of their neighbors."""
-        target = ab + AIM * F.pixel_shuffle(self.policy(x), CELL // HALF)
-        return -SHARPNESS * chroma(AB_RANGE * (outcomes - target[:, None]), dim=2), target
+        target = ab + self.config.target_scale * F.pixel_shuffle(self.policy(x), CELL // HALF)
+        distance = chroma(AB_RANGE * (outcomes - target[:, None]), dim=2)
+        return -self.config.inverse_temperature * distance, target
 
     def best(self, context: Tensor, ab: Tensor, outcomes: Tensor, step: int) -> Tensor:
         """The greedy policy: the most probable action of each pixel, index of ACTIONS, (B, H/2, W/2)."""

@@ -1,13 +1,16 @@
 """The refiner: what its actions do, what it reads, and which networks it is for."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from chromagan.network.config import ModelConfig
-from chromagan.network.refiner import ACTIONS, AIM, REACH, Refiner, RefinerConfig, double, halve, take
+from chromagan.network.refiner import ACTIONS, REACH, Refiner, RefinerConfig, double, halve, take
 
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = RefinerConfig(channels=8, steps=3, trunk_channels=(3, 4, 5, 6))
 
 
@@ -104,13 +107,39 @@ def test_pixels_go_where_the_network_aims():
         walk = []
         present, likeness, context = halve(ab), refiner.likeness(halve(L)), refiner.context(stages, L, halve(ab))
         for step in range(3):
-            refiner.policy.bias[:cells] = (target - present[0, 0, 0, 0]) / AIM
+            refiner.policy.bias[:cells] = (target - present[0, 0, 0, 0]) / CONFIG.target_scale
             outcomes = refiner.outcomes(present, likeness)
             actions = refiner.best(context, present, outcomes, step)
             present = take(outcomes, actions)
             walk.append(ACTIONS[actions[0, 5, 5]])
     assert walk == ["redder", "redder", "leave"]
     torch.testing.assert_close(present[:, 0], torch.full((2, 32, 32), target))
+
+
+def test_what_the_policy_does_is_written_in_its_config(refiner):
+    """A refiner that is stored stays as it is, whatever becomes the default."""
+    stages, L, ab = made_inputs()
+    ab, likeness = halve(ab), refiner.likeness(halve(L))
+    outcomes = refiner.outcomes(ab, likeness)
+    other = Refiner(replace(CONFIG, target_scale=0.2, inverse_temperature=3.0)).eval()
+    other.load_state_dict(refiner.state_dict())
+    with torch.no_grad():
+        (logits, target, _), (sharper, farther, _) = (
+            each(each.context(stages, L, ab), ab, outcomes, 0) for each in (refiner, other)
+        )
+        torch.testing.assert_close(farther - ab, 2 * (target - ab))
+        distance = (110 * (outcomes - farther[:, None])).norm(dim=2)
+        torch.testing.assert_close(sharper, -3 * distance, atol=0.04, rtol=1e-4)
+        distance = (110 * (outcomes - target[:, None])).norm(dim=2)
+        torch.testing.assert_close(logits, -distance, atol=0.02, rtol=1e-4)
+
+
+def test_the_config_of_the_refiner_that_ships_is_of_before_some_fields():
+    """What it does not say are the defaults, which were constants when it was trained."""
+    written = json.loads((ROOT / "checkpoints" / "refiner" / "config.json").read_text())
+    config = RefinerConfig.from_dict(written)
+    assert (config.target_scale, config.inverse_temperature, config.steps) == (0.1, 1.0, 5)
+    assert RefinerConfig.from_dict(asdict(config)) == config
 
 
 def test_photos_do_not_see_each_other(refiner):
@@ -167,6 +196,8 @@ def test_a_refiner_is_for_one_trunk():
     [
         ({"channels": 0}, "channels must be more than 0"),
         ({"factor": 1.5}, "factor must be between 0 and 1"),
+        ({"target_scale": 0.0}, "target_scale must be more than 0"),
+        ({"inverse_temperature": -1.0}, "inverse_temperature must be more than 0"),
         ({"version": 9}, "config version 9"),
         ({"wings": 2}, "unknown keys in the config: wings"),
     ],

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from chromagan.imaging.color import denormalize_ab
 from chromagan.measures.metrics import ciede2000
-from chromagan.network.refiner import ACTIONS, AIM, Refiner, RefinerConfig, double, halve
+from chromagan.network.refiner import ACTIONS, Refiner, RefinerConfig, double, halve
 from chromagan.network.trunk import Trunk
 from train.training.batches import Batch
 from train.training.refine_options import RefineConfig
@@ -178,7 +178,7 @@ def test_the_price_of_chroma_rises_while_refined_colorings_are_paler():
     for toward, moves in ((0.05, 1), (-0.05, -1)):  # gray, and away from it
         loss = RefinerLoss(made_refiner(), options)
         with torch.no_grad():
-            loss.refiner.policy.bias.fill_(toward / AIM)
+            loss.refiner.policy.bias.fill_(toward / loss.refiner.config.target_scale)
         kept = loss.update_multiplier(batch, ab, Accelerator(cpu=True))["colorfulness_kept"]
         assert (kept - 1) * moves < -0.1
         assert loss.price.item() == pytest.approx(0.2 + 0.1 * (1 - kept.item()), abs=1e-5)
@@ -189,7 +189,7 @@ def test_a_coloring_that_was_all_but_gray_does_not_rule_the_price():
     loss = RefinerLoss(made_refiner(), config(price=0.2, price_rate=0.1))
     batch, ab = made_batch()
     with torch.no_grad():
-        loss.refiner.policy.bias.fill_(-0.05 / AIM)
+        loss.refiner.policy.bias.fill_(-0.05 / loss.refiner.config.target_scale)
     vivid = loss.update_multiplier(batch, ab, Accelerator(cpu=True))["colorfulness_kept"]
     alone = RefinerLoss(loss.refiner, loss.config).update_multiplier(batch, 1e-3 * ab, Accelerator(cpu=True))[
         "colorfulness_kept"
