@@ -41,11 +41,11 @@ class RefineConfig(Options):
         0.0,
         "weight of the drop in distance to the true photo, in features of the trunk's network applied to the colors",
     )
-    large_weight: float = option(0.05, "weight of the squared color difference, which emphasizes large errors")
-    price: float = option(
+    squared_weight: float = option(0.05, "weight of the squared color difference, which emphasizes large errors")
+    multiplier: float = option(
         0.3, "initial Lagrange multiplier of the colorfulness constraint: the reward of a Lab unit of chroma"
     )
-    price_rate: float = option(0.05, "step size of the multiplier's dual ascent, per unit of relative colorfulness")
+    multiplier_rate: float = option(0.05, "step size of its dual ascent, per unit of relative colorfulness")
     colorfulness: float = option(
         1.0, "constraint: the colorfulness to keep, relative to the colorings before refinement"
     )
@@ -59,7 +59,7 @@ class RefineConfig(Options):
 
     NOT_NEGATIVE = (
         "greedy_steps", "limit_train", "weight_decay", "entropy_weight", "value_weight", "discount",
-        "consistency_weight", "feature_weight", "large_weight", "price", "price_rate",
+        "consistency_weight", "feature_weight", "squared_weight", "multiplier", "multiplier_rate",
     )  # fmt: skip
     POSITIVE = (
         "steps", "batch_size", "channels", "agent_steps", "delta", "lr", "colorfulness", "log_every", "state_every",

@@ -25,7 +25,7 @@ NEIGHBORHOOD = 9  # side, in the refiner's pixels, of the area whose next values
 class RefinerLoss(nn.Module):
     """A refiner's training computation, as the single `forward` that accelerate wraps.
 
-    price: the Lagrange multiplier of the constraint on colorfulness, which is the reward for a Lab unit of chroma.
+    multiplier: the Lagrange multiplier of the constraint on colorfulness, which is the reward for a Lab unit of chroma.
     Dual ascent raises it while refined colorings are paler than the constraint asks, and lowers it while they are more
     colorful: see `update_multiplier`.
     """
@@ -37,7 +37,7 @@ class RefinerLoss(nn.Module):
         self.distances = (distance,)  # in a tuple, so that it is neither trained nor part of the state
         self.reach = nn.Conv2d(1, 1, NEIGHBORHOOD, padding=NEIGHBORHOOD // 2, bias=False)
         nn.init.dirac_(self.reach.weight)  # starts with the pixel alone
-        self.register_buffer("price", torch.tensor(config.price))
+        self.register_buffer("multiplier", torch.tensor(config.multiplier))
         # Moving averages before and after refining; averaging their ratio would be unstable near gray.
         self.register_buffer("vivid", torch.zeros(2))
 
@@ -49,7 +49,7 @@ class RefinerLoss(nn.Module):
         """
         refiner, config = self.refiner, self.config
         truth, ab, likeness = halve(batch.ab), halve(ab), refiner.likeness(halve(batch.L))
-        rewards = Rewards(refiner, truth, likeness, config.consistency_weight, config.large_weight)
+        rewards = Rewards(refiner, truth, likeness, config.consistency_weight, config.squared_weight)
         context = refiner.context(batch.stages, batch.L, ab, batch.rows, batch.columns)
         (distance,), slope = self.distances, None
         if config.feature_weight:
@@ -64,12 +64,12 @@ class RefinerLoss(nn.Module):
             with torch.no_grad():
                 if config.feature_weight:
                     slope = config.feature_weight * distance.slope(batch.L, ab, true_features)
-                reward = rewards(outcomes, self.price, slope)
+                reward = rewards(outcomes, self.multiplier, slope)
                 actions = draw(policy, noise[step])
                 ab = take(outcomes, actions)
             entropies.append(-(policy * log_policy).sum(dim=1).mean())
             if greedy:
-                utility = rewards.utility(color.denormalize_ab(target), rewards.truth, self.price, 1, slope)
+                utility = rewards.utility(color.denormalize_ab(target), rewards.truth, self.multiplier, 1, slope)
                 received.append((policy.detach() * reward).sum(dim=1).mean())
                 losses.append(-(policy * reward).sum(dim=1).mean() - utility.mean())
             else:
@@ -106,7 +106,7 @@ class RefinerLoss(nn.Module):
     @torch.no_grad()
     def update_multiplier(self, batch: Batch, ab: Tensor, accelerator: Accelerator) -> dict[str, Tensor]:
         """Refine the batch by the most probable actions, as in inference, and take a step of dual ascent on the
-        multiplier `price`. Returns the terms to log."""
+        multiplier. Returns the terms to log."""
         refiner = self.refiner
         refiner.eval()
         truth, before, likeness = halve(batch.ab), halve(ab), refiner.likeness(halve(batch.L))
@@ -122,9 +122,9 @@ class RefinerLoss(nn.Module):
         measured = accelerator.reduce(torch.stack([*vivid, *error]).float(), "mean")
         self.vivid.lerp_(measured[:2], NEWEST_SHARE)
         kept, error_kept = self.vivid[1] / self.vivid[0], measured[3] / measured[2]
-        self.price += self.config.price_rate * (self.config.colorfulness - kept)
-        self.price.clamp_(0, 1)
-        return {"colorfulness_kept": kept, "error_kept": error_kept, "price": self.price.clone()}
+        self.multiplier += self.config.multiplier_rate * (self.config.colorfulness - kept)
+        self.multiplier.clamp_(0, 1)
+        return {"colorfulness_kept": kept, "error_kept": error_kept, "multiplier": self.multiplier.clone()}
 
 
 def draw(policy: Tensor, noise: Tensor) -> Tensor:

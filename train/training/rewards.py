@@ -18,36 +18,36 @@ from chromagan.network.trunk import Trunk
 class Rewards:
     """The rewards for one batch of photos, whose true colors stay the same over a rollout."""
 
-    def __init__(self, refiner: Refiner, truth: Tensor, likeness: Tensor, consistency: float, large: float):
+    def __init__(self, refiner: Refiner, truth: Tensor, likeness: Tensor, consistency: float, squared: float):
         """truth: ab (B, 2, h, w) in [-1, 1], at the refiner's size. likeness: from `Refiner.likeness`.
 
-        consistency: weight of local consistency. large: weight of the squared color difference.
+        consistency: weight of local consistency. squared: weight of the squared color difference.
         """
-        self.refiner, self.likeness, self.consistency, self.large = refiner, likeness, consistency, large
+        self.refiner, self.likeness, self.consistency, self.squared = refiner, likeness, consistency, squared
         self.truth = color.denormalize_ab(truth)
         self.true_contrast = self.truth - refiner.mean_of_neighbors(self.truth, likeness)
 
     def utility(
-        self, ab: Tensor, truth: Tensor, price: float | Tensor, dim: int, slope: Tensor | None = None
+        self, ab: Tensor, truth: Tensor, multiplier: float | Tensor, dim: int, slope: Tensor | None = None
     ) -> Tensor:
         """The utility of colors, without regard to their neighbors; ab and truth in Lab units along `dim`.
 
         slope: the weighted gradient from `FeatureDistance.slope`, in the shape of ab.
         """
         error = color_difference(ab, truth, dim)
-        utility = price * chroma(ab, dim) - error - self.large * error.square()
+        utility = multiplier * chroma(ab, dim) - error - self.squared * error.square()
         return utility if slope is None else utility - (slope * ab).sum(dim)
 
-    def __call__(self, outcomes: Tensor, price: float | Tensor, slope: Tensor | None = None) -> Tensor:
+    def __call__(self, outcomes: Tensor, multiplier: float | Tensor, slope: Tensor | None = None) -> Tensor:
         """The reward of each action, in units of CIEDE2000, (B, len(ACTIONS), h, w): its gain in utility over leaving
         the pixel as it is.
 
-        outcomes: from `Refiner.outcomes`, (B, len(ACTIONS), 2, h, w). price: the reward for a Lab unit of chroma, the
-        Lagrange multiplier of `RefinerLoss`: without it, gray would be the safest answer to every doubt. slope:
+        outcomes: from `Refiner.outcomes`, (B, len(ACTIONS), 2, h, w). multiplier: the reward for a Lab unit of chroma,
+        the Lagrange multiplier of `RefinerLoss`: without it, gray would be the safest answer to every doubt. slope:
         (B, 2, h, w), see `utility`.
         """
         outcomes = color.denormalize_ab(outcomes)
-        utility = self.utility(outcomes, self.truth[:, None], price, 2, None if slope is None else slope[:, None])
+        utility = self.utility(outcomes, self.truth[:, None], multiplier, 2, None if slope is None else slope[:, None])
         if self.consistency:
             # The contrast of a pixel to neighbors of like lightness, compared with the contrast in the true photo.
             # Spots and blotches are penalized, edges of L are not. The neighbors' colors are those before the step.

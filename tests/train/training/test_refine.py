@@ -43,7 +43,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_weights(flags, source, tmp
         assert (broken / "refiner" / name).read_bytes() == (whole / "refiner" / name).read_bytes()
     lines = [json.loads(line) for line in (broken / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
-    assert {"loss", "reward", "entropy", "colorfulness_kept", "error_kept", "price"} <= lines[0].keys()
+    assert {"loss", "reward", "entropy", "colorfulness_kept", "error_kept", "multiplier"} <= lines[0].keys()
     assert "value_error" in lines[2] and "value_error" not in lines[1]
 
     shutil.copytree(source, tmp_path / "study")

@@ -48,16 +48,16 @@ def test_an_action_earns_what_the_error_falls_by():
     truth[:, 0], ab[:, 0] = 30 / 110, 20 / 110
     likeness = refiner.likeness(torch.zeros(1, 1, 8, 8))
     outcomes = refiner.outcomes(ab, likeness)
-    earned = Rewards(refiner, truth, likeness, 0.0, 0.0)(outcomes, price=0.0)
+    earned = Rewards(refiner, truth, likeness, 0.0, 0.0)(outcomes, multiplier=0.0)
     assert (earned[:, LEAVE] == 0).all() and (earned[:, REDDER] > 1).all() and (earned[:, GREENER] < -1).all()
     lab = [torch.tensor([50.0, a, 0.0]).view(1, 3, 1, 1) for a in (20, 23, 30)]
     exact = ciede2000(lab[0], lab[2]) - ciede2000(lab[1], lab[2])
     assert earned[0, REDDER, 0, 0].item() == pytest.approx(exact.item(), rel=0.05)
-    priced = Rewards(refiner, truth, likeness, 0.0, 0.0)(outcomes, price=0.5)
+    paid = Rewards(refiner, truth, likeness, 0.0, 0.0)(outcomes, multiplier=0.5)
     chroma = 110 * outcomes.norm(dim=2)
-    torch.testing.assert_close(priced - earned, 0.5 * (chroma - chroma[:, :1]), atol=1e-4, rtol=1e-4)
-    large = Rewards(refiner, truth, likeness, 0.0, 1.0)(outcomes, price=0.0)
-    assert (large[:, REDDER] > 2 * earned[:, REDDER]).all()
+    torch.testing.assert_close(paid - earned, 0.5 * (chroma - chroma[:, :1]), atol=1e-4, rtol=1e-4)
+    squared = Rewards(refiner, truth, likeness, 0.0, 1.0)(outcomes, multiplier=0.0)
+    assert (squared[:, REDDER] > 2 * earned[:, REDDER]).all()
 
 
 def test_consistency_rewards_what_takes_a_spot_away():
@@ -111,7 +111,7 @@ def test_an_action_earns_what_the_feature_distance_falls_by(distance):
 
 def test_a_refiner_learns_from_the_feature_distance(distance):
     """Of a batch whose true colors are known to the features alone: the weight of the difference is nothing beside."""
-    options = config(entropy_weight=0.0, price=0.0, price_rate=0.0, feature_weight=1e4)
+    options = config(entropy_weight=0.0, multiplier=0.0, multiplier_rate=0.0, feature_weight=1e4)
     loss = RefinerLoss(made_refiner(), options, distance)
     optimizer = torch.optim.Adam(loss.parameters(), 0.02)
     assert not any(name.startswith("distance") for name in loss.state_dict())
@@ -148,7 +148,7 @@ def test_noise_depends_on_seed_and_step_alone():
 @pytest.mark.parametrize("greedy", [True, False])
 def test_both_ways_to_learn_bring_colors_nearer_to_the_truth(greedy):
     """One batch whose colors are too green and too blue."""
-    options = config(entropy_weight=0.0, price=0.0, price_rate=0.0)
+    options = config(entropy_weight=0.0, multiplier=0.0, multiplier_rate=0.0)
     loss = RefinerLoss(made_refiner(), options)
     optimizer = torch.optim.Adam(loss.parameters(), 0.02)
     batch, ab = made_batch()
@@ -172,8 +172,8 @@ def test_returns_hold_the_values_of_the_next_state():
     assert value_loss.item() == pytest.approx((1 + 9) / 2)
 
 
-def test_the_price_of_chroma_rises_while_refined_colorings_are_paler():
-    options = config(price=0.2, price_rate=0.1)
+def test_the_multiplier_rises_while_refined_colorings_are_paler():
+    options = config(multiplier=0.2, multiplier_rate=0.1)
     batch, ab = made_batch()
     for toward, moves in ((0.05, 1), (-0.05, -1)):  # gray, and away from it
         loss = RefinerLoss(made_refiner(), options)
@@ -181,12 +181,12 @@ def test_the_price_of_chroma_rises_while_refined_colorings_are_paler():
             loss.refiner.policy.bias.fill_(toward / loss.refiner.config.target_scale)
         kept = loss.update_multiplier(batch, ab, Accelerator(cpu=True))["colorfulness_kept"]
         assert (kept - 1) * moves < -0.1
-        assert loss.price.item() == pytest.approx(0.2 + 0.1 * (1 - kept.item()), abs=1e-5)
+        assert loss.multiplier.item() == pytest.approx(0.2 + 0.1 * (1 - kept.item()), abs=1e-5)
 
 
-def test_a_coloring_that_was_all_but_gray_does_not_rule_the_price():
+def test_a_coloring_that_was_all_but_gray_does_not_rule_the_multiplier():
     """What is kept is a share of the batches' mean colorfulness: the mean of their shares would be the gray one's."""
-    loss = RefinerLoss(made_refiner(), config(price=0.2, price_rate=0.1))
+    loss = RefinerLoss(made_refiner(), config(multiplier=0.2, multiplier_rate=0.1))
     batch, ab = made_batch()
     with torch.no_grad():
         loss.refiner.policy.bias.fill_(-0.05 / loss.refiner.config.target_scale)
@@ -203,7 +203,9 @@ def test_a_run_without_flags_is_the_recipe_of_the_refiner_that_ships():
     shipped = json.loads((ROOT / "checkpoints" / "refiner" / "train.json").read_text())
     own = asdict(RefineConfig(source="s", data=["d"], output_dir="o"))
     recipe = shipped.keys() - RefineConfig.FREE_ON_RESUME - {"sources"}
-    assert len(recipe) > 15 and {name: own[name] for name in recipe} == {name: shipped[name] for name in recipe}
+    today = {"price": "multiplier", "price_rate": "multiplier_rate", "large_weight": "squared_weight"}
+    expected = {today.get(name, name): shipped[name] for name in recipe}
+    assert len(expected) > 15 and {name: own[name] for name in expected} == expected
     assert not own["feature_weight"]  # which was added later
 
 
