@@ -39,8 +39,8 @@ def color_loss(ab_pred: Tensor, ab: Tensor, pivot: float = 0.0) -> Tensor:
     if not pivot:
         return F.mse_loss(ab_pred, ab)
     ab_pred, ab = 255 * (ab_pred - GRAY), 255 * (ab - GRAY)
-    factor = ((pivot + 2) / (chroma(ab_pred)[:, None] + 2)) ** (1 / 3)
-    return LOSS_PER_DIFFERENCE * color_difference(factor * ab_pred, ab).mean()
+    factor = ((pivot + 2) / (chroma(*ab_pred.split(1, dim=1)) + 2)) ** (1 / 3)
+    return LOSS_PER_DIFFERENCE * color_difference(ab_pred * factor, ab).mean()
 
 
 def color_difference(ab_1: Tensor, ab_2: Tensor, dim: int = 1) -> Tensor:
@@ -49,23 +49,22 @@ def color_difference(ab_1: Tensor, ab_2: Tensor, dim: int = 1) -> Tensor:
     CIEDE2000 (with the symbols of metrics.ciede2000) without the terms that need angles: T, which weights hues, is 1,
     and R_T, which rotates blues, is 0. Differentiable everywhere.
     """
-    mean_C = (chroma(ab_1, dim) + chroma(ab_2, dim)) / 50
+    a1, b1 = ab_1.unbind(dim)
+    a2, b2 = ab_2.unbind(dim)
+    mean_C = (chroma(a1, b1) + chroma(a2, b2)) / 50
     cube = mean_C * mean_C * mean_C  # pow takes as long as everything else
     mean_C_7 = cube * cube * mean_C
     stretch = 1.5 - 0.5 * (mean_C_7 / (mean_C_7 + 1) + 1e-6).sqrt()  # 1 + G
-    scale = torch.stack([stretch, torch.ones_like(stretch)], dim)  # a alone is stretched
-    ab_1, ab_2 = scale * ab_1, scale * ab_2
-    C1, C2 = chroma(ab_1, dim), chroma(ab_2, dim)
+    a1, a2 = stretch * a1, stretch * a2
+    C1, C2 = chroma(a1, b1), chroma(a2, b2)
     mean_C = (C1 + C2) / 2
     dC = C2 - C1
-    dH_2 = ((ab_1 - ab_2).square().sum(dim) - dC.square()).clamp_min(0)
+    dH_2 = ((a1 - a2).square() + (b1 - b2).square() - dC.square()).clamp_min(0)
     return ((dC / (1 + 0.045 * mean_C)).square() + dH_2 / (1 + 0.015 * mean_C).square() + 1e-6).sqrt()
 
 
-def chroma(ab: Tensor, dim: int = 1) -> Tensor:
-    """Chroma of ab in CIELAB units along `dim`, or the distance of two colors from their difference; differentiable at
-    gray."""
-    a, b = ab.unbind(dim)
+def chroma(a: Tensor, b: Tensor) -> Tensor:
+    """Chroma of a and b in CIELAB units, or from differences the distance of two colors; differentiable at gray."""
     return (a * a + b * b + 1e-4).sqrt()
 
 

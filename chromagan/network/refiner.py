@@ -140,7 +140,7 @@ class Refiner(nn.Module):
         pixel, and an action is the more probable the nearer it brings the pixel to its target. With additional, freely
         predicted logits the policy came to smooth everything: 97 % of the pixels took the mean of their neighbors."""
         target = ab + self.config.target_scale * F.pixel_shuffle(self.policy(x), CELL // HALF)
-        distance = chroma(AB_RANGE * (outcomes - target[:, None]), dim=2)
+        distance = chroma(*(AB_RANGE * (outcomes - target[:, None])).unbind(2))
         return -self.config.inverse_temperature * distance, target
 
     def best(self, context: Tensor, ab: Tensor, outcomes: Tensor, step: int) -> Tensor:

@@ -35,7 +35,7 @@ class Rewards:
         slope: the weighted gradient from `FeatureDistance.slope`, in the shape of ab.
         """
         error = color_difference(ab, truth, dim)
-        utility = multiplier * chroma(ab, dim) - error - self.squared * error.square()
+        utility = multiplier * chroma(*ab.unbind(dim)) - error - self.squared * error.square()
         return utility if slope is None else utility - (slope * ab).sum(dim)
 
     def __call__(self, outcomes: Tensor, multiplier: float | Tensor, slope: Tensor | None = None) -> Tensor:
