@@ -330,7 +330,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "can hold colors, its ICC profile. Every page of a multi-page TIFF or an animation is colored.",
         epilog="A result keeps the format of its photo if that is JPEG, PNG, WebP, TIFF, BMP, AVIF or an animated "
         "GIF; HEIC becomes JPEG, every other format PNG. In folders and patterns, hidden files, system folders and the "
-        "results of earlier runs, recognized by name, are skipped. HEIC needs: pip install pillow-heif.",
+        "results of earlier runs, recognized by name, sheets also by a mark, are skipped. "
+        "HEIC needs: pip install pillow-heif.",
     )
     coloring.add_argument("inputs", nargs="+", metavar="IN", help="image files, patterns, folders; - is stdin")
     coloring.add_argument(

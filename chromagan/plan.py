@@ -1,18 +1,17 @@
 """What `colorize` will write, determined before anything is written: the files of each photo, or why it has none."""
 
-import functools
 import os
 import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from chromagan.errors import ImageError
 from chromagan.hub.checkpoints import Checkpoint
+from chromagan.imaging.contact_sheet import is_contact_sheet
 from chromagan.imaging.folders import find_photos, real
 from chromagan.imaging.formats import format_of_suffix, suffix_for
-from chromagan.imaging.writing import check_suffix, digest_of_stem, fitting_name
+from chromagan.imaging.writing import check_suffix, fitting_name
 from chromagan.network.decoders import DECODERS
 from chromagan.programs import check_output_folder, names_folder
 
@@ -56,13 +55,14 @@ def make_plan(
     With a trailing slash, `output` is always a folder.
 
     sheets: each photo also gets a contact sheet of its colorings. overwrite, skip_existing: how existing files are
-    handled; a photo named in `inputs` is never replaced. Several processes (accelerate launch -m chromagan ..., or
+    handled; neither a photo named in `inputs` nor, in the place of a contact sheet, a file that is none is ever
+    replaced. Several processes (accelerate launch -m chromagan ..., or
     torchrun) share the photos among them. Output folders are created. Raises ImageError or OSError if `output` cannot
     be used.
     """
     rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
     output, as_folder = Path(output), names_folder(output)
-    found = find_photos(inputs, output, result_teller())
+    found = find_photos(inputs, output, is_result)
     check_output_folder(output.parent)
     single = len(found.photos) == 1 and not Path(inputs[0]).is_dir() and not sheets
     if not as_folder and _is_one_file(output, single, bool(found.photos)):
@@ -88,10 +88,13 @@ def make_plan(
             reason = "its result would replace the photo itself: give it another name"
         elif skip_existing and len(existing) == len(task.files):
             continue
-        elif existing and not (overwrite or skip_existing):
-            reason = f"{existing[0]} already exists: --overwrite replaces it, --skip-existing keeps it"
+        elif not skip_existing and task.sheet in existing and task.sheet.exists() and not is_contact_sheet(task.sheet):
+            what = "not marked as one (a photo, or a sheet of an earlier version)"
+            reason = f"{task.sheet} is where its contact sheet would go, and {what}: move it away"
         elif photo := next((file for file in existing if file.exists() and _identity(file) in named), None):
             reason = f"its result would replace {photo}, a photo that was named: give it another name"
+        elif existing and not (overwrite or skip_existing):
+            reason = f"{existing[0]} already exists: --overwrite replaces it, --skip-existing keeps it"
         else:
             reason = _make_folder(task.files[0].parent)
         if reason:
@@ -101,29 +104,10 @@ def make_plan(
     return Plan(tasks, problems, found.summary() if rank == 0 else "")
 
 
-def result_teller() -> Callable[[Path], bool]:
-    """A function that tells whether a file is, by its name, a result of an earlier run or a contact sheet of them.
-
-    It lists a folder once, the first time that it is called for a sheet in it.
-    """
-    colored = functools.cache(_colored_stems)
-
-    def is_result(path: Path) -> bool:
-        if RESULT.search(path.stem):
-            return True
-        stem = path.name.removesuffix(SHEET)
-        if stem == path.name:
-            return False
-        stems = [stem, Path(stem).stem] if format_of_suffix(Path(stem).suffix) else [stem]
-        return not colored(path.parent).isdisjoint(map(digest_of_stem, stems))
-
-    return is_result
-
-
-def _colored_stems(folder: Path) -> set[str]:
-    """Digests of the stems of the photos with results in `folder`: digests, since names may be shortened."""
-    endings = ((file, RESULT.search(file.stem)) for file in folder.iterdir())
-    return {digest_of_stem(file.stem[: ending.start()]) for file, ending in endings if ending}
+def is_result(path: Path) -> bool:
+    """Whether a file is a result of an earlier run, by its name, or a contact sheet of them, by its name and its mark:
+    `family-all.jpg` may also be somebody's own photo."""
+    return bool(RESULT.search(path.stem)) or (path.name.endswith(SHEET) and is_contact_sheet(path))
 
 
 def folds_case(folder: Path) -> bool:

@@ -1,13 +1,18 @@
 """Contact sheets: one picture of many colorings, a row for each decoder, a column for each epoch."""
 
+from contextlib import suppress
+from pathlib import Path
+
 from PIL import Image, ImageDraw, ImageFont
 
+from chromagan.imaging.metadata import notes_of
 from chromagan.imaging.photo import srgb_image
 
 CELL = 256  # longest side of one coloring, in pixels
 GAP = 8
 LABEL = 26  # height of a line of labels
 PAPER, INK = (250, 250, 250), (40, 40, 40)
+MARK = "chromagan: contact sheet"  # a comment in its file: by its name alone, it could be somebody's photo
 
 
 def contact_sheet(colorings: dict[tuple[str, int], Image.Image], labels: dict[str, str]) -> Image.Image:
@@ -38,7 +43,17 @@ def contact_sheet(colorings: dict[tuple[str, int], Image.Image], labels: dict[st
             if cell := cells.get((decoder, epoch)):
                 left = margin + column * (width + GAP)
                 sheet.paste(cell, (left + (width - cell.width) // 2, top + (height - cell.height) // 2))
+    sheet.info["notes"] = {"Comment": MARK}
     return sheet
+
+
+def is_contact_sheet(path: Path) -> bool:
+    """Whether a file is marked as a contact sheet, as `write_image` writes those of `contact_sheet`."""
+    with suppress(Exception):  # a damaged file is none
+        if path.is_file():  # opening a pipe would wait
+            with Image.open(path, formats=["JPEG", "PNG"]) as image:
+                return notes_of(image).get("Comment") == MARK
+    return False
 
 
 def _cell(image: Image.Image) -> Image.Image:

@@ -63,7 +63,7 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
         info["xmp"] = XMP_SIZE.sub(lambda match: _sized(match, turned.size), xmp)
     if iptc := _iptc(image):
         info["iptc"] = iptc
-    if notes := _notes(image):
+    if notes := notes_of(image):
         info["notes"] = notes
     if dpi := _dpi(image):
         info["dpi"] = dpi[::-1] if turned.size != image.size else dpi
@@ -145,7 +145,8 @@ def _iptc(image: Image.Image) -> bytes | None:
     return data if isinstance(data, bytes) else None
 
 
-def _notes(image: Image.Image) -> dict[str, str]:
+def notes_of(image: Image.Image) -> dict[str, str]:
+    """{title: text} of an opened image, from a PNG's texts; the comment of other formats is titled Comment."""
     notes = {}
     if image.format == "PNG":  # its `info` has no other strings
         notes = {k: v for k, v in image.info.items() if isinstance(v, str) and not k.startswith(NOT_NOTES)}

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from chromagan.imaging.metadata import as_comment, comment_segment, photoshop_se
 from chromagan.imaging.photo import reason
 
 LONGEST_NAME = 255  # bytes, the limit of common file systems
-SHORTENED = re.compile(r"~[0-9a-f]{8}$")  # ending of a stem shortened by `fitting_name`
 MAX_SEGMENT = {"exif": 65_533, "xmp": 65_504, "iptc": 65_500, "notes": 65_533}  # bytes: JPEG stores each in one segment
 NAMES = {"exif": "EXIF data", "xmp": "XMP data", "iptc": "IPTC data", "notes": "notes", "dpi": "resolution"}
 
@@ -46,15 +44,9 @@ def fitting_name(stem: str, ending: str, longest: int = LONGEST_NAME) -> str:
     """stem + ending. If that is longer than `longest` bytes, the stem is cut and gets a digest of the whole stem."""
     room = longest - len(os.fsencode(ending))
     if len(os.fsencode(stem)) > room:
-        digest = digest_of_stem(stem)
+        digest = "~" + hashlib.blake2b(os.fsencode(stem), digest_size=4).hexdigest()
         stem = os.fsencode(stem)[: room - len(digest)].decode("utf-8", "ignore") + digest  # drops a partial character
     return stem + ending
-
-
-def digest_of_stem(stem: str) -> str:
-    """The digest that `fitting_name` appends to a cut stem; for a stem that already has one, that one."""
-    shortened = SHORTENED.search(stem)
-    return shortened[0] if shortened else "~" + hashlib.blake2b(os.fsencode(stem), digest_size=4).hexdigest()
 
 
 def check_suffix(path: Path) -> None:

@@ -8,6 +8,7 @@ from PIL import Image
 from skimage import color as reference
 
 from chromagan import plan
+from chromagan.imaging.contact_sheet import is_contact_sheet
 
 
 def test_colorize_one_photo_to_a_file(source, tmp_path):
@@ -175,6 +176,26 @@ def test_photos_of_ones_own_in_the_output_folder_are_colored_once(source, tmp_pa
         assert len(made) == 5 * 4 and {str(path.parent) for path in made} == {".", "deep", "out", "out/deep"}
     assert "skipped: 20 results of earlier runs" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in own} == own
+
+
+def test_a_photo_that_is_named_like_a_contact_sheet_is_a_photo(source, tmp_path, capsys):
+    """Beside results of family.jpg, too: only a mark in the file tells the sheet."""
+    photos = [tmp_path / name for name in ("family.jpg", "family-all.jpg")]
+    for seed, path in enumerate(photos):
+        made_photo(seed).save(path)
+    before = photos[1].read_bytes()
+    assert colorize(source, tmp_path, "-o", tmp_path) == 0
+    assert (tmp_path / "family-all-compact-epoch-3.jpg").exists()
+    for inputs, options in ((tmp_path, ["--overwrite"]), (photos[0], ["--overwrite"]), (photos[0], [])):
+        assert colorize(source, inputs, "-o", tmp_path, "--all", *options) == 1
+        (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("chromagan: "))
+        assert f"{photos[0]}: {photos[1]} is where its contact sheet would go, and not marked as one" in line
+    assert colorize(source, photos[0], "-o", tmp_path, "--all", "--skip-existing") == 0  # the colorings that lack
+    assert (tmp_path / "family-depthwise-epoch-0.jpg").exists() and photos[1].read_bytes() == before
+    photos[1].rename(tmp_path / "aunts.jpg")
+    for _ in range(2):  # a sheet that is marked is replaced
+        assert colorize(source, photos[0], "-o", tmp_path, "--all", "--overwrite") == 0
+    assert is_contact_sheet(photos[1])
 
 
 def test_a_phones_photo_beside_its_twin(source, tmp_path):

@@ -1,10 +1,14 @@
+import os
+
 import numpy as np
+import pytest
 from made_photos import made_photo
 from made_profiles import rgb_profile
 from PIL import Image
 
-from chromagan.imaging.contact_sheet import GAP, LABEL, PAPER, contact_sheet
+from chromagan.imaging.contact_sheet import GAP, LABEL, PAPER, contact_sheet, is_contact_sheet
 from chromagan.imaging.photo import srgb_image
+from chromagan.imaging.writing import write_image
 from chromagan.network.decoders import LABELS
 
 
@@ -45,6 +49,20 @@ def runs(marked: np.ndarray, gap: int) -> int:
     """How many groups of marked places are more than `gap` apart."""
     places = np.flatnonzero(marked)
     return 1 + int((np.diff(places) > gap).sum())
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_sheet_is_told_by_its_mark(tmp_path, suffix):
+    for name, picture in (("sheet", contact_sheet({("compact", 0): made_photo(0)}, LABELS)), ("photo", made_photo(0))):
+        write_image(picture, tmp_path / f"{name}{suffix}")
+        assert is_contact_sheet(tmp_path / f"{name}{suffix}") == (name == "sheet")
+
+
+def test_what_cannot_be_opened_is_no_sheet(tmp_path):
+    (tmp_path / "damaged.jpg").write_bytes(b"\xff\xd8 not a JPEG")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for name in ("damaged.jpg", "pipe.jpg", "none.jpg", "."):
+        assert not is_contact_sheet(tmp_path / name)
 
 
 def test_a_coloring_under_a_profile_is_shown_in_its_colors():
