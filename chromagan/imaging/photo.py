@@ -22,6 +22,11 @@ from chromagan.imaging.structure import check_structure
 MAX_PIXELS = 178_956_970  # Pillow's limit, twice Image.MAX_IMAGE_PIXELS: a small file may declare any size
 STEPS = {"L;2": 85, "L;4": 17}  # 8-bit steps per level of a 2-bit or 4-bit gray PNG
 ICC_PROFILE, ORIENTATION = 34675, 274  # TIFF tags
+# What readers say of a file whose end is missing, in lower case: each format's in its own words.
+TORN = (
+    "truncated", "could not create decoder object", "buffer is not large enough", "broken data stream",
+    "missing dimensions", "not enough image data", "unexpected end of file", "decoder error",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -163,8 +168,8 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:  # without its number and the file name
         return error.strerror
     text = " ".join(str(error).split())
-    if "truncated" in text.lower():  # Pillow's wording varies, such as "Truncated File Read"
-        return "it is truncated: copy or download it again"
+    if any(words in text.lower() for words in TORN):
+        return "it is damaged or truncated: copy or download it again"
     return text if isinstance(error, OSError | SyntaxError | ValueError) and text else f"it is damaged ({error!r})"
 
 

@@ -36,6 +36,25 @@ def test_files_that_are_no_images(tmp_path):
         open_image(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "suffix, mode, options",
+    [
+        (".jpg", "RGB", {}), (".png", "RGB", {}), (".webp", "RGB", {}), (".tif", "I;16", {}), (".pgm", "L", {}),
+        (".ppm", "RGB", {}), (".tga", "RGB", {}), (".sgi", "RGB", {}), (".im", "L", {}), (".jp2", "RGB", {}),
+        (".dds", "RGB", {}), (".tif", "RGB", {"save_all": True, "append_images": [made_photo(1)] * 2}),
+    ],
+)  # fmt: skip
+def test_half_a_file_is_to_be_copied_again(tmp_path, suffix, mode, options):
+    """Whatever its reader says of that."""
+    path = tmp_path / f"a{suffix}"
+    made_photo(0).convert("L").convert(mode).save(path, **options)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ImageError) as error:
+        page_numbers(open_image(path))
+    assert str(error.value).startswith(f"{path}: ")
+    assert str(error.value).endswith("it is damaged or truncated: copy or download it again")
+
+
 def test_a_file_that_claims_too_many_pixels_is_refused_unread(tmp_path):
     made_photo(0, 100, 100).save(tmp_path / "big.png")
     with pytest.raises(ImageError, match="big.png: more than 0 megapixels: make it smaller first"):
