@@ -20,6 +20,7 @@ from chromagan.programs import (
     STOPPED_STATUS,
     count,
     end_in_one_line,
+    ignore_interrupts,
     is_closed,
     is_told,
     names_folder,
@@ -68,7 +69,7 @@ stopping = threading.Event()  # set by Ctrl-C: no further file is written
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line and return the exit status."""
+    """Run the command line and return the exit status. After a Ctrl-C, further ones are ignored."""
     try:
         args = parse_args(argv)
         # open_image limits the pixels itself, and a damaged file is reported here, in one line.
@@ -80,6 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
+        ignore_interrupts()
         print(STOPPED, file=sys.stderr)
         return STOPPED_STATUS
     except BrokenPipeError:  # `chromagan list | head`: the reader has closed the pipe
@@ -183,6 +185,7 @@ def colorize_command(args: argparse.Namespace) -> int:
                 done += problem is None
                 problems += [problem] if problem else []
         except KeyboardInterrupt:
+            ignore_interrupts()  # an impatient second one
             stopping.set()
             pool.shutdown(cancel_futures=True)
             raise

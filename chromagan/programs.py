@@ -43,7 +43,13 @@ def raise_again() -> None:
     _handle_interrupt(signal.default_int_handler)
 
 
-def _handle_interrupt(handler: Callable) -> None:
+def ignore_interrupts() -> None:
+    """From now on, Ctrl-C does nothing: the program is ending, and another one would break off its last steps, or those
+    of Python while threads still compute, which aborts the process."""
+    _handle_interrupt(signal.SIG_IGN)
+
+
+def _handle_interrupt(handler: Callable | signal.Handlers) -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, handler)
 

@@ -134,6 +134,27 @@ def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(source, tmp_path, ca
         Image.open(tmp_path / "out" / name).load()
 
 
+def test_ctrl_c_twice_is_as_once(source, tmp_path):
+    """The second comes while the threads of the first's last photos compute."""
+    (tmp_path / "in").mkdir()
+    for index in range(6):
+        made_photo(index, 600, 800).save(tmp_path / "in" / f"{index}.jpg")
+    command = [sys.executable, "-m", "chromagan", "colorize", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    run = subprocess.Popen(
+        [*command, "--source", str(source), "--jobs", "2"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    while not list(tmp_path.glob("out/*.jpg")):
+        assert run.poll() is None
+        time.sleep(0.01)
+    for _ in range(2):
+        run.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    lines = run.communicate(timeout=120)[1].splitlines()
+    assert run.returncode == 130
+    assert lines[-1] == "chromagan: stopped: finished files are kept, and no file is half-written"
+    assert not any("Traceback" in line for line in lines) and not list((tmp_path / "out").glob(".*"))
+
+
 def test_a_photo_out_of_a_pipe_with_a_name(source, tmp_path):
     """As the shell's <(command) gives it."""
     os.mkfifo(tmp_path / "pipe")
