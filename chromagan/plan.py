@@ -3,10 +3,11 @@
 import os
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from chromagan.errors import ImageError
+from chromagan.errors import ImageError, OptionError
 from chromagan.hub.checkpoints import Checkpoint
 from chromagan.imaging.contact_sheet import is_contact_sheet
 from chromagan.imaging.folders import find_photos, real
@@ -58,9 +59,9 @@ def make_plan(
     handled; neither a photo named in `inputs` nor, in the place of a contact sheet, a file that is none is ever
     replaced. Several processes (accelerate launch -m chromagan ..., or
     torchrun) share the photos among them. Output folders are created. Raises ImageError or OSError if `output` cannot
-    be used.
+    be used, OptionError if the environment makes this process none of several.
     """
-    rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+    rank, processes = _rank_and_processes()
     output, as_folder = Path(output), names_folder(output)
     found = find_photos(inputs, output, is_result)
     check_output_folder(output.parent)
@@ -102,6 +103,20 @@ def make_plan(
         else:
             tasks.append(task)
     return Plan(tasks, problems, found.summary() if rank == 0 else "")
+
+
+def _rank_and_processes() -> tuple[int, int]:
+    """The number of this process, from 0, and of all that share the photos, as launchers put them into the environment:
+    together. One without the other is left over from something else, and would leave photos to nobody."""
+    rank, processes = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if not rank or not processes:
+        return 0, 1
+    with suppress(ValueError):
+        if 0 <= int(rank) < int(processes):
+            return int(rank), int(processes)
+    raise OptionError(
+        f"RANK={rank} and WORLD_SIZE={processes} in the environment must be whole, 0 <= RANK < WORLD_SIZE: unset them"
+    )
 
 
 def is_result(path: Path) -> bool:

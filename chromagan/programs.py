@@ -27,7 +27,7 @@ def end_in_one_line(line: str, at_once: bool = False) -> None:
     """
 
     def stop(number, frame) -> None:
-        if os.environ.get("RANK", "0") == "0":
+        if os.environ.get("RANK", "") in ("", "0"):
             print(line, file=sys.stderr, flush=True)
         if at_once:
             atexit._run_exitfuncs()

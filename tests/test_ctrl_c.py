@@ -26,7 +26,7 @@ def handlers():
 
 def test_ctrl_c_ends_a_program_by_one_line_of_its_first_process(handlers, capsys, monkeypatch):
     end_in_one_line("x.py: stopped")
-    for rank, said in (("0", "x.py: stopped\n"), ("1", "")):
+    for rank, said in (("0", "x.py: stopped\n"), ("", "x.py: stopped\n"), ("1", "")):
         monkeypatch.setenv("RANK", rank)
         with pytest.raises(SystemExit) as ended:
             os.kill(os.getpid(), signal.SIGINT)

@@ -11,7 +11,8 @@ from PIL import Image
 from skimage import color as reference
 
 from chromagan.__main__ import main, parse_args
-from chromagan.hub.checkpoints import NAMED_SOURCES
+from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint
+from chromagan.plan import make_plan
 
 
 def test_list(source, capsys):
@@ -70,6 +71,29 @@ def test_processes_share_the_photos(source, tmp_path, monkeypatch):
         monkeypatch.setenv("RANK", rank)
         assert colorize(source, tmp_path / "in", "-o", tmp_path / "out") == 0
         assert len(list((tmp_path / "out").iterdir())) == total
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"RANK": "1"}, {"RANK": ""}, {"WORLD_SIZE": "2"}, {"RANK": "1", "WORLD_SIZE": ""}],
+)
+def test_a_variable_of_a_launcher_without_its_partner_is_none(tmp_path, monkeypatch, variables):
+    """Else nobody would color the photos of the other processes."""
+    for index in range(2):
+        made_photo(index).save(tmp_path / f"{index}.png")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert len(make_plan([str(tmp_path)], tmp_path / "out", [Checkpoint("compact", 0, str(tmp_path))]).tasks) == 2
+
+
+@pytest.mark.parametrize("rank, processes", [("0", "0"), ("2", "2"), ("-1", "2"), ("one", "2"), ("0", "2.0")])
+def test_variables_of_no_launcher_are_one_line(source, tmp_path, monkeypatch, capsys, rank, processes):
+    made_photo(0).save(tmp_path / "photo.png")
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    assert colorize(source, tmp_path / "photo.png", "-o", tmp_path / "out") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"RANK={rank} and WORLD_SIZE={processes} in" in line and line.endswith("unset them")
 
 
 def test_saturation_and_chroma_reach_the_picture(source, tmp_path):
