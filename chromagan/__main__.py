@@ -269,8 +269,6 @@ def colorize_stream(args: argparse.Namespace) -> int:
         check_suffix(output)
         if names_folder(args.output):
             raise ImageError(f"{args.output}: a photo from stdin has no name: -o must be a file")
-        if os.path.lexists(output) and not args.overwrite:
-            raise ImageError(f"{output} already exists: --overwrite replaces it")
     (name,) = args.inputs
     if name == STREAM and is_closed(sys.stdin):
         raise ImageError("'-' is stdin, which is closed")
@@ -278,6 +276,10 @@ def colorize_stream(args: argparse.Namespace) -> int:
         raise ImageError("'-' is stdout, which is closed")
     if is_same_file(name, output):
         raise ImageError(f"{name}: its result would replace the photo itself: give it another name")
+    if output and os.path.lexists(output) and not args.overwrite:
+        if args.skip_existing:
+            return 0
+        raise ImageError(f"{output} already exists: --overwrite replaces it, --skip-existing keeps it")
     image = open_image(sys.stdin.buffer if name == STREAM else name)
     numbers = page_numbers(image)
     alpha = image.has_transparency_data

@@ -33,6 +33,21 @@ def test_the_photo_itself_is_not_replaced_through_a_stream(source, tmp_path, cap
     assert (tmp_path / "in.png").read_bytes() == before
 
 
+def test_what_exists_is_kept_if_asked(source, tmp_path, capsys, monkeypatch):
+    """As without a stream; but no photo is ever in the place of its own result."""
+    made_photo(0).save(tmp_path / "in.png")
+    (tmp_path / "out.png").write_bytes(b"the user's own")
+    with open(tmp_path / "in.png") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert colorize(source, "-", "-o", tmp_path / "out.png", "--skip-existing") == 0
+        assert capsys.readouterr().err == ""
+        assert colorize(source, "-", "-o", tmp_path / "out.png") == 1
+        assert "already exists: --overwrite replaces it, --skip-existing keeps it" in capsys.readouterr().err
+        assert colorize(source, "-", "-o", tmp_path / "in.png", "--skip-existing") == 1
+        assert "would replace the photo itself" in capsys.readouterr().err
+    assert (tmp_path / "out.png").read_bytes() == b"the user's own"
+
+
 def test_a_stage_of_a_pipeline(source, tmp_path):
     made_photo(0, 50, 70).save(tmp_path / "in.jpg")
     command = [sys.executable, "-m", "chromagan", "colorize", "-", "-o", "-", "--source", str(source)]
