@@ -251,12 +251,17 @@ def _load(image: Image.Image) -> Image.Image:
                 del image.info[name]
     key = image.info.get("transparency")
     raw = image.tile[0].args if image.format == "PNG" and getattr(image, "tile", None) and key is not None else None
-    if raw in STEPS and isinstance(key, int):
+    if raw in STEPS and isinstance(key, int) and key * STEPS[raw] <= 255:  # else done at an earlier frame, but for 0
         image.info["transparency"] = key * STEPS[raw]
     if image.format == "TIFF" and getattr(image, "tile", None):
         _load_tiff(image)
         return image
     if raw != "RGB;16B":
+        image.load()
+        return image
+    if getattr(image, "is_animated", False):  # a copy has one frame: matched by the upper 8 bits, which all frames keep
+        if image.tell() == 0:
+            image.info["transparency"] = tuple(level >> 8 for level in key)
         image.load()
         return image
     # Pillow keeps the upper 8 of 16 bits. The lower ones, read separately, are needed to match the exact color.

@@ -16,7 +16,7 @@ from made_profiles import D50, gray_profile, lab_of_xyz, rgb_profile, srgb_curve
 from PIL import Image
 from skimage import color as reference
 
-from chromagan.imaging.photo import averageable, open_image, read_pages, read_photo, srgb_image
+from chromagan.imaging.photo import averageable, open_image, page_numbers, read_pages, read_photo, srgb_image
 
 PHOTO = np.asarray(made_photo(0, 48, 64))
 GRAY = np.asarray(made_photo(0, 48, 64).convert("L"))
@@ -35,14 +35,18 @@ def png(pixels: np.ndarray, depth: int, chunks: dict[bytes, bytes], bits: bytes 
     """pixels: uint8 or uint16, (H, W) or (H, W, 2..4): gray, gray+alpha, RGB, RGBA."""
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[1 if pixels.ndim == 2 else pixels.shape[2]]
 
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    big = pixels.astype(">u2") if depth == 16 else pixels
-    rows = b"".join(b"\0" + (row.tobytes() if depth >= 8 else packed(row, depth)) for row in big)
     head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], depth, kind, 0, 0, 0)
-    parts = [(b"IHDR", head), *chunks.items(), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    parts = [(b"IHDR", head), *chunks.items(), (b"IDAT", compressed(pixels, depth)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def compressed(pixels: np.ndarray, depth: int) -> bytes:
+    big = pixels.astype(">u2") if depth == 16 else pixels
+    return zlib.compress(b"".join(b"\0" + (row.tobytes() if depth >= 8 else packed(row, depth)) for row in big))
 
 
 def packed(row: np.ndarray, depth: int) -> bytes:
@@ -116,6 +120,26 @@ def test_gray_of_few_bits_and_its_color_key(depth):
     L = lab_of_xyz(srgb_curve(eight / 255)[..., None] * np.array(D50))[..., 0]
     assert_same(png(values, depth, {b"tRNS": key}), L, alpha)
     assert_same(png(eight, 8, {b"tRNS": struct.pack(">H", int(eight[20, 30]))}), L, alpha)
+
+
+@pytest.mark.parametrize(
+    "values, depth",
+    [(GRAY >> 7, 1), (GRAY >> 6, 2), (GRAY >> 4, 4), (GRAY, 8), (PHOTO, 8), (PHOTO.astype(np.uint16) * 257, 16)],
+)
+def test_the_color_key_holds_for_every_frame(values, depth):
+    """16-bit colors are matched by their upper 8 bits there."""
+    key, frames = values[20, 30], [values, values[::-1], values[:, ::-1]]
+    control = [chunk(b"fcTL", struct.pack(">5I2H2B", n, 64, 48, 0, 0, 1, 10, 0, 0)) for n in (0, 1, 3)]
+    data = png(values, depth, {b"tRNS": struct.pack(f">{key.size}H", *key.ravel()), b"acTL": struct.pack(">2I", 3, 0)})
+    picture = data.index(b"IDAT") - 4  # its length stands before
+    data, end = data[:picture] + control[0] + data[picture:-12], data[-12:]
+    for number in (1, 2):
+        data += control[number]
+        data += chunk(b"fdAT", struct.pack(">I", 2 * number) + compressed(frames[number], depth))
+    image = open_image(io.BytesIO(data + end))
+    for page, frame in zip(read_pages(image, page_numbers(image)), frames, strict=True):
+        same = (frame == key).reshape(48, 64, -1).all(axis=-1)
+        assert np.array_equal(page.alpha, np.where(same, 0, 255))
 
 
 @pytest.mark.parametrize("curve", GRAY_CURVES)
