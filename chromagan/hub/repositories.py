@@ -66,12 +66,15 @@ _trusted: set[str] | None = None  # the prefixes that are not a visitor's choice
 def trust_only(*prefixes: str) -> None:
     """From now on, all studies but these count as named by visitors of a server.
 
-    For those the token of this machine is not sent, since it would show them its owner's private repositories, and of
-    what is downloaded from now on MOST_BYTES_KEPT stay.
+    For those the token of this machine is not sent, since it would show them its owner's private repositories. Nor is
+    its cache, which may hold them too: without the Hub's consent, visitors get only what is downloaded for visitors
+    from now on, of which MOST_BYTES_KEPT stay.
     """
     global _trusted, _cached_before
     _trusted = set(prefixes)
     _cached_before = set(Path(constants.HF_HUB_CACHE).glob("models--*"))
+    with _kept_lock:
+        _kept.clear()
 
 
 def _is_trusted(repo: str) -> bool:
@@ -81,6 +84,12 @@ def _is_trusted(repo: str) -> bool:
 def _token(repo: str) -> bool | None:
     """The client's option `token`: None is this machine's token, False none."""
     return None if _is_trusted(repo) else False
+
+
+def _may_read_cache(repo: str) -> bool:
+    """Whether what the cache holds of a repository may be used without asking the Hub: a visitor may have it only if
+    the Hub gave it to this server without a token before."""
+    return _is_trusted(repo) or repo in _kept
 
 
 _cached_before: set[Path] = set()  # folders of repositories, which are neither counted nor deleted
@@ -122,7 +131,9 @@ def list_epochs(prefix: str) -> dict[str, list[int]]:
 
     Raises HubError, with the reason, if there are none.
     """
-    cached = {decoder: _cached_epochs(repository(prefix, decoder)) for decoder in DECODERS}
+    cached = {
+        decoder: _cached_epochs(repo) for decoder in DECODERS if _may_read_cache(repo := repository(prefix, decoder))
+    }
     cached = {decoder: epochs for decoder, epochs in cached.items() if epochs}
     if not reachable():
         if not cached:
@@ -169,6 +180,8 @@ def download(repo: str, revision: str, name: str, *, local_files_only: bool = Fa
     """
     try:
         local = local_files_only or not reachable()
+        if local and not _may_read_cache(repo):  # the same answer whether or not it is there
+            raise _not_cached(repo, revision, name, local_files_only)
         options = {"token": _token(repo)} | options
         if not local:
             most = MOST_BYTES if name.endswith(".safetensors") else MOST_BYTES_OF_JSON
@@ -189,13 +202,17 @@ def download(repo: str, revision: str, name: str, *, local_files_only: bool = Fa
     except RevisionNotFoundError as error:
         raise HubError(f"{repo} has no tag {revision!r}") from error
     except LocalEntryNotFoundError as error:
-        missing = f"{name} of {repo} ({revision}) was not downloaded before"
-        why = missing if local_files_only else f"{_unreachable()}, and {missing}"
-        raise NotCachedError(f"{why}: {_remedy()}") from error
+        raise _not_cached(repo, revision, name, local_files_only) from error
     except EntryNotFoundError as error:
         raise MissingError(f"{repo} ({revision}) has no {name}{_pickle_instead(repo, revision, name)}") from error
     except Exception as error:
         raise HubError(f"{name} of {repo} ({revision}) could not be downloaded: {_first_line(error)}") from error
+
+
+def _not_cached(repo: str, revision: str, name: str, local_files_only: bool) -> NotCachedError:
+    missing = f"{name} of {repo} ({revision}) was not downloaded before"
+    why = missing if local_files_only else f"{_unreachable()}, and {missing}"
+    return NotCachedError(f"{why}: {_remedy()}")
 
 
 def _pickle_instead(repo: str, revision: str, name: str) -> str:

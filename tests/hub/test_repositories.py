@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,60 @@ def test_a_server_keeps_its_token_from_studies_that_visitors_name(server, source
     repositories.trust_only("someone/study")  # what is in the cache by now is no secret's file either
     with pytest.raises(CheckpointError, match="cannot be used"):
         load_checkpoint(checkpoints[1])
+
+
+@pytest.mark.parametrize("lost", ["out of reach", "switched off"])
+def test_without_the_hub_visitors_get_nothing_that_was_cached_for_others(server, source, monkeypatch, tmp_path, lost):
+    """The cache may hold the owner's private studies, pulled with the token before the server started or beside it."""
+    for name, epoch in (("secret", 0), ("secret", 3), ("public", 3), ("own", 0)):
+        files = repository_files(source / "compact" / f"epoch-{epoch}")
+        server.put(f"someone/{name}-compact", files, tag=f"epoch-{epoch}", private=name != "public")
+    secrets = list_checkpoints("someone/secret")
+    load_checkpoint(secrets[0])
+    repositories.trust_only("someone/own")
+    (own,) = list_checkpoints("someone/own")
+    load_checkpoint(own)
+    public = find_checkpoint("someone/public", "compact", 3)
+    load_checkpoint(public)
+    monkeypatch.setattr(repositories, "_trusted", None)
+    load_checkpoint(secrets[1])  # the owner, at the command line
+    monkeypatch.setattr(repositories, "_trusted", {"someone/own"})
+    with pytest.raises(CheckpointError, match="no repository"):  # what is cached does not count while the Hub answers
+        load_checkpoint(secrets[0])
+
+    kept = dict(repositories._kept)
+    if lost == "out of reach":
+        disconnect(monkeypatch, tmp_path / "cache")
+        monkeypatch.setattr(repositories, "_trusted", {"someone/own"})
+        monkeypatch.setattr(repositories, "_kept", kept)
+    else:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        CheckpointError, match=f"the Hub is {lost}.*, and nothing of someone/secret was downloaded before"
+    ):
+        list_checkpoints("someone/secret")
+    for each in secrets:
+        with pytest.raises(
+            CheckpointError, match=f"the Hub is {lost}.*, and config.json of .* was not downloaded before"
+        ):
+            load_checkpoint(each)
+        assert replace(each).metrics == {}  # a copy, which remembers none
+    assert list_checkpoints("someone/public") == [public] and load_checkpoint(public)
+    assert list_checkpoints("someone/own") == [own] and load_checkpoint(own)
+
+
+def test_a_hub_that_does_not_list_a_study_gives_visitors_nothing_from_the_cache(server, source, monkeypatch):
+    publish(source, "someone/secret", private=True, say=lambda line: None)
+    load_checkpoint(list_checkpoints("someone/secret")[0])
+
+    def refuse(repo):
+        raise repositories.HubError(f"{repo} is gated: ask for access on its page")
+
+    monkeypatch.setattr(repositories, "_tagged_epochs", refuse)
+    assert len(list_checkpoints("someone/secret")) == 1
+    repositories.trust_only("someone/own")
+    with pytest.raises(CheckpointError, match="is gated"):
+        list_checkpoints("someone/secret")
 
 
 def test_files_and_tags_of_a_strangers_study_are_bounded(server, source, monkeypatch):
