@@ -111,7 +111,7 @@ class DemoService:
     """The checkpoints, the uploaded photos and the files made from them. Safe to use from several threads."""
 
     def __init__(self, source: str, shipped: str, folder: str | os.PathLike):
-        """source: a folder or a Hub prefix; if a prefix is out of reach, `shipped` is used instead and `notice` says
+        """source: a folder or a Hub prefix; if a prefix cannot be used, `shipped` is used instead and `notice` says
         so. folder: for uploads and results.
 
         Raises CheckpointError if the checkpoints cannot be used: one is loaded as a test.
@@ -123,7 +123,7 @@ class DemoService:
             if not repositories.is_prefix(source):
                 raise
             print(f"{error}; using the shipped checkpoints", file=sys.stderr)
-            self.notice = f"{source} is out of reach: the shipped checkpoints are used."
+            self.notice = f"{source} cannot be used: the shipped checkpoints are used."
             self.shipped = CheckpointSource(shipped)
         repositories.trust_only(self.shipped.name)
         self.shipped.colorizer(self.shipped.nearest)

@@ -194,6 +194,8 @@ def test_files_and_tags_of_a_strangers_study_are_bounded(server, source, monkeyp
     with pytest.raises(CheckpointError, match=r"config.json of someone/study-compact has 0 MB: at most 0 MB"):
         load_checkpoint(find_checkpoint("someone/study", "compact", 3))
     monkeypatch.setattr(repositories, "MOST_EPOCHS", 1)
+    assert len(list_checkpoints("someone/study")) == 3  # one's own studies are as long as they are
+    repositories.trust_only("someone/own")
     with pytest.raises(CheckpointError, match="someone/study-compact has 2 tags epoch-<N>, more than 1"):
         list_checkpoints("someone/study")
 
