@@ -59,13 +59,16 @@ class Checkpoint:
         deliver it."""
         try:
             path = self.file(METRICS_FILE)
-            return read_json(path) if path.exists() else {}
         except (repositories.MissingError, repositories.NotCachedError):  # not measured, or never downloaded
             return {}
         except repositories.HubError as error:
             raise NotNowError(str(error)) from error
+        try:
+            return read_json(path) if path.exists() else {}
         except (OSError, ValueError) as error:
-            raise CheckpointError(str(error)) from error
+            # A folder's file is named in full; of the Hub's cache, visitors are not told where it is.
+            words = str(error) if self.revision is None else str(error).replace(str(path), f"{path.name} of {self}")
+            raise CheckpointError(words) from error
 
     def file(self, name: str) -> Path:
         """The path of one of its files, downloaded from the Hub if necessary; HubError if that fails."""

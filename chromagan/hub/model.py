@@ -114,11 +114,10 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
     """The network of the config.json and the model.safetensors in `folder`: float32, on the CPU, in eval mode, loaded
     strictly. CheckpointError, one line that calls it `name`, for whatever does not fit, including another decoder than
     `decoder` (None: any) and another trunk."""
-    config_file = folder / CONFIG_FILE
     with reading(f"checkpoint {name}", folder):
-        config = ModelConfig.from_dict(read_json(config_file))
+        config = ModelConfig.from_dict(read_json(folder / CONFIG_FILE))
         if decoder not in (None, config.decoder):
-            raise ValueError(f"{config_file} says decoder {config.decoder!r}, not {decoder!r}")
+            raise ValueError(f"{CONFIG_FILE} says decoder {config.decoder!r}, not {decoder!r}")
         with torch.device("meta"):  # no memory yet: a config of some bytes can describe a network of any size
             model = ChromaGAN(config)
         tensors = fitting(load_file(folder / WEIGHTS_FILE), model.trained_state())
@@ -135,7 +134,7 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
 @contextlib.contextmanager
 def reading(name: str, folder: Path) -> Iterator[None]:
     """A context for reading the network in `folder`: whatever does not fit becomes a CheckpointError, one line that
-    calls the network `name`."""
+    calls the network `name` and its files by their names: a folder of the Hub's cache is nothing for visitors."""
     config_file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
     try:
         yield
@@ -146,7 +145,7 @@ def reading(name: str, folder: Path) -> Iterator[None]:
     except SafetensorError as error:
         reason = f"{weights_file.name} is damaged or truncated ({error}): download it again"
     except (OSError, ValueError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).replace(f"{folder}{os.sep}", "").split())[:300]
     raise CheckpointError(f"{name} cannot be used: {reason}")
 
 

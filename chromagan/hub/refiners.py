@@ -35,7 +35,7 @@ def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
     NoRefinerError if there is none.
     """
     folder = find_refiner(source)
-    name = f"refiner {folder}"
+    name = f"refiner {repositories.repository(source, REFINER) if repositories.is_prefix(source) else folder}"
     with reading(name, folder):
         config = RefinerConfig.from_dict(read_json(folder / CONFIG_FILE))
         with torch.device("meta"):

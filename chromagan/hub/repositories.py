@@ -283,4 +283,7 @@ def _remedy() -> str:
 def _first_line(error: Exception) -> str:
     if isinstance(error, HfHubHTTPError) and error.response is not None and error.response.status_code == 401:
         return "it rejected the token: run hf auth login, or set HF_TOKEN again"
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    words = str(error)
+    for folder in (constants.HF_HUB_CACHE, constants.HF_HOME):  # visitors are not told where they are
+        words = words.replace(str(folder), "the cache")
+    return " ".join(words.split())[:200] or type(error).__name__

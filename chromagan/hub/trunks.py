@@ -96,10 +96,11 @@ def read_trunk(path: Path, digest: str) -> dict[str, Tensor]:
         facts = path.stat()
         tensors, found = _read(path, facts.st_mtime_ns, facts.st_size)
     except (SafetensorError, OSError) as error:
-        raise TrunkError(f"its trunk {path.name} is damaged or truncated ({error}): download it again") from error
+        reason = str(error).replace(str(path), path.name)
+        raise TrunkError(f"its trunk {path.name} is damaged or truncated ({reason}): download it again") from error
     if found != digest:
         raise TrunkError(
-            f"{path} is not the trunk that it was trained with: sha256 {found[:12]}…, expected {digest[:12]}…"
+            f"{path.name} is not the trunk that it was trained with: sha256 {found[:12]}…, expected {digest[:12]}…"
         )
     return tensors
 

@@ -1,6 +1,8 @@
 """The Hub over HTTP: the real client against tests/hub_standin.py, from push to pull, and all that fails."""
 
+import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from chromagan.hub import publish as publishing
 from chromagan.hub import repositories
 from chromagan.hub.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint, nearest
 from chromagan.hub.publish import BackgroundPublisher, PublishError, publish
+from chromagan.hub.refiners import load_refiner
 from train.train import main as train
 from train.training.options import parse_config
 
@@ -246,6 +249,8 @@ def damaged(files: dict[str, bytes], kind: str) -> dict[str, bytes]:
             "other shape": {"config.json": config.replace(b'"fusion_channels": 128', b'"fusion_channels": 160')},
             "not json": {"config.json": config[:40]},
             "truncated": {"model.safetensors": weights[: len(weights) // 2]},
+            "other trunk": {"config.json": re.sub(rb'(?<="trunk_digest": ")\w+', b"0" * 64, config)},
+            "torn trunk": {TRUNK: files[TRUNK][:-9]},
         }[kind]
     )
 
@@ -259,6 +264,8 @@ def damaged(files: dict[str, bytes], kind: str) -> dict[str, bytes]:
         ("other shape", "tensor .* has shape .*, not .* as the config has it"),
         ("not json", "is not JSON"),
         ("truncated", "is damaged or truncated"),
+        ("other trunk", f"cannot be used: {TRUNK} is not the trunk that it was trained with"),
+        ("torn trunk", f"its trunk {TRUNK} is damaged or truncated"),
     ],
 )
 def test_a_damaged_checkpoint_is_one_line(server, source, kind, reason):
@@ -267,6 +274,27 @@ def test_a_damaged_checkpoint_is_one_line(server, source, kind, reason):
     with pytest.raises(CheckpointError, match=reason) as caught:
         load_checkpoint(find_checkpoint("someone/study", "compact", 0))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+    assert constants.HF_HUB_CACHE not in str(caught.value)  # it may be a visitor who reads this
+
+
+def test_no_message_says_where_the_cache_is(server, refined_source, monkeypatch):
+    files = repository_files(refined_source / "compact" / "epoch-0")
+    server.put("someone/study-compact", files | {"metrics.json": b"{"}, tag="epoch-0")
+    server.put("someone/study-refiner", {"config.json": b"{", "model.safetensors": b"torn"})
+    checkpoint = find_checkpoint("someone/study", "compact", 0)
+    with pytest.raises(CheckpointError, match=r"^metrics.json of someone/study-compact \(epoch-0\) is not JSON: "):
+        _ = checkpoint.metrics
+    with pytest.raises(
+        CheckpointError, match=r"^refiner someone/study-refiner cannot be used: config.json is not JSON"
+    ):
+        load_refiner("someone/study", load_checkpoint(checkpoint).config)
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{constants.HF_HUB_CACHE}/models--someone--study")
+
+    monkeypatch.setattr(repositories, "hf_hub_download", full)
+    with pytest.raises(CheckpointError, match="No space left on device: 'the cache/models--someone--study'"):
+        load_checkpoint(checkpoint)
 
 
 def test_a_pickle_is_refused(server, source):
