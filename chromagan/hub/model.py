@@ -146,6 +146,8 @@ def reading(name: str, folder: Path) -> Iterator[None]:
         reason = f"{weights_file.name} is damaged or truncated ({error}): download it again"
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).replace(f"{folder}{os.sep}", "").split())[:300]
+    except (AssertionError, LookupError, ArithmeticError) as error:  # what they say means nothing to users
+        reason = f"its {CONFIG_FILE} describes no network that can be built ({type(error).__name__})"
     raise CheckpointError(f"{name} cannot be used: {reason}")
 
 

@@ -1,6 +1,7 @@
 """ModelConfig: exactly what is needed to rebuild the network, stored as config.json with every checkpoint."""
 
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import ClassVar, Self
 
 from chromagan.errors import OptionError
@@ -55,6 +56,12 @@ def is_of_type(value: object, expected: type) -> bool:
     return isinstance(value, int | float if expected is float else expected)
 
 
+def check_stages(stages: tuple[int, ...]) -> None:
+    """Raise OptionError unless `stages` can be stages of a trunk, finest first; which ones it has is known to timm."""
+    if not stages or stages[0] < 0 or any(one >= other for one, other in pairwise(stages)):
+        raise OptionError(f"trunk_stages must be ascending and at least 0, got {stages}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Config):
     """Architecture of one ChromaGAN generator. The defaults are the `lite` preset.
@@ -88,9 +95,14 @@ class ModelConfig(Config):
             raise OptionError(
                 f"global_channels {self.global_channels} and global_strides {self.global_strides} differ in length"
             )
+        check_stages(self.trunk_stages)
+        if not self.mid_channels:
+            raise OptionError("mid_channels is empty")
         sizes = *self.mid_channels, *self.global_channels, *self.global_dense, self.fusion_channels, *self.class_dense
-        if max(sizes, default=0) > MAX_CHANNELS or self.image_size > MAX_SIDE:
+        if max(sizes) > MAX_CHANNELS or self.image_size > MAX_SIDE:
             raise OptionError(f"a network has at most {MAX_CHANNELS} channels and {MAX_SIDE} pixels a side")
+        if min(*sizes, *self.global_strides, self.image_size) < 1 or self.num_classes < 0:
+            raise OptionError("channels, strides and image_size must be at least 1, and num_classes at least 0")
         if self.image_size % self.size_multiple:
             raise OptionError(f"image_size must be a multiple of {self.size_multiple}, got {self.image_size}")
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from chromagan.errors import OptionError, check_whole
 from chromagan.imaging.color import AB_RANGE, L_RANGE
-from chromagan.network.config import MAX_CHANNELS, Config, ModelConfig
+from chromagan.network.config import MAX_CHANNELS, MAX_LAYERS, Config, ModelConfig, check_stages
 from chromagan.network.layers import FEATURE_STRIDE, Merge, batch_norm, conv3
 from chromagan.network.losses import chroma
 
@@ -61,6 +61,16 @@ class RefinerConfig(Config):
         for name in ("channels", "steps", "delta", "like", "target_scale", "inverse_temperature"):
             if not getattr(self, name) > 0:
                 raise OptionError(f"{name} must be more than 0, got {getattr(self, name)}")
+        check_stages(self.trunk_stages)
+        if not len(self.trunk_stages) == len(self.trunk_strides) == len(self.trunk_channels):
+            raise OptionError("trunk_stages, trunk_strides and trunk_channels differ in length")
+        strides, powers = self.trunk_strides, {2**power for power in range(MAX_LAYERS)}
+        if FEATURE_STRIDE not in strides or not powers.issuperset(strides) or sorted(strides) != list(strides):
+            raise OptionError(
+                f"trunk_strides must be ascending powers of two, among them {FEATURE_STRIDE}, got {strides}"
+            )
+        if not 1 <= min(self.trunk_channels) <= max(self.trunk_channels) <= MAX_CHANNELS:
+            raise OptionError(f"trunk_channels must be between 1 and {MAX_CHANNELS}, got {self.trunk_channels}")
         if self.channels > MAX_CHANNELS or self.steps > MAX_STEPS:
             raise OptionError(f"a refiner has at most {MAX_CHANNELS} channels and {MAX_STEPS} steps")
         if not 0 < self.factor < 1:

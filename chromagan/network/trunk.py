@@ -48,13 +48,17 @@ class Trunk(nn.Module):
     """
 
     def __init__(self, timm_name: str, stages: tuple[int, ...]):
-        """timm_name: a network of timm. stages: its out_indices; OptionError if none of them has stride 8."""
+        """timm_name: a network of timm. stages: its out_indices; OptionError if it has others, or if none of them has
+        stride 8."""
         import timm
 
         super().__init__()
         self.gray = GrayInput(timm_name)
         # "getter" cuts the network after the last stage; timm's default keeps the unused rest.
-        self.net = timm.create_model(timm_name, features_only=True, feature_cls="getter", out_indices=stages)
+        try:
+            self.net = timm.create_model(timm_name, features_only=True, feature_cls="getter", out_indices=stages)
+        except (AssertionError, LookupError) as error:  # timm's answer to a stage beyond the last
+            raise OptionError(f"{timm_name} does not have all of the stages {stages}") from error
         self.strides = self.net.feature_info.reduction()
         self.channels = self.net.feature_info.channels()
         if FEATURE_STRIDE not in self.strides:

@@ -184,6 +184,8 @@ def _edit_weights(folder, change):
         (lambda f: _edit_config(f, global_dense=[8192] * 16), "the weights lack .* global_dense"),
         (lambda f: _edit_config(f, global_dense=[8192] * 17), "global_dense has more than 16 entries"),
         (lambda f: _edit_config(f, trunk="no_such_net"), "timm has no network 'no_such_net'"),
+        (lambda f: _edit_config(f, trunk_stages=[9]), "cannot be used: tf_efficientnet_lite0 does not have all of"),
+        (lambda f: _edit_config(f, image_size=0), "image_size must be at least 1"),
         (
             lambda f: _edit_weights(f, lambda t: t.pop("fusion.0.bias")),
             "lack 1 of .* tensors, first fusion.0.bias",
@@ -214,6 +216,16 @@ def test_damage_is_one_clear_line(tmp_path, damage, message):
     with pytest.raises(CheckpointError, match=message) as error:
         load_checkpoint(Checkpoint("compact", 0, str(folder)))
     assert str(folder) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [AssertionError, KeyError, ZeroDivisionError])
+def test_whatever_a_foreign_config_does_is_one_line(source, monkeypatch, kind):
+    def fail(config):
+        raise kind("odd")
+
+    monkeypatch.setattr("chromagan.hub.model.ChromaGAN", fail)
+    with pytest.raises(CheckpointError, match=f"compact/epoch-0 cannot be used: its config.json .*{kind.__name__}"):
+        load_checkpoint(list_checkpoints(source)[0])
 
 
 def test_damaged_metrics_are_a_checkpoint_error(tmp_path):

@@ -66,6 +66,7 @@ def test_a_refiner_that_cannot_be_used_is_one_line(study, source):
         ({"channels": 8192}, "has shape"),
         ({"channels": 9000}, "at most 8192 channels"),
         ({"steps": 10**9}, "100 steps"),
+        ({"trunk_strides": [0, 8, 16, 32]}, "trunk_strides must be ascending powers of two"),
     ):
         (folder / "config.json").write_text(json.dumps(config | changes))
         assert message in refused(study)

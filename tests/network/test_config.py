@@ -23,11 +23,38 @@ def test_survives_json(name):
         ({"global_strides": [2]}, "differ in length"),
         ({"image_size": 16384}, "at most 8192 channels and 1024 pixels a side"),
         ({"global_dense": [256, 10**6]}, "at most 8192 channels and 1024 pixels a side"),
+        ({"image_size": 0}, "channels, strides and image_size must be at least 1"),
+        ({"image_size": -224}, "channels, strides and image_size must be at least 1"),
+        ({"fusion_channels": 0}, "channels, strides and image_size must be at least 1"),
+        ({"global_channels": [64], "global_strides": [0]}, "channels, strides and image_size must be at least 1"),
+        ({"num_classes": -1}, "num_classes at least 0"),
+        ({"mid_channels": []}, "mid_channels is empty"),
+        ({"trunk_stages": []}, r"trunk_stages must be ascending and at least 0, got \(\)"),
+        ({"trunk_stages": [-1, 2]}, r"trunk_stages must be ascending and at least 0, got \(-1, 2\)"),
+        ({"trunk_stages": [2, 1]}, r"trunk_stages must be ascending and at least 0, got \(2, 1\)"),
     ],
 )
 def test_nonsense_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         ModelConfig.from_dict(asdict(ModelConfig()) | change)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"trunk_stages": [2, 1, 3, 4]}, "trunk_stages must be ascending"),
+        ({"trunk_stages": [1, 2]}, "trunk_stages, trunk_strides and trunk_channels differ in length"),
+        ({"trunk_strides": [0, 8, 16, 32]}, "trunk_strides must be ascending powers of two, among them 8, got"),
+        ({"trunk_strides": [3, 8, 16, 32]}, "trunk_strides must be ascending powers of two"),
+        ({"trunk_strides": [8, 4, 16, 32]}, "trunk_strides must be ascending powers of two"),
+        ({"trunk_strides": [1, 2, 4, 16]}, "among them 8"),
+        ({"trunk_channels": [0, 40, 112, 320]}, "trunk_channels must be between 1 and 8192"),
+        ({"trunk_channels": [24, 40, 112, 10**6]}, "trunk_channels must be between 1 and 8192"),
+    ],
+)
+def test_nonsense_about_a_refiner_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        RefinerConfig.from_dict(asdict(RefinerConfig()) | change)
 
 
 @pytest.mark.parametrize(

@@ -205,4 +205,5 @@ def test_a_refiner_is_for_one_trunk():
 def test_nonsense_in_a_config_is_refused(values, message):
     with pytest.raises(ValueError, match=message):
         RefinerConfig.from_dict(values)
-    assert RefinerConfig.from_dict({"trunk_strides": [4, 8]}).trunk_strides == (4, 8)
+    trunk = {"trunk_stages": [1, 2], "trunk_strides": [4, 8], "trunk_channels": [24, 40]}
+    assert RefinerConfig.from_dict(trunk).trunk_strides == (4, 8)

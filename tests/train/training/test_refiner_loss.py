@@ -29,7 +29,7 @@ def config(**changes):
 
 def made_refiner():
     torch.manual_seed(0)
-    return Refiner(RefinerConfig(channels=8, steps=3, trunk_strides=(4, 8), trunk_channels=(3, 4)))
+    return Refiner(RefinerConfig(channels=8, steps=3, trunk_stages=(1, 2), trunk_strides=(4, 8), trunk_channels=(3, 4)))
 
 
 def made_batch(side=32, count=2):
