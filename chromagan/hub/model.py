@@ -94,20 +94,24 @@ class ChromaGAN(
         return {k: v for k, v in state.items() if not (self.config.trunk_digest and k.startswith(TRUNK))}
 
 
-def fetch(repo: str, revision: str, **download) -> Path:
+def fetch(repo: str, revision: str, *, trunk: bool = True, **download) -> Path:
     """Download the files of a network in the Hub repository `repo` and return their folder; HubError if that fails.
 
-    download: options of the client.
+    trunk: download its frozen trunk, too, if it has one. download: options of the client.
     """
-    config_file = repositories.download(repo, revision, CONFIG_FILE, **download)
-    repositories.download(repo, revision, WEIGHTS_FILE, **download)
-    try:
-        config = read_json(config_file)
-        if config.get("trunk_digest"):
-            repositories.download(repo, revision, trunk_file_name(config["trunk"]), **download)
-    except (ValueError, KeyError):
-        pass  # a damaged config: read_network reports it
-    return config_file.parent
+    for _ in range(2):  # a branch may move while its files are downloaded: then all of them are the new commit's
+        config_file = repositories.download(repo, revision, CONFIG_FILE, **download)
+        names = [WEIGHTS_FILE]
+        try:
+            config = ModelConfig.from_dict(read_json(config_file)) if trunk else None
+            if config and config.trunk_digest:
+                names.append(trunk_file_name(config.trunk))
+        except ValueError:
+            pass  # a damaged config: read_network reports it
+        folder = config_file.parent
+        if all(repositories.download(repo, revision, name, **download) == folder / name for name in names):
+            return folder
+    raise repositories.HubError(f"{repo} ({revision}) changed while it was downloaded: try again")
 
 
 def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaGAN:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from chromagan.hub import repositories
 from chromagan.hub.checkpoints import NAMED_SOURCES
 from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE, read_json, write_json
-from chromagan.hub.model import CheckpointError, fitting, load_copies, reading
+from chromagan.hub.model import CheckpointError, fetch, fitting, load_copies, reading
 from chromagan.hub.trunks import half, write_weights
 from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
@@ -68,10 +68,8 @@ def find_refiner(source: str | os.PathLike) -> Path:
     CheckpointError if the Hub does not tell."""
     source = NAMED_SOURCES.get(source, source)
     if repositories.is_prefix(source):
-        repo = repositories.repository(source, REFINER)
         try:
-            repositories.download(repo, "main", WEIGHTS_FILE)
-            return repositories.download(repo, "main", CONFIG_FILE).parent
+            return fetch(repositories.repository(source, REFINER), "main", trunk=False)
         except repositories.MissingError as error:
             raise NoRefinerError(f"{source!r} has no refiner: {error}") from error
         except repositories.HubError as error:

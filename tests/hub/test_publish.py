@@ -10,7 +10,10 @@ import torch
 from hub_standin import SOON, connect, repository_files
 
 from chromagan import CheckpointError, ChromaGAN
+from chromagan.hub import repositories
+from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint
 from chromagan.hub.publish import BackgroundPublisher, publish
+from chromagan.hub.refiners import load_refiner
 
 
 def measured(study, epoch, **changes):
@@ -87,6 +90,36 @@ def test_a_network_that_cannot_be_pulled_is_one_line(server, source, repo, revis
     with pytest.raises(CheckpointError, match=message) as error:
         ChromaGAN.from_pretrained(repo, revision=revision)
     assert "\n" not in str(error.value)
+
+
+def move_main(monkeypatch, server, repo, commits):
+    """Between the download of the first file and the next, main of `repo` gets the next of `commits`."""
+    download = repositories.hf_hub_download
+
+    def then_move(repo_id, name, **options):
+        path = download(repo_id, name, **options)
+        if name == "config.json" and commits:
+            server.put(repo, commits.pop(0))
+        return path
+
+    monkeypatch.setattr(repositories, "hf_hub_download", then_move)
+
+
+def test_a_branch_that_moves_while_it_is_downloaded_is_one_commits(server, refined_source, monkeypatch):
+    old, new = (repository_files(refined_source / "compact" / f"epoch-{epoch}") for epoch in (0, 3))
+    server.put("someone/study-compact", old)
+    move_main(monkeypatch, server, "someone/study-compact", [new])
+    model = ChromaGAN.from_pretrained("someone/study-compact")
+    newest = load_checkpoint(find_checkpoint(refined_source, "compact", 3))
+    assert torch.equal(model.mid[2][0].weight, newest.mid[2][0].weight)
+    move_main(monkeypatch, server, "someone/study-compact", [old, new])
+    with pytest.raises(CheckpointError, match=r"study-compact \(main\) changed while it was downloaded: try again"):
+        ChromaGAN.from_pretrained("someone/study-compact")
+
+    refiner = {path.name: path.read_bytes() for path in (refined_source / "refiner").iterdir()}
+    server.put("someone/study-refiner", refiner)
+    move_main(monkeypatch, server, "someone/study-refiner", [refiner | {"README.md": b"new"}])
+    assert load_refiner("someone/study", model.config).config.steps == 2
 
 
 def test_a_network_comes_from_the_cache_and_without_one_fails_soon(server, source, monkeypatch, tmp_path):
