@@ -20,7 +20,7 @@ from chromagan.errors import check_whole
 from chromagan.hub import repositories
 from chromagan.hub.files import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE, read_json, write_json
 from chromagan.hub.measured import value_of
-from chromagan.hub.model import CheckpointError, ChromaGAN, fetch, read_network
+from chromagan.hub.model import CheckpointError, ChromaGAN, fetch, read_fetched, read_network
 from chromagan.hub.trunks import half, save_trunk, trunk_file_name, write_weights
 from chromagan.network.decoders import DECODERS
 from chromagan.programs import printable
@@ -193,11 +193,16 @@ def nearest_of_each(checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:
 
 def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:
     """The network of `checkpoint` in float32 on the CPU, in eval mode, loaded strictly."""
+
+    def read(folder: Path) -> ChromaGAN:
+        return read_network(folder, str(checkpoint), checkpoint.decoder)
+
+    if checkpoint.revision is None:
+        return read(Path(checkpoint.path))
     try:
-        folder = fetch(checkpoint.path, checkpoint.revision) if checkpoint.revision else Path(checkpoint.path)
+        return read_fetched(functools.partial(fetch, checkpoint.path, checkpoint.revision), read)
     except repositories.HubError as error:
         raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {error}") from error
-    return read_network(folder, str(checkpoint), checkpoint.decoder)
 
 
 def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict | None = None) -> None:

@@ -1,10 +1,12 @@
 """`ChromaGAN`: the generator with saving, loading and publishing, through huggingface_hub's mixin."""
 
 import contextlib
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
@@ -14,8 +16,16 @@ from torch import Tensor
 
 from chromagan.errors import ChromaGANError
 from chromagan.hub import repositories
-from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE, read_json
-from chromagan.hub.trunks import find_trunk, freeze, read_trunk, save_trunk, trunk_file_name, write_weights
+from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE, JSONError, read_json
+from chromagan.hub.trunks import (
+    DamagedTrunkError,
+    find_trunk,
+    freeze,
+    read_trunk,
+    save_trunk,
+    trunk_file_name,
+    write_weights,
+)
 from chromagan.network.config import ModelConfig
 from chromagan.network.generator import Generator
 from chromagan.network.trunk import GrayInput
@@ -25,6 +35,10 @@ TRUNK = "trunk.net."  # prefix of the names of the trunk's tensors
 
 class CheckpointError(ChromaGANError, RuntimeError):
     """A checkpoint that is missing or cannot be used: the message says which one, why and what to do."""
+
+
+class DamagedError(CheckpointError):
+    """A checkpoint with a file that is damaged: another copy of it may be intact."""
 
 
 class ChromaGAN(
@@ -69,11 +83,15 @@ class ChromaGAN(
             return read_network(Path(name), name).to(map_location)
         if not repositories.is_prefix(name):
             raise CheckpointError(f"no folder {name!r}: give a folder or a Hub repository owner/name")
+        revision = revision or "main"
         try:
-            folder = fetch(name, revision or "main", **download)
+            model = read_fetched(
+                functools.partial(fetch, name, revision, **download),
+                lambda folder: read_network(folder, f"{name} ({revision})"),
+            )
         except repositories.HubError as error:
             raise CheckpointError(str(error)) from error
-        return read_network(folder, f"{name} ({revision or 'main'})").to(map_location)
+        return model.to(map_location)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Called by the mixin's save_pretrained and push_to_hub, which add the config: writes the weights, and the
@@ -114,6 +132,30 @@ def fetch(repo: str, revision: str, *, trunk: bool = True, **download) -> Path:
     raise repositories.HubError(f"{repo} ({revision}) changed while it was downloaded: try again")
 
 
+Network = TypeVar("Network")
+_renewed: set[Path] = set()  # folders of the cache whose files this process has downloaded anew
+
+
+def read_fetched(get: Callable[..., Path], read: Callable[[Path], Network]) -> Network:
+    """What `read` makes of the folder that `get` returns, which downloads into the Hub's cache.
+
+    If a file there is damaged, the cache would return it forever: then all are downloaded anew. Once for each folder,
+    since they may be damaged on the Hub, too, and visitors of the demo may ask for them again and again.
+    """
+    folder = get()
+    try:
+        return read(folder)
+    except DamagedError as damaged:
+        if folder in _renewed or not repositories.reachable():
+            raise
+        try:
+            folder = get(force_download=True)
+        except ChromaGANError:
+            raise damaged from None
+        _renewed.add(folder)
+    return read(folder)
+
+
 def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaGAN:
     """The network of the config.json and the model.safetensors in `folder`: float32, on the CPU, in eval mode, loaded
     strictly. CheckpointError, one line that calls it `name`, for whatever does not fit, including another decoder than
@@ -137,9 +179,11 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
 
 @contextlib.contextmanager
 def reading(name: str, folder: Path) -> Iterator[None]:
-    """A context for reading the network in `folder`: whatever does not fit becomes a CheckpointError, one line that
-    calls the network `name` and its files by their names: a folder of the Hub's cache is nothing for visitors."""
+    """A context for reading the network in `folder`: whatever does not fit becomes a CheckpointError, a DamagedError if
+    a file is damaged. It is one line that calls the network `name` and its files by their names: a folder of the Hub's
+    cache is nothing for visitors."""
     config_file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+    kind = CheckpointError
     try:
         yield
         return
@@ -147,12 +191,13 @@ def reading(name: str, folder: Path) -> Iterator[None]:
         missing = weights_file if config_file.exists() else config_file
         reason = f"{missing.name} is missing; only safetensors are read, never a pickle"
     except SafetensorError as error:
-        reason = f"{weights_file.name} is damaged or truncated ({error}): download it again"
+        kind, reason = DamagedError, f"{weights_file.name} is damaged or truncated ({error}): download it again"
     except (OSError, ValueError, TypeError, RuntimeError) as error:
+        kind = DamagedError if isinstance(error, JSONError | DamagedTrunkError) else kind
         reason = " ".join(str(error).replace(f"{folder}{os.sep}", "").split())[:300]
     except (AssertionError, LookupError, ArithmeticError) as error:  # what they say means nothing to users
         reason = f"its {CONFIG_FILE} describes no network that can be built ({type(error).__name__})"
-    raise CheckpointError(f"{name} cannot be used: {reason}")
+    raise kind(f"{name} cannot be used: {reason}")
 
 
 def load_copies(module: torch.nn.Module, tensors: dict[str, Tensor]) -> None:

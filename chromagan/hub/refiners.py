@@ -5,6 +5,7 @@ model.safetensors, metrics.json, train.json}, which also serves sources in its s
 it is the repository owner/name-refiner.
 """
 
+import functools
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from chromagan.hub import repositories
 from chromagan.hub.checkpoints import NAMED_SOURCES
 from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE, read_json, write_json
-from chromagan.hub.model import CheckpointError, fetch, fitting, load_copies, reading
+from chromagan.hub.model import CheckpointError, fetch, fitting, load_copies, read_fetched, reading
 from chromagan.hub.trunks import half, write_weights
 from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
@@ -34,15 +35,27 @@ def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
     Raises CheckpointError, one line, if it is out of reach, damaged or was trained for another trunk, and
     NoRefinerError if there is none.
     """
-    folder = find_refiner(source)
-    name = f"refiner {repositories.repository(source, REFINER) if repositories.is_prefix(source) else folder}"
+    source = NAMED_SOURCES.get(source, source)
+    if repositories.is_prefix(source):
+        name = f"refiner {repositories.repository(source, REFINER)}"
+        refiner = read_fetched(functools.partial(find_refiner, source), lambda folder: read_refiner(folder, name))
+    else:
+        folder = find_refiner(source)
+        name = f"refiner {folder}"
+        refiner = read_refiner(folder, name)
+    if misfit := refiner.config.misfit(model):
+        raise CheckpointError(f"{name} cannot be used: {misfit}")
+    return refiner
+
+
+def read_refiner(folder: Path, name: str) -> Refiner:
+    """The refiner in `folder`, read strictly; CheckpointError, one line that calls it `name`, for whatever does not
+    fit."""
     with reading(name, folder):
         config = RefinerConfig.from_dict(read_json(folder / CONFIG_FILE))
         with torch.device("meta"):
             refiner = Refiner(config)
         load_copies(refiner, fitting(load_file(folder / WEIGHTS_FILE), refiner.state_dict()))
-    if misfit := config.misfit(model):
-        raise CheckpointError(f"{name} cannot be used: {misfit}")
     return refiner.requires_grad_(False).eval()
 
 
@@ -63,13 +76,13 @@ def save_refiner(refiner: Refiner, folder: Path) -> None:
     write_json(folder / CONFIG_FILE, asdict(refiner.config))
 
 
-def find_refiner(source: str | os.PathLike) -> Path:
+def find_refiner(source: str | os.PathLike, **download) -> Path:
     """The folder of a source's refiner, downloaded from the Hub if necessary; NoRefinerError if there is none,
-    CheckpointError if the Hub does not tell."""
+    CheckpointError if the Hub does not tell. download: options of the client."""
     source = NAMED_SOURCES.get(source, source)
     if repositories.is_prefix(source):
         try:
-            return fetch(repositories.repository(source, REFINER), "main", trunk=False)
+            return fetch(repositories.repository(source, REFINER), "main", trunk=False, **download)
         except repositories.MissingError as error:
             raise NoRefinerError(f"{source!r} has no refiner: {error}") from error
         except repositories.HubError as error:

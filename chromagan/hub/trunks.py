@@ -24,6 +24,10 @@ class TrunkError(ChromaGANError, ValueError):
     """A trunk that is missing, damaged, or not the one that the checkpoint was trained with."""
 
 
+class DamagedTrunkError(TrunkError):
+    """A trunk's file that is damaged or holds another trunk: another copy of it may be intact."""
+
+
 def trunk_file_name(timm_name: str) -> str:
     """The name of the file that holds the trunk `timm_name`."""
     return f"{timm_name}.safetensors"
@@ -91,15 +95,17 @@ def find_trunk(folder: Path, timm_name: str) -> Path:
 
 
 def read_trunk(path: Path, digest: str) -> dict[str, Tensor]:
-    """The tensors of a trunk's file, float32; TrunkError if it is damaged or does not have the digest `digest`."""
+    """The tensors of a trunk's file, float32; DamagedTrunkError if it is damaged or its digest is not `digest`."""
     try:
         facts = path.stat()
         tensors, found = _read(path, facts.st_mtime_ns, facts.st_size)
     except (SafetensorError, OSError) as error:
         reason = str(error).replace(str(path), path.name)
-        raise TrunkError(f"its trunk {path.name} is damaged or truncated ({reason}): download it again") from error
+        raise DamagedTrunkError(
+            f"its trunk {path.name} is damaged or truncated ({reason}): download it again"
+        ) from error
     if found != digest:
-        raise TrunkError(
+        raise DamagedTrunkError(
             f"{path.name} is not the trunk that it was trained with: sha256 {found[:12]}…, expected {digest[:12]}…"
         )
     return tensors

@@ -4,14 +4,16 @@ import json
 import shutil
 import socket
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from hub_standin import SOON, connect, repository_files
+from huggingface_hub import constants
 
 from chromagan import CheckpointError, ChromaGAN
 from chromagan.hub import repositories
-from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint
+from chromagan.hub.checkpoints import Checkpoint, find_checkpoint, load_checkpoint
 from chromagan.hub.publish import BackgroundPublisher, publish
 from chromagan.hub.refiners import load_refiner
 
@@ -120,6 +122,57 @@ def test_a_branch_that_moves_while_it_is_downloaded_is_one_commits(server, refin
     server.put("someone/study-refiner", refiner)
     move_main(monkeypatch, server, "someone/study-refiner", [refiner | {"README.md": b"new"}])
     assert load_refiner("someone/study", model.config).config.steps == 2
+
+
+def shorten(repo: str, name: str) -> None:
+    """Cut the end off the cached file `name` of a repository."""
+    (path,) = Path(constants.HF_HUB_CACHE).glob(f"models--{repo.replace('/', '--')}/snapshots/*/{name}")
+    path.resolve().write_bytes(path.read_bytes()[:-9])
+
+
+READERS = {
+    "tag": lambda repo, config: load_checkpoint(Checkpoint("compact", 0, repo, "epoch-0")),
+    "mixin": lambda repo, config: ChromaGAN.from_pretrained(repo),
+    "refiner": lambda repo, config: load_refiner(repo.removesuffix("-refiner"), config),
+}
+
+
+@pytest.mark.parametrize(
+    "reader, name",
+    [
+        ("tag", "model.safetensors"),
+        ("tag", "tf_efficientnet_lite0.safetensors"),
+        ("tag", "config.json"),
+        ("mixin", "model.safetensors"),
+        ("refiner", "model.safetensors"),
+    ],
+)
+def test_a_file_that_is_damaged_in_the_cache_is_downloaded_again(server, refined_source, monkeypatch, reader, name):
+    repo, read = f"someone/study-{'refiner' if reader == 'refiner' else 'compact'}", READERS[reader]
+    checkpoint = find_checkpoint(refined_source, "compact", 0)
+    config = load_checkpoint(checkpoint).config
+    files = repository_files(Path(checkpoint.path))
+    if reader == "refiner":
+        files = {path.name: path.read_bytes() for path in (refined_source / "refiner").iterdir()}
+    server.put(repo, files, tag="epoch-0")
+    intact = read(repo, config).state_dict()
+
+    shorten(repo, name)
+    with monkeypatch.context() as offline:
+        offline.setattr(constants, "HF_HUB_OFFLINE", True)
+        with pytest.raises(CheckpointError, match=f"{name} is "):  # there is nobody to ask
+            read(repo, config)
+    again = read(repo, config).state_dict()
+    assert all(torch.equal(tensor, again[key]) for key, tensor in intact.items())
+
+    server.put(repo, {name: files[name][:-9]}, tag="epoch-0")
+    asked = []
+    for _ in range(2):  # what is damaged on the Hub, too, is not downloaded again and again
+        with pytest.raises(CheckpointError, match=f"{name} is ") as error:
+            read(repo, config)
+        assert "\n" not in str(error.value)
+        asked.append(sum(line.startswith(f"GET /{repo}/") and line.endswith(f"/{name}") for line in server.log))
+    assert asked == [4, 4]
 
 
 def test_a_network_comes_from_the_cache_and_without_one_fails_soon(server, source, monkeypatch, tmp_path):
