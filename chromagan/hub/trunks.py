@@ -82,15 +82,16 @@ def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def find_trunk(folder: Path, timm_name: str) -> Path:
-    """The trunk's file for the checkpoint in `folder`: in that folder or the nearest parent that has it.
+    """The trunk's file for the checkpoint in `folder`: in that folder or the nearest parent that has it. If the folder
+    is a link, the trunk beside the link comes before the one beside what it points to.
 
     Raises TrunkError if none of the LEVELS folders has one.
     """
     name = trunk_file_name(timm_name)
-    folder = folder.resolve()
-    for above in [folder, *folder.parents][:LEVELS]:
-        if (above / name).is_file():
-            return above / name
+    for place in (folder.absolute(), folder.resolve()):
+        for above in [place, *place.parents][:LEVELS]:
+            if (above / name).is_file():
+                return above / name
     raise TrunkError(f"its trunk {name} is missing: it belongs in the source's folder, next to the decoders' folders")
 
 

@@ -71,6 +71,16 @@ def test_one_file_serves_every_checkpoint_and_a_source_inside_the_source(study):
     assert len(models) == 5 and all(torch.equal(weights[0][k], w[k]) for w in weights for k in w)
 
 
+def test_the_trunk_may_lie_beside_a_link_or_beside_what_it_points_to(study, tmp_path):
+    linked = tmp_path / "elsewhere" / "linked"
+    (linked / "compact").mkdir(parents=True)
+    (linked / "compact" / "epoch-0").symlink_to(study / "compact" / "epoch-0")
+    (checkpoint,) = list_checkpoints(linked)
+    assert load_checkpoint(checkpoint)
+    shutil.move(study / FILE, linked / FILE)
+    assert load_checkpoint(checkpoint)
+
+
 def test_a_folder_of_its_own_stands_alone(study, tmp_path):
     """What a Hub repository holds, and what save_pretrained leaves."""
     model = load_checkpoint(list_checkpoints(study)[0])
