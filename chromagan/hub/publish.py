@@ -126,22 +126,24 @@ def push_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> b
 def push_refiner(folder: Path, repo: str, study: str) -> None:
     """Commit the refiner in `folder`: weights, config, trunk, measures, options, card. Without changes the client makes
     no commit."""
-    operations = [CommitOperationAdd(name, content) for name, content in _files(folder, folder).items()]
-    operations.append(CommitOperationAdd(CARD_FILE, str(refiner_card(folder, study)).encode()))
-    HfApi().create_commit(repo, operations, commit_message="The refiner")
+    _commit_files(_files(folder, folder), refiner_card(folder, study), repo, "The refiner")
 
 
 def _commit(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:
     """Commit this epoch to main and return the commit's id. Without changes the client makes no commit."""
-    files = _files_of(checkpoint)
-    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     card = model_card(checkpoint, repo, epochs, _newer_version(repo))
+    return _commit_files(_files_of(checkpoint), card, repo, f"Epoch {checkpoint.epoch}")
+
+
+def _commit_files(files: dict[str, bytes], card: ModelCard, repo: str, message: str) -> str:
+    """Commit the files of a network and its card to main and return the commit's id."""
+    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     operations.append(CommitOperationAdd(CARD_FILE, str(card).encode()))
-    # main may have files of the previous epoch that this one lacks: they would be taken for this epoch's.
+    # main may have files of the network before that this one lacks: they would be taken for this one's.
     absent = [name for name in (METRICS_FILE, OPTIONS_FILE) if name not in files]
     if absent:
         operations += [CommitOperationDelete(file.path) for file in HfApi().get_paths_info(repo, absent)]
-    return HfApi().create_commit(repo, operations, commit_message=f"Epoch {checkpoint.epoch}").oid
+    return HfApi().create_commit(repo, operations, commit_message=message).oid
 
 
 def _newer_version(repo: str) -> str | None:

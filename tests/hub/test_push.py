@@ -151,6 +151,10 @@ def test_a_refiner_goes_to_a_repository_of_its_own_and_comes_back(server, refine
     commits = server.commits("someone/study-refiner")
     push(study)
     assert server.commits("someone/study-refiner") == commits
+    (study / "refiner" / "metrics.json").unlink(), (study / "refiner" / "train.json").unlink()
+    push(study)  # another refiner, not measured
+    files = server.files("someone/study-refiner")
+    assert not files.keys() & {"metrics.json", "train.json"} and b"Not measured yet" in files["README.md"]
     here, there = (load_refiner(source, load_checkpoint(list_checkpoints(source)[0]).config)
                    for source in (study, "someone/study"))  # fmt: skip
     assert all(torch.equal(there.state_dict()[name], t) for name, t in here.state_dict().items())
