@@ -42,6 +42,25 @@ def write_json(path: str | os.PathLike, value) -> None:
         part.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def check_record(path: str | os.PathLike, values: dict) -> None:
+    """Raise JSONError, naming the file, if the measures or a run's options, `values` in `path`, tell their data in
+    another form than cards and public copies are made of."""
+    data, sources = values.get("data", ""), values.get("sources", [])
+    if Path(path).name == OPTIONS_FILE:  # a run may have several data sets, a refiner's names none
+        named = data if isinstance(data, list) else [data or ""]
+        checks = [("data", "a string or a list of strings", all(isinstance(each, str) for each in named))]
+    else:
+        checks = [("data", "a string", isinstance(data, str))]
+        checks += [(key, "a string", isinstance(values.get(key), str | None)) for key in ("split", "preset")]
+        checks.append(("size", "a number", isinstance(values.get("size"), int | float | None)))
+    told = isinstance(sources, list) and all(
+        isinstance(each, dict) and isinstance(each.get("data"), str) for each in sources
+    )
+    for key, what, fits in [*checks, ("sources", "a list of data sets", told)]:
+        if not fits:
+            raise JSONError(f"{path}: {key} should be {what}, got {values[key]!r:.80}")
+
+
 def plain_name(data: str) -> str:
     """A data set's public name: the last part of a path, without its location on a user's machine.
 

@@ -12,12 +12,14 @@ from chromagan.hub.files import (
     METRICS_FILE,
     OPTIONS_FILE,
     TRACKER_FILE,
+    check_record,
     plain_name,
     read_json,
     recorded_data,
 )
 from chromagan.hub.measured import interval_of, measures_of, value_of
 from chromagan.hub.repositories import REPO_ID
+from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
 from chromagan.network.refiner import ACTIONS, Refiner, RefinerConfig
 
@@ -43,10 +45,13 @@ def model_card(
     """The card of one epoch, with the measures of all of `epochs`; every number with its data, N and interval.
 
     repo: the model repository of the card, owner/name-<decoder>; None for the folder of the checkpoint.
-    newer: a repository that supersedes it. Raises ValueError if the Hub's client does not accept the card's metadata.
+    newer: a repository that supersedes it. Raises ValueError if the Hub's client does not accept the card's metadata,
+    JSONError if a file of measures or options is damaged.
     """
     import timm
 
+    for each in epochs:
+        check_record(Path(each.path, METRICS_FILE), each.metrics)
     if repo is None:
         folder = Path(checkpoint.path).parents[1]
         source, name = folder.name, f"chromagan-{checkpoint.decoder}"
@@ -77,7 +82,9 @@ def model_card(
     ]
     datasets = [hub_id for data in trained_on if (hub_id := _hub_id(data))]
     data = ModelCardData(
-        base_model=timm.get_pretrained_cfg(read_json(Path(checkpoint.path, CONFIG_FILE))["trunk"]).hf_hub_id,
+        base_model=timm.get_pretrained_cfg(
+            ModelConfig.from_dict(read_json(Path(checkpoint.path, CONFIG_FILE))).trunk
+        ).hf_hub_id,
         license="apache-2.0",
         library_name="chromagan",
         pipeline_tag="image-to-image",
@@ -108,6 +115,7 @@ def refiner_card(folder: Path, source: str) -> ModelCard:
     """
     config = RefinerConfig.from_dict(read_json(folder / CONFIG_FILE))
     measured = read_json(folder / METRICS_FILE) if (folder / METRICS_FILE).exists() else None
+    check_record(folder / METRICS_FILE, measured or {})
     data = ModelCardData(
         license="apache-2.0", library_name="chromagan", pipeline_tag="image-to-image",
         tags=["colorization", "chromagan", "safetensors", "reinforcement-learning"],
@@ -134,8 +142,12 @@ def refiner_card(folder: Path, source: str) -> ModelCard:
 
 def _training_data(checkpoint: Checkpoint) -> list[str]:
     """The data sets in the run's options; without options, what it was measured on, which is the same data."""
-    options = Path(checkpoint.path).parent / OPTIONS_FILE
-    return recorded_data(read_json(options) if options.exists() else checkpoint.metrics)
+    path = Path(checkpoint.path).parent / OPTIONS_FILE
+    if not path.exists():
+        return recorded_data(checkpoint.metrics)
+    options = read_json(path)
+    check_record(path, options)
+    return recorded_data(options)
 
 
 def _address_of_curves(checkpoint: Checkpoint) -> str | None:

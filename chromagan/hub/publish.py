@@ -4,11 +4,12 @@ Every commit is one complete epoch: weights, config, measures, the run's options
 recognized by its hash and left alone, so that an interrupted push can be resumed and a repeated one changes nothing.
 """
 
+import contextlib
 import hashlib
 import json
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from huggingface_hub import (
@@ -19,25 +20,35 @@ from huggingface_hub import (
     get_token,
     hf_hub_download,
 )
-from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
+from chromagan.errors import ChromaGANError
 from chromagan.hub import repositories
-from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints
+from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints, load_checkpoint
 from chromagan.hub.files import (
     CARD_FILE,
     CONFIG_FILE,
     METRICS_FILE,
     OPTIONS_FILE,
     WEIGHTS_FILE,
+    check_record,
     names_of,
     plain_name,
     read_json,
     recorded_data,
 )
+from chromagan.hub.model import reading
 from chromagan.hub.model_card import model_card, refiner_card
-from chromagan.hub.refiners import REFINER, find_refiner, has_refiner
-from chromagan.hub.trunks import find_trunk
+from chromagan.hub.refiners import REFINER, find_refiner, has_refiner, read_refiner
+from chromagan.hub.trunks import find_trunk, read_trunk
+from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
+from chromagan.network.refiner import RefinerConfig
 
 SOURCE_VARIABLE = "CHROMAGAN_SOURCE"  # of a Space: the source that app.py shows
 SPACE_FILES = [
@@ -54,7 +65,8 @@ def publish(
 ) -> None:
     """Push every checkpoint of the folder `source` to owner/name-<decoder>, with a line to `say` for each.
 
-    The source's refiner, if it has one, goes to owner/name-refiner.
+    The source's refiner, if it has one, goes to owner/name-refiner. Everything that is not on the Hub already is read
+    first, so that one damaged file does not leave half a study there.
     private: make new repositories private; existing ones stay as they are. collection: gather them in a collection with
     the study's name. Raises CheckpointError for the source, PublishError for the Hub.
     """
@@ -62,26 +74,33 @@ def publish(
     if any(checkpoint.revision for checkpoint in checkpoints):
         raise PublishError(f"{source} is on the Hub already: give a folder of checkpoints")
     check_access(to)
+    by_repo: dict[str, list[Checkpoint]] = {}
+    for checkpoint in checkpoints:
+        by_repo.setdefault(repositories.repository(to, checkpoint.decoder), []).append(checkpoint)
+    repos = list(by_repo)
     try:
-        for decoder in dict.fromkeys(checkpoint.decoder for checkpoint in checkpoints):
-            epochs = [checkpoint for checkpoint in checkpoints if checkpoint.decoder == decoder]
-            repo = repositories.repository(to, decoder)
+        same = {each: check_epoch(each, repo, epochs) for repo, epochs in by_repo.items() for each in epochs}
+        refiner = find_refiner(source) if has_refiner(source) else None
+        if refiner:
+            check_refiner(refiner, to)
+        for repo, epochs in by_repo.items():
             HfApi().create_repo(repo, private=private, exist_ok=True)
             for checkpoint in epochs:
-                pushed = push_epoch(checkpoint, repo, epochs)
+                pushed = _push(checkpoint, repo, epochs, same[checkpoint])
                 say(f"{repo} {repositories.tag(checkpoint.epoch)}: {'pushed' if pushed else 'already there'}")
             # Epochs may have been pushed in another order, or an older one measured again: make main the newest.
             _commit(epochs[-1], repo, epochs)
-        repos = [repositories.repository(to, decoder) for decoder in {c.decoder: None for c in checkpoints}]
-        if has_refiner(source):
+        if refiner:
             repos.append(repositories.repository(to, REFINER))
             HfApi().create_repo(repos[-1], private=private, exist_ok=True)
-            push_refiner(find_refiner(source), repos[-1], to)
+            push_refiner(refiner, repos[-1], to)
             say(f"{repos[-1]}: pushed")
         if collection:
             _collect(to, repos, private)
     except CheckpointError:
         raise
+    except ChromaGANError as error:  # a damaged file of the source: running the command again would not help
+        raise PublishError(str(error)) from error
     except Exception as error:  # network errors are of many kinds
         raise PublishError(f"the push to {to} stopped: {_reason(error)}; run the command again to resume") from error
 
@@ -107,15 +126,57 @@ def check_access(to: str) -> None:
         raise PublishError(f"{who.get('name')} may not write to {owner}, only to {', '.join(sorted(allowed))}")
 
 
+def check_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> bool | None:
+    """Whether the checkpoint's tag in `repo` holds it and its measures; None if there is no such tag. If it does not,
+    the checkpoint is read as its users will: raises CheckpointError if it cannot be loaded or has no card."""
+    with reading(f"checkpoint {checkpoint}", Path(checkpoint.path)):
+        files = _files_of(checkpoint)
+    same = _same_as_tagged(repo, repositories.tag(checkpoint.epoch), files)
+    if not same:
+        load_checkpoint(checkpoint)
+    if not same or checkpoint == epochs[-1]:
+        with _making_card(Path(checkpoint.path)):
+            model_card(checkpoint, repo, epochs)
+    return same
+
+
+def check_refiner(folder: Path, study: str) -> None:
+    """Raise CheckpointError if the refiner in `folder` or its trunk cannot be loaded, or it has no card."""
+    name = f"refiner {folder}"
+    config = read_refiner(folder, name).config
+    with reading(name, folder):
+        _files(folder, folder, RefinerConfig)
+        if config.trunk_digest:
+            read_trunk(find_trunk(folder, config.trunk), config.trunk_digest)
+    with _making_card(folder):
+        refiner_card(folder, study)
+
+
+@contextlib.contextmanager
+def _making_card(folder: Path) -> Iterator[None]:
+    """A context for making the card of the network in `folder`: measures of an odd form become a PublishError."""
+    try:
+        yield
+    except ChromaGANError:  # names its file
+        raise
+    except Exception as error:  # a file of measures may hold anything
+        reason = f"{type(error).__name__}: {_reason(error)}"
+        raise PublishError(f"no card can be made of {folder / METRICS_FILE} ({reason}): measure again") from error
+
+
 def push_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> bool:
     """Commit one epoch and tag it, unless the tag already has the same content; return whether anything was pushed.
 
-    epochs: all known epochs of the decoder, for the card's table.
+    epochs: all known epochs of the decoder, for the card's table. Raises CheckpointError for one that cannot be loaded.
     """
-    api, name = HfApi(), repositories.tag(checkpoint.epoch)
-    same = _same_as_tagged(repo, name, checkpoint)
+    return _push(checkpoint, repo, epochs, check_epoch(checkpoint, repo, epochs))
+
+
+def _push(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint], same: bool | None) -> bool:
+    """Like `push_epoch`. same: what `check_epoch` returned."""
     if same:
         return False
+    api, name = HfApi(), repositories.tag(checkpoint.epoch)
     commit = _commit(checkpoint, repo, epochs)
     if same is not None:  # measured or trained again
         api.delete_tag(repo, tag=name)
@@ -126,7 +187,7 @@ def push_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> b
 def push_refiner(folder: Path, repo: str, study: str) -> None:
     """Commit the refiner in `folder`: weights, config, trunk, measures, options, card. Without changes the client makes
     no commit."""
-    _commit_files(_files(folder, folder), refiner_card(folder, study), repo, "The refiner")
+    _commit_files(_files(folder, folder, RefinerConfig), refiner_card(folder, study), repo, "The refiner")
 
 
 def _commit(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:
@@ -196,19 +257,21 @@ def supersede(older: str, to: str) -> list[str]:
 
 def _files_of(checkpoint: Checkpoint) -> dict[str, bytes]:
     """{name in the repository: content} of the existing files of a checkpoint."""
-    return _files(Path(checkpoint.path), Path(checkpoint.path).parent)
+    return _files(Path(checkpoint.path), Path(checkpoint.path).parent, ModelConfig)
 
 
-def _files(folder: Path, run: Path) -> dict[str, bytes]:
-    """The files of the network in `folder`, with its trunk, and the options of its `run`."""
+def _files(folder: Path, run: Path, kind: type[ModelConfig | RefinerConfig]) -> dict[str, bytes]:
+    """The files of the network in `folder`, with its trunk, and the options of its `run`. kind: of its config."""
     files = {name: (folder / name).read_bytes() for name in (CONFIG_FILE, WEIGHTS_FILE)}
-    config = read_json(folder / CONFIG_FILE)
-    if config.get("trunk_digest"):
-        path = find_trunk(folder, config["trunk"])
+    config = kind.from_dict(read_json(folder / CONFIG_FILE))
+    if config.trunk_digest:
+        path = find_trunk(folder, config.trunk)
         files[path.name] = path.read_bytes()
     for name, path in ((METRICS_FILE, folder / METRICS_FILE), (OPTIONS_FILE, run / OPTIONS_FILE)):
         if path.exists():
-            files[name] = (json.dumps(without_paths(read_json(path)), indent=2) + "\n").encode()
+            values = read_json(path)
+            check_record(path, values)
+            files[name] = (json.dumps(without_paths(values), indent=2) + "\n").encode()
     return files
 
 
@@ -226,15 +289,15 @@ def without_paths(values: dict) -> dict:
     return public
 
 
-def _same_as_tagged(repo: str, name: str, checkpoint: Checkpoint) -> bool | None:
-    """Whether the tag `name` holds this checkpoint and its measures; None if there is no such tag.
+def _same_as_tagged(repo: str, name: str, files: dict[str, bytes]) -> bool | None:
+    """Whether the tag `name` holds the `files` of a checkpoint; None if there is no such tag.
 
     The run's options are ignored: they change for all epochs when a run resumes, and main has the newest.
     """
-    files = {file: content for file, content in _files_of(checkpoint).items() if file != OPTIONS_FILE}
+    files = {file: content for file, content in files.items() if file != OPTIONS_FILE}
     try:
         tagged = HfApi().get_paths_info(repo, [*files, METRICS_FILE], revision=name)
-    except RevisionNotFoundError:
+    except (RepositoryNotFoundError, RevisionNotFoundError):
         return None
     known = {file.path: file for file in tagged}
     return set(known) == set(files) and all(

@@ -9,10 +9,12 @@ from huggingface_hub import ModelCard, ModelCardData
 from test_publish import measured
 
 from chromagan.__main__ import main
-from chromagan.hub.checkpoints import list_checkpoints
+from chromagan.hub.checkpoints import list_checkpoints, save_checkpoint
 from chromagan.hub.files import names_of, write_json
+from chromagan.hub.model import ChromaGAN
 from chromagan.hub.model_card import model_card
 from chromagan.hub.publish import publish, supersede, without_paths
+from chromagan.network.config import ModelConfig
 
 CURVES = "https://huggingface.co/spaces/someone/curves?project=study"
 
@@ -89,9 +91,8 @@ def test_a_newer_study_is_named_by_the_older_one_and_not_forgotten(server, study
     assert "A newer version is [someone/second-compact]" in server.files("someone/first-compact")["README.md"].decode()
     assert json.loads(server.files("someone/first-compact")["metrics.json"])["attempt"] == 2
 
-    shutil.copytree(study / "compact", study / "original")  # which the newer one does not have
-    for path in (study / "original").glob("*/config.json"):
-        path.write_text(path.read_text().replace('"compact"', '"original"'))
+    model = ChromaGAN(ModelConfig(decoder="original", num_classes=0))  # which the newer one does not have
+    save_checkpoint(model, study / "original" / "epoch-0")
     publish(study, "someone/first", say=lambda line: None)
     assert supersede("someone/first", "someone/second") == ["someone/first-compact", "someone/first-depthwise"]
     assert newer("someone/first-original") is None

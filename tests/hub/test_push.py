@@ -3,18 +3,22 @@
 import json
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from hub_standin import READ_TOKEN, SOON, disconnect
 from huggingface_hub import ModelCard, constants
+from safetensors.torch import load_file
 
 from chromagan import CheckpointError, ChromaGAN
 from chromagan.__main__ import main
+from chromagan.hub import publish as publishing
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.hub.files import write_json
 from chromagan.hub.publish import BackgroundPublisher, PublishError, publish
 from chromagan.hub.refiners import load_refiner
+from chromagan.hub.trunks import write_weights
 
 
 @pytest.fixture
@@ -89,6 +93,115 @@ def test_the_card_names_the_data_that_the_run_had_and_no_folder_of_the_machine(s
         ("birds, validation, 40 colored photos", "birds")
     }
     assert "not recorded" in server.files("someone/study-depthwise")["README.md"].decode()
+
+
+def shorten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def edit(path: Path, **changes) -> None:
+    write_json(path, (json.loads(path.read_text()) if path.exists() else {}) | changes)
+
+
+def other_trunk(study: Path) -> None:
+    (path,) = study.glob("*.safetensors")
+    write_weights({name: tensor + 1 for name, tensor in load_file(path).items()}, path)
+
+
+LAST = "depthwise/epoch-0"
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (
+            lambda study: shorten(study / LAST / "model.safetensors"),
+            f"{LAST} cannot be used: model.safetensors is damag",
+        ),
+        (other_trunk, "compact/epoch-0 cannot be used: tf_efficientnet_lite0.safetensors is not the trunk"),
+        (
+            lambda study: next(study.glob("*.safetensors")).unlink(),
+            "compact/epoch-0 cannot be used: its trunk .* is missing",
+        ),
+        (
+            lambda study: edit(study / LAST / "config.json", decoder="compact"),
+            f"{LAST} cannot be used: config.json says",
+        ),
+        (
+            lambda study: write_json(study / LAST / "config.json", {}),
+            f"{LAST} cannot be used: config.json says decoder",
+        ),
+        (
+            lambda study: (study / LAST / "config.json").write_text("{"),
+            f"{LAST} cannot be used: config.json is not JSON",
+        ),
+        (
+            lambda study: edit(study / LAST / "metrics.json", data=["a"]),
+            rf"{LAST} cannot be used: metrics.json: data should be a string, got \['a'\]",
+        ),
+        (
+            lambda study: edit(study / LAST / "metrics.json", size="224"),
+            "metrics.json: size should be a number, got '224'",
+        ),
+        (
+            lambda study: edit(study / "compact" / "train.json", data=7),
+            "train.json: data should be a string or a list of",
+        ),
+        (
+            lambda study: edit(study / "compact" / "train.json", sources=[{}]),
+            r"train.json: sources should be a list of data sets, got \[{}\]",
+        ),
+        (
+            lambda study: shorten(study / "refiner" / "model.safetensors"),
+            "refiner cannot be used: model.safetensors is dam",
+        ),
+        (
+            lambda study: edit(study / "refiner" / "config.json", trunk_digest="0" * 64),
+            "refiner cannot be used: tf_efficientnet_lite0.safetensors is not the trunk",
+        ),
+        (
+            lambda study: edit(study / "refiner" / "metrics.json", data=3),
+            "metrics.json: data should be a string, got 3",
+        ),
+        (lambda study: edit(study / "refiner" / "metrics.json", refined=7), "no card can be made of .*/metrics.json"),
+    ],
+)
+def test_what_is_damaged_stops_a_push_before_anything_is_there(server, refined_source, tmp_path, damage, message):
+    study = shutil.copytree(refined_source, tmp_path / "study")
+    damage(study)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        push(study)
+    assert not server.repos and "\n" not in str(caught.value) and "again to resume" not in str(caught.value)
+
+
+def test_what_is_there_already_is_not_loaded_again(server, study, monkeypatch):
+    loaded = []
+    load = publishing.load_checkpoint
+    monkeypatch.setattr(publishing, "load_checkpoint", lambda each: loaded.append(each) or load(each))
+    push(study)
+    assert loaded == list_checkpoints(study)
+    write_json(study / "compact" / "epoch-3" / "metrics.json", {"epoch": 3, "measured": "anew"})
+    push(study)
+    assert loaded[3:] == list_checkpoints(study)[1:2]
+
+
+def test_a_run_pushes_no_epoch_that_cannot_be_loaded(server, study):
+    shorten(study / "compact" / "epoch-3" / "model.safetensors")
+    publisher = BackgroundPublisher("someone/study", "compact", study)
+    publisher.epoch_saved(0), publisher.epoch_saved(3)
+    (failure,) = publisher.close()
+    assert failure.startswith("epoch 3 was not pushed to someone/study-compact: checkpoint ")
+    assert "model.safetensors is damaged" in failure
+    assert set(server.repos["someone/study-compact"]["tags"]) == {"epoch-0"}
+
+
+def test_a_config_that_leaves_the_usual_trunk_out_is_pushed_and_pulled(server, study):
+    for path in study.glob("*/*/config.json"):
+        config = json.loads(path.read_text())
+        del config["trunk"]
+        write_json(path, config)
+    push(study)
+    assert all(load_checkpoint(each) for each in list_checkpoints("someone/study"))
 
 
 def refusal(*source, **options) -> str:
