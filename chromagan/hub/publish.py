@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import queue
+import shlex
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,6 +55,8 @@ SOURCE_VARIABLE = "CHROMAGAN_SOURCE"  # of a Space: the source that app.py shows
 SPACE_FILES = [
     "app.py", "README.md", "docs/**", "requirements.txt", "LICENSE", "chromagan/**", "examples/**", "checkpoints/**",
 ]  # fmt: skip
+# What may lie among them without being part of the demo: hidden files, and what a run leaves next to its epochs.
+NO_SPACE_FILES = ["*/__pycache__/*", "*/.*", "checkpoints/*/state-*", "checkpoints/*/samples/*"]
 
 
 class PublishError(CheckpointError):
@@ -340,7 +343,7 @@ def publish_space(root: Path, to: str, *, source: str = "", private: bool = Fals
             api.delete_space_variable(to, SOURCE_VARIABLE)
         api.upload_folder(
             repo_id=to, repo_type="space", folder_path=root, allow_patterns=SPACE_FILES,
-            ignore_patterns=["**/__pycache__/**"], delete_patterns=SPACE_FILES, commit_message="The demo",
+            ignore_patterns=NO_SPACE_FILES, delete_patterns=SPACE_FILES, commit_message="The demo",
         )  # fmt: skip
     except Exception as error:
         raise PublishError(
@@ -383,10 +386,10 @@ class BackgroundPublisher:
                     # A resumed run may have pushed an older epoch again, which is then main: make it the newest.
                     _commit(checkpoint, self.repo, epochs)
             except Exception as error:
-                self.failures.append(
-                    f"epoch {epoch} was not pushed to {self.repo}: {_reason(error)}; "
-                    f"python -m chromagan publish --source {self.run} --to {self.repo.removesuffix(f'-{self.decoder}')}"
-                )
+                again = ["python", "-m", "chromagan", "publish", "--source", str(self.run)]
+                again += ["--to", self.repo.removesuffix(f"-{self.decoder}")]
+                failure = f"epoch {epoch} was not pushed to {self.repo}: {_reason(error)}; {shlex.join(again)}"
+                self.failures.append(failure)
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -372,6 +373,26 @@ def test_collection_and_space(server, source, capsys):
         assert server.variables == {"someone/demo": {}}
 
 
+def test_a_space_gets_no_hidden_files_and_nothing_that_a_run_left(server, tmp_path):
+    root = tmp_path / "clone"
+    parts = {
+        "app.py", "docs/demo.png", "chromagan/demo/page.css", "examples/cat.jpg", "checkpoints/claims.json",
+        "checkpoints/compact/epoch-3/model.safetensors", "checkpoints/general/compact/train.json",
+    }  # fmt: skip
+    left = {
+        ".env", "docs/.DS_Store", "examples/.private/me.jpg", "chromagan/hub/__pycache__/files.pyc",
+        "checkpoints/compact/.epoch-9-x1/model.safetensors", "checkpoints/compact/state-9-00.pt",
+        "checkpoints/general/compact/state-9-00.damaged", "checkpoints/compact/samples/epoch-3.png",
+        "checkpoints/general/compact/samples/epoch-3.png",
+    }  # fmt: skip
+    for name in parts | left:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    server.put("spaces/someone/demo", {"checkpoints/compact/state-9-00.pt": b"pushed by mistake"})
+    publishing.publish_space(root, "someone/demo")
+    assert server.files("spaces/someone/demo").keys() - {".gitattributes"} == parts
+
+
 def test_a_run_is_pushed_while_it_trains_and_a_failure_does_not_stop_it(server, source, monkeypatch):
     publisher = BackgroundPublisher("someone/run", "compact", source)
     told, push = threading.Event(), publishing.push_epoch
@@ -389,6 +410,17 @@ def test_a_run_is_pushed_while_it_trains_and_a_failure_does_not_stop_it(server, 
     assert [c.epoch for c in list_checkpoints("someone/run")] == [0]
     with pytest.raises(PublishError):
         BackgroundPublisher("other/run", "compact", source)
+
+
+def test_the_command_that_pushes_again_can_be_pasted_into_a_shell(server, source, tmp_path):
+    run = tmp_path / "a run's folder; with words"
+    run.symlink_to(source)
+    server.fail_next(1)
+    publisher = BackgroundPublisher("someone/run", "compact", run)
+    publisher.epoch_saved(0)
+    (failure,) = publisher.close()
+    command = shlex.split(failure[failure.index("python -m") :])
+    assert command[3:] == ["publish", "--source", str(run), "--to", "someone/run"]
 
 
 def test_training_pushes_its_epochs(server, image_folder, tmp_path):
