@@ -165,6 +165,8 @@ class DemoService:
         try:
             return self._visited(name)
         except CheckpointError as error:
+            if isinstance(error.__cause__, repositories.NotCachedError):  # it advises whoever runs the server
+                raise RequestError(f"{name}: the Hub cannot be reached from this server now") from error
             raise RequestError(str(error)) from error
 
     def usual(self, decoder: str | None, epoch: str | int | None) -> str:

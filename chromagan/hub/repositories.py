@@ -137,7 +137,7 @@ def list_epochs(prefix: str) -> dict[str, list[int]]:
     cached = {decoder: epochs for decoder, epochs in cached.items() if epochs}
     if not reachable():
         if not cached:
-            raise HubError(f"{_unreachable()}, and nothing of {prefix} was downloaded before: {_remedy()}")
+            raise NotCachedError(f"{_unreachable()}, and nothing of {prefix} was downloaded before: {_remedy()}")
         return cached
     with ThreadPoolExecutor(len(DECODERS)) as pool:
         try:
