@@ -60,7 +60,7 @@ def main(config: RefineConfig) -> None:
     # Run directory, and the networks whose colorings are refined.
     recorded = check_run_dir(config)
     check_shares(config, processes)
-    state = load_run(config, say)
+    state = load_run(config, recorded, say)
     models = load_models(config)
     refined = digest_of({f"{n}.{k}": t for n, model in enumerate(models) for k, t in model.state_dict().items()})
     model, trunk = models[0].config, models[0].trunk

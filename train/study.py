@@ -35,8 +35,9 @@ from chromagan.data import count_photos
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
 from chromagan.hub.files import OPTIONS_FILE
 from chromagan.network.decoders import DECODERS
-from train.training.beginning import check_run_dir
+from train.training.beginning import check_run_dir, check_state
 from train.training.options import TrainConfig, parse_config
+from train.training.watching import LOG_FILE, last_entry
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,8 +64,11 @@ def plan(decoders: list[str], flags: list[str]) -> list[Run]:
         config = parse_config(own)
         started = (config.run_dir / OPTIONS_FILE).exists()
         if started:  # a finished run, too, must be one of these options: its networks are compared with the others
-            check_run_dir(replace(config, resume=True))
-        runs.append(Run(config, own, started, _epochs_done(config.run_dir / "log.jsonl")))
+            recorded = check_run_dir(replace(config, resume=True))
+        run = Run(config, own, started, int(last_entry(config.run_dir / LOG_FILE, "epoch")))
+        if started and not run.finished:
+            check_state(config, recorded)
+        runs.append(run)
     return runs
 
 
@@ -75,18 +79,10 @@ def _saved_epochs(config: TrainConfig) -> set[int]:
         return set()
 
 
-def _epochs_done(log: Path) -> int:
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        for line in reversed(log.read_text(encoding="utf-8").splitlines()[-2:]):  # the last one may be cut off
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                return int(json.loads(line)["epoch"])
-    return 0
-
-
 def measured_rate(run: Run) -> float:
     """Images per second: the median of the run's log; without a log, of a few steps here on random images."""
     try:
-        lines = (run.config.run_dir / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = (run.config.run_dir / LOG_FILE).read_text(encoding="utf-8").splitlines()
         return statistics.median(json.loads(line)["images_per_second"] for line in lines)
     except (OSError, ValueError, KeyError):
         from accelerate import Accelerator

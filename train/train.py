@@ -78,7 +78,7 @@ def main(config: TrainConfig) -> None:
     publisher = None
     if config.push_to_hub and main_process:
         publisher = BackgroundPublisher(config.push_to_hub, config.decoder, Path(config.output_dir))
-    state = load_run(config, say)
+    state = load_run(config, recorded, say)
 
     # Data. On every machine one process fills the cache and the others read it.
     size = config.model.image_size

@@ -11,8 +11,8 @@ from chromagan.hub.files import OPTIONS_FILE, TRACKER_FILE
 from chromagan.programs import check_output_folder, is_out_of_memory, is_told, one_line
 from train.training.options import TrainConfig
 from train.training.refine_options import RefineConfig
-from train.training.state import load_state
-from train.training.watching import TrainingError
+from train.training.state import has_state, load_state
+from train.training.watching import LOG_FILE, TrainingError, last_entry
 
 C = TypeVar("C", TrainConfig, RefineConfig)
 
@@ -43,15 +43,40 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
     return options
 
 
-def load_run(config: TrainConfig | RefineConfig, warn: Callable[[str], None]) -> dict[str, Any] | None:
+def load_run(
+    config: TrainConfig | RefineConfig, recorded: dict[str, Any], warn: Callable[[str], None]
+) -> dict[str, Any] | None:
     """The state to resume from; None for a new run, or one that was killed before it saved a state.
 
-    `warn` is called for each damaged state. Raises TrainingError if all are damaged.
+    recorded: the options of the run to resume. `warn` is called for each damaged state. Raises TrainingError if all are
+    damaged or deleted.
     """
-    state = load_state(config.run_dir, warn) if config.resume else None
-    if state is None and config.resume and any(config.run_dir.glob("*.damaged")):
-        raise TrainingError(f"no state in {config.run_dir} is intact: start again with another --output-dir")
+    if not config.resume:
+        return None
+    state = load_state(config.run_dir, warn)
+    check_state(config, recorded)
+    if state is None and last_entry(config.run_dir / LOG_FILE, "step"):
+        warn(f"{config.run_dir} was ended before it saved a state: starting again from step 0")
     return state
+
+
+def check_state(config: TrainConfig | RefineConfig, recorded: dict[str, Any]) -> None:
+    """Raise TrainingError if the run with the options `recorded` has no state that it could be resumed from, although
+    it got so far that it had one: resumed, it would start again and overwrite what it has saved.
+
+    It may be resumed without a state only if it was killed before it saved its first one.
+    """
+    folder = config.run_dir
+    if has_state(folder):
+        return
+    if any(folder.glob("*.damaged")):
+        raise TrainingError(f"no state in {folder} is intact: start again with another --output-dir")
+    after = config.saved_after(recorded)
+    saved = max((step for name, step in after.items() if (folder / name).exists()), default=0)
+    # A state is saved last in its step, so a line of the log, or a network, of that step does not show that it was.
+    first = recorded.get("state_every", config.state_every)
+    if max(saved, last_entry(folder / LOG_FILE, "step")) > first or saved == max(after.values()) > 0:
+        raise TrainingError(f"{folder} has no state and cannot be continued: give another --output-dir")
 
 
 def check_options(config: TrainConfig | RefineConfig, recorded: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -179,6 +179,13 @@ class TrainConfig(Options):
     def saved_epochs(self) -> set[int]:
         """The epochs to save; always includes the last."""
         return {*(self.save_epochs or (epoch for epoch in LOG_AXIS if epoch < self.epochs)), self.epochs}
+
+    def saved_after(self, recorded: dict[str, Any]) -> dict[str, int]:
+        """The step after which each network of the run with the options `recorded` is saved, by its folder's name."""
+        photos = sum(source["photos"] for source in recorded.get("sources", ()))
+        steps = photos // recorded.get("batch_size", self.batch_size)  # an epoch
+        ends = {name: recorded.get(name, getattr(self, name)) for name in ("epochs", "save_epochs")}
+        return {f"epoch-{epoch}": epoch * steps for epoch in replace(self, **ends).saved_epochs}
 
     @property
     def model(self) -> ModelConfig:

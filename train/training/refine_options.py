@@ -2,7 +2,9 @@
 
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import Any
 
+from chromagan.hub.refiners import REFINER
 from chromagan.network.config import MAX_CHANNELS
 from chromagan.network.layers import FEATURE_STRIDE
 from chromagan.network.refiner import MAX_STEPS
@@ -91,6 +93,11 @@ class RefineConfig(Options):
     @property
     def run_dir(self) -> Path:
         return Path(self.output_dir)
+
+    def saved_after(self, recorded: dict[str, Any]) -> dict[str, int]:
+        """The step after which each agent of the run with the options `recorded` is saved, by its folder's name."""
+        ends = {f"{REFINER}-greedy": "greedy_steps", REFINER: "steps"}
+        return {folder: recorded.get(name, getattr(self, name)) for folder, name in ends.items()}
 
 
 def parse_config(argv: list[str] | None = None) -> RefineConfig:

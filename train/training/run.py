@@ -13,7 +13,7 @@ from chromagan.programs import end_in_one_line
 from train.training.beginning import explain
 from train.training.options import TrainConfig
 from train.training.refine_options import RefineConfig
-from train.training.watching import Log, Meter, StopSignal
+from train.training.watching import LOG_FILE, Log, Meter, StopSignal
 
 
 def speaker(accelerator: Accelerator) -> Callable[[str], None]:
@@ -44,7 +44,7 @@ class Run:
     ):  # fmt: skip
         """step: how many of `total` steps were taken before. shown: the terms to show next to the progress bar."""
         self.config, self.step, self.total, self.shown = config, step, total, shown
-        self.log = Log(config.run_dir / "log.jsonl", step) if accelerator.is_main_process else None
+        self.log = Log(config.run_dir / LOG_FILE, step) if accelerator.is_main_process else None
         self.meter = Meter(accelerator, step)
         self.signal, self.stopping = StopSignal(), False
         size = config.batch_size

@@ -51,6 +51,11 @@ def load_state(folder: Path, warn: Callable[[str], None]) -> dict[str, Any] | No
     return None
 
 
+def has_state(folder: Path) -> bool:
+    """Whether there is a state, intact or not."""
+    return bool(_states(folder))
+
+
 def _states(folder: Path) -> list[Path]:
     """Paths of the complete states, newest first."""
     matches = [(int(match[1]), path) for path in folder.iterdir() if (match := NAME.fullmatch(path.name))]

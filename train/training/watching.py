@@ -16,6 +16,8 @@ from torch import Tensor
 from chromagan.atomic import replacing
 from chromagan.errors import ChromaGANError
 
+LOG_FILE = "log.jsonl"
+
 
 class TrainingError(ChromaGANError, RuntimeError):
     """The run cannot start or continue: the message says why."""
@@ -42,6 +44,15 @@ class Log:
     def write(self, line: dict) -> None:
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
+
+
+def last_entry(log: Path, name: str) -> float:
+    """The value of `name` in the last complete line of a log; 0 if there is none."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in reversed(log.read_text(encoding="utf-8").splitlines()[-2:]):  # the last one may be cut off
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                return float(json.loads(line)[name])
+    return 0.0
 
 
 class Meter:

@@ -62,8 +62,10 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_weights(flags, source, tmp
     another = shutil.copytree(source, tmp_path / "another")
     shutil.copytree(another / "compact" / "epoch-0", another / "compact" / "epoch-3", dirs_exist_ok=True)
     assert "does not hold the networks that" in refused("--resume", "--source", str(another))
-    for state in whole.glob("state-*.pt"):  # as if it had been killed before the first
+    for state in whole.glob("state-*.pt"):
         state.unlink()
+    assert "has no state and cannot be continued" in refused("--resume")
+    shutil.rmtree(whole / "refiner")  # as if it had been killed before its first state
     main(parse_config([*flags, str(whole), "--resume"]))
     assert (whole / "refiner" / "model.safetensors").read_bytes() == (
         broken / "refiner" / "model.safetensors"

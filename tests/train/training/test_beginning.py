@@ -1,0 +1,114 @@
+"""What a run is resumed from: a state, or nothing if it was killed before the first one; never from nothing later."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from chromagan.hub.files import write_json
+from train.study import main as study
+from train.study import parse_args
+from train.training import refine_options
+from train.training.beginning import check_run_dir, load_run
+from train.training.options import parse_config
+from train.training.state import save_state
+from train.training.watching import TrainingError
+
+PHOTOS = [{"data": "d", "photos": 30, "gray": 0}, {"data": "e", "photos": 10, "gray": 3}]
+
+
+def flags(folder, epochs=3, more=()):
+    return ["--data", "d", "--output-dir", str(folder), "--epochs", str(epochs), "--batch-size", "4", *more]
+
+
+def begun(folder, epochs=3, logged=0, saved=(), state_every=25):
+    """A run of 10 steps an epoch whose states are gone."""
+    config = parse_config(["--decoder", "compact", *flags(folder, epochs, ["--state-every", str(state_every)])])
+    for epoch in saved:
+        (config.run_dir / f"epoch-{epoch}").mkdir(parents=True)
+        (config.run_dir / f"epoch-{epoch}" / "model.safetensors").touch()
+    config.run_dir.mkdir(parents=True, exist_ok=True)
+    write_json(config.run_dir / "train.json", asdict(config) | {"sources": PHOTOS})
+    lines = (json.dumps({"step": step, "epoch": step / 10}) + "\n" for step in range(1, logged + 1))
+    (config.run_dir / "log.jsonl").write_text("".join(lines) + '{"step": 99')
+    return config.run_dir
+
+
+def resume(folder, epochs=3):
+    """Resume the run as train.py does; returns the lines that it says."""
+    said = []
+    config = parse_config(["--decoder", "compact", *flags(folder, epochs), "--resume"])
+    assert load_run(config, check_run_dir(config), said.append) is None
+    return said
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "run, to",
+    [
+        (dict(logged=30, saved=[0, 1, 3]), 3),
+        (dict(logged=30, saved=[0, 1, 3]), 9),  # a finished run that is to go on
+        (dict(logged=26), 3),  # behind its first state
+        (dict(saved=[0, 1, 3]), 3),  # without lines
+        (dict(saved=[0, 1, 3], epochs=5), 5),
+        (dict(logged=10, saved=[0, 1], epochs=1), 2),  # its only state was that of its end
+    ],
+)
+def test_a_run_whose_states_were_deleted_is_not_started_again(tmp_path, run, to):
+    begun(tmp_path, **run)
+    before = contents(tmp_path)
+    with pytest.raises(TrainingError, match="compact has no state and cannot be continued: give another --output-dir"):
+        resume(tmp_path, to)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        dict(logged=25, saved=[0, 1]),  # killed while it saved its first state
+        dict(logged=10, saved=[0], epochs=1),  # ... which is its last one, too
+        dict(logged=12, saved=[0, 1]),
+    ],
+)
+def test_a_run_that_was_killed_before_its_first_state_starts_again_and_says_so(tmp_path, run):
+    begun(tmp_path, **run)
+    (said,) = resume(tmp_path)
+    assert said.endswith("was ended before it saved a state: starting again from step 0")
+
+
+@pytest.mark.parametrize("run", [dict(), dict(saved=[0]), dict(saved=[0], epochs=0)])
+def test_a_run_without_a_step_goes_on_in_silence(tmp_path, run):
+    begun(tmp_path, **run)
+    assert resume(tmp_path) == []
+
+
+def test_a_study_does_not_promise_to_continue_what_cannot_be(tmp_path, capsys):
+    """One that is finished needs no state."""
+    folder = begun(tmp_path, logged=30, saved=[0, 1, 3])
+    before = contents(tmp_path)
+    more = [*flags(tmp_path, 9), "--decoders", "compact", "--dry-run"]
+    with pytest.raises(TrainingError, match="has no state and cannot be continued"):
+        study(*parse_args(more))
+    assert contents(tmp_path) == before and not capsys.readouterr().out
+    save_state(folder, 30, {})
+    with pytest.raises(ValueError, match="no folder 'd'"):  # the next that is asked: where its photos are
+        study(*parse_args(more))
+    next(folder.glob("state-*")).unlink()
+    with pytest.raises(ValueError, match="no folder 'd'"):
+        study(*parse_args([*flags(tmp_path), "--decoders", "compact", "--dry-run"]))
+
+
+@pytest.mark.parametrize("saved, steps, refused", [("refiner", 20, True), ("refiner-greedy", 20, False)])
+def test_a_refiner_is_not_started_again_either(tmp_path, saved, steps, refused):
+    own = ["--source", "s", "--data", "d", "--output-dir", str(tmp_path), "--steps", str(steps), "--greedy-steps", "9"]
+    config = refine_options.parse_config([*own, "--resume"])
+    (tmp_path / saved).mkdir()
+    write_json(tmp_path / "train.json", asdict(config))
+    if refused:
+        with pytest.raises(TrainingError, match="has no state and cannot be continued"):
+            load_run(config, check_run_dir(config), pytest.fail)
+    else:
+        assert load_run(config, check_run_dir(config), pytest.fail) is None
