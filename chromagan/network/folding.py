@@ -21,7 +21,7 @@ def fold(model: nn.Module) -> nn.Module:
 
     model = fold_batch_norm(model)
     for part in model.modules():
-        if isinstance(part, nn.Sequential):
+        if isinstance(part, nn.Sequential) and _runs_in_order(part):
             _fold_upsampling(part)
         elif isinstance(part, Trunk) and any(isinstance(module, Conv2dSame) for module in part.net.modules()):
             part.net = RotatedNetwork(part.net)
@@ -48,7 +48,7 @@ IN_ORDER = ("timm.models.efficientnet", "timm.models._efficientnet_blocks")
 
 
 def _runs_in_order(module: nn.Module) -> bool:
-    """Whether a batch norm registered directly after a convolution is also computed directly after it."""
+    """Whether a module registered directly after another is also computed directly after it."""
     if isinstance(module, nn.Sequential):
         return type(module).forward is nn.Sequential.forward
     return type(module).__module__ in IN_ORDER
@@ -77,7 +77,7 @@ def fold_upsampling_for_training(model: nn.Module) -> None:
     The parameters stay the same tensors with the same names. Forward and backward take half of the time.
     """
     for layers in model.modules():
-        if isinstance(layers, nn.Sequential):
+        if isinstance(layers, nn.Sequential) and _runs_in_order(layers):
             for name, _, conv in _doubled(layers):
                 setattr(layers, name, nn.Identity())
                 conv.__class__ = DoublingConv2d
@@ -97,7 +97,9 @@ def _doubled(layers: nn.Sequential) -> Iterator[tuple[str, str, nn.Conv2d]]:
         doubles = isinstance(double, nn.Upsample) and (double.mode, double.scale_factor) == ("nearest", 2)
         if not doubles or type(conv) is not nn.Conv2d:
             continue
-        if (conv.kernel_size, conv.stride, conv.padding, conv.groups) == ((3, 3), (1, 1), (1, 1), 1):
+        shape = conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups
+        # Other paddings repeat or mirror the edges of the doubled map, which is never computed.
+        if shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1) and conv.padding_mode == "zeros":
             yield name, conv_name, conv
 
 

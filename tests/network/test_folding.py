@@ -117,7 +117,30 @@ def test_doubling_and_convolution_train_as_they_do_apart():
         (torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(4, 4, 3, padding=1, groups=4)),
         (torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(4, 4, 3)),
         (torch.nn.Upsample(scale_factor=3), torch.nn.Conv2d(4, 4, 3, padding=1)),
+        (torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(4, 4, 3, padding=1, dilation=2)),
+        (torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(4, 4, 3, padding=1, padding_mode="replicate")),
+        (torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect")),
     ],
 )
 def test_what_is_none_stays(layers):
-    assert [type(layer) for layer in fold(torch.nn.Sequential(*layers))] == [type(layer) for layer in layers]
+    assert_unchanged(torch.nn.Sequential(*layers))
+
+
+def test_what_another_forward_computes_stays():
+    """Its rectifier stands between the doubling and the convolution, and is no layer."""
+
+    class Rectified(torch.nn.Sequential):
+        def forward(self, x):
+            return self[1](self[0](x - 0.5).relu())
+
+    assert_unchanged(Rectified(torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(4, 4, 3, padding=1)))
+
+
+def assert_unchanged(layers):
+    """Folding, and folding for training, leaves each layer, and computes the same."""
+    x, kinds = torch.rand(2, 4, 6, 5), [type(layer) for layer in layers]
+    expected, folded = layers(x), fold(layers)
+    fold_upsampling_for_training(layers)
+    for each in (folded, layers):
+        assert [type(layer) for layer in each] == kinds
+        torch.testing.assert_close(each(x), expected)
