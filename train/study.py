@@ -20,6 +20,7 @@ import sys
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
@@ -31,11 +32,11 @@ if __name__ == "__main__":  # the next imports take seconds
 
 import torch
 
-from chromagan.data import count_photos
+from chromagan.data import PhotoSet
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
 from chromagan.hub.files import OPTIONS_FILE
 from chromagan.network.decoders import DECODERS
-from train.training.beginning import check_run_dir, check_state
+from train.training.beginning import check_run_dir, check_sources, check_state
 from train.training.options import TrainConfig, parse_config
 from train.training.watching import LOG_FILE, last_entry
 
@@ -50,6 +51,7 @@ class Run:
     flags: list[str]  # of train.py
     started: bool
     epochs_done: int  # from the log; saved epochs and states may be slightly older
+    recorded: dict[str, Any]  # the options that it was started with; {} if it was not
 
     @property
     def finished(self) -> bool:
@@ -63,9 +65,9 @@ def plan(decoders: list[str], flags: list[str]) -> list[Run]:
         own = ["--decoder", decoder, *flags]
         config = parse_config(own)
         started = (config.run_dir / OPTIONS_FILE).exists()
-        if started:  # a finished run, too, must be one of these options: its networks are compared with the others
-            recorded = check_run_dir(replace(config, resume=True))
-        run = Run(config, own, started, int(last_entry(config.run_dir / LOG_FILE, "epoch")))
+        # A finished run, too, must be one of these options: its networks are compared with the others.
+        recorded = check_run_dir(replace(config, resume=True)) if started else {}
+        run = Run(config, own, started, int(last_entry(config.run_dir / LOG_FILE, "epoch")), recorded)
         if started and not run.finished:
             check_state(config, recorded)
         runs.append(run)
@@ -211,11 +213,13 @@ def main(args: argparse.Namespace, flags: list[str]) -> int:
     runs = plan(args.decoders, flags)
     config = runs[0].config
     check_output_folder(config.output_dir)
-    images = count_photos(config.data, "train", config.limit_train or None)
+    photos = PhotoSet(config.data, "train", limit=config.limit_train or None)
+    for run in runs:
+        check_sources(photos.sources, run.recorded, run.config)
     gpus = torch.cuda.device_count()
     workers = max(1, min(gpus, len(runs)))
     if args.dry_run:
-        print(describe(runs, images, workers, args.images_per_second, args.price_per_hour))
+        print(describe(runs, len(photos), workers, args.images_per_second, args.price_per_hour))
         return 0
     processes = Processes()
     failed = train(runs, workers, gpus, processes)

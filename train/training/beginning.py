@@ -2,7 +2,7 @@
 line."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,10 +35,13 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
         raise TrainingError(f"nothing to resume in {config.run_dir}: start the run without --resume")
     try:
         options = json.loads(recorded.read_text(encoding="utf-8"))
-        # fit_batch checks it, with the data.
-        fitted = min(config.batch_size, options.get("batch_size", config.batch_size))
-        check_options(replace(config, batch_size=fitted), options)
-    except (ValueError, AttributeError, TypeError) as error:
+        photos = sum(source["photos"] for source in options.get("sources", ()))
+        if photos < config.batch_size:  # which may have been fitted to them: fit_batch checks it, with the data
+            fitted = min(config.batch_size, options.get("batch_size", config.batch_size))
+            check_options(replace(config, batch_size=fitted), options)
+        else:
+            check_options(config, options)
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise TrainingError(f"{recorded} is damaged: {error}") from error
     return options
 
@@ -88,9 +91,30 @@ def check_options(config: TrainConfig | RefineConfig, recorded: dict[str, Any]) 
 def check_data(found: str, started_with: str, config: TrainConfig | RefineConfig) -> None:
     """Raise TrainingError if a run is resumed with other photos; both strings are `fingerprint`s of the photos."""
     if found != started_with:
-        raise TrainingError(
-            f"--data {' '.join(config.data)} does not hold the images that {config.run_dir} was started with"
-        )
+        raise _other_images(config)
+
+
+def check_sources(found: Sequence[dict[str, Any]], recorded: dict[str, Any], config: TrainConfig) -> None:
+    """Raise TrainingError if a run was started with other data sets than `found`, the sources of a PhotoSet: with
+    another number of photos, or another name on the Hub.
+
+    Before the photos are decoded, and for a finished run, whose photos are not read again; `check_data` compares the
+    photos themselves. recorded: the options of the run.
+    """
+
+    def differs(now: dict[str, Any], then: dict[str, Any]) -> bool:
+        on_hub = not (now["folder"] or then["folder"])  # a folder may have been moved
+        return now["photos"] != then["photos"] + then["gray"] or (on_hub and now["data"] != then["data"])
+
+    before = recorded.get("sources")
+    if before is not None and (len(found) != len(before) or any(map(differs, found, before))):
+        raise _other_images(config)
+
+
+def _other_images(config: TrainConfig | RefineConfig) -> TrainingError:
+    return TrainingError(
+        f"--data {' '.join(config.data)} does not hold the images that {config.run_dir} was started with"
+    )
 
 
 def begins_a_run(path: Path) -> bool:

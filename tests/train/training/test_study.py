@@ -19,6 +19,7 @@ from chromagan.hub.files import write_json
 from chromagan.network.decoders import DECODERS
 from train.study import describe, main, parse_args, plan, train
 from train.train import main as train_one
+from train.training.beginning import check_sources
 from train.training.options import parse_config
 from train.training.watching import TrainingError
 
@@ -195,6 +196,46 @@ def test_a_decoder_that_was_trained_with_other_options_is_refused_before_any_wor
     with pytest.raises(TrainingError, match="--lr is 0.1, but the run was started with 0.0005: leave it as it was"):
         main(*parse_args([*own, "--decoders", "original", "compact", "--lr", "0.1"]))
     assert not (tmp_path / "original").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_study_of_two_batch_sizes_or_data_sets_is_refused_before_any_work(image_folder, tmp_path, more, capsys):
+    """Where a decoder is finished, nothing reads its photos again: only what it recorded shows it."""
+    own = ["--data", str(image_folder), "--output-dir", str(tmp_path), "--epochs", "1", "--batch-size"]
+    shutil.copytree(SHIPPED / "compact" / "epoch-1", tmp_path / "compact" / "epoch-1")
+
+    def recorded(**changes):
+        options = asdict(parse_config(["--decoder", "compact", *own, "4"]))
+        sources = [{"data": str(image_folder), "folder": True, "photos": 8, "gray": 1}]
+        write_json(tmp_path / "compact" / "train.json", options | {"sources": sources} | changes)
+
+    def refused(*arguments):
+        with pytest.raises(TrainingError) as error:
+            main(*parse_args([*own, *arguments, "--decoders", "original", "compact", *more]))
+        assert not (tmp_path / "original").exists() and not capsys.readouterr().out
+        return str(error.value)
+
+    recorded()
+    assert refused("8").startswith("--batch-size is 8, but the run was started with 4: leave it as it was")
+    assert refused("2").startswith("--batch-size is 2, but the run was started with 4: leave it as it was")
+    twice = refused("4", "--data", str(image_folder), str(image_folder))
+    assert twice.endswith(f"does not hold the images that {tmp_path / 'compact'} was started with")
+    recorded(sources=[{"data": "moved", "folder": True, "photos": 8, "gray": 0}])
+    assert "does not hold the images" in refused("4")
+    if more:
+        recorded(sources=[{"data": "moved", "folder": True, "photos": 8, "gray": 1}], batch_size=8)
+        (line, *_) = planned([*own, "16", "--decoders", "compact"], capsys)  # 16 that they do not fill
+        assert "finished" in line
+
+
+def test_a_data_set_of_the_hub_is_known_by_its_name(tmp_path):
+    options = parse_config(["--decoder", "compact", "--data", "a/b", "--output-dir", str(tmp_path)])
+    found = [{"data": "a/b", "folder": False, "photos": 9}]
+    for data, folder in (("a/b", False), ("copy", True)):
+        check_sources(found, {"sources": [{"data": data, "folder": folder, "photos": 7, "gray": 2}]}, options)
+    check_sources(found, {}, options)  # a run that is older than its sources' record
+    with pytest.raises(TrainingError, match="--data a/b does not hold the images that .*compact was started with"):
+        check_sources(found, {"sources": [{"data": "a/c", "folder": False, "photos": 7, "gray": 2}]}, options)
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
