@@ -144,7 +144,8 @@ def fit_batch(config: C, images: int, processes: int, recorded: dict[str, Any] |
         fitted = replace(config, batch_size=min(config.batch_size, largest))
     except ValueError as error:  # it names --batch-size, which may not have been given
         raise TrainingError(f"images to train on: {images}, too few for a batch: {error}") from error
-    check_options(fitted, recorded or {})
+    if recorded:
+        check_options(fitted, recorded)
     return fitted
 
 

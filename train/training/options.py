@@ -158,6 +158,9 @@ class TrainConfig(Options):
         if not self.model.any_size and self.crop != size:
             raise OptionError(f"--crop must be {size} with --preset {self.preset}, whose network takes one size only")
 
+    def defaults(self) -> dict[str, Any]:
+        return super().defaults() | PRESETS[self.preset]
+
     @property
     def batch_spec(self) -> BatchSpec:
         return BatchSpec(

@@ -3,7 +3,7 @@
 import argparse
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, asdict, field, fields
+from dataclasses import MISSING, Field, asdict, field, fields
 from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 from chromagan.errors import OptionError
@@ -44,14 +44,26 @@ class Options:
     def differs_from(self, earlier: dict[str, Any]) -> str | None:
         """A sentence about the first option that differs but cannot change on resuming; None if there is none.
 
-        earlier: the run's options from its train.json. A precision of "auto" agrees with any.
+        earlier: the run's options from its train.json; a run that is older than an option has its default. A precision
+        of "auto" agrees with any.
         """
+        defaults = self.defaults()
         for name, value in asdict(self).items():
             if (name, value) == ("precision", "auto"):
                 continue
-            if name not in self.FREE_ON_RESUME and earlier.get(name, value) != value:
-                return f"--{name.replace('_', '-')} is {value}, but the run was started with {earlier[name]}"
+            before = earlier.get(name, defaults.get(name, value))
+            if name not in self.FREE_ON_RESUME and before != value:
+                return f"--{name.replace('_', '-')} is {value}, but the run was started with {before}"
         return None
+
+    def defaults(self) -> dict[str, Any]:
+        """The values of the options that were not given, for those that may be left out."""
+        return {f.name: default for f in fields(self) if (default := default_of(f)) is not MISSING}
+
+
+def default_of(f: Field) -> Any:
+    """A field's default; MISSING if the option is required."""
+    return f.default if f.default_factory is MISSING else f.default_factory()
 
 
 def parse_options(
@@ -67,8 +79,7 @@ def parse_options(
     )  # fmt: skip
     parser.print_usage = lambda file=None: None  # report a wrong flag in one line; --help shows the usage
     for f in fields(cls):
-        own = f.default_factory() if f.default is MISSING and f.default_factory is not MISSING else f.default
-        default = (defaults or {}).get(f.name, own)
+        default = (defaults or {}).get(f.name, default_of(f))
         kind: dict[str, Any] = {"type": f.type}
         if f.type is bool:
             kind = {"action": argparse.BooleanOptionalAction}

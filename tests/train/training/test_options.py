@@ -105,8 +105,20 @@ def test_what_a_resumed_run_may_change():
     assert {field.name for field in dataclasses.fields(TrainConfig)} > TrainConfig.FREE_ON_RESUME
 
 
+def test_a_run_that_is_older_than_an_option_has_its_default():
+    """With any other value it would go on by another recipe: that of the preset, where it has one."""
+    for preset, weight in (("lite", 0.04), ("paper", 0.1)):
+        now = parse_config([*REQUIRED, "--preset", preset])
+        older = dataclasses.asdict(now)
+        del older["adversarial_weight"], older["samples"]
+        assert now.differs_from(older) is None
+        assert dataclasses.replace(now, samples=9).differs_from(older) is None  # free on resuming
+        changed = dataclasses.replace(now, adversarial_weight=0.5).differs_from(older)
+        assert changed == f"--adversarial-weight is 0.5, but the run was started with {weight}"
+
+
 def test_a_run_goes_on_in_the_precision_that_it_was_begun_with():
     """What "auto" is depends on the machine, and a run may go on on another."""
-    earlier = {"precision": "bf16"}
+    earlier = dataclasses.asdict(config(precision="bf16"))
     assert config(precision="auto").differs_from(earlier) is None
     assert "--precision is fp32, but the run was started with bf16" in config(precision="fp32").differs_from(earlier)
