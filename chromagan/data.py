@@ -29,12 +29,14 @@ class Photos:
     sources: for each data set, in the order in which they were named and appear in `images`: {"data": name, "folder":
     whether it is a local folder, "photos": its number of `images`, "gray": how many gray photos were left out}.
     summary: a readable line for each data set: what was found in it, and what was skipped and why.
+    held_out: whether every data set has this split; otherwise the only one of a data set serves as every split.
     """
 
     images: Tensor
     gray_dropped: int
     sources: tuple[dict, ...] = ()
     summary: str = ""
+    held_out: bool = True
 
     def __len__(self) -> int:
         return len(self.images)
@@ -91,6 +93,11 @@ class PhotoSet:
     def part_of(self) -> np.ndarray:
         """The index of each photo's data set, (N,), in the order in which they were named."""
         return np.searchsorted(self.starts, self.indices, side="right") - 1
+
+    @property
+    def held_out(self) -> bool:
+        """As in `Photos`."""
+        return all(part.held_out for part in self.parts)
 
     @property
     def sources(self) -> tuple[dict, ...]:
@@ -152,7 +159,7 @@ def load_photos(
         tqdm.write(summary, file=sys.stderr)
     if not colored.all():
         images = images[colored]
-    return Photos(images, int((~colored).sum()), tuple(sources), summary)
+    return Photos(images, int((~colored).sum()), tuple(sources), summary, photos.held_out)
 
 
 def _decode(photos: PhotoSet) -> Tensor:

@@ -34,6 +34,7 @@ from accelerate import Accelerator
 from chromagan.data import DataError, PhotoSet
 from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, CheckpointError, list_checkpoints, load_checkpoint
 from chromagan.hub.files import CLAIMS_FILE, CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE, names_of, read_json, write_json
+from chromagan.hub.measured import NO_SPLIT
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import REFINER, find_refiner
 from chromagan.hub.trunks import find_trunk
@@ -199,7 +200,7 @@ def main(args: argparse.Namespace) -> None:
     )
     colored = tables[TRUTH]["chroma_truth"] >= GRAY_CHROMA
     data = args.data_name or " and ".join(names_of(photos.sources))
-    about = {"data": data, "split": "validation", "size": args.size}
+    about = {"data": data, "split": "validation" if photos.held_out else NO_SPLIT, "size": args.size}
     about |= {"fingerprint": fingerprint, "classifier": CLASSIFIER if classify else None}
     refined = refined_results(tables, twins)
     tables = {entry: table for entry, table in tables.items() if not entry.refiner}

@@ -27,6 +27,7 @@ from torch import nn
 from chromagan.data import Photos, evenly, load_photos
 from chromagan.hub.checkpoints import save_checkpoint
 from chromagan.hub.files import OPTIONS_FILE, names_of, write_json
+from chromagan.hub.measured import NO_SPLIT
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.publish import BackgroundPublisher
 from chromagan.imaging import color
@@ -94,6 +95,9 @@ def main(config: TrainConfig) -> None:
         stages = None
         if config.keep_features and not config.train_trunk:
             stages = trunk_stages(photos.images, generator, config.cache_dir, device)
+    if validation is not None and not (validation.held_out and photos.held_out):
+        say("--data is not split into train and validation: measures and samples are of photos that are trained on")
+        validation = replace(validation, held_out=False)  # also if its only split is called validation
     config = fit_batch(config, len(photos), processes, recorded)
     part = part_of_batch(config.batch_size, accelerator)
     trunk = None if config.keep_features or config.train_trunk else frozen_trunk(generator.trunk, device)
@@ -215,7 +219,7 @@ class EpochSaver:
         config, images = self.config, self.validation.images[evenly(len(self.validation), self.config.limit_validation)]
         about = {
             "data": " and ".join(names_of(self.validation.sources)),
-            "split": "validation",
+            "split": "validation" if self.validation.held_out else NO_SPLIT,
             "size": config.model.image_size,
         }
         measured = summarize(evaluate(model, images, device), **about)

@@ -39,6 +39,7 @@ class Split(Protocol):
 
     data: str  # its name, as it was given
     found: str  # a readable line: what it holds, and what was skipped
+    held_out: bool  # whether the data set has this split; otherwise its only one serves as every split
     labels: np.ndarray | None  # int64 (N,)
     class_names: list[str] | None
 
@@ -54,9 +55,11 @@ class Split(Protocol):
 class ImageFiles:
     """Image files in folders."""
 
-    def __init__(self, data: str, paths: list[Path], found: str, classes: list[str] | None, depth: int):
+    def __init__(
+        self, data: str, paths: list[Path], found: str, held_out: bool, classes: list[str] | None, depth: int
+    ):  # fmt: skip
         """paths: below the folder `data`. classes: names of the folders `depth` below it; None for no classes."""
-        self.data, self.paths, self.found, self.class_names = data, paths, found, classes
+        self.data, self.paths, self.found, self.held_out, self.class_names = data, paths, found, held_out, classes
         self.labels = None
         if classes is not None:
             number = {name: index for index, name in enumerate(classes)}
@@ -75,14 +78,16 @@ class ImageFiles:
 class Rows:
     """Rows of a `datasets.Dataset` with images in the column `image`, as its Image feature, bytes, or {bytes, path}."""
 
-    def __init__(self, data: str, dataset: "datasets.Dataset", found: str, shards: Sequence[tuple[str, int]] = ()):
+    def __init__(
+        self, data: str, dataset: "datasets.Dataset", found: str, held_out: bool, shards: Sequence[tuple[str, int]] = ()
+    ):  # fmt: skip
         """shards: the files that the rows come from, in order, with the number of rows of each, if known.
 
         Raises DataError if the column does not hold images.
         """
         import datasets  # not a requirement of the demo
 
-        self.data, self.found, self.shards = data, found, shards
+        self.data, self.found, self.held_out, self.shards = data, found, held_out, shards
         require_image_column(data, dataset.column_names)
         feature = dataset.features["image"]
         if isinstance(feature, datasets.Image):
@@ -161,8 +166,8 @@ def open_split(data: str, split: str) -> Split:
         splits = _load(data, repo, revision=revision or None)
     else:
         raise DataError(f"no folder {data!r}: give a folder of images, a folder of Parquet files or a Hub dataset id")
-    dataset, which = choose_split(data, split, splits)
-    return Rows(data, dataset, f"{data!r} ({which}): {len(dataset):,} photos")
+    dataset, which, own = choose_split(data, split, splits)
+    return Rows(data, dataset, f"{data!r} ({which}): {len(dataset):,} photos", own)
 
 
 def _load(data: str, builder: str, **source) -> "datasets.DatasetDict":
@@ -200,7 +205,7 @@ def _open_folder(data: str, split: str) -> Split:
 def _open_images(data: str, split: str, folder: Folder) -> ImageFiles:
     splits = image_splits(data, folder)
     depth = 0 if "" in splits else 1
-    photos, which = choose_split(data, split, splits)
+    photos, which, own = choose_split(data, split, splits)
     if not photos:
         raise DataError(f"no images in {data!r} ({which}): {folder.tell(data, split, '0 photos')}")
     require_no_pointers(data, split, photos)
@@ -211,11 +216,11 @@ def _open_images(data: str, split: str, folder: Folder) -> ImageFiles:
         classes = names if len(names) > 1 else None
     folders = len({path.parent for path in photos})
     what = f"{len(photos):,} photos in {folders:,} folder{'s' * (folders > 1)}"
-    return ImageFiles(data, photos, folder.tell(data, which, what), classes, depth)
+    return ImageFiles(data, photos, folder.tell(data, which, what), own, classes, depth)
 
 
 def _open_parquet(data: str, split: str, folder: Folder) -> Rows:
-    files, which = choose_split(data, split, parquet_splits(data, folder))
+    files, which, own = choose_split(data, split, parquet_splits(data, folder))
     require_no_pointers(data, split, files)
     shards, columns = _check_parquet(data, files)
     if not shards:
@@ -226,7 +231,7 @@ def _open_parquet(data: str, split: str, folder: Folder) -> Rows:
     what = f"{len(dataset):,} photos in {len(files):,} Parquet file{'s' * (len(files) > 1)}"
     if missing := count_shards(files) - len(files):
         what += f", {missing:,} more named by their shard numbers are missing"
-    return Rows(data, dataset, folder.tell(data, which, what), shards)
+    return Rows(data, dataset, folder.tell(data, which, what), own, shards)
 
 
 def _check_parquet(data: str, files: list[Path]) -> tuple[list[tuple[str, int]], list[str]]:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chromagan.errors import ChromaGANError
 from chromagan.imaging.folders import is_hidden_folder, no_file, no_photo
@@ -85,8 +86,8 @@ class Folder:
         return f"{data!r} ({which}): {what}" + (f"; skipped: {skipped}" if skipped else "")
 
 
-def choose_split(data: str, split: str, splits: dict):
-    """The requested split from {name in the data: split}, and a readable description of it.
+def choose_split(data: str, split: str, splits: dict) -> tuple[Any, str, bool]:
+    """The requested split from {name in the data: split}, a readable description of it, and whether it has that name.
 
     The only split of a data set serves as every split. DataError if it does not exist, or exists under two names.
     """
@@ -94,11 +95,12 @@ def choose_split(data: str, split: str, splits: dict):
         raise DataError(f"{data!r} holds both a split 'val' and a split 'validation': rename or remove one of them")
     named = [name for name in splits if SPLITS.get(name, name) == split]
     if named:
-        return splits[named[0]], split
+        return splits[named[0]], split, True
     if len(splits) > 1:
         raise DataError(f"{data!r} has no split {split!r}, only {', '.join(splits)}: splits are called {SPLIT_NAMES}")
     name, only = next(iter(splits.items()))
-    return only, f"{split}: its only split, {name!r}" if name else f"{split}: all of it, it has no splits"
+    which = f"its only split, {name!r}" if name else "all of it, it has no splits"
+    return only, f"{split}: {which}", False
 
 
 def image_splits(data: str, folder: Folder) -> dict[str, list[Path]]:

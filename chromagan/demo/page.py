@@ -17,7 +17,7 @@ from chromagan.demo.refining import ACTION_COLORS
 from chromagan.demo.source import CheckpointSource, label_of, measured, measured_on, trained_on
 from chromagan.demo.visible import VISIBLE
 from chromagan.hub.checkpoints import Checkpoint, nearest_of_each
-from chromagan.hub.measured import number_of
+from chromagan.hub.measured import number_of, photos_of
 from chromagan.measures.error_maps import BOTH_EDGES, FOUND_EDGE, FULL_SCALE, HEAT, TRUE_EDGE
 from chromagan.network.decoders import DECODERS
 
@@ -96,8 +96,8 @@ def caption(checkpoint: Checkpoint, networks: str = "", milliseconds: float | No
     if None not in numbers:
         images, distance, ratio = numbers
         measures = (
-            f"Over {images:,} validation photos its colors differ from the true ones by {distance:.1f} CIEDE2000 and "
-            f"have {ratio:.0%} of their colorfulness."
+            f"Over {images:,} {photos_of(checkpoint.metrics)} its colors differ from the true ones by {distance:.1f} "
+            f"CIEDE2000 and have {ratio:.0%} of their colorfulness."
         )
     return rendered(
         "caption", spec=spec, summary=sentence(spec.summary), measures=measures, milliseconds=milliseconds,

@@ -29,7 +29,7 @@ from chromagan.hub.checkpoints import (
     nearest,
 )
 from chromagan.hub.files import OPTIONS_FILE, names_of, plain_name, read_json
-from chromagan.hub.measured import measures_of, number_of
+from chromagan.hub.measured import measures_of, number_of, split_of
 from chromagan.hub.refiners import NoRefinerError, load_refiner
 from chromagan.hub.repositories import HubError, is_prefix
 from chromagan.network.config import ModelConfig
@@ -253,7 +253,8 @@ def measured(checkpoint: Checkpoint) -> dict:
 def measured_on(checkpoint: Checkpoint) -> str:
     """What a checkpoint was measured on, for display: "frgfm/imagenette, validation, at 224×224"."""
     # A repository's metrics.json may hold anything.
-    name, split = (each if isinstance(each, str) else "" for each in map(checkpoint.metrics.get, ("data", "split")))
+    name, split = checkpoint.metrics.get("data"), split_of(checkpoint.metrics)
+    name = name if isinstance(name, str) else ""
     size = number_of(checkpoint.metrics.get("size"))
     words = ", ".join(filter(None, [plain_name(name or "data not recorded"), split]))
     return words + (f", at {size:g}×{size:g}" if size else "")

@@ -7,6 +7,9 @@ is missing or of another form counts as not measured: nothing here raises.
 import math
 from typing import Any
 
+# Recorded in place of a split's name if the data have none of that name: a network may be trained on these photos.
+NO_SPLIT = "no validation split"
+
 
 def measures_of(metrics: dict, subset: str = "colored") -> dict[str, Any]:
     """All measures over a subset of the photos, "all" or "colored", by name; {} if there are none."""
@@ -22,6 +25,24 @@ def value_of(metrics: dict, name: str, subset: str = "colored") -> float | None:
 def interval_of(metrics: dict, name: str, subset: str = "colored") -> tuple[float, float] | None:
     """The ends of a measure's 95 % interval; None if it has none."""
     return ends_of(measures_of(metrics, subset).get(name))
+
+
+def split_of(metrics: dict) -> str:
+    """The name of the split that was measured, or NO_SPLIT; "" if it is not recorded."""
+    split = metrics.get("split")
+    return split if isinstance(split, str) else ""
+
+
+def photos_of(metrics: dict) -> str:
+    """The photos that were measured, in words: "validation photos", or "photos (no validation split)"."""
+    split = split_of(metrics)
+    return f"{split} photos" if split not in ("", NO_SPLIT) else f"photos ({split})" if split else "photos"
+
+
+def place_of(metrics: dict, data: str) -> str:
+    """Where they are from, in words: "the validation split of birds", or "birds (no validation split)"."""
+    split = split_of(metrics)
+    return f"the {split} split of {data}" if split not in ("", NO_SPLIT) else f"{data} ({split})" if split else data
 
 
 def number_of(measure: Any) -> float | None:

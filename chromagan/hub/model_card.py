@@ -17,7 +17,7 @@ from chromagan.hub.files import (
     read_json,
     recorded_data,
 )
-from chromagan.hub.measured import interval_of, measures_of, value_of
+from chromagan.hub.measured import NO_SPLIT, interval_of, measures_of, place_of, split_of, value_of
 from chromagan.hub.repositories import REPO_ID
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
@@ -63,14 +63,16 @@ def model_card(
         name = repo.split("/")[1]
     spec, metrics = DECODERS[checkpoint.decoder], checkpoint.metrics
     trained_on, measured_on = _training_data(checkpoint), plain_name(metrics.get("data", "data not recorded"))
-    curves = _address_of_curves(checkpoint)
+    curves, split = _address_of_curves(checkpoint), split_of(metrics)
     results = [
         EvalResult(
             task_type="image-to-image",
             task_name="Image colorization",
             dataset_type=_hub_id(metrics.get("data") or "") or measured_on,
-            dataset_name=f"{measured_on}, {metrics.get('split')}, {metrics['colored'].get('images')} colored photos",
-            dataset_split=metrics.get("split"),
+            dataset_name=", ".join(
+                filter(None, [measured_on, split, f"{metrics['colored'].get('images')} colored photos"])
+            ),
+            dataset_split=split if split not in ("", NO_SPLIT) else None,
             metric_type=key,
             metric_name=f"{title}, epoch {checkpoint.epoch}",
             metric_value=value,
@@ -134,7 +136,7 @@ def refiner_card(folder: Path, source: str) -> ModelCard:
 
     text = TEMPLATES.get_template("refiner_card.md").render(
         yaml=data.to_yaml(), config=config, actions=ACTIONS, source=source, measured=measured,
-        parameters=sum(p.numel() for p in Refiner(config).parameters()),
+        place=_place(measured or {}), parameters=sum(p.numel() for p in Refiner(config).parameters()),
         measures=[(title, column(*what)) for title, what in REFINED.items()],
     )  # fmt: skip
     return ModelCard(text, ignore_metadata_errors=False)
@@ -176,6 +178,10 @@ def _hub_id(data: str) -> str | None:
     return None
 
 
+def _place(metrics: dict) -> str:
+    return place_of(metrics, plain_name(metrics.get("data", "data not recorded")))
+
+
 def _cell(metrics: dict, key: str) -> str:
     """The value, and its 95 % interval if there is one."""
     if (value := value_of(metrics, key)) is None:
@@ -191,8 +197,8 @@ def _measured_epochs(epochs: list[Checkpoint]) -> dict | None:
         return None
     keys = [key for key in MEASURES if any(value_of(m, key) is not None for m in measured.values())]
     first = next(iter(measured.values()))
-    return {name: first.get(name) for name in ("split", "size", "preset")} | {
-        "data": plain_name(first.get("data", "data not recorded")),
+    return {name: first.get(name) for name in ("size", "preset")} | {
+        "place": _place(first),
         "measures": [MEASURES[key] for key in keys],
         "rows": [
             {"epoch": epoch, "cells": [_cell(m, key) for key in keys], "photos": measures_of(m).get("images", "–")}

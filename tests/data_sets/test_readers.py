@@ -75,6 +75,25 @@ def test_a_split_is_a_top_level_folder_of_exactly_that_name(tmp_path, names, exp
 
 
 @pytest.mark.parametrize(
+    "names, held_out",
+    [
+        (["train/a.png", "val/b.png"], (True, True)),
+        (["train/a.png"], (True, False)),
+        (["validation/a.png"], (False, True)),
+        (["a.png", "b.png"], (False, False)),
+    ],
+)
+def test_a_split_that_another_serves_as_is_not_held_out(tmp_path, names, held_out):
+    """Nor is one of several data sets of which one has it."""
+    write(tmp_path / "whole", "train/a.png", "validation/b.png"), write(tmp_path / "set", *names)
+    several = [str(tmp_path / name) for name in ("whole", "set")]
+    for data in (several[1], several):
+        found = [PhotoSet(data, split, 16) for split in ("train", "validation")]
+        assert tuple(photos.held_out for photos in found) == held_out
+        assert load_photos(data, "validation", 16, keep_gray=True, quiet=True).held_out == held_out[1]
+
+
+@pytest.mark.parametrize(
     "names, message",
     [
         (["train/a.png", "val/a.png", "validation/a.png"], "both a split 'val' and a split 'validation'"),

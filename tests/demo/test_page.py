@@ -1,10 +1,12 @@
 """The page's HTML where a browser is not needed: what comes from outside stays text."""
 
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 from chromagan.demo import page
 from chromagan.demo.source import CheckpointSource
+from chromagan.hub.files import write_json
 
 BAD = "<img src=x onerror='alert(1)'>"
 
@@ -43,6 +45,19 @@ def test_names_cannot_put_markup_into_the_page(source):
         found = Elements(html)
         assert found.names.count("img") == images and not any(word == "alert(1)" for word in found.words)
         assert BAD in "".join(found.words) or "%3Cimg%20src%3Dx" in html
+
+
+def test_a_caption_names_the_split_that_was_recorded(source, tmp_path):
+    folder = shutil.copytree(source, tmp_path / "source")
+    values = {"images": 9, "ciede2000_mean": 9.5, "colorfulness_ratio": 0.4}
+    for recorded, words in (
+        ({"split": "validation"}, "Over 9 validation photos its"),
+        ({"split": "no validation split"}, "Over 9 photos (no validation split) its"),
+        ({}, "Over 9 photos its"),
+    ):
+        write_json(folder / "compact" / "epoch-3" / "metrics.json", recorded | {"colored": values})
+        (checkpoint,) = (each for each in CheckpointSource(folder).checkpoints if each.epoch == 3)
+        assert words in page.caption(checkpoint)
 
 
 def test_a_chart_leaves_out_what_is_no_number():

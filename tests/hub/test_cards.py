@@ -54,6 +54,26 @@ def test_a_card_says_where_the_network_comes_from_and_what_was_measured(study):
     assert "- [epoch 0](epoch-0), before training" in str(model_card(epochs[-1], None, epochs))
 
 
+def test_a_card_names_the_split_that_was_recorded(study):
+    """Photos that may have been trained on are no split of the data, and none is assumed where it is not recorded."""
+    values = {"images": 7, "ciede2000_mean": 9.5}
+
+    def card(**recorded):
+        measured(study, 3, data="birds", colored=values, **recorded)
+        epochs = [each for each in list_checkpoints(study) if each.decoder == "compact"]
+        text = str(model_card(epochs[-1], "someone/study-compact", epochs))
+        (result,) = ModelCard(text, ignore_metadata_errors=False).data.eval_results
+        return text, result.dataset_name, result.dataset_split
+
+    text, name, split = card(split="test")
+    assert "On the test split of birds, gray" in text and (name, split) == ("birds, test, 7 colored photos", "test")
+    text, name, split = card(split="no validation split")
+    assert "On birds (no validation split), gray" in text
+    assert (name, split) == ("birds, no validation split, 7 colored photos", None)
+    text, name, split = card()
+    assert "On birds, gray" in text and (name, split) == ("birds, 7 colored photos", None)
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_what_was_a_folder_where_it_ran_is_no_hub_id_wherever_it_is_published(study, tmp_path, monkeypatch, there):
     """The other way round, a folder here that is called as a data set of the Hub does not take its id from it."""

@@ -100,6 +100,7 @@ def test_the_script_for_real(evaluated, source):
         ("compact", 0), ("compact", 3), ("depthwise", 0)
     ]  # fmt: skip
     assert found["images"] == 20 and found["left_gray"]["colored"]["images"] == 19
+    assert found["split"] == "validation"
     assert "| compact | 3 |" in result.stdout and "| left gray |" in result.stdout
     colored = found["checkpoints"][1]["colored"]
     for name in ("psnr_mean", "ssim", "ciede2000_mean", "ciede2000_near", "ciede2000_elsewhere", "cdr", "top1_of_ten"):
@@ -194,7 +195,9 @@ def test_damaged_checkpoints_are_named_and_the_rest_is_measured(source, data, tm
 
 
 def test_one_photo_has_no_intervals(source, tmp_path):
-    found = run(source, folder_of(tmp_path / "data", [made_photo(1)], ["cat"]), tmp_path / "out")
+    photos = folder_of(tmp_path / "data", [made_photo(1)], ["cat"]) / "validation"
+    found = run(source, photos, tmp_path / "out")
+    assert found["split"] == "no validation split"  # its folder has none: it may have been trained on
     colored = found["checkpoints"][0]["colored"]
     assert colored["ciede2000_mean"]["value"] > 0 and colored["ciede2000_mean"]["low"] is None
     assert colored["top1"] is None and colored["frechet"][CLASSIFIER] is None

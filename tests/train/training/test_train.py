@@ -233,5 +233,15 @@ def test_a_validation_sample_without_colors_is_measured_and_refuses_nothing(imag
     main(parse_config(train_flags(data, tmp_path, epochs=0)))
     measured = json.loads((tmp_path / "run" / "compact" / "epoch-0" / "metrics.json").read_text())
     assert (measured["images"], measured["colored"]["images"], measured["colored"]["ciede2000_mean"]) == (2, 0, None)
-    assert measured["all"]["ciede2000_mean"]["value"] > 0
+    assert measured["all"]["ciede2000_mean"]["value"] > 0 and measured["split"] == "validation"
     assert (tmp_path / "run" / "compact" / "samples" / "epoch-0.png").is_file()
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_measures_of_photos_that_are_trained_on_are_no_validation(image_folder, tmp_path, split, capsys):
+    """The only split of a data set serves as both, whatever it is called."""
+    shutil.copytree(image_folder / split, tmp_path / "data" / split)
+    main(parse_config(train_flags(tmp_path / "data", tmp_path, epochs=0, samples=0)))
+    assert "--data is not split into train and validation: measures and samples are of" in capsys.readouterr().err
+    measured = json.loads((tmp_path / "run" / "compact" / "epoch-0" / "metrics.json").read_text())
+    assert measured["split"] == "no validation split"
