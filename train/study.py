@@ -234,7 +234,11 @@ def main(args: argparse.Namespace, flags: list[str]) -> int:
     evaluate = [sys.executable, str(ROOT / "train" / "evaluate.py"), "--source", config.output_dir, "--write-metrics"]
     evaluate += ["--data", *config.data, "--output-dir", str(Path(config.output_dir, "report"))]
     evaluate += ["--limit", str(args.limit)] if args.limit else []
-    return processes.run(evaluate, {})
+    status = processes.run(evaluate, {})
+    if status and processes.stopped:  # not the evaluation's own: SIGTERM ends it without a word
+        print(STOPPED, file=sys.stderr)
+        return STOPPED_STATUS
+    return status
 
 
 def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]:

@@ -198,6 +198,27 @@ def test_a_decoder_that_was_trained_with_other_options_is_refused_before_any_wor
     assert not (tmp_path / "original").exists()
 
 
+@pytest.mark.parametrize("status, expected", [(-signal.SIGTERM, 130), (0, 0)])
+def test_a_signal_during_the_evaluation_ends_the_study_as_one_during_training_does(
+    image_folder, tmp_path, monkeypatch, capsys, status, expected
+):
+    """One that the evaluation no longer takes, since it is at its end, stops nothing."""
+
+    class Processes:
+        stopped = False
+
+        def run(self, command, environment):
+            self.stopped = True
+            return status
+
+    monkeypatch.setattr("train.study.Processes", Processes)
+    shutil.copytree(SHIPPED / "compact" / "epoch-1", tmp_path / "compact" / "epoch-1")
+    own = ["--data", str(image_folder), "--output-dir", str(tmp_path), "--epochs", "1", "--decoders", "compact"]
+    assert main(*parse_args(own)) == expected
+    said = capsys.readouterr().err
+    assert said == ("study.py: stopped; run the same command to resume\n" if expected else "")
+
+
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
 def test_a_study_of_two_batch_sizes_or_data_sets_is_refused_before_any_work(image_folder, tmp_path, more, capsys):
     """Where a decoder is finished, nothing reads its photos again: only what it recorded shows it."""
