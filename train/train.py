@@ -42,6 +42,7 @@ from train.training.batches import (
     fingerprint,
     frozen_trunk,
     normalized_lab,
+    seed_step,
     teacher_targets,
     trunk_stages,
 )
@@ -148,6 +149,7 @@ def main(config: TrainConfig) -> None:
     with Run(config, accelerator, step, total, ("color", "adversarial", "semantic")) as run:
         while run.goes_on:
             set_learning_rates(optimizers, config, run.step)
+            seed_step(config.seed, run.step, accelerator.process_index)
             norms = run.is_logged(run.step + 1)
             terms = train_step(batches(run.step, part), nets, optimizers, config, accelerator, norms)
             if config.ema_share:

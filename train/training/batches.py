@@ -230,8 +230,19 @@ def fits(tensors: list[Tensor], device: torch.device) -> bool:
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
     """A generator seeded by both numbers; neighboring numbers give unrelated streams."""
-    mixed = (seed * 6364136223846793005 + epoch + 1442695040888963407) % 2**63
-    return torch.Generator().manual_seed((mixed * 6364136223846793005 + 1442695040888963407) % 2**63)
+    return torch.Generator().manual_seed(mixed(seed, epoch))
+
+
+def seed_step(seed: int, step: int, process: int) -> None:
+    """Seed torch's own generators, from which random layers of a decoder draw, such as dropout: what they drop must not
+    depend on earlier steps, which a resumed run has not taken, nor on networks that were built to save an epoch."""
+    torch.manual_seed(mixed(mixed(seed + 3, step), process))
+
+
+def mixed(seed: int, number: int) -> int:
+    """A seed from both numbers, 0 to below 2^63."""
+    total = (seed * 6364136223846793005 + number + 1442695040888963407) % 2**63
+    return (total * 6364136223846793005 + 1442695040888963407) % 2**63
 
 
 def _span(start: Tensor, length: int) -> Tensor:

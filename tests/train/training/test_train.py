@@ -15,11 +15,13 @@ from accelerate import Accelerator
 from launching import ROOT, launch, launch_command
 from PIL import Image
 from safetensors.torch import load_file
+from torch import nn
 
 from chromagan.data import load_photos
 from chromagan.data_sets.splits import DataError
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.measures.metrics import colorfulness
+from chromagan.network.decoders import DECODERS
 from train.train import main
 from train.training.beginning import check_run_dir, check_shares, explain, fit_batch
 from train.training.options import TrainConfig, parse_config
@@ -151,6 +153,22 @@ def test_sigterm_saves_the_state_and_ends_the_run(image_folder, tmp_path, whole,
     lost = refused(*flags, "--epochs", "13")
     assert "no state in" in lost and "is intact" in lost
     assert "nothing to resume" in refused(*train_flags(image_folder, tmp_path, output_dir=tmp_path / "new"))
+
+
+def test_what_a_decoder_drops_at_random_depends_on_the_step_alone(image_folder, tmp_path, monkeypatch):
+    """A run that is resumed, and saves other epochs, ends with the same bits: dropout draws from torch's generator."""
+
+    class Dropping(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Dropout(0.5), *DECODERS["depthwise"].build())
+
+    monkeypatch.setitem(DECODERS, "compact", replace(DECODERS["compact"], build=Dropping))
+    short = dict(limit_validation=0, samples=0)
+    main(parse_config(train_flags(image_folder, tmp_path, **short, epochs=1)))
+    main(parse_config([*train_flags(image_folder, tmp_path, **short, epochs=2, save_epochs="0 2"), "--resume"]))
+    main(parse_config(train_flags(image_folder, tmp_path, **short, epochs=2, output_dir=tmp_path / "whole")))
+    resumed, whole = (tmp_path / run / "compact" / "epoch-2" / "model.safetensors" for run in ("run", "whole"))
+    assert resumed.read_bytes() == whole.read_bytes()
 
 
 def test_two_processes_take_the_step_of_one(tmp_path):
