@@ -5,10 +5,11 @@ from torch import nn
 from chromagan.network.decoders import DECODERS, build_decoder
 from chromagan.network.layers import FEATURE_CHANNELS
 
+PAPER = dict(original=129_762, compact=92_834, transposed=208_058, depthwise=14_066, pixelshuffle=378_638)
+
 
 def test_the_table_is_the_papers():
-    printed = dict(original=129_762, compact=92_834, transposed=208_058, depthwise=14_066, pixelshuffle=378_638)
-    assert printed == {name: DECODERS[name].num_params for name in printed}
+    assert {name: DECODERS[name].num_params for name in PAPER} == PAPER
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -30,19 +31,24 @@ class TestEveryDecoder:
             assert parameter.grad.abs().sum() > 0, parameter_name
 
     def test_place_is_kept(self, name):
-        """A change in one cell of the features changes the colors around that cell and nowhere far from it."""
+        """A change in one cell of the features changes the colors around that cell and nowhere far from it.
+
+        Another decoder than the paper's may see farther: it changes more around that cell than elsewhere.
+        """
         torch.manual_seed(0)
         decoder = build_decoder(name).eval()
         features = torch.randn(1, FEATURE_CHANNELS, 12, 12)
         changed = features.clone()
         changed[..., 2, 9] += 10
-        rows, columns = (decoder(features) - decoder(changed)).abs().sum(dim=(0, 1)).nonzero().unbind(1)
-        assert rows.min() >= 0 and rows.max() < 8 * 6
-        assert columns.min() >= 8 * 6 and columns.max() < 8 * 12
+        change = (decoder(features) - decoder(changed)).abs().sum(dim=(0, 1))
+        around = torch.zeros_like(change, dtype=torch.bool)
+        around[: 8 * 6, 8 * 6 :] = True  # 3 cells to each side
+        assert change[around].mean() > change[~around].mean()
+        assert name not in PAPER or change[~around].max() == 0
 
 
 def test_layers_named_by_the_paper():
-    kinds = {name: [type(layer) for layer in build_decoder(name)] for name in DECODERS}
+    kinds = {name: [type(layer) for layer in build_decoder(name)] for name in PAPER}
     assert kinds["transposed"].count(nn.ConvTranspose2d) == 3 and kinds["transposed"].count(nn.BatchNorm2d) == 5
     assert kinds["pixelshuffle"].count(nn.PixelShuffle) == 3
     assert sum(layer.groups > 1 for layer in build_decoder("depthwise") if isinstance(layer, nn.Conv2d)) == 3
