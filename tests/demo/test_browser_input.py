@@ -67,7 +67,7 @@ def test_keyboard_alone(page):
 
 def test_without_a_photo(page):
     open_tab(page, "Epochs")
-    page.wait_for_selector("#film .frames img")
+    page.wait_for_selector("#film .frames img:not([hidden])")
     page.click("#photo [aria-label='Remove Image']")
     page.wait_for_selector("#film .empty")
     assert page.evaluate("document.activeElement.id") == "choose"  # not lost with the button
