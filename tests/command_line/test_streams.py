@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,8 +153,9 @@ def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(source, tmp_path, ca
 def test_ctrl_c_twice_is_as_once(source, tmp_path):
     """The second comes while the threads of the first's last photos compute."""
     (tmp_path / "in").mkdir()
-    for index in range(6):
-        made_photo(index, 600, 800).save(tmp_path / "in" / f"{index}.jpg")
+    made_photo(0, 600, 800).save(tmp_path / "in" / "0.jpg")
+    for index in range(1, 60):  # so many that it is never done before it is stopped
+        shutil.copy(tmp_path / "in" / "0.jpg", tmp_path / "in" / f"{index}.jpg")
     command = [sys.executable, "-m", "chromagan", "colorize", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
     run = subprocess.Popen(
         [*command, "--source", str(source), "--jobs", "2"], cwd=ROOT, stderr=subprocess.PIPE, text=True
