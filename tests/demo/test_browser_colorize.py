@@ -220,6 +220,7 @@ def test_a_late_answer_changes_nothing_that_was_selected_since(page, harbor):
     page.evaluate(LATE, [["harbor.jpg", 2 * SETTLED], ["/run/predict", SETTLED]])
     give(page, harbor)
     page.wait_for_selector("#caption >> text=epoch 5")
+    page.wait_for_function("window.seen.includes('310')")  # decoded
     assert page.evaluate("window.seen").count("310") == 1
 
     page.evaluate(LATE, [["/upload", 2 * SETTLED]])
