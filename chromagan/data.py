@@ -174,11 +174,6 @@ def _decode(photos: PhotoSet) -> Tensor:
     return images
 
 
-def count_photos(data: str | Sequence[str], split: str, limit: int | None = None) -> int:
-    """How many photos `load_photos` would decode, gray ones included; DataError if there is nothing to read."""
-    return len(PhotoSet(data, split, limit=limit))
-
-
 def _square(photo: Image.Image, size: int) -> Image.Image:
     """Resize the short side to `size` and crop the center."""
     if photo.size == (size, size):

@@ -57,9 +57,9 @@ def make_plan(
 
     sheets: each photo also gets a contact sheet of its colorings. overwrite, skip_existing: how existing files are
     handled; neither a photo named in `inputs` nor, in the place of a contact sheet, a file that is none is ever
-    replaced. Several processes (accelerate launch -m chromagan ..., or
-    torchrun) share the photos among them. Output folders are created. Raises ImageError or OSError if `output` cannot
-    be used, OptionError if the environment makes this process none of several.
+    replaced. Several processes (accelerate launch -m chromagan ..., or torchrun) share the photos among them. Output
+    folders are created. Raises ImageError or OSError if `output` cannot be used, OptionError if the environment makes
+    this process none of several.
     """
     rank, processes = _rank_and_processes()
     output, as_folder = Path(output), names_folder(output)

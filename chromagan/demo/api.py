@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 
 from chromagan.demo import downloads, photo_report
-from chromagan.demo.service import CHROMA, RequestError, options_of, source_name
+from chromagan.demo.service import CHROMA, check_choice, options_of, source_name
 from chromagan.demo.source import label_of, measured
 from chromagan.demo.tabs import Filmed, Tabs
 
@@ -43,8 +43,7 @@ class Api:
             A PNG of the photo's size.
         """
         source = source_name(source) or self.service.usual(decoder, epoch)
-        if refine not in REFINE:
-            raise RequestError(f"refine must be one of {', '.join(REFINE)}, got {refine!r}")
+        check_choice("refine", refine, REFINE)
         refined = self.service.refines(source) if refine == "usual" else refine == "yes"
         options = options_of(source, chroma, saturation, refined)
         checkpoint = self.service.find(source, decoder, epoch)
@@ -81,8 +80,7 @@ class Api:
             saturation: Factor that multiplies the chroma, from 0 (gray) to 3.
             source: "study" (or empty); "general", for photos of any kind; or a study on the Hub, owner/name.
         """
-        if kind not in tuple(downloads.ANIMATIONS):  # of a tuple anything can be asked, of a dict only a key
-            raise RequestError(f"kind must be one of {', '.join(downloads.ANIMATIONS)}, got {kind!r}")
+        check_choice("kind", kind, downloads.ANIMATIONS)
         self.service.load(image)
         decoder = self.service.find(source, decoder, "").decoder
         return self.tabs.animation_file(Filmed(image, options_of(source, chroma, saturation), decoder), kind)

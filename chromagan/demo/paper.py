@@ -70,13 +70,11 @@ def _findings(report: dict) -> Findings:
 
 def _row(row: dict) -> dict:
     better = "higher" if row["higher_is_better"] else "lower"
-    told = row["agreeing"] + row["disagreeing"] > 0  # else ranks would be chance
     cells = [
         {
             "label": DECODERS[cell["decoder"]].label, "word": cell["word"] or "–",
-            "rank": ordinal(cell["rank"]) if told and cell["rank"] else None,
-            "value": None if cell["value"] is None else f"{cell['value']:#.3g}".rstrip("."),
-            "first": told and cell["rank"] == 1,
+            "rank": None if cell["rank"] is None else ordinal(cell["rank"]),
+            "value": None if cell["value"] is None else f"{cell['value']:#.3g}".rstrip("."), "first": cell["rank"] == 1,
         }
         for cell in row["cells"]
     ]  # fmt: skip

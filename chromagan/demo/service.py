@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,10 +80,16 @@ def source_name(source: object) -> str:
     return (source or "").strip()
 
 
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raise RequestError if `value`, of any type, is not one of `choices`."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise RequestError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
 def options_of(source: str | None, mode: str, saturation: float, refined: bool = False) -> Options:
     """The validated options of a request; RequestError for an invalid one."""
-    if mode not in chroma.MODES:
-        raise RequestError(f"chroma upsampling must be one of {', '.join(chroma.MODES)}, got {mode!r}")
+    check_choice("chroma upsampling", mode, chroma.MODES)
     try:
         saturation = float(saturation)
     except (TypeError, ValueError) as error:

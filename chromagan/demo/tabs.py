@@ -16,16 +16,7 @@ from chromagan.colorizer import render
 from chromagan.demo import downloads, page, photo_report
 from chromagan.demo.loaded_photo import SHOWN_SIDE, SMALL_SIDE
 from chromagan.demo.refining import action_picture, action_shares
-from chromagan.demo.service import (
-    GRAY,
-    NO_PHOTO,
-    TRUTH,
-    DemoService,
-    Options,
-    RequestError,
-    options_of,
-    whole_number,
-)
+from chromagan.demo.service import GRAY, NO_PHOTO, TRUTH, DemoService, Options, RequestError, options_of, whole_number
 from chromagan.demo.source import CheckpointSource, label_of
 from chromagan.demo.visible import PLACES, words_for
 from chromagan.hub.checkpoints import GENERAL, STUDY, Checkpoint

@@ -33,16 +33,27 @@ def split_of(metrics: dict) -> str:
     return split if isinstance(split, str) else ""
 
 
+def named_split(metrics: dict) -> str | None:
+    """The name of the split that was measured; None if it is not recorded, or the data had none."""
+    split = split_of(metrics)
+    return None if split in ("", NO_SPLIT) else split
+
+
 def photos_of(metrics: dict) -> str:
     """The photos that were measured, in words: "validation photos", or "photos (no validation split)"."""
-    split = split_of(metrics)
-    return f"{split} photos" if split not in ("", NO_SPLIT) else f"photos ({split})" if split else "photos"
+    name = named_split(metrics)
+    return f"{name} photos" if name else _remarked("photos", metrics)
 
 
 def place_of(metrics: dict, data: str) -> str:
     """Where they are from, in words: "the validation split of birds", or "birds (no validation split)"."""
-    split = split_of(metrics)
-    return f"the {split} split of {data}" if split not in ("", NO_SPLIT) else f"{data} ({split})" if split else data
+    name = named_split(metrics)
+    return f"the {name} split of {data}" if name else _remarked(data, metrics)
+
+
+def _remarked(words: str, metrics: dict) -> str:
+    """`words`, with the remark that there was no split if that is recorded."""
+    return f"{words} ({NO_SPLIT})" if split_of(metrics) else words
 
 
 def number_of(measure: Any) -> float | None:

@@ -17,7 +17,7 @@ from chromagan.hub.files import (
     read_json,
     recorded_data,
 )
-from chromagan.hub.measured import NO_SPLIT, interval_of, measures_of, place_of, split_of, value_of
+from chromagan.hub.measured import interval_of, measures_of, named_split, place_of, split_of, value_of
 from chromagan.hub.repositories import REPO_ID
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
@@ -72,7 +72,7 @@ def model_card(
             dataset_name=", ".join(
                 filter(None, [measured_on, split, f"{metrics['colored'].get('images')} colored photos"])
             ),
-            dataset_split=split if split not in ("", NO_SPLIT) else None,
+            dataset_split=named_split(metrics),
             metric_type=key,
             metric_name=f"{title}, epoch {checkpoint.epoch}",
             metric_value=value,

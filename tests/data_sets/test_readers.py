@@ -13,7 +13,7 @@ from made_photos import made_photo
 from PIL import Image, ImageCms
 from pyarrow import parquet
 
-from chromagan.data import DataError, PhotoSet, count_photos, load_photos
+from chromagan.data import DataError, PhotoSet, load_photos
 from chromagan.imaging import folders
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
@@ -41,7 +41,7 @@ def write_parquet(path: Path, images: list, **columns: list) -> Path:
 
 
 def counts(folder: Path) -> tuple[int, int]:
-    return count_photos(str(folder), "train"), count_photos(str(folder), "validation")
+    return len(PhotoSet(str(folder), "train")), len(PhotoSet(str(folder), "validation"))
 
 
 def refusal(folder: Path, split: str = "train") -> str:
@@ -117,7 +117,7 @@ def test_a_split_folder_without_photos_is_not_the_other_split(tmp_path):
     write(tmp_path, "train/a.png")
     (tmp_path / "validation").mkdir()
     assert "no images in" in refusal(tmp_path, "validation")
-    assert count_photos(str(tmp_path), "train") == 1
+    assert len(PhotoSet(str(tmp_path), "train")) == 1
 
 
 def test_classes_are_the_folders_of_a_split(tmp_path):
@@ -208,7 +208,7 @@ def test_pointers_of_git_lfs_are_told_from_files(tmp_path):
     write(tmp_path, "train/a.png", "val/b.png")
     (tmp_path / "val" / "c.png").write_bytes(POINTER)
     assert "1 of 2 files of" in refusal(tmp_path, "validation") and "git lfs pull" in refusal(tmp_path, "validation")
-    assert count_photos(str(tmp_path), "train") == 1  # which is whole
+    assert len(PhotoSet(str(tmp_path), "train")) == 1  # which is whole
     (tmp_path / "table").mkdir()
     (tmp_path / "table" / "train-00000-of-00001.parquet").write_bytes(POINTER)
     assert "git lfs pull" in refusal(tmp_path / "table")
@@ -390,7 +390,7 @@ def test_several_data_sets_are_read_one_behind_another(two):
         {"data": two[1], "folder": True, "photos": 3, "gray": 0},
     )
     assert both.summary == f"{each[0].summary}\n{each[1].summary}"
-    assert count_photos(two, "train") == 10 and count_photos(two, "train", 4) == 4
+    assert len(PhotoSet(two, "train")) == 10 and len(PhotoSet(two, "train", limit=4)) == 4
     assert load_photos(two[::-1], "train", size=16, quiet=True).images[:3].equal(each[1].images)
 
 

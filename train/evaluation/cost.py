@@ -91,10 +91,10 @@ def decoder_costs(entries, size: int, device: torch.device) -> dict:
     networks, parameters = {}, {}
     for entry in {entry.decoder: entry for entry in entries}.values():
         model = load_checkpoint(entry.checkpoint)
-        parts = {"decoder": (model.decoder, features), "network": (model, L)}
-        for part, (network, sample) in parts.items():
-            parameters[entry.decoder, part] = sum(p.numel() for p in network.parameters())
-            networks[entry.decoder, part] = fold(network).to(device, memory_format=torch.channels_last), sample
+        folded = fold(model).to(device, memory_format=torch.channels_last)
+        networks |= {(entry.decoder, "decoder"): (folded.decoder, features), (entry.decoder, "network"): (folded, L)}
+        for part, trained in (("decoder", model.decoder), ("network", model)):
+            parameters[entry.decoder, part] = sum(p.numel() for p in trained.parameters())
     costs = {}
     for (decoder, part), cost in network_costs(networks).items():
         costs.setdefault(decoder, {})[part] = cost | {"parameters": parameters[decoder, part]}

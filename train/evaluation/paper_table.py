@@ -75,14 +75,6 @@ def _row(study: Comparison, name: str, words: dict[str, str], row: Row) -> dict:
         finite = np.atleast_1d(np.nan if own is None else own)
         values[decoder] = float(finite[np.isfinite(finite)].mean()) if np.isfinite(finite).any() else np.nan
     compared = row.cost or at_one_trained_epoch(entries)
-    best_first = sorted((v for v in values.values() if np.isfinite(v)), reverse=row.higher)
-    cells = [
-        {
-            "decoder": decoder, "epoch": None if row.cost else entries[decoder][1], "word": words[decoder],
-            "value": number(value), "rank": best_first.index(value) + 1 if compared and np.isfinite(value) else None,
-        }
-        for decoder, value in values.items()
-    ]  # fmt: skip
     counts, sentences = {"pairs": 0, "agreeing": 0, "disagreeing": 0}, []
     for one, other in combinations([d for d, value in values.items() if np.isfinite(value)], 2):
         if not compared or words[one] == words[other]:
@@ -101,6 +93,15 @@ def _row(study: Comparison, name: str, words: dict[str, str], row: Row) -> dict:
         counts["disagreeing"] += good < 0
         if good < 0:
             sentences.append(_sentence(name, words, better, worse, title, difference))
+    told = counts["agreeing"] + counts["disagreeing"] > 0  # else ranks would be chance
+    best_first = sorted((v for v in values.values() if np.isfinite(v)), reverse=row.higher)
+    cells = [
+        {
+            "decoder": decoder, "epoch": None if row.cost else entries[decoder][1], "word": words[decoder],
+            "value": number(value), "rank": best_first.index(value) + 1 if told and np.isfinite(value) else None,
+        }
+        for decoder, value in values.items()
+    ]  # fmt: skip
     return {
         "row": name, "measure": row.measure, "title": title.title, "higher_is_better": row.higher, "cells": cells,
         **counts, "tau": _tau(**counts), "sentences": sentences,

@@ -146,7 +146,7 @@ class AgainstMeasure(Question):
         values[:, ~np.isfinite(values).all(axis=0)] = np.nan  # the same photos for all four
         photos = int(np.isfinite(values[0]).sum())
         samples = [study.samples(row) for row in values]
-        if not photos or samples[0] is None:
+        if samples[0] is None:
             raise CannotTellError("needs two photos and more")
         own, gray, own_other, gray_other = np.nanmean(values, axis=1)
         ends = np.nanquantile(samples[0] / samples[1] - samples[2] / samples[3], [0.025, 0.975])

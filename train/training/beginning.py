@@ -36,11 +36,10 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
     try:
         options = json.loads(recorded.read_text(encoding="utf-8"))
         photos = sum(source["photos"] for source in options.get("sources", ()))
-        if photos < config.batch_size:  # which may have been fitted to them: fit_batch checks it, with the data
-            fitted = min(config.batch_size, options.get("batch_size", config.batch_size))
-            check_options(replace(config, batch_size=fitted), options)
-        else:
-            check_options(config, options)
+        fitted = config.batch_size
+        if photos < fitted:  # it may have been fitted to them: fit_batch checks it, with the data
+            fitted = min(fitted, options.get("batch_size", fitted))
+        check_options(replace(config, batch_size=fitted), options)
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise TrainingError(f"{recorded} is damaged: {error}") from error
     return options
