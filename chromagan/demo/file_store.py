@@ -84,16 +84,16 @@ class FileStore:
                     continue
                 if stat.S_ISREG(status.st_mode) and path not in self._pinned:
                     files = results if path.is_relative_to(self.folder / RESULTS) else uploads
-                    files.append((status.st_mtime, status.st_size, path))
+                    files.append((_last_use(status), status.st_size, path))
             grace = 0 if now else GRACE_SECONDS
             left = self._delete(uploads, self.limit / 2, grace)
             return left + self._delete(results, self.limit - left, grace)
 
     def _delete(self, files: list[tuple[float, int, Path]], limit: float, grace: float) -> int:
-        """Delete the files (modified, bytes, path) that are too old, then the oldest beyond `limit`; the bytes left."""
+        """Delete the files (last use, bytes, path) that are too old, then the oldest beyond `limit`; the bytes left."""
         total, present = sum(size for _, size, _ in files), time.time()
-        for modified, size, path in sorted(files):
-            age = present - modified
+        for used, size, path in sorted(files):
+            age = present - used
             if age > self.max_age or (total > limit and age > grace):
                 try:
                     path.unlink(missing_ok=True)
@@ -106,10 +106,15 @@ class FileStore:
         return total
 
 
+def _last_use(status: os.stat_result) -> float:
+    """When a file was written here or touched: Gradio's copy of an example has the example's date of modification."""
+    return max(status.st_mtime, status.st_ctime)
+
+
 def _touch(path: Path) -> bool:
     """Whether a file exists at `path`; resets its age."""
     try:
-        os.utime(path)
+        os.utime(path, (time.time(),) * 2)
     except FileNotFoundError:
         return False
     return True

@@ -1,10 +1,22 @@
 import os
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
 from chromagan.demo.file_store import GRACE_SECONDS, RESULTS, FileStore
+
+
+@pytest.fixture
+def pass_time(monkeypatch):
+    """A function that lets so many seconds pass: no file can be made that was written in the past."""
+
+    def wait(seconds: float):
+        now = time.time() + seconds
+        monkeypatch.setattr(time, "time", lambda: now)
+
+    return wait
 
 
 def test_equal_files_are_stored_once_under_names_that_another_store_does_not_have(tmp_path):
@@ -20,11 +32,12 @@ def test_file_is_moved_in(tmp_path):
     assert path.read_bytes() == b"zip" and not (tmp_path / "large.zip").exists()
 
 
-def test_oldest_go_beyond_the_limit_and_the_newest_stay(tmp_path):
+def test_oldest_go_beyond_the_limit_and_the_newest_stay(tmp_path, pass_time):
     store = FileStore(tmp_path, 250)
     paths = [store.put(bytes([i]) * 100, "a.jpg") for i in range(5)]
-    for age, path in zip(range(500, 0, -100), paths):
-        os.utime(path, (time.time() - age,) * 2)
+    for path in paths:
+        pass_time(100)
+        store.mark_used(path)
     assert store.clean_up(now=True) == 200
     assert [path.exists() for path in paths] == [False, False, False, True, True]
     assert len(list((tmp_path / RESULTS).iterdir())) == 2  # no empty folders are left
@@ -38,25 +51,39 @@ def test_what_was_just_shown_is_not_deleted(tmp_path):
     assert path.exists()
 
 
-def test_old_files_go_and_pinned_ones_stay(tmp_path):
+def test_old_files_go_and_pinned_ones_stay(tmp_path, pass_time):
     store = FileStore(tmp_path, 1000, max_age=60)
     arrival = store.put(b"arrival", "a.jpg")
     store.pin()
     old, new = store.put(b"old", "b.jpg"), store.put(b"new", "c.jpg")
-    for path in (arrival, old):
-        os.utime(path, (time.time() - 61,) * 2)
+    pass_time(61)
+    store.mark_used(new)
     store.clean_up(now=True)
     assert (arrival.exists(), old.exists(), new.exists()) == (True, False, True)
 
 
-def test_results_go_before_uploads_and_uploads_in_use_last(tmp_path):
+def test_the_copy_of_an_old_file_is_new(tmp_path):
+    """Gradio's copies of the examples have the date of a checkout or an image that may be months old."""
+    example, copy = tmp_path / "example.jpg", tmp_path / "files" / "digest" / "example.jpg"
+    example.write_bytes(b"example")
+    os.utime(example, (1000, 1000))
+    copy.parent.mkdir(parents=True)
+    shutil.copy2(example, copy)
+    assert FileStore(tmp_path / "files", 1000, max_age=60).clean_up(now=True) == len(b"example")
+    assert copy.exists()
+
+
+def test_results_go_before_uploads_and_uploads_in_use_last(tmp_path, pass_time):
     store = FileStore(tmp_path, 400)
     uploads = [tmp_path / name / "photo.jpg" for name in ("first", "second")]
     for path in uploads:
         path.parent.mkdir()
         path.write_bytes(b"x" * 100)
-        os.utime(path, (time.time() - 5 * GRACE_SECONDS,) * 2)  # older than the results
     results = [store.put(bytes([i]) * 100, "a.jpg") for i in range(4)]
+    pass_time(GRACE_SECONDS)  # older than the results
+    for path in results:
+        pass_time(1)
+        store.mark_used(path)
     assert store.clean_up(now=True) == 400
     assert [path.exists() for path in uploads + results] == [True, True, False, False, True, True]
     store.limit = 300
@@ -74,19 +101,18 @@ def test_a_file_of_someone_else_is_not_touched(tmp_path):
     assert other.stat().st_mtime == 1000
 
 
-def test_two_hundred_requests_leave_it_within_its_bounds(tmp_path, monkeypatch):
+def test_two_hundred_requests_leave_it_within_its_bounds(tmp_path, monkeypatch, pass_time):
     """As they come from 200 people one after another, each with an upload and two pictures, a second apart."""
-    store, present = FileStore(tmp_path, 60_000), time.time()
-    sizes = []
+    store, sizes = FileStore(tmp_path, 60_000), []
     for index in range(200):
-        monkeypatch.setattr(time, "time", lambda now=present + index: now)
+        pass_time(1)
         upload = tmp_path / f"upload-{index}" / "photo.jpg"
         upload.parent.mkdir()
         upload.write_bytes(b"x" * 100)
-        os.utime(upload, (time.time(),) * 2)
+        store.mark_used(upload)
         for side in range(2):
             path = store.put(f"{index} {side}".encode().ljust(200), "a.jpg")
-            os.utime(path, (time.time(),) * 2)
+            store.mark_used(path)
         monkeypatch.setattr(store, "_scanned", 0)
         store.clean_up()
         if index % 10 == 9:
@@ -95,23 +121,22 @@ def test_two_hundred_requests_leave_it_within_its_bounds(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["tmp5owvre7i", "deep_links/abc/state.json", "a/b/c/d"])
-def test_whatever_gradio_writes_counts_and_goes(tmp_path, name):
+def test_whatever_gradio_writes_counts_and_goes(tmp_path, name, pass_time):
     """An upload that was broken off is in the folder itself, a saved view is below deep_links."""
     store = FileStore(tmp_path, 1000, max_age=60)
     other = tmp_path / name
     other.parent.mkdir(parents=True, exist_ok=True)
     other.write_bytes(b"x" * 100)
     assert store.clean_up(now=True) == 100
-    os.utime(other, (1000, 1000))
+    pass_time(61)
     assert store.clean_up(now=True) == 0
     assert not other.exists() and tmp_path.is_dir()
 
 
-def test_what_cannot_be_deleted_counts_and_the_others_go(tmp_path, monkeypatch):
+def test_what_cannot_be_deleted_counts_and_the_others_go(tmp_path, monkeypatch, pass_time):
     store = FileStore(tmp_path, 1000, max_age=60)
     kept, old = store.put(b"kept", "a.jpg"), store.put(b"old", "b.jpg")
-    for path in (kept, old):
-        os.utime(path, (1000, 1000))
+    pass_time(61)
     unlink = Path.unlink
 
     def refuse(path, **options):
