@@ -1,7 +1,7 @@
 """Command line: python -m chromagan list | colorize | export | publish | space.
 
-Exit status: 0; 2 for a usage error, 130 for Ctrl-C, 1 for any other error. The photos to color and their output files
-are determined before any work starts.
+Exit status: 0; 2 for a usage error, 130 for Ctrl-C, 1 for any other error. This module reads the arguments; what
+`colorize` does is in command_line/.
 """
 
 import argparse
@@ -9,11 +9,8 @@ import contextlib
 import json
 import logging
 import os
-import stat
 import sys
-import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from chromagan.programs import (
@@ -34,38 +31,25 @@ STARTED = __name__ == "__main__" or Path(sys.argv[0]).stem == "chromagan"  # the
 if STARTED:  # the next imports take seconds
     end_in_one_line(STOPPED, at_once=True)
 
-from PIL import Image
-from tqdm import tqdm
 
-from chromagan.colorizer import MOST_SATURATION, Colorizer, render
-from chromagan.errors import ImageError
+from chromagan.colorizer import MOST_SATURATION
+from chromagan.command_line.coloring import ALL_STEPS, colorize_files
+from chromagan.command_line.streams import STREAM, colorize_stream
 from chromagan.hub.checkpoints import (
     SHIPPED,
     STUDY,
-    Checkpoint,
-    CheckpointError,
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
     usual_source,
-    usually_refined,
 )
 from chromagan.hub.onnx_export import ExportError, export_onnx, export_refiner
 from chromagan.hub.refiners import load_refiner
 from chromagan.imaging.chroma import MODES
-from chromagan.imaging.contact_sheet import contact_sheet
-from chromagan.imaging.formats import format_for, format_of_suffix, holds_pages
-from chromagan.imaging.photo import Photo, open_image, page_numbers, read_pages
-from chromagan.imaging.writing import check_suffix, encode_image, losses, write_image
-from chromagan.network.decoders import DECODERS, LABELS
-from chromagan.plan import Task, make_plan
+from chromagan.network.decoders import DECODERS
 
 if STARTED:
     raise_again()
-
-STREAM = "-"  # stdin as input, stdout as output
-ALL_STEPS = "all"  # steps of the refiner
-stopping = threading.Event()  # set by Ctrl-C: no further file is written
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -131,7 +115,8 @@ def export_command(args: argparse.Namespace) -> int:
 def publish_command(args: argparse.Namespace) -> int:
     from huggingface_hub.utils import logging
 
-    from chromagan.hub.publish import check_superseded, publish, supersede  # not needed to color a photo
+    from chromagan.hub.publish import publish  # not needed to color a photo
+    from chromagan.hub.superseding import check_superseded, supersede
 
     logging.set_verbosity_error()  # the client warns about every empty commit
     if args.supersedes:
@@ -144,178 +129,14 @@ def publish_command(args: argparse.Namespace) -> int:
 
 
 def space_command(args: argparse.Namespace) -> int:
-    from chromagan.hub.publish import publish_space
+    from chromagan.hub.space import publish_space
 
     print(publish_space(SHIPPED.parent, args.to, source=args.source, private=args.private))
     return 0
 
 
 def colorize_command(args: argparse.Namespace) -> int:
-    stopping.clear()
-    if STREAM in (*args.inputs, args.output):
-        return colorize_stream(args)
-    checkpoints = (
-        list_checkpoints(args.source) if args.all else [find_checkpoint(args.source, args.decoder, args.epoch)]
-    )
-    plan = make_plan(
-        args.inputs, args.output, checkpoints,
-        sheets=args.all, overwrite=args.overwrite, skip_existing=args.skip_existing,
-    )  # fmt: skip
-    tasks, problems = plan.tasks, plan.problems
-    if tasks:
-        colorizers = {checkpoint: load_colorizer(checkpoint, args) for checkpoint in checkpoints}
-    notes: list[str] = []
-
-    def work(task: Task) -> str | None:
-        """Do `task`; return the error line if it fails."""
-        try:
-            notes.extend(f"{task.photo}: {note}" for note in color_photo(task, colorizers, args))
-            return None
-        except Exception as error:
-            if not is_told(error):
-                raise
-            line = one_line(error)
-            photo = printable(str(task.photo))
-            return line if photo in line else f"{photo}: {line}"
-
-    done = 0
-    with ThreadPoolExecutor(args.jobs) as pool:  # one photo is decoded or encoded while another is colored
-        try:
-            for problem in tqdm(pool.map(work, tasks), "colorize", len(tasks), unit=" photos", disable=len(tasks) < 2):
-                done += problem is None
-                problems += [problem] if problem else []
-        except KeyboardInterrupt:
-            ignore_interrupts()  # an impatient second one
-            stopping.set()
-            pool.shutdown(cancel_futures=True)
-            raise
-    for note in notes:
-        print(f"note: {printable(note)}", file=sys.stderr)
-    for problem in problems:
-        print(f"chromagan: {printable(problem)}", file=sys.stderr)
-    if plan.skipped:
-        print(f"skipped: {printable(plan.skipped)}", file=sys.stderr)
-    if len(tasks) > 1:
-        print(f"{done} of {len(tasks)} photos colored", file=sys.stderr)
-    return 1 if problems else 0
-
-
-def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorizer:
-    """The network, with the refiner if requested or used by default; only a default one may be missing, with a note."""
-    model, refiner, steps = load_checkpoint(checkpoint), None, args.refine
-    if steps is None and usually_refined(args.source):
-        try:
-            refiner = load_refiner(args.source, model.config)
-        except CheckpointError as error:
-            print(f"note: {printable(str(error))}; the colors are not refined", file=sys.stderr)
-    elif steps not in (None, 0):
-        steps = None if steps == ALL_STEPS else steps
-        refiner = load_refiner(args.source, model.config)
-    return Colorizer(model, args.device, refiner=refiner, refine=steps)
-
-
-def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -> list[str]:
-    """Write the targets of `task` and its sheet, if any; without --overwrite, only those that do not exist yet.
-
-    Returns a line for each feature of the photo that the target's format cannot hold.
-    """
-    image = open_image(task.photo)
-    kind = format_of_suffix(next(iter(task.targets.values())).suffix)
-    numbers = page_numbers(image)
-    photos = list(read_pages(image, numbers if holds_pages(image.format, kind) else numbers[:1]))
-    results: dict[tuple[str, int], Image.Image] = {}
-    for checkpoint, target in task.targets.items():
-        pages = color_pages(photos, colorizers[checkpoint], args)
-        if stopping.is_set():
-            return []
-        if args.overwrite or not os.path.lexists(target):
-            write_image(pages, target)
-        if task.sheet:
-            small = pages[0].copy()
-            small.thumbnail((512, 512))
-            results[checkpoint.decoder, checkpoint.epoch] = small
-    if task.sheet and (args.overwrite or not os.path.lexists(task.sheet)):
-        write_image(contact_sheet(results, LABELS), task.sheet)
-    return what_is_lost(pages, len(numbers), kind)
-
-
-def color_pages(photos: list[Photo], colorizer: Colorizer, args: argparse.Namespace) -> list[Image.Image]:
-    predictions = (colorizer.predict([photo])[0] for photo in photos)
-    return [
-        render(photo, prediction, saturation=args.saturation, chroma=args.chroma)
-        for photo, prediction in zip(photos, predictions, strict=True)
-    ]
-
-
-def what_is_lost(results: list[Image.Image], pages: int, kind: str) -> list[str]:
-    """A line for each feature of a photo with `pages` pages that a file of format `kind` cannot hold. results: the
-    colored pages."""
-    lost = {name: words for result in results for name, words in losses(result, kind).items()}
-    lines = [
-        f"{kind} cannot hold its {words}: {'white shows' if name == 'alpha' else 'left out'}"
-        for name, words in lost.items()
-    ]
-    if len(results) < pages:
-        lines.append(f"only the first of its {pages} pages is colored: {kind} cannot hold several")
-    return lines
-
-
-def colorize_stream(args: argparse.Namespace) -> int:
-    """A photo from stdin, or to stdout, or both: a stage of a pipeline."""
-    if len(args.inputs) > 1 or args.all:
-        raise ImageError("'-' is one photo: it cannot be combined with other inputs or --all")
-    output = None if args.output == STREAM else Path(args.output)
-    if output:
-        check_suffix(output)
-        if names_folder(args.output):
-            raise ImageError(f"{args.output}: a photo from stdin has no name: -o must be a file")
-    (name,) = args.inputs
-    if name == STREAM and is_closed(sys.stdin):
-        raise ImageError("'-' is stdin, which is closed")
-    if output is None and is_closed(sys.stdout):
-        raise ImageError("'-' is stdout, which is closed")
-    if is_same_file(name, output):
-        raise ImageError(f"{name}: its result would replace the photo itself: give it another name")
-    if output and os.path.lexists(output) and not args.overwrite:
-        if args.skip_existing:
-            return 0
-        raise ImageError(f"{output} already exists: --overwrite replaces it, --skip-existing keeps it")
-    image = open_image(sys.stdin.buffer if name == STREAM else name)
-    numbers = page_numbers(image)
-    alpha = image.has_transparency_data
-    kind = format_of_suffix(output.suffix) if output else format_for(image.format, len(numbers) > 1, alpha)
-    photos = list(read_pages(image, numbers if holds_pages(image.format, kind) else numbers[:1]))
-    colorizer = load_colorizer(find_checkpoint(args.source, args.decoder, args.epoch), args)
-    pages = color_pages(photos, colorizer, args)
-    if output:
-        write_image(pages, output)
-    else:
-        write_stdout(encode_image(pages[0], kind, pages[1:]))
-    for note in what_is_lost(pages, len(numbers), kind):
-        print(f"note: {note}", file=sys.stderr)
-    return 0
-
-
-def is_same_file(photo: str, output: Path | None) -> bool:
-    """Whether a photo and its result are the same file: the photo STREAM is stdin, the output None is stdout."""
-    try:
-        before = os.fstat(sys.stdin.fileno()) if photo == STREAM else os.stat(photo)
-        after = os.stat(output) if output else os.fstat(sys.stdout.fileno())
-    except (AttributeError, OSError, ValueError):  # no such file, or a Python object replaces the stream
-        return False
-    # A terminal is both, but not a regular file.
-    return stat.S_ISREG(before.st_mode) and os.path.samestat(before, after)
-
-
-def write_stdout(data: bytes) -> None:
-    """Write `data` to stdout; ImageError if the pipe is closed or the disk is full."""
-    try:
-        rest = memoryview(data)
-        while rest:  # Python's buffer may lose the rest after a partial write to a closed pipe
-            rest = rest[os.write(sys.stdout.fileno(), rest) :]
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at exit
-        raise ImageError(f"stdout: the picture cannot be written: {error.strerror}") from error
+    return colorize_stream(args) if STREAM in (*args.inputs, args.output) else colorize_files(args)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

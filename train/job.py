@@ -89,7 +89,7 @@ def check_output(folder: Path) -> None:
 def check_hub(to: str, code: Path) -> None:
     """JobError if nothing can be pushed to owner/name: the owner, the Hub, a token or its permission is missing."""
     sys.path.insert(0, str(code))
-    from chromagan.hub.publish import PublishError, check_access
+    from chromagan.hub.access import PublishError, check_access
 
     try:
         check_access(to)

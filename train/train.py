@@ -25,11 +25,11 @@ from accelerate import Accelerator
 from torch import nn
 
 from chromagan.data import Photos, evenly, load_photos
+from chromagan.hub.background_publisher import BackgroundPublisher
 from chromagan.hub.checkpoints import save_checkpoint
 from chromagan.hub.files import OPTIONS_FILE, names_of, write_json
 from chromagan.hub.measured import NO_SPLIT
 from chromagan.hub.model import ChromaGAN
-from chromagan.hub.publish import BackgroundPublisher
 from chromagan.imaging import color
 from chromagan.network.critic import Critic
 from chromagan.network.trunk import build_teacher

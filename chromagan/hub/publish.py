@@ -7,9 +7,6 @@ recognized by its hash and left alone, so that an interrupted push can be resume
 import contextlib
 import hashlib
 import json
-import queue
-import shlex
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,11 +15,9 @@ from huggingface_hub import (
     CommitOperationDelete,
     HfApi,
     ModelCard,
-    get_token,
     hf_hub_download,
 )
 from huggingface_hub.errors import (
-    HfHubHTTPError,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -30,6 +25,7 @@ from huggingface_hub.errors import (
 
 from chromagan.errors import ChromaGANError
 from chromagan.hub import repositories
+from chromagan.hub.access import PublishError, check_access, reason_of
 from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints, load_checkpoint
 from chromagan.hub.files import (
     CARD_FILE,
@@ -48,19 +44,7 @@ from chromagan.hub.model_card import model_card, refiner_card
 from chromagan.hub.refiners import REFINER, find_refiner, has_refiner, read_refiner
 from chromagan.hub.trunks import find_trunk, read_trunk
 from chromagan.network.config import ModelConfig
-from chromagan.network.decoders import DECODERS
 from chromagan.network.refiner import RefinerConfig
-
-SOURCE_VARIABLE = "CHROMAGAN_SOURCE"  # of a Space: the source that app.py shows
-SPACE_FILES = [
-    "app.py", "README.md", "docs/**", "requirements.txt", "LICENSE", "chromagan/**", "examples/**", "checkpoints/**",
-]  # fmt: skip
-# What may lie among them without being part of the demo: hidden files, and what a run leaves next to its epochs.
-NO_SPACE_FILES = ["*/__pycache__/*", "*/.*", "checkpoints/*/state-*", "checkpoints/*/samples/*"]
-
-
-class PublishError(CheckpointError):
-    """Something could not be pushed: the message says why and what to do."""
 
 
 def publish(
@@ -92,7 +76,7 @@ def publish(
                 pushed = _push(checkpoint, repo, epochs, same[checkpoint])
                 say(f"{repo} {repositories.tag(checkpoint.epoch)}: {'pushed' if pushed else 'already there'}")
             # Epochs may have been pushed in another order, or an older one measured again: make main the newest.
-            _commit(epochs[-1], repo, epochs)
+            commit_epoch(epochs[-1], repo, epochs)
         if refiner:
             repos.append(repositories.repository(to, REFINER))
             HfApi().create_repo(repos[-1], private=private, exist_ok=True)
@@ -105,28 +89,7 @@ def publish(
     except ChromaGANError as error:  # a damaged file of the source: running the command again would not help
         raise PublishError(str(error)) from error
     except Exception as error:  # network errors are of many kinds
-        raise PublishError(f"the push to {to} stopped: {_reason(error)}; run the command again to resume") from error
-
-
-def check_access(to: str) -> None:
-    """Raise PublishError, early, for an invalid name, an unreachable Hub, or no token with the right to write."""
-    if not repositories.REPO_ID.fullmatch(to):
-        raise PublishError(f"{to!r} is not of the form owner/name")
-    if not repositories.reachable():
-        raise PublishError(f"cannot push to {to}: the Hub is out of reach")
-    if not get_token():
-        raise PublishError("no token: run hf auth login, or set HF_TOKEN to one that may write")
-    try:
-        who = HfApi().whoami()
-    except Exception as error:
-        refused = isinstance(error, HfHubHTTPError) and error.response.status_code == 401
-        reason = "run hf auth login, or set HF_TOKEN again" if refused else _reason(error)
-        raise PublishError(f"the Hub rejected the token: {reason}") from error
-    if ((who.get("auth") or {}).get("accessToken") or {}).get("role") == "read":
-        raise PublishError("the token may only read: set HF_TOKEN to one that may write")
-    owner, allowed = to.split("/")[0], {who.get("name"), *(group.get("name") for group in who.get("orgs") or [])}
-    if owner not in allowed:
-        raise PublishError(f"{who.get('name')} may not write to {owner}, only to {', '.join(sorted(allowed))}")
+        raise PublishError(f"the push to {to} stopped: {reason_of(error)}; run the command again to resume") from error
 
 
 def check_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> bool | None:
@@ -163,7 +126,7 @@ def _making_card(folder: Path) -> Iterator[None]:
     except ChromaGANError:  # names its file
         raise
     except Exception as error:  # a file of measures may hold anything
-        reason = f"{type(error).__name__}: {_reason(error)}"
+        reason = f"{type(error).__name__}: {reason_of(error)}"
         raise PublishError(f"no card can be made of {folder / METRICS_FILE} ({reason}): measure again") from error
 
 
@@ -180,7 +143,7 @@ def _push(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint], same: boo
     if same:
         return False
     api, name = HfApi(), repositories.tag(checkpoint.epoch)
-    commit = _commit(checkpoint, repo, epochs)
+    commit = commit_epoch(checkpoint, repo, epochs)
     if same is not None:  # measured or trained again
         api.delete_tag(repo, tag=name)
     api.create_tag(repo, tag=name, revision=commit, exist_ok=True)
@@ -193,7 +156,7 @@ def push_refiner(folder: Path, repo: str, study: str) -> None:
     _commit_files(_files(folder, folder, RefinerConfig), refiner_card(folder, study), repo, "The refiner")
 
 
-def _commit(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:
+def commit_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:
     """Commit this epoch to main and return the commit's id. Without changes the client makes no commit."""
     card = model_card(checkpoint, repo, epochs, _newer_version(repo))
     return _commit_files(_files_of(checkpoint), card, repo, f"Epoch {checkpoint.epoch}")
@@ -216,46 +179,6 @@ def _newer_version(repo: str) -> str | None:
         return ModelCard.load(hf_hub_download(repo, CARD_FILE)).data.get("new_version")
     except RemoteEntryNotFoundError:  # not for a Hub out of reach: the card would forget it
         return None
-
-
-def check_superseded(older: str) -> None:
-    """Raise PublishError if `older` is not a study on the Hub that the token may write to."""
-    check_access(older)
-    try:
-        there = any(HfApi().repo_exists(repositories.repository(older, decoder)) for decoder in DECODERS)
-    except Exception as error:
-        raise PublishError(f"{older} cannot be looked up: {_reason(error)}") from error
-    if not there:
-        raise PublishError(f"no study {older!r} on the Hub that could be superseded")
-
-
-def supersede(older: str, to: str) -> list[str]:
-    """Make the cards of the study `older` name the repositories of the study `to` as newer; return the changed ones.
-
-    Decoders that `to` does not have are left unchanged. Raises PublishError if `older` is not a study that the token
-    may write to.
-    """
-    check_access(older)
-    changed: list[str] = []
-    try:
-        there = [
-            decoder
-            for decoder in DECODERS
-            if all(HfApi().repo_exists(repositories.repository(study, decoder)) for study in (older, to))
-        ]
-        for decoder in there:
-            repo = repositories.repository(older, decoder)
-            card = ModelCard.load(hf_hub_download(repo, CARD_FILE))
-            card.data["new_version"] = repositories.repository(to, decoder)
-            operations = [CommitOperationAdd(CARD_FILE, str(card).encode())]
-            HfApi().create_commit(repo, operations, commit_message="Name a newer version")
-            changed.append(repo)
-    except Exception as error:
-        done = f"only those of {', '.join(changed)} were" if changed else "none was"
-        raise PublishError(f"not all cards of {older} could be changed, {done}: {_reason(error)}") from error
-    if not there:
-        raise PublishError(f"no study {older!r} on the Hub that {to!r} could supersede")
-    return changed
 
 
 def _files_of(checkpoint: Checkpoint) -> dict[str, bytes]:
@@ -322,77 +245,3 @@ def _collect(to: str, repos: list[str], private: bool) -> None:
     collection = api.create_collection(title=name, namespace=owner, private=private, exists_ok=True)
     for repo in repos:
         api.add_collection_item(collection.slug, item_id=repo, item_type="model", exists_ok=True)
-
-
-def publish_space(root: Path, to: str, *, source: str = "", private: bool = False) -> str:
-    """Create or update the Gradio Space `to` with the demo in `root`, a clone of this project; return its address.
-
-    source: a Hub prefix that the Space shows instead of the shipped checkpoints. Raises PublishError if it fails.
-    """
-    if not (root / "app.py").is_file():
-        raise PublishError(f"no app.py in {root}: a Space is made from a clone of this project: run it there")
-    if source and not repositories.REPO_ID.fullmatch(source):
-        raise PublishError(f"a Space shows a study on the Hub, owner/name, not {source!r}")
-    check_access(to)
-    try:
-        api = HfApi()
-        api.create_repo(to, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
-        if source:
-            api.add_space_variable(to, SOURCE_VARIABLE, source)
-        elif SOURCE_VARIABLE in api.get_space_variables(to):  # from an earlier call
-            api.delete_space_variable(to, SOURCE_VARIABLE)
-        api.upload_folder(
-            repo_id=to, repo_type="space", folder_path=root, allow_patterns=SPACE_FILES,
-            ignore_patterns=NO_SPACE_FILES, delete_patterns=SPACE_FILES, commit_message="The demo",
-        )  # fmt: skip
-    except Exception as error:
-        raise PublishError(
-            f"the Space {to} is incomplete: {_reason(error)}; run the command again to resume"
-        ) from error
-    return f"{HfApi().endpoint}/spaces/{to}"
-
-
-class BackgroundPublisher:
-    """Pushes the saved epochs of a run in a background thread. A failed push never stops training."""
-
-    def __init__(self, to: str, decoder: str, run: Path, *, private: bool = False):
-        """run: the folder with <decoder>/epoch-<N> in it. Raises PublishError immediately for a name or a token that
-        cannot be used."""
-        check_access(to)
-        self.repo, self.decoder, self.run, self.private = repositories.repository(to, decoder), decoder, run, private
-        self.failures: list[str] = []
-        self.waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self.thread = threading.Thread(target=self._work, daemon=True)  # so that a killed run does not wait for it
-        self.thread.start()
-
-    def epoch_saved(self, epoch: int) -> None:
-        """Queue a completed epoch for pushing, after those before it. Returns immediately."""
-        self.waiting.put(epoch)
-
-    def close(self) -> list[str]:
-        """Wait until everything is pushed; return a line for every epoch that was not."""
-        self.waiting.put(None)
-        self.thread.join()
-        return self.failures
-
-    def _work(self) -> None:
-        while (epoch := self.waiting.get()) is not None:
-            try:
-                HfApi().create_repo(self.repo, private=self.private, exist_ok=True)
-                epochs = [c for c in list_checkpoints(self.run) if c.decoder == self.decoder]
-                (checkpoint,) = (c for c in epochs if c.epoch == epoch)
-                pushed = push_epoch(checkpoint, self.repo, epochs)
-                if not pushed and checkpoint == epochs[-1]:
-                    # A resumed run may have pushed an older epoch again, which is then main: make it the newest.
-                    _commit(checkpoint, self.repo, epochs)
-            except Exception as error:
-                again = ["python", "-m", "chromagan", "publish", "--source", str(self.run)]
-                again += ["--to", self.repo.removesuffix(f"-{self.decoder}")]
-                failure = f"epoch {epoch} was not pushed to {self.repo}: {_reason(error)}; {shlex.join(again)}"
-                self.failures.append(failure)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, HfHubHTTPError) and error.response is not None and error.response.status_code in (401, 403):
-        return "the token may not write there"
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -105,7 +105,7 @@ def test_a_bug_is_no_line(source, tmp_path, monkeypatch, bug, place):
         raise bug("a bug")
 
     made_photo(0).save(tmp_path / "photo.png")
-    monkeypatch.setattr(f"chromagan.__main__.{place}", fail)
+    monkeypatch.setattr(f"chromagan.command_line.coloring.{place}", fail)
     with pytest.raises(bug, match="a bug"):
         colorize(source, tmp_path / "photo.png", "-o", tmp_path / "out.png")
 

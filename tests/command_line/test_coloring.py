@@ -11,8 +11,8 @@ from PIL import Image
 from skimage import color as reference
 
 from chromagan.__main__ import main, parse_args
+from chromagan.command_line.plan import make_plan
 from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint
-from chromagan.plan import make_plan
 
 
 def test_list(source, capsys):

@@ -7,7 +7,7 @@ from made_photos import made_photo
 from PIL import Image
 from skimage import color as reference
 
-from chromagan import plan
+from chromagan.command_line import plan
 from chromagan.imaging.contact_sheet import is_contact_sheet
 
 

@@ -13,7 +13,8 @@ from chromagan.hub.checkpoints import list_checkpoints, save_checkpoint
 from chromagan.hub.files import names_of, write_json
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.model_card import model_card
-from chromagan.hub.publish import publish, supersede, without_paths
+from chromagan.hub.publish import publish, without_paths
+from chromagan.hub.superseding import supersede
 from chromagan.network.config import ModelConfig
 
 CURVES = "https://huggingface.co/spaces/someone/curves?project=study"

@@ -13,8 +13,9 @@ from huggingface_hub import constants
 
 from chromagan import CheckpointError, ChromaGAN
 from chromagan.hub import repositories
+from chromagan.hub.background_publisher import BackgroundPublisher
 from chromagan.hub.checkpoints import Checkpoint, find_checkpoint, load_checkpoint
-from chromagan.hub.publish import BackgroundPublisher, publish
+from chromagan.hub.publish import publish
 from chromagan.hub.refiners import load_refiner
 
 

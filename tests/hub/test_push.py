@@ -14,9 +14,11 @@ from safetensors.torch import load_file
 from chromagan import CheckpointError, ChromaGAN
 from chromagan.__main__ import main
 from chromagan.hub import publish as publishing
+from chromagan.hub.access import PublishError
+from chromagan.hub.background_publisher import BackgroundPublisher
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.hub.files import write_json
-from chromagan.hub.publish import BackgroundPublisher, PublishError, publish
+from chromagan.hub.publish import publish
 from chromagan.hub.refiners import load_refiner
 from chromagan.hub.trunks import write_weights
 

@@ -19,10 +19,10 @@ from huggingface_hub import ModelCard, constants
 
 from chromagan import CheckpointError, ChromaGAN, Colorizer
 from chromagan.__main__ import main
-from chromagan.hub import publish as publishing
-from chromagan.hub import repositories
+from chromagan.hub import background_publisher, repositories, space
+from chromagan.hub.access import PublishError
 from chromagan.hub.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint, nearest
-from chromagan.hub.publish import BackgroundPublisher, PublishError, publish
+from chromagan.hub.publish import publish
 from chromagan.hub.refiners import load_refiner
 from train.train import main as train
 from train.training.options import parse_config
@@ -389,19 +389,19 @@ def test_a_space_gets_no_hidden_files_and_nothing_that_a_run_left(server, tmp_pa
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     server.put("spaces/someone/demo", {"checkpoints/compact/state-9-00.pt": b"pushed by mistake"})
-    publishing.publish_space(root, "someone/demo")
+    space.publish_space(root, "someone/demo")
     assert server.files("spaces/someone/demo").keys() - {".gitattributes"} == parts
 
 
 def test_a_run_is_pushed_while_it_trains_and_a_failure_does_not_stop_it(server, source, monkeypatch):
-    publisher = BackgroundPublisher("someone/run", "compact", source)
-    told, push = threading.Event(), publishing.push_epoch
+    publisher = background_publisher.BackgroundPublisher("someone/run", "compact", source)
+    told, push = threading.Event(), background_publisher.push_epoch
 
     def push_when_told(*args):
         assert told.wait(SOON)
         return push(*args)
 
-    monkeypatch.setattr(publishing, "push_epoch", push_when_told)
+    monkeypatch.setattr(background_publisher, "push_epoch", push_when_told)
     server.fail_next(2)
     publisher.epoch_saved(0), publisher.epoch_saved(3)
     told.set()  # training goes on before anything is pushed
@@ -409,14 +409,14 @@ def test_a_run_is_pushed_while_it_trains_and_a_failure_does_not_stop_it(server, 
     assert "epoch 3 was not pushed to someone/run-compact" in failure and "chromagan publish --source" in failure
     assert [c.epoch for c in list_checkpoints("someone/run")] == [0]
     with pytest.raises(PublishError):
-        BackgroundPublisher("other/run", "compact", source)
+        background_publisher.BackgroundPublisher("other/run", "compact", source)
 
 
 def test_the_command_that_pushes_again_can_be_pasted_into_a_shell(server, source, tmp_path):
     run = tmp_path / "a run's folder; with words"
     run.symlink_to(source)
     server.fail_next(1)
-    publisher = BackgroundPublisher("someone/run", "compact", run)
+    publisher = background_publisher.BackgroundPublisher("someone/run", "compact", run)
     publisher.epoch_saved(0)
     (failure,) = publisher.close()
     command = shlex.split(failure[failure.index("python -m") :])

@@ -86,7 +86,7 @@ def measure_source(source: str, data: str, limit: int) -> dict:
 def chroma_table(results: dict) -> str:
     """The result of `measure_source` as Markdown: a row for each kind of map, with both modes' means and the ratio."""
     lines = [
-        f"{results['photos']} colored photos of {results['data']} (validation) at 224×224, CIEDE2000",
+        f"{results['photos']} colored photos of {results['data']} at 224×224, CIEDE2000",
         "",
         "| | near edges: edge-aware | bilinear | ratio | elsewhere: edge-aware | bilinear | ratio |",
         "|---|--:|--:|--:|--:|--:|--:|",

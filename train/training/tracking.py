@@ -22,9 +22,10 @@ from accelerate.utils import is_tensorboard_available
 from huggingface_hub import constants
 from PIL import Image
 
+from chromagan.hub.access import PublishError, check_access
 from chromagan.hub.files import TRACKER_FILE, read_json, write_json
 from chromagan.hub.measured import measures_of, number_of
-from chromagan.hub.publish import PublishError, check_access, without_paths
+from chromagan.hub.publish import without_paths
 from train.training.options import TrainConfig
 from train.training.watching import TrainingError
 

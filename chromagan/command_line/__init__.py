@@ -1,0 +1,1 @@
+"""The work of `colorize`: which files it will write, photos and folders of them, streams."""

@@ -1,0 +1,140 @@
+"""Photos and folders of them: what is planned is colored and written, and each problem is reported in one line."""
+
+import argparse
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from PIL import Image
+from tqdm import tqdm
+
+from chromagan.colorizer import Colorizer, render
+from chromagan.command_line.plan import Task, make_plan
+from chromagan.hub.checkpoints import (
+    Checkpoint,
+    CheckpointError,
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    usually_refined,
+)
+from chromagan.hub.refiners import load_refiner
+from chromagan.imaging.contact_sheet import contact_sheet
+from chromagan.imaging.formats import format_of_suffix, holds_pages
+from chromagan.imaging.photo import Photo, open_image, page_numbers, read_pages
+from chromagan.imaging.writing import losses, write_image
+from chromagan.network.decoders import LABELS
+from chromagan.programs import ignore_interrupts, is_told, one_line, printable
+
+ALL_STEPS = "all"  # steps of the refiner
+stopping = threading.Event()  # set by Ctrl-C: no further file is written
+
+
+def colorize_files(args: argparse.Namespace) -> int:
+    """Color photos and folders of them; return the exit status. args: those of `colorize`."""
+    stopping.clear()
+    checkpoints = (
+        list_checkpoints(args.source) if args.all else [find_checkpoint(args.source, args.decoder, args.epoch)]
+    )
+    plan = make_plan(
+        args.inputs, args.output, checkpoints,
+        sheets=args.all, overwrite=args.overwrite, skip_existing=args.skip_existing,
+    )  # fmt: skip
+    tasks, problems = plan.tasks, plan.problems
+    if tasks:
+        colorizers = {checkpoint: load_colorizer(checkpoint, args) for checkpoint in checkpoints}
+    notes: list[str] = []
+
+    def work(task: Task) -> str | None:
+        """Do `task`; return the error line if it fails."""
+        try:
+            notes.extend(f"{task.photo}: {note}" for note in color_photo(task, colorizers, args))
+            return None
+        except Exception as error:
+            if not is_told(error):
+                raise
+            line = one_line(error)
+            photo = printable(str(task.photo))
+            return line if photo in line else f"{photo}: {line}"
+
+    done = 0
+    with ThreadPoolExecutor(args.jobs) as pool:  # one photo is decoded or encoded while another is colored
+        try:
+            for problem in tqdm(pool.map(work, tasks), "colorize", len(tasks), unit=" photos", disable=len(tasks) < 2):
+                done += problem is None
+                problems += [problem] if problem else []
+        except KeyboardInterrupt:
+            ignore_interrupts()  # an impatient second one
+            stopping.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    for note in notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    for problem in problems:
+        print(f"chromagan: {printable(problem)}", file=sys.stderr)
+    if plan.skipped:
+        print(f"skipped: {printable(plan.skipped)}", file=sys.stderr)
+    if len(tasks) > 1:
+        print(f"{done} of {len(tasks)} photos colored", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorizer:
+    """The network, with the refiner if requested or used by default; only a default one may be missing, with a note."""
+    model, refiner, steps = load_checkpoint(checkpoint), None, args.refine
+    if steps is None and usually_refined(args.source):
+        try:
+            refiner = load_refiner(args.source, model.config)
+        except CheckpointError as error:
+            print(f"note: {printable(str(error))}; the colors are not refined", file=sys.stderr)
+    elif steps not in (None, 0):
+        steps = None if steps == ALL_STEPS else steps
+        refiner = load_refiner(args.source, model.config)
+    return Colorizer(model, args.device, refiner=refiner, refine=steps)
+
+
+def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -> list[str]:
+    """Write the targets of `task` and its sheet, if any; without --overwrite, only those that do not exist yet.
+
+    Returns a line for each feature of the photo that the target's format cannot hold.
+    """
+    image = open_image(task.photo)
+    kind = format_of_suffix(next(iter(task.targets.values())).suffix)
+    numbers = page_numbers(image)
+    photos = list(read_pages(image, numbers if holds_pages(image.format, kind) else numbers[:1]))
+    results: dict[tuple[str, int], Image.Image] = {}
+    for checkpoint, target in task.targets.items():
+        pages = color_pages(photos, colorizers[checkpoint], args)
+        if stopping.is_set():
+            return []
+        if args.overwrite or not os.path.lexists(target):
+            write_image(pages, target)
+        if task.sheet:
+            small = pages[0].copy()
+            small.thumbnail((512, 512))
+            results[checkpoint.decoder, checkpoint.epoch] = small
+    if task.sheet and (args.overwrite or not os.path.lexists(task.sheet)):
+        write_image(contact_sheet(results, LABELS), task.sheet)
+    return what_is_lost(pages, len(numbers), kind)
+
+
+def color_pages(photos: list[Photo], colorizer: Colorizer, args: argparse.Namespace) -> list[Image.Image]:
+    predictions = (colorizer.predict([photo])[0] for photo in photos)
+    return [
+        render(photo, prediction, saturation=args.saturation, chroma=args.chroma)
+        for photo, prediction in zip(photos, predictions, strict=True)
+    ]
+
+
+def what_is_lost(results: list[Image.Image], pages: int, kind: str) -> list[str]:
+    """A line for each feature of a photo with `pages` pages that a file of format `kind` cannot hold. results: the
+    colored pages."""
+    lost = {name: words for result in results for name, words in losses(result, kind).items()}
+    lines = [
+        f"{kind} cannot hold its {words}: {'white shows' if name == 'alpha' else 'left out'}"
+        for name, words in lost.items()
+    ]
+    if len(results) < pages:
+        lines.append(f"only the first of its {pages} pages is colored: {kind} cannot hold several")
+    return lines
