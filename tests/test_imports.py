@@ -169,13 +169,16 @@ def test_the_library_knows_neither_training_nor_demo():
         assert not roots & ({"train", "app"} if path.parent.name == "demo" else {"train", "app", "gradio"}), path
 
 
-@pytest.mark.parametrize("module", [name for name in PACKAGE if not name.startswith("demo.")])
-def test_timm_is_imported_only_where_a_network_is_built(module):
+@pytest.mark.parametrize(
+    "path",
+    [path for name, path in PACKAGE.items() if not name.startswith("demo.")]
+    + [path for path in (ROOT / "train").rglob("*.py") if path.name != "batch_norm.py"],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_timm_is_imported_only_where_a_network_is_built(path):
     """It takes as long as torch: `list`, `--help` and a wrong flag would wait for it."""
-    first = [
-        node for node in ast.parse(PACKAGE[module].read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
-    assert not any("timm" in ast.unparse(node) for node in first)
+    first = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert not any(name in ast.unparse(node) for node in first for name in ("timm", "training.batch_norm"))
 
 
 def test_the_demo_runs_on_requirements_txt_alone():

@@ -34,7 +34,6 @@ from chromagan.hub.trunks import digest_of
 from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
 from chromagan.network.trunk import Trunk
-from train.training.batch_norm import GlobalBatchNorm
 from train.training.batches import Batches, fingerprint, normalized_lab, trunk_stages
 from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run
 from train.training.cores import check_launcher, share_cores
@@ -82,6 +81,8 @@ def main(config: RefineConfig) -> None:
         distance = FeatureDistance.from_imagenet(model.trunk).to(device, memory_format=torch.channels_last)
     loss = RefinerLoss(refiner, config, distance).to(device, memory_format=torch.channels_last)
     if processes > 1:
+        from train.training.batch_norm import GlobalBatchNorm  # imports timm: see trunk.py
+
         GlobalBatchNorm.convert(loss)
     optimizer = torch.optim.AdamW(loss.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay)
     forward, optimizer = accelerator.prepare(loss, optimizer)

@@ -16,7 +16,6 @@ from chromagan.hub.model import ChromaGAN
 from chromagan.network import losses
 from chromagan.network.critic import Critic
 from chromagan.network.folding import fold_upsampling_for_training
-from train.training.batch_norm import GlobalBatchNorm
 from train.training.batches import Batch
 from train.training.options import TrainConfig
 
@@ -81,6 +80,8 @@ def prepare(
 ) -> tuple[Networks, Optimizers]:
     """The networks and optimizers of `train_step`, on the device and synchronized across processes."""
     if accelerator.num_processes > 1:
+        from train.training.batch_norm import GlobalBatchNorm  # imports timm: see trunk.py
+
         GlobalBatchNorm.convert(generator)
     if config.fold_upsampling:
         fold_upsampling_for_training(generator)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-import timm
 import torch
 from accelerate import Accelerator
 
@@ -68,6 +67,8 @@ def made_batches(config: TrainConfig, generator: ChromaGAN, device: torch.device
 
 
 def made_teacher(config: TrainConfig, device: torch.device) -> Teacher:
+    import timm
+
     return Teacher(timm.create_model(config.teacher).eval(), config.teacher).to(device)
 
 
