@@ -4,6 +4,7 @@ Every step here is exact except for floating-point rounding.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -36,7 +37,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     """
     model = copy.deepcopy(model).eval()  # the copy alone: whoever gave the model may go on training it
     for parent in filter(_runs_in_order, model.modules()):
-        for (name, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
+        for (name, conv), (norm_name, norm) in _neighbors(parent):
             if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d)))
                 setattr(parent, norm_name, getattr(norm, "act", nn.Identity()))  # timm's norms include an activation
@@ -52,6 +53,12 @@ def _runs_in_order(module: nn.Module) -> bool:
     if isinstance(module, nn.Sequential):
         return type(module).forward is nn.Sequential.forward
     return type(module).__module__ in IN_ORDER
+
+
+def _neighbors(parent: nn.Module) -> Iterator[tuple[tuple[str, nn.Module], tuple[str, nn.Module]]]:
+    """The (name, module) pairs that are registered directly one after the other. A module that is used twice is at
+    both places; `named_children` leaves out the second, and its neighbors would seem to be each other's."""
+    return pairwise(list(parent._modules.items()))
 
 
 def _fold_upsampling(layers: nn.Sequential) -> None:
@@ -74,13 +81,16 @@ class DoublingConv2d(nn.Conv2d):
 def fold_upsampling_for_training(model: nn.Module) -> None:
     """Replace every 3x3 convolution after a nearest-neighbor doubling in `model` with a DoublingConv2d, in place.
 
-    The parameters stay the same tensors with the same names. Forward and backward take half of the time.
+    The parameters stay the same tensors with the same names. Forward and backward take half of the time. A convolution
+    that is also used elsewhere is left unchanged.
     """
+    places = Counter(module for _, module in model.named_modules(remove_duplicate=False))
     for layers in model.modules():
         if isinstance(layers, nn.Sequential) and _runs_in_order(layers):
             for name, _, conv in _doubled(layers):
-                setattr(layers, name, nn.Identity())
-                conv.__class__ = DoublingConv2d
+                if places[conv] == 1:
+                    setattr(layers, name, nn.Identity())
+                    conv.__class__ = DoublingConv2d
 
 
 def doubling_kernel(weight: Tensor) -> Tensor:
@@ -93,7 +103,7 @@ def doubling_kernel(weight: Tensor) -> Tensor:
 
 def _doubled(layers: nn.Sequential) -> Iterator[tuple[str, str, nn.Conv2d]]:
     """(name of a doubling, name and module of the convolution directly after it) for each pair that can be fused."""
-    for (name, double), (conv_name, conv) in pairwise(list(layers.named_children())):
+    for (name, double), (conv_name, conv) in _neighbors(layers):
         doubles = isinstance(double, nn.Upsample) and (double.mode, double.scale_factor) == ("nearest", 2)
         if not doubles or type(conv) is not nn.Conv2d:
             continue

@@ -141,6 +141,27 @@ def test_what_another_forward_computes_stays():
     assert_unchanged(Rectified(torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(4, 4, 3, padding=1)))
 
 
+def layers_named(order):
+    """A layer for each letter; a letter that stands there twice is one layer at two places."""
+    torch.manual_seed(0)
+    layers = {"r": torch.nn.ReLU(), "u": torch.nn.Upsample(scale_factor=2)}
+    for name in "nm":
+        layers[name] = norm = torch.nn.BatchNorm2d(4)
+        norm.running_mean.uniform_(-0.5, 0.5), norm.running_var.uniform_(0.5, 1.5), norm.bias.data.uniform_(-0.2, 0.2)
+    for name in "co":
+        layers[name] = torch.nn.Conv2d(4, 4, 3, padding=1)
+    return torch.nn.Sequential(*(layers[name] for name in order)).eval()
+
+
+@pytest.mark.parametrize("order", ["crnorm", "cnorm", "cncm", "ucro", "ucuc", "ucrc", "cuc", "ncu"])
+def test_a_layer_that_stands_at_two_places_is_no_neighbor_of_those_of_the_other(order):
+    layers, x = layers_named(order), torch.rand(2, 4, 6, 5)
+    expected = layers(x)
+    torch.testing.assert_close(fold(layers)(x), expected)
+    fold_upsampling_for_training(layers)
+    torch.testing.assert_close(layers(x), expected)
+
+
 def assert_unchanged(layers):
     """Folding, and folding for training, leaves each layer, and computes the same."""
     x, kinds = torch.rand(2, 4, 6, 5), [type(layer) for layer in layers]
