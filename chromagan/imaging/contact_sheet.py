@@ -1,4 +1,5 @@
-"""Contact sheets: one picture of many colorings, a row for each decoder, a column for each epoch."""
+"""One picture of many: labeled grids, and the contact sheets of colorings, with a row for each decoder and a column for
+each epoch."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -22,28 +23,35 @@ def contact_sheet(colorings: dict[tuple[str, int], Image.Image], labels: dict[st
     """
     decoders = [name for name in labels if any(name == decoder for decoder, _ in colorings)]
     epochs = sorted({epoch for _, epoch in colorings})
-    heads = [f"epoch {epoch}" for epoch in epochs]
     cells = {key: _cell(image) for key, image in colorings.items()}
-    width, height = (max(sizes) for sizes in zip(*(image.size for image in cells.values()), strict=True))
+    rows = [[cells.get((decoder, epoch)) for epoch in epochs] for decoder in decoders]
+    sheet = labeled_grid(rows, [f"epoch {epoch}" for epoch in epochs], [labels[name] for name in decoders])
+    sheet.info["notes"] = {"Comment": MARK}
+    return sheet
 
+
+def labeled_grid(
+    rows: list[list[Image.Image | None]], columns: list[str], names: list[str] | None = None
+) -> Image.Image:
+    """A sheet of pictures in their own pixels, with column titles and optional row names; None leaves a cell blank."""
+    sizes = [cell.size for row in rows for cell in row if cell]
     font = ImageFont.load_default(15)
-    margin = max(int(font.getlength(labels[name])) for name in decoders) + 2 * GAP
     # A strip may be thinner than its label.
-    width, height = max(width, *(int(font.getlength(words)) for words in heads)), max(height, LABEL)
-    size = margin + len(epochs) * (width + GAP), LABEL + len(decoders) * (height + GAP)
-    sheet = Image.new("RGB", size, PAPER)
+    width = max(*(width for width, _ in sizes), *(int(font.getlength(title)) for title in columns))
+    height = max(*(height for _, height in sizes), LABEL)
+    margin = max(int(font.getlength(name)) for name in names) + 2 * GAP if names else GAP
+    sheet = Image.new("RGB", (margin + len(columns) * (width + GAP), LABEL + len(rows) * (height + GAP)), PAPER)
     draw = ImageDraw.Draw(sheet)
-    for column, words in enumerate(heads):
-        left = margin + column * (width + GAP)
-        draw.text((left + width // 2, LABEL // 2), words, INK, font, anchor="mm")
-    for row, decoder in enumerate(decoders):
-        top = LABEL + row * (height + GAP)
-        draw.text((margin - GAP, top + height // 2), labels[decoder], INK, font, anchor="rm")
-        for column, epoch in enumerate(epochs):
-            if cell := cells.get((decoder, epoch)):
+    for column, title in enumerate(columns):
+        draw.text((margin + column * (width + GAP) + width // 2, LABEL // 2), title, INK, font, anchor="mm")
+    for index, row in enumerate(rows):
+        top = LABEL + index * (height + GAP)
+        if names:
+            draw.text((margin - GAP, top + height // 2), names[index], INK, font, anchor="rm")
+        for column, cell in enumerate(row):
+            if cell:
                 left = margin + column * (width + GAP)
                 sheet.paste(cell, (left + (width - cell.width) // 2, top + (height - cell.height) // 2))
-    sheet.info["notes"] = {"Comment": MARK}
     return sheet
 
 

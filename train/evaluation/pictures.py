@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from chromagan.atomic import replacing
 from chromagan.data import evenly
 from chromagan.hub.checkpoints import load_checkpoint
+from chromagan.imaging.contact_sheet import labeled_grid
 from chromagan.measures.colorings import Truth
 from chromagan.measures.error_maps import edge_overlay, error_map
 from chromagan.measures.metrics import GRAY_CHROMA
@@ -16,8 +17,6 @@ from chromagan.network.decoders import DECODERS
 from train.evaluation.comparison import newest
 from train.evaluation.networks import GRAY, TRUTH, Entry, Networks, to_srgb8
 
-GAP, LINE = 6, 24
-PAPER, INK = (255, 255, 255), (40, 40, 40)
 EXTREMES = 6  # most and least successful photos shown
 
 FIGURES = {  # pattern of the files' names: heading, caption
@@ -35,22 +34,8 @@ FIGURES = {  # pattern of the files' names: heading, caption
 
 def grid(rows: list[list[np.ndarray | None]], columns: list[str], names: list[str] | None = None) -> Image.Image:
     """A sheet of pictures, uint8 (S, S, 3), with column titles and optional row names; None leaves a cell blank."""
-    font = ImageFont.load_default(15)
-    side = next(cell.shape[0] for row in rows for cell in row if cell is not None)
-    margin = max((int(font.getlength(name)) for name in names), default=0) + 2 * GAP if names else GAP
-    width = margin + len(columns) * (side + GAP)
-    sheet = Image.new("RGB", (width, LINE + len(rows) * (side + GAP)), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    for c, title in enumerate(columns):
-        draw.text((margin + c * (side + GAP) + side // 2, LINE // 2), title, INK, font, anchor="mm")
-    for r, row in enumerate(rows):
-        top = LINE + r * (side + GAP)
-        if names:
-            draw.text((margin - GAP, top + side // 2), names[r], INK, font, anchor="rm")
-        for c, cell in enumerate(row):
-            if cell is not None:
-                sheet.paste(Image.fromarray(cell), (margin + c * (side + GAP), top))
-    return sheet
+    cells = [[None if cell is None else Image.fromarray(cell) for cell in row] for row in rows]
+    return labeled_grid(cells, columns, names)
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
