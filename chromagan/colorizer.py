@@ -27,6 +27,7 @@ from chromagan.imaging.gamut import lab_to_srgb8
 from chromagan.imaging.photo import Photo, open_image, read_photo
 from chromagan.imaging.scaling import scaled
 from chromagan.network.folding import fold
+from chromagan.network.generator import check_finite
 from chromagan.network.refiner import Refiner, double
 
 LONGEST_SIDE = 4  # times the trained size: longest side at which the network sees a panorama
@@ -185,7 +186,9 @@ class Colorizer:
         """L (B, 1, h, w) in [0, 100] -> the trunk's stages, L and ab as the networks see them, on the device."""
         lightness = color.normalize_L(L.to(self.device))
         stages = self.model.stages(lightness)
-        return stages, lightness, self.model.color(stages, lightness).float()
+        ab = self.model.color(stages, lightness).float()
+        check_finite(ab, self.model.config)
+        return stages, lightness, ab
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
         """The size at which the network sees an image: the image's aspect ratio, about as many pixels as in training.

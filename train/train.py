@@ -32,6 +32,7 @@ from chromagan.hub.measured import NO_SPLIT
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.network.critic import Critic
+from chromagan.network.layers import FEATURE_CHANNELS, FEATURE_STRIDE
 from chromagan.network.trunk import build_teacher
 from train.evaluation.intervals import summarize
 from train.evaluation.measuring import evaluate
@@ -180,8 +181,19 @@ def build_networks(config: TrainConfig) -> tuple[ChromaGAN, Critic]:
     generator.load_imagenet()
     if not config.train_trunk:
         generator.freeze_trunk()
+    check_decoder(generator, config.crop)
     torch.manual_seed(config.seed + 1)
     return generator, Critic(config.critic_width)
+
+
+@torch.no_grad()
+def check_decoder(generator: ChromaGAN, side: int) -> None:
+    """Raise TrainingError if the decoder does not color windows of `side` pixels as the losses take them."""
+    expected = (1, 2, side, side)
+    found = tuple(generator.decoder.eval()(torch.zeros(1, FEATURE_CHANNELS, *[side // FEATURE_STRIDE] * 2)).shape)
+    generator.decoder.train()
+    if found != expected:
+        raise TrainingError(f"decoder {generator.config.decoder} returns {found} for a window of {expected}")
 
 
 def parameters(module: nn.Module) -> int:

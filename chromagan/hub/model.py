@@ -164,7 +164,8 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
         config = ModelConfig.from_dict(read_json(folder / CONFIG_FILE))
         if decoder not in (None, config.decoder):
             raise ValueError(f"{CONFIG_FILE} says decoder {config.decoder!r}, not {decoder!r}")
-        with torch.device("meta"):  # no memory yet: a config of some bytes can describe a network of any size
+        # No memory yet: a config of some bytes can describe a network of any size. And no random numbers of the caller.
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
             model = ChromaGAN(config)
         tensors = fitting(load_file(folder / WEIGHTS_FILE), model.trained_state())
         if config.trunk_digest:

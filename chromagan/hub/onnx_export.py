@@ -1,5 +1,6 @@
 """Export of a checkpoint, or a step of its refiner, to ONNX, to run it without this package; checked against torch."""
 
+import contextlib
 import importlib.util
 import io
 import json
@@ -128,13 +129,17 @@ def _export(network, inputs: dict, outputs: list[str], axes: dict, facts: dict, 
     import onnx
 
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # By tracing: 7 s. The torch.export-based exporter takes minutes with dynamic sizes, for the same network.
-        torch.onnx.export(
-            network, tuple(inputs.values()), buffer, dynamo=False, input_names=list(inputs), output_names=outputs,
-            dynamic_axes=axes, opset_version=OPSET,
-        )  # fmt: skip
+    try:
+        # torch prints the graph of a network that it cannot convert: thousands of lines.
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            # By tracing: 7 s. The torch.export-based exporter takes minutes with dynamic sizes, for the same network.
+            torch.onnx.export(
+                network, tuple(inputs.values()), buffer, dynamo=False, input_names=list(inputs), output_names=outputs,
+                dynamic_axes=axes, opset_version=OPSET,
+            )  # fmt: skip
+    except Exception as error:  # of many kinds
+        raise _no_onnx(error) from error
     proto = onnx.load_model_from_string(buffer.getvalue())
     onnx.helper.set_model_props(proto, facts)
     try:
@@ -145,7 +150,16 @@ def _export(network, inputs: dict, outputs: list[str], axes: dict, facts: dict, 
             checked = check(part)
     except OSError as error:
         raise ExportError(f"{path}: it cannot be written: {error.strerror or error}") from error
+    except ExportError:
+        raise
+    except Exception as error:  # onnxruntime's are of many kinds: a shape that tracing has made constant
+        raise _no_onnx(error) from error
     return checked
+
+
+def _no_onnx(error: Exception) -> ExportError:
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return ExportError(f"this network has layers that cannot be exported to ONNX: {reason:.200}")
 
 
 def largest_difference(network: PhysicalUnits, path: Path) -> float:

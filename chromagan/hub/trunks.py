@@ -35,8 +35,9 @@ def trunk_file_name(timm_name: str) -> str:
 
 def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors as they are stored: kernels and matrices in float16; vectors (biases, norms and their running
-    statistics, whose range exceeds float16) in float32."""
-    return {name: (t.half() if t.ndim > 1 else t).contiguous().cpu() for name, t in tensors.items()}
+    statistics, whose range exceeds float16) in float32; numbers that are not floating-point as they are."""
+    matrices = {name for name, t in tensors.items() if t.ndim > 1 and t.is_floating_point()}
+    return {name: (t.half() if name in matrices else t).contiguous().cpu() for name, t in tensors.items()}
 
 
 def digest_of(tensors: dict[str, Tensor]) -> str:
@@ -72,7 +73,15 @@ def save_trunk(trunk: Trunk, path: Path) -> None:
 
 
 def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write `tensors` to `path` as safetensors, atomically; OSError if there is no room for them."""
+    """Write `tensors` to `path` as safetensors, atomically; OSError if there is no room for them.
+
+    A tensor that a network has under several names is written under each, since safetensors refuses shared memory.
+    """
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        tensors = tensors | {name: tensor.clone()} if memory in seen else tensors
+        seen.add(memory)
     with replacing(path) as part:
         try:
             save_file(tensors, part, metadata={"format": "pt"})

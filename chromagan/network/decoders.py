@@ -8,6 +8,7 @@ DECODERS, at the end, is the only list of variants. To add a decoder, write its 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from chromagan.errors import OptionError
@@ -148,7 +149,13 @@ LABELS: dict[str, str] = {name: spec.label for name, spec in DECODERS.items()}
 
 
 def build_decoder(name: str) -> nn.Module:
-    """Return the untrained decoder `name`; OptionError, listing the known names, for any other."""
+    """Return the untrained decoder `name`; OptionError, listing the known names, for any other.
+
+    Where networks are built without memory, on the device "meta", a decoder is not: its constructor may compute, and
+    have tensors that are not among the weights. Its size is that of its class, whatever a config says.
+    """
     if name not in DECODERS:
         raise OptionError(f"unknown decoder {name!r}; choose from {', '.join(DECODERS)}")
-    return DECODERS[name].build()
+    device = torch.get_default_device()
+    with torch.device("cpu" if device.type == "meta" else device):
+        return DECODERS[name].build()

@@ -1,6 +1,7 @@
 """Equivalent networks with less work: used by `Colorizer`, and optionally in training.
 
-Every step here is exact except for floating-point rounding.
+Every step here is exact except for floating-point rounding. What a decoder of one's own computes between layers that
+stand in a row cannot be seen from outside, so its output is compared: one that would change is left as it is.
 """
 
 import copy
@@ -8,25 +9,49 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from chromagan.network.layers import FEATURE_CHANNELS, FEATURE_STRIDE
 from chromagan.network.trunk import Trunk
+
+SIDE = 96  # pixels of the map that a decoder is compared on
+ROUNDING = 1e-3  # of its output, which lies within [-1, 1]; a wrong layer changes far more
 
 
 def fold(model: nn.Module) -> nn.Module:
     """A copy of `model`, in eval mode, after every step of this module."""
     from timm.layers import Conv2dSame
 
+    decoder = getattr(model, "decoder", None)
     model = fold_batch_norm(model)
     for part in model.modules():
         if isinstance(part, nn.Sequential) and _runs_in_order(part):
             _fold_upsampling(part)
         elif isinstance(part, Trunk) and any(isinstance(module, Conv2dSame) for module in part.net.modules()):
             part.net = RotatedNetwork(part.net)
-    return model.eval()  # with the layers that are new in it
+    model.eval()  # with the layers that are new in it
+    if decoder is not None and not _same_output(decoder, model.decoder):
+        model.decoder = copy.deepcopy(decoder).eval()
+    return model
+
+
+@torch.no_grad()
+def _same_output(decoder: nn.Module, folded: nn.Module) -> bool:
+    """Whether two decoders in eval mode return the same for features like those of the fusion, which are not
+    negative. One that needs the layers that folding has replaced, or another size, may end with any error."""
+    decoder = copy.deepcopy(decoder).eval()
+    cells = SIDE // FEATURE_STRIDE
+    features = torch.rand(1, FEATURE_CHANNELS, cells, cells, generator=torch.Generator().manual_seed(0))
+    features = features.to(next(decoder.parameters(), features))
+    try:
+        expected, found = decoder(features.clone()), folded(features.clone())
+    except Exception:
+        return False
+    return expected.shape == found.shape and bool(torch.isclose(found, expected, rtol=0, atol=ROUNDING).all())
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
@@ -38,10 +63,26 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     model = copy.deepcopy(model).eval()  # the copy alone: whoever gave the model may go on training it
     for parent in filter(_runs_in_order, model.modules()):
         for (name, conv), (norm_name, norm) in _neighbors(parent):
-            if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
+            if _fuses(conv, norm):
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d)))
                 setattr(parent, norm_name, getattr(norm, "act", nn.Identity()))  # timm's norms include an activation
     return model
+
+
+def _is_plain(module: nn.Module, kind: type) -> bool:
+    """Whether a module is of this kind and computes what that kind does, as torch and timm have it. A subclass of
+    anyone else may compute anything; parametrizations and hooks change the weights in each pass."""
+    defined = type(module).__module__
+    known = defined.startswith(("torch.nn.modules.", "timm.layers.", __name__))
+    return isinstance(module, kind) and known and not module._forward_hooks and not module._forward_pre_hooks
+
+
+def _fuses(conv: nn.Module, norm: nn.Module) -> bool:
+    """Whether torch can fuse the two: a convolution and a batch norm, but none that takes the statistics of each batch
+    in eval mode, too."""
+    if not _is_plain(conv, nn.Conv2d | nn.ConvTranspose2d) or not _is_plain(norm, nn.BatchNorm2d):
+        return False
+    return norm.running_mean is not None and not (isinstance(conv, nn.ConvTranspose2d) and conv.groups > 1)
 
 
 # timm modules whose classes compute in that order; trunk, teacher and the judging classifier consist of them.
@@ -82,8 +123,13 @@ def fold_upsampling_for_training(model: nn.Module) -> None:
     """Replace every 3x3 convolution after a nearest-neighbor doubling in `model` with a DoublingConv2d, in place.
 
     The parameters stay the same tensors with the same names. Forward and backward take half of the time. A convolution
-    that is also used elsewhere is left unchanged.
+    that is also used elsewhere is left unchanged, and so is a decoder whose output would change.
     """
+    if isinstance(decoder := getattr(model, "decoder", None), nn.Module):
+        folded = copy.deepcopy(decoder)
+        fold_upsampling_for_training(folded)
+        if not _same_output(decoder, folded.eval()):
+            return
     places = Counter(module for _, module in model.named_modules(remove_duplicate=False))
     for layers in model.modules():
         if isinstance(layers, nn.Sequential) and _runs_in_order(layers):
@@ -104,8 +150,8 @@ def doubling_kernel(weight: Tensor) -> Tensor:
 def _doubled(layers: nn.Sequential) -> Iterator[tuple[str, str, nn.Conv2d]]:
     """(name of a doubling, name and module of the convolution directly after it) for each pair that can be fused."""
     for (name, double), (conv_name, conv) in _neighbors(layers):
-        doubles = isinstance(double, nn.Upsample) and (double.mode, double.scale_factor) == ("nearest", 2)
-        if not doubles or type(conv) is not nn.Conv2d:
+        doubles = type(double) is nn.Upsample and (double.mode, double.scale_factor) == ("nearest", 2)
+        if not doubles or type(conv) is not nn.Conv2d or not _is_plain(conv, nn.Conv2d):
             continue
         shape = conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups
         # Other paddings repeat or mirror the edges of the doubled map, which is never computed.

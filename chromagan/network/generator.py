@@ -11,10 +11,17 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from chromagan.errors import ChromaGANError
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import build_decoder
 from chromagan.network.layers import FEATURE_CHANNELS, ConvReluNorm, Merge, batch_norm, conv3
 from chromagan.network.trunk import Trunk
+
+
+def check_finite(ab: Tensor, config: ModelConfig) -> None:
+    """Raise ChromaGANError if the output of a network holds NaN or infinity: every color would be black."""
+    if not ab.isfinite().all():
+        raise ChromaGANError(f"decoder {config.decoder} returns NaN or infinity, so this network cannot color")
 
 
 class Generator(nn.Module):

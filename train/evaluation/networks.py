@@ -14,6 +14,7 @@ from chromagan.hub.refiners import load_refiner
 from chromagan.hub.repositories import HubError
 from chromagan.imaging import color
 from chromagan.imaging.gamut import fit_gamut
+from chromagan.network.generator import check_finite
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Networks:
 
     def _color(self, entry: Entry, model: ChromaGAN, stages: list[Tensor], L: Tensor) -> Tensor:
         ab = model.color(stages, L)
+        check_finite(ab, model.config)
         return self.refiners[entry].refine(stages, L, ab, entry.steps) if entry.refiner else ab
 
 

@@ -69,6 +69,12 @@ class Painter:
         return self.pictures[entry, index]
 
 
+def figure_number(decoder: str) -> int:
+    """The number of a decoder's figure: 2 to 6 in the paper's order, then from 8 on: its figure 7 shows the epochs."""
+    index = list(DECODERS).index(decoder)
+    return index + (2 if index < 5 else 3)
+
+
 def draw_pictures(photos, tables: dict, entries: list[Entry], folder: Path, device: torch.device) -> None:
     """Draw figure-2 ... figure-6 (a decoder each), figure-7 (epochs), boundaries, successes and failures, as PNG.
 
@@ -97,7 +103,7 @@ def draw_pictures(photos, tables: dict, entries: list[Entry], folder: Path, devi
         save_picture(sheet, folder / f"{name}.png")
 
     for entry in compared:
-        number = 2 + list(DECODERS).index(entry.decoder)  # 2 to 6 in the paper's order
+        number = figure_number(entry.decoder)
         pairs = [[TRUTH, entry] for _ in range(3)]
         rows = [
             [paint(kind, i) for i, pair in zip(nine[start : start + 3], pairs) for kind in pair]

@@ -13,6 +13,7 @@ from chromagan.atomic import replacing
 from chromagan.hub.measured import interval_of, value_of
 from chromagan.network.decoders import DECODERS
 
+plt.rcParams["text.parse_math"] = False  # a decoder's label may hold a dollar sign
 INK = "#010203"  # placeholder for the page's text color in SVG
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377", "#66ccee")  # Tol's bright: safe for color blindness
 COLORS = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(DECODERS)}

@@ -17,17 +17,25 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return nn.BatchNorm2d.forward(self, x)
         processes = dist.get_world_size()
-        wide = x.to(self.weight.dtype)  # bfloat16 statistics are computed in float32
+        wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x  # statistics are computed in float32
         mean = _SumOverProcesses.apply(wide.mean(dim=(0, 2, 3))) / processes
         centered = wide - mean[:, None, None]
         variance = _SumOverProcesses.apply(centered.square().mean(dim=(0, 2, 3))) / processes
-        with torch.no_grad():
-            count = processes * x.numel() / x.shape[1]
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
-        scale = (variance + self.eps).rsqrt() * self.weight
+        if self.track_running_stats:
+            self._track(mean, variance, processes * x.numel() / x.shape[1])
+        scale = (variance + self.eps).rsqrt()
+        if not self.affine:
+            return (centered * scale[:, None, None]).to(x.dtype)
+        scale = scale * self.weight
         return (centered * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, count: float) -> None:
+        """Update the running statistics with those of a batch of `count` values a channel."""
+        self.num_batches_tracked += 1
+        momentum = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance * count / (count - 1), momentum)
 
     @classmethod
     def convert(cls, module: nn.Module) -> None:

@@ -193,7 +193,8 @@ def update_average(average: dict[str, Tensor], state: dict[str, Tensor], share: 
     """
     past = 1 / share - 1
     decay = step / (past + step)
-    pairs = list(zip(average.values(), state.values(), strict=True))
+    pairs = zip(average.values(), state.values(), strict=True)
+    pairs = list({old.data_ptr(): (old, new) for old, new in pairs}.values())  # a shared tensor has several names
     floats = [(old, new) for old, new in pairs if old.is_floating_point()]
     torch._foreach_lerp_([old for old, _ in floats], [new for _, new in floats], 1 - decay)
     for old, new in pairs:

@@ -86,7 +86,8 @@ class Meter:
         found = [(step, name) for of_process in steps for name, step in zip(names, of_process) if step]
         if found:
             step, name = min(found, key=lambda pair: pair[0])
-            raise TrainingError(f"the {name} term is not finite at step {step}: lower the learning rate")
+            cure = "lower the learning rate" if step > 1 else "the networks return NaN or infinity before any training"
+            raise TrainingError(f"the {name} term is not finite at step {step}: {cure}")
 
     def read(self, step: int, batch_size: int) -> dict[str, float]:
         """Means since the last reading, over all processes, and images/s. Waits for the device."""

@@ -57,7 +57,7 @@ def test_a_signal_ends_the_run_behind_its_step_with_a_state(run):
 
 def test_what_is_no_number_is_found_before_it_is_saved(run):
     assert take(run, float("nan")) == {}  # neither logged nor kept
-    with pytest.raises(TrainingError, match="the color term is not finite at step 1"):
+    with pytest.raises(TrainingError, match="the color term is not finite at step 1: the networks return NaN or inf"):
         take(run)
 
 

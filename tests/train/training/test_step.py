@@ -225,7 +225,7 @@ def test_gflop_of_a_whole_paper_step(plain, bound, accelerator):
     switches = dict(share_forward=False, explicit_penalty=False, fused_adam=False) if plain else {}
     options = config(preset="paper", **PRESETS["paper"] | switches | dict(critic_width=64), decoder="original")
     with torch.device("meta"):
-        generator, critic = ChromaGAN(ModelConfig.preset("paper", "original")).train(), Critic(64)
+        generator, critic = ChromaGAN(ModelConfig.preset("paper", "original")).train().to("meta"), Critic(64)
         L, ab = torch.empty(1, 1, 224, 224), torch.empty(1, 2, 224, 224)
         target, mix, cells = torch.empty(1, 1000), torch.empty(1, 1, 1, 1), torch.empty(1, 28, dtype=torch.long)
     nets = Networks(GeneratorForward(generator), CriticLoss(critic, options.explicit_penalty))
@@ -302,7 +302,7 @@ def test_gflop_of_a_window_of_the_lite_recipe(decoder, accelerator):
     options = TrainConfig(decoder=decoder, data=["d"], output_dir="o")
     side, whole, cells = options.crop, options.model.image_size, options.crop // 8
     with torch.device("meta"):
-        generator, critic = ChromaGAN(options.model).train(), Critic(options.critic_width)
+        generator, critic = ChromaGAN(options.model).train().to("meta"), Critic(options.critic_width)
         strides, channels = generator.trunk.strides, generator.trunk.channels
         stages = [
             torch.empty(2, count, *2 * [(side if stride <= 8 else whole) // stride])

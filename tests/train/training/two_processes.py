@@ -1,5 +1,6 @@
 """Launched with two processes by test_train.py: one step of theirs has the gradients of one process's whole batch."""
 
+import copy
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from chromagan.hub.model import ChromaGAN
 from chromagan.network.critic import Critic
+from train.training.batch_norm import GlobalBatchNorm
 from train.training.batches import Batch
 from train.training.options import TrainConfig
 from train.training.step import CriticLoss, GeneratorForward, Networks, Optimizers, prepare, train_step
@@ -23,6 +25,19 @@ def gradients(generator, critic, nets, batch, config, accelerator):
     terms = train_step(batch, nets, optimizers, config, accelerator, norms=True)
     named = [*generator.named_parameters(), *critic.named_parameters()]
     return {name: p.grad.clone() for name, p in named if p.grad is not None}, terms
+
+
+def norms_of_ones_own(half):
+    """Batch norms that lack something take the statistics of both halves, too, for three steps."""
+    for lacking in (dict(affine=False), dict(track_running_stats=False), dict(momentum=None)):
+        alone = nn.Sequential(nn.BatchNorm2d(3, **lacking))
+        shared = copy.deepcopy(alone)
+        GlobalBatchNorm.convert(shared)
+        for _ in range(3):
+            whole = torch.rand(4, 3, 5, 5)
+            torch.testing.assert_close(shared(whole[half]), alone(whole)[half])
+        for ours, theirs in zip(shared.buffers(), alone.buffers(), strict=True):
+            torch.testing.assert_close(ours, theirs)
 
 
 def main():
@@ -67,6 +82,7 @@ def main():
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=name)
     assert sum(name.endswith("_grad_norm") for name in terms) == 2
     assert any(isinstance(module, nn.BatchNorm2d) for module in alone.decoder.modules())
+    norms_of_ones_own(half)
     accelerator.print("the gradients are equal")
     accelerator.end_training()
 
