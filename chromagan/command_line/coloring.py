@@ -75,9 +75,22 @@ def colorize_files(args: argparse.Namespace) -> int:
         print(f"chromagan: {printable(problem)}", file=sys.stderr)
     if plan.skipped:
         print(f"skipped: {printable(plan.skipped)}", file=sys.stderr)
-    if len(tasks) > 1:
-        print(f"{done} of {len(tasks)} photos colored", file=sys.stderr)
+    photos, colored = len(tasks) + plan.kept, "colored"
+    if done:
+        colored += f" by {printable(by_what(colorizers, args))}"
+    if photos > 1 or plan.kept:
+        kept = f", {plan.kept} kept" if plan.kept else ""
+        print(f"{done} of {photos} photo{'s' if photos > 1 else ''} {colored}{kept}", file=sys.stderr)
+    elif done:
+        print(colored, file=sys.stderr)
     return 1 if problems else 0
+
+
+def by_what(colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -> str:
+    """What colored, for people: the defaults differ between `general` and `study`, and a result does not show them."""
+    (checkpoint, colorizer), *others = colorizers.items()
+    which = f"{checkpoint.decoder}, epoch {checkpoint.epoch}" if not args.all else f"all {len(others) + 1} networks"
+    return f"{args.source} ({which}, {'not ' if colorizer.refiner is None else ''}refined)"
 
 
 def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorizer:

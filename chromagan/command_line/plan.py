@@ -36,11 +36,12 @@ class Task:
 @dataclass(frozen=True)
 class Plan:
     """What this process will do. problems: a line for each input that cannot be colored. skipped: one line on what was
-    skipped in folders; "" for nothing."""
+    skipped in folders; "" for nothing. kept: photos whose results all exist and stay, with `skip_existing`."""
 
     tasks: list[Task]
     problems: list[str]
     skipped: str
+    kept: int
 
 
 def make_plan(
@@ -71,7 +72,7 @@ def make_plan(
     else:
         wanted = _named_after_photos(found.photos, output, checkpoints, sheets)
 
-    tasks, problems = [], found.problems if rank == 0 else []
+    tasks, problems, kept = [], found.problems if rank == 0 else [], 0
     taken: dict[str, Path] = {}  # which photo writes to each place
     same = str.casefold if folds_case(output) else str
     named = {_identity(task.photo) for task in wanted if task.photo.exists()} if overwrite else set()
@@ -88,6 +89,7 @@ def make_plan(
         elif any(file.samefile(task.photo) for file in existing if file.exists()):  # also through a link
             reason = "its result would replace the photo itself: give it another name"
         elif skip_existing and len(existing) == len(task.files):
+            kept += 1
             continue
         elif not skip_existing and task.sheet in existing and task.sheet.exists() and not is_contact_sheet(task.sheet):
             what = "not marked as one (a photo, or a sheet of an earlier version)"
@@ -102,7 +104,7 @@ def make_plan(
             problems.append(f"{task.photo}: {reason}")
         else:
             tasks.append(task)
-    return Plan(tasks, problems, found.summary() if rank == 0 else "")
+    return Plan(tasks, problems, found.summary() if rank == 0 else "", kept)
 
 
 def _rank_and_processes() -> tuple[int, int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chromagan.errors import ChromaGANError
-from chromagan.imaging.folders import is_hidden_folder, no_file, no_photo
+from chromagan.imaging.folders import counted, is_hidden_folder, no_file, no_photo
 
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # found: requested
 NEARLY_SPLITS = {*SPLITS, "training", "valid", "dev", "testing", "eval", "evaluation"}  # in any case
@@ -77,13 +77,12 @@ class Folder:
         elif is_parquet:
             self.parquet.append(below)
         elif path.stat().st_size == 0:
-            self.skipped["empty"] += 1
+            self.skipped["empty files"] += 1
         else:
             self.images.append(below)
 
     def tell(self, data: str, which: str, what: str) -> str:
-        skipped = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.skipped.items()))
-        return f"{data!r} ({which}): {what}" + (f"; skipped: {skipped}" if skipped else "")
+        return f"{data!r} ({which}): {what}" + (f"; skipped: {counted(self.skipped)}" if self.skipped else "")
 
 
 def choose_split(data: str, split: str, splits: dict) -> tuple[Any, str, bool]:

@@ -16,6 +16,12 @@ SYSTEM_FOLDERS = {
 }  # fmt: skip
 SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 RESULTS = "results of earlier runs"
+# What is skipped, as `counted` names one of it. Other kinds, such as ".txt", are the same for any number.
+ONE = {
+    RESULTS: "result of an earlier run", "hidden files": "hidden file", "special files": "special file",
+    "broken links": "broken link", "empty files": "empty file", "hidden or system folders": "hidden or system folder",
+    "links back to a folder above": "link back to a folder above",
+}  # fmt: skip
 
 
 @dataclass
@@ -27,8 +33,15 @@ class Found:
     skipped: Counter = field(default_factory=Counter)  # readable kind -> how many
 
     def summary(self) -> str:
-        """What was skipped, in one line: "12 .txt, 3 hidden"; "" for nothing."""
-        return ", ".join(f"{count} {what}" for what, count in sorted(self.skipped.items()))
+        """What was skipped, as `counted` says it."""
+        return counted(self.skipped)
+
+
+def counted(kinds: Counter) -> str:
+    """{readable kind: how many} in one line: "12 .txt, 1 hidden file"; "" for nothing."""
+    return ", ".join(
+        f"{count:,} {ONE.get(what, what) if count == 1 else what}" for what, count in sorted(kinds.items())
+    )
 
 
 def find_photos(names: list[str], output: Path, is_result: Callable[[Path], bool]) -> Found:
@@ -90,7 +103,7 @@ def no_photo(path: Path) -> str | None:
     """A readable kind for a file that is not a photo by its name; None if it may be one."""
     suffix = path.suffix.lower()
     if path.name.startswith(".") or path.name.lower() in SYSTEM_FILES:
-        return "hidden"
+        return "hidden files"
     if suffix in HEIF_SUFFIXES and not register_heif():
         return f"{suffix} (pip install pillow-heif)"
     return None if is_read(suffix) else suffix or "without a suffix"

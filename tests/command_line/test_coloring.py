@@ -114,8 +114,9 @@ def test_what_a_result_cannot_hold_of_the_alpha_channel_is_said(source, tmp_path
     for suffix, kind, words in (("jpg", "JPEG", "transparency"), ("bmp", "BMP", "transparency"),
                                 ("gif", "GIF", "half transparency"), ("tif", "TIFF", None)):  # fmt: skip
         assert colorize(source, tmp_path / "clear.png", "-o", tmp_path / f"out.{suffix}") == 0
-        line = f"note: {tmp_path / 'clear.png'}: {kind} cannot hold its {words}: white shows\n"
-        assert capsys.readouterr().err == (line if words else "")
+        *notes, _ = capsys.readouterr().err.splitlines()
+        line = f"note: {tmp_path / 'clear.png'}: {kind} cannot hold its {words}: white shows"
+        assert notes == ([line] if words else [])
 
 
 def test_every_page_is_colored_where_the_format_holds_pages(source, tmp_path, capsys):
@@ -137,9 +138,34 @@ def test_every_page_is_colored_where_the_format_holds_pages(source, tmp_path, ca
     assert durations == [100, 200, 300] and film.info["loop"] == 4
     capsys.readouterr()
     assert colorize(source, tmp_path / "scan.tif", "-o", tmp_path / "one.jpg") == 0
-    lines = capsys.readouterr().err.splitlines()
-    (line,) = lines
+    line, _ = capsys.readouterr().err.splitlines()
     assert line.endswith("scan.tif: only the first of its 3 pages is colored: JPEG cannot hold several")
+
+
+@pytest.mark.parametrize(
+    "count, options, line",
+    [
+        (1, [], "colored by {source} (compact, epoch 3, not refined)"),
+        (1, ["--epoch", "0", "--refine"], "colored by {source} (compact, epoch 0, refined)"),
+        (1, ["--all", "--refine", "1"], "colored by {source} (all 3 networks, refined)"),
+        (3, ["--decoder", "depthwise"], "3 of 3 photos colored by {source} (depthwise, epoch 0, not refined)"),
+    ],
+)
+def test_it_is_said_what_colored(refined_source, tmp_path, capsys, count, options, line):
+    """Which network colors depends on the flags: see "Which network colors" in docs/coloring.md."""
+    for seed in range(count):
+        made_photo(seed).save(tmp_path / f"{seed}.png")
+    assert colorize(refined_source, tmp_path, "-o", tmp_path / "out", *options) == 0
+    out, error = capsys.readouterr()
+    assert error.splitlines()[-1] == line.format(source=refined_source) and not out
+    assert error.count("colored by") == 1
+
+
+def test_a_photo_behind_refine_is_no_number_of_steps(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["colorize", "--refine", "photo.jpg", "-o", "c.jpg"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2 and line.endswith("got photo.jpg: write the photo before --refine, or --refine 5")
 
 
 def test_colorize_refines_where_it_is_asked_to(refined_source, source, tmp_path):
@@ -169,11 +195,14 @@ def test_photos_of_any_kind_are_refined_unless_one_says_otherwise(refined_source
 
     usual, refined, plain = picture(), picture("--refine"), picture("--refine", "0")
     assert np.array_equal(usual, refined) and not np.array_equal(usual, plain)
-    assert not capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines() == [
+        f"colored by general (compact, epoch 3, {refined})" for refined in ("refined", "refined", "not refined")
+    ]
     (study / "refiner" / "model.safetensors").write_bytes(b"torn")  # not asked for by name: it goes on without
     assert np.array_equal(picture(), plain)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("note: ") and line.endswith("; the colors are not refined")
+    note, line = capsys.readouterr().err.splitlines()
+    assert note.startswith("note: ") and note.endswith("; the colors are not refined")
+    assert line == "colored by general (compact, epoch 3, not refined)"
 
 
 @pytest.mark.parametrize(

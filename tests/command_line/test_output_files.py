@@ -129,7 +129,7 @@ def test_names_that_are_one_on_some_disks(source, tmp_path, capsys, monkeypatch,
     assert len(list((tmp_path / "out").iterdir())) == written
 
 
-def test_a_run_that_was_cut_off_goes_on(source, tmp_path):
+def test_a_run_that_was_cut_off_goes_on(source, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     for index in range(3):
         made_photo(index).save(tmp_path / "in" / f"{index}.png")
@@ -139,7 +139,12 @@ def test_a_run_that_was_cut_off_goes_on(source, tmp_path):
     lost.unlink()
     assert colorize(source, tmp_path / "in", "-o", tmp_path / "out", "--skip-existing") == 0
     assert {path for path in times if path.stat().st_mtime_ns != times[path]} == {lost}
-    assert colorize(source, tmp_path / "in", "-o", tmp_path / "out", "--skip-existing") == 0  # nothing left to do
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"1 of 3 photos colored by {source} (compact, epoch 3, not refined), 2 kept"
+    )
+    for photos, line in (("in", "0 of 3 photos colored, 3 kept"), ("in/0.png", "0 of 1 photo colored, 1 kept")):
+        assert colorize(source, tmp_path / photos, "-o", tmp_path / "out", "--skip-existing") == 0  # nothing left to do
+        assert capsys.readouterr().err == f"{line}\n"
 
 
 def test_skipping_leaves_what_exists_of_a_half_done_photo(source, tmp_path):

@@ -103,7 +103,9 @@ def test_a_pipe_keeps_the_format_one_expects(source, monkeypatch, capfdbinary):
     ):  # fmt: skip
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stream(image, **options))))
         assert colorize(source, "-", "-o", "-") == 0
-        result = Image.open(io.BytesIO(capfdbinary.readouterr().out))
+        out, error = capfdbinary.readouterr()
+        assert b"colored" not in error  # a stage of a pipeline does not say what colored
+        result = Image.open(io.BytesIO(out))
         assert result.format == expected and result.size == (70, 50), options
         assert result.has_transparency_data == (image is clear)
 

@@ -143,8 +143,9 @@ def test_what_is_skipped_is_said(tmp_path, capsys):
     made_photo(7, 16, 16).convert("L").save(tmp_path / "a" / "gray.png")
     photos = load_photos(str(tmp_path), "train", size=16)
     assert photos.summary == (
-        f"'{tmp_path}' (train: all of it, it has no splits): 4 photos in 2 folders; skipped: 1 .cr2, 2 .txt, "
-        "1 broken links, 1 empty, 2 hidden, 2 hidden or system folders, 1 without a suffix; 1 left out as gray"
+        f"'{tmp_path}' (train: all of it, it has no splits): 4 photos in 2 folders; skipped: 1 .cr2, "
+        "2 .txt, 1 broken link, 1 empty file, 2 hidden files, 2 hidden or system folders, 1 without a suffix; "
+        "1 left out as gray"
     )
     assert photos.summary in capsys.readouterr().err
     load_photos(str(tmp_path), "train", size=16, quiet=True)

@@ -45,9 +45,16 @@ def test_what_is_no_photo_is_counted(tmp_path):
     found = find(tmp_path)
     assert names_of(found, tmp_path) == ["a.png"] and not found.problems
     assert found.summary() == (
-        "1 .mov, 2 .txt, 3 hidden, 4 hidden or system folders, 1 results of earlier runs, 1 special files, "
+        "1 .mov, 2 .txt, 3 hidden files, 4 hidden or system folders, 1 result of an earlier run, 1 special file, "
         "1 without a suffix"
     )
+
+
+def test_one_of_a_kind_is_not_told_as_several(tmp_path):
+    put(tmp_path, "a.png", ".b.png", ".Trash/c.png")
+    assert find(tmp_path).summary() == "1 hidden file, 1 hidden or system folder"
+    put(tmp_path, ".d.png", ".e/f.png")
+    assert find(tmp_path).summary() == "2 hidden files, 2 hidden or system folders"
 
 
 def test_of_the_output_folder_only_results_are_skipped(tmp_path):
@@ -77,7 +84,7 @@ def test_a_file_that_is_named_is_taken_whatever_it_is_called(tmp_path):
     put(tmp_path, ".a.png", "b-result.png", "c.txt")
     assert len(find(tmp_path, ".a.png", "b-result.png", "c.txt").photos) == 3
     found = find(tmp_path, "*")
-    assert not found.photos and found.summary() == "1 .txt, 1 results of earlier runs"
+    assert not found.photos and found.summary() == "1 .txt, 1 result of an earlier run"
     assert found.problems == [f"{tmp_path / '*'}: none of its 2 matches is an image to color"]
 
 
@@ -92,7 +99,7 @@ def test_links_are_followed_and_loops_are_not(tmp_path):
     found = find(tmp_path / "in")
     assert names_of(found, tmp_path / "in") == ["a.png", "linked.png", "deep/b.png", "aaa/c.png"]
     assert [str(folder) for _, folder in found.photos] == [".", ".", "deep", "aaa"]
-    assert found.summary() == "1 broken links" and not found.problems
+    assert found.summary() == "1 broken link" and not found.problems
 
 
 def test_heic_is_read(tmp_path):
