@@ -53,10 +53,11 @@ def test_the_documented_numpy_program_runs(exported, tmp_path, monkeypatch):
     text = (ROOT / "docs" / "coloring.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"```python\n(import numpy as np\nimport onnxruntime.*?)```", text, re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    made_photo(0, 224, 224).save("photo.jpg", quality=95)
+    made_photo(0, 150, 320).save("photo.jpg", quality=95)
     (tmp_path / "compact.onnx").write_bytes(exported.read_bytes())
     exec(program, {})  # our own page
     before, after = (np.asarray(Image.open(name).convert("RGB")) / 255 for name in ("photo.jpg", "colored.png"))
+    assert before.shape == after.shape
     L = [color.srgb_to_L(torch.from_numpy(image).movedim(-1, 0)) for image in (before, after)]
     assert (L[0] - L[1]).abs().median() < 0.5  # no gamut compression there
     assert (after.max(axis=2) - after.min(axis=2)).mean() > 0.002  # in color
