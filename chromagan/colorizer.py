@@ -50,7 +50,7 @@ class Prediction:
 class Colorizer:
     """One decoder at one epoch, ready to color photos. Safe to call from several threads.
 
-    colorizer = Colorizer.from_pretrained("checkpoints", decoder="transposed", epoch=900)
+    colorizer = Colorizer.from_pretrained("study", decoder="transposed", epoch=30)
     image = colorizer(Image.open("photo.jpg"))
     """
 

@@ -1,7 +1,7 @@
 """The demo's functions for programs and assistants: called through `gradio_client` or as tools of the MCP server.
 
-Both show their docstrings, with an entry for each argument. An image is the path of an uploaded file. All may raise
-RequestError and CheckpointError, whose messages are for users.
+Both show their docstrings, with an entry for each argument, of which Gradio reads one line. An image is the path of an
+uploaded file. All may raise RequestError and CheckpointError, whose messages are for users.
 """
 
 import math
@@ -30,14 +30,11 @@ class Api:
         Args:
             image: The photo; for a multi-page file, its first page.
             decoder: The decoder that colors, as listed by checkpoints; empty for the source's first.
-            epoch: Its epoch; none for the one measured nearest to the true colors (among those within 1 % of it, the
-                most colorful), or the newest if not all were measured.
+            epoch: Its epoch; none for the usual one, the most colorful within 1 % of the nearest to the true colors.
             chroma: How colors are upsampled to full size: along the photo's edges, or bilinearly.
             saturation: Factor that multiplies the chroma, from 0 (gray) to 3.
-            source: "general" for photos of any kind, "study", or a study on the Hub, owner/name; empty for "general",
-                or for "study" if an epoch is given.
-            refine: Whether the refiner corrects the colors: fewer red patches and spots, more even colors. "usual" is
-                "yes" with "general" and "no" with all others.
+            source: "general" (or empty), "study" (or empty with an epoch), or a study on the Hub, owner/name.
+            refine: "yes": fewer red patches and spots; "no"; or "usual": yes with "general" only.
 
         Returns:
             A PNG of the photo's size.
@@ -90,8 +87,7 @@ class Api:
 
         Args:
             image: The photo, in color.
-            epoch: The epoch of all decoders; none for that of the nearest checkpoint, or for each decoder's own if it
-                has only one.
+            epoch: The epoch of all decoders; none for that of the nearest checkpoint, or for each one's only epoch.
             source: "study" (or empty); "general", for photos of any kind; or a study on the Hub, owner/name.
 
         Returns:

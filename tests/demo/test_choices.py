@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from gradio.utils import get_function_description
 from PIL import Image
 
 from chromagan.demo.api import Api
@@ -44,6 +45,14 @@ def test_a_photo_alone_is_colored_by_the_general_network(both, service, photo):
     assert pixels(api, epoch="3") == pixels(api, source="study", epoch=3) == pixels(plain)
     assert both.usual("original", "") == STUDY  # which has it, or says so
     assert service.usual("", "") == STUDY
+
+
+@pytest.mark.parametrize("name", ["colorize", "matrix", "epochs", "measure", "checkpoints"])
+def test_programs_and_assistants_are_shown_whole_sentences(name):
+    """Gradio shows the first line of what a docstring says of an argument."""
+    _, arguments, _ = get_function_description(getattr(Api, name))
+    assert arguments.pop("self") == "" and arguments
+    assert all(words.endswith(".") for words in arguments.values()), arguments
 
 
 def test_measures_of_a_source_with_one_epoch_for_each_decoder(both, photo):
