@@ -165,7 +165,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="a file for one photo; otherwise, or with a trailing slash, a folder; - is stdout",
     )  # fmt: skip
     coloring.add_argument("--all", action="store_true", help="every decoder and epoch, and a contact sheet of them")
-    coloring.add_argument("--saturation", type=_saturation, default=1.0, metavar="X", help="multiplies the chroma (1)")
+    coloring.add_argument(
+        "--saturation", type=_saturation, default=1.0, metavar="X",
+        help=f"multiplies the chroma: 0 to {MOST_SATURATION} (1)",
+    )  # fmt: skip
     coloring.add_argument(
         "--chroma", choices=MODES, default=MODES[0], help=f"how colors are upsampled to full size ({MODES[0]})"
     )
@@ -192,7 +195,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         command.add_argument(
             "--epoch",
             type=int,
-            help="default: the nearest to the true colors, or within 1 percent of it and the most colorful",
+            help="default: of the epochs within 1 %% of the one nearest to the true colors, the most colorful",
         )
     publishing = commands.add_parser("publish", help="push a study to the Hugging Face Hub")
     publishing.add_argument("--to", required=True, metavar="OWNER/NAME", help="repositories are <this>-<decoder>")
@@ -212,10 +215,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     for command in (parser, listing, coloring, exporting, publishing, space):
         command.print_usage = lambda file=None: None  # a usage error is one line; --help shows the rest
     for command in (listing, coloring, exporting, publishing):
+        usual = "study"
+        if command is coloring:
+            usual = "general, trained on more kinds of photos, if it has the decoder; study with --epoch and with --all"
         command.add_argument(
             "--source",
-            help="study, general, a folder of checkpoints, or a Hub prefix owner/name (default: study; for colorize "
-            "without --epoch and --all: general, trained on more kinds of photos, if it has the decoder)",
+            help=f"study, general, a folder of checkpoints, or a Hub prefix owner/name (default: {usual})",
         )
     args = parser.parse_args(argv)
     if args.run is not space_command and args.source is None:
@@ -237,10 +242,13 @@ def _name(text: str) -> str:
 def _steps(text: str) -> int | str:
     if text == ALL_STEPS:
         return text
-    with contextlib.suppress(ValueError):
+    advice = ""
+    try:
         if int(text) >= 0:
             return int(text)
-    raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, got {text}")
+    except ValueError:  # probably the photo, behind a --refine without a number
+        advice = ": write the photo before --refine, or --refine 5"
+    raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, got {text}{advice}")
 
 
 def _saturation(text: str) -> float:

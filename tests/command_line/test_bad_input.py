@@ -89,6 +89,23 @@ def test_bad_input_is_one_line(source, tmp_path, capsys, arguments, status, mess
     assert not (tmp_path / "out.png").exists() and not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("command", ["list", "colorize", "export", "publish"])
+def test_help_says_what_is_used_by_default(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")  # one line for each option
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  --")}
+    assert stop.value.code == 0
+    usual = "general, trained on more kinds of photos, if it has the decoder; study with --epoch and with --all"
+    assert lines["--source"].endswith(f"(default: {usual if command == 'colorize' else 'study'})")
+    assert ("--epoch" in lines) == (command in ("colorize", "export"))
+    if "--epoch" in lines:
+        words = "default: of the epochs within 1 % of the one nearest to the true colors, the most colorful"
+        assert lines["--epoch"].endswith(words)
+    if command == "colorize":
+        assert lines["--saturation"].endswith("multiplies the chroma: 0 to 100 (1)")
+
+
 @pytest.mark.parametrize("output", ["loop", "loop/out.png", "loop/below/out.png"])
 def test_a_link_to_itself_is_one_line(source, tmp_path, capsys, output):
     made_photo(0).save(tmp_path / "photo.png")
