@@ -3,11 +3,13 @@
     python app.py
 
 Environment variables:
-CHROMAGAN_SOURCE: folder of checkpoints (default: checkpoints/ next to this file) or a Hub prefix owner/name.
+CHROMAGAN_SOURCE: study, general, a folder of checkpoints or a Hub prefix owner/name (default: checkpoints/ next to this
+file, which is the study).
 GRADIO_SERVER_PORT (default: 7860 or the next free port), GRADIO_SERVER_NAME (default: 127.0.0.1): where it listens.
 GRADIO_TEMP_DIR: folder for uploads and results, used by this program only (default: a new one, removed at the end).
 """
 
+import argparse
 import atexit
 import functools
 import importlib.util
@@ -33,6 +35,9 @@ from chromagan.programs import end_in_one_line, errors_in_one_line
 NAME = Path(__file__).name
 if __name__ == "__main__":  # before importing gradio, which reads the environment and takes seconds
     end_in_one_line(f"{NAME}: stopped", at_once=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.print_usage = lambda file=None: None  # report an argument in one line: there are none
+    parser.parse_args()
     with errors_in_one_line(NAME):
         HOST, PORT = listening_address()
         reach_without_proxy(HOST)

@@ -7,11 +7,11 @@ picture. api: whole calls, with upload and download. crowd: twenty people at onc
 Not a test: its figures are only worth something on a machine that does nothing else. Needs /proc.
 """
 
+import argparse
 import os
 import re
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -31,8 +31,9 @@ START = """
 import runpy, sys, time
 import gradio, timm, torch
 print("imported", time.monotonic(), flush=True)
-sys.path.insert(0, sys.argv[1])
-runpy.run_path(sys.argv[1] + "/app.py", run_name="__main__")
+root = sys.argv.pop(1)
+sys.path.insert(0, root)
+runpy.run_path(root + "/app.py", run_name="__main__")
 """
 # From now until another picture than the one that is there is decoded and drawn.
 WATCH = """() => {
@@ -173,15 +174,20 @@ def long(server: DemoServer, folder: Path) -> None:
             shutil.rmtree(folder / "results")
 
 
+PARTS = {part.__name__: part for part in (page, api, crowd, long)}
+
+
 def main(parts: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="load-demo-") as scratch:
         folder = Path(scratch)
         with timed_demo(folder) as server:
             time.sleep(15)  # the other networks are loaded meanwhile
-            for part in (page, api, crowd, long):
-                if not parts or part.__name__ in parts:
+            for name, part in PARTS.items():
+                if not parts or name in parts:
                     part(server, folder)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=PARTS, metavar="PART", help="default: every part")
+    main(parser.parse_args().parts)

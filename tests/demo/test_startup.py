@@ -30,6 +30,17 @@ def test_empty_source_is_one_line_and_status_1(tmp_path):
     assert len(run.stderr.splitlines()) == 1 and "no checkpoints" in run.stderr, run.stderr
 
 
+@pytest.mark.parametrize("argument, status", [("--help", 0), ("--share", 2)])
+def test_an_argument_starts_no_server(tmp_path, argument, status):
+    variables = environment(GRADIO_SERVER_NAME="no such address", TMPDIR=str(tmp_path))
+    run = subprocess.run([sys.executable, APP, argument], env=variables, capture_output=True, text=True, timeout=60)
+    assert run.returncode == status and not list(tmp_path.iterdir())
+    if status:
+        assert run.stdout == "" and run.stderr == "app.py: error: unrecognized arguments: --share\n"
+    else:
+        assert "CHROMAGAN_SOURCE: study, general" in run.stdout and run.stderr == ""
+
+
 def test_damaged_source_is_one_line(demo_source, tmp_path, monkeypatch):
     damaged = shutil.copytree(demo_source, tmp_path / "damaged")
     (damaged / "compact" / "epoch-3" / "model.safetensors").write_bytes(b"weights")
@@ -75,6 +86,7 @@ def test_nothing_keeps_the_page_waiting_while_it_starts(demo_source, tmp_path, m
     def leave(status):
         raise SystemExit(status)
 
+    monkeypatch.setattr(sys, "argv", [str(APP)])
     monkeypatch.setattr(gr.Blocks, "launch", launch)
     monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(os, "dup2", lambda *descriptors: None)
