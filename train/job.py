@@ -21,7 +21,7 @@
 #     "trackio>=0.43,<1",
 # ]
 # ///
-"""Run the study on rented hardware: this file is sent there alone and fetches what it needs.
+r"""Run the study on rented hardware: this file is sent there alone and fetches what it needs.
 
     hf jobs uv run --flavor l4x1 --timeout 12h --attempts 5 --secrets HF_TOKEN -v hf://buckets/owner/runs:/runs \
         train/job.py --code https://github.com/owner/project --revision v1 --decoders transposed \

@@ -251,8 +251,9 @@ def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[
         raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
 
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+        usage="%(prog)s --data DATA [DATA ...] --output-dir OUTPUT_DIR [options] [options of train.py]",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
     parser.print_usage = lambda file=None: None  # report a wrong flag in one line; --help shows the usage
     parser.add_argument("--decoders", nargs="+", choices=DECODERS, default=list(DECODERS), help="default: all")
     parser.add_argument("--limit", type=count, help="evaluate on only N validation photos")

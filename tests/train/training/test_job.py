@@ -128,6 +128,14 @@ def test_its_options_reach_study_and_train():
     assert run.config.lr == 0.5 and run.config.output_dir == str(Path("o").absolute()) and own.code == str(ROOT)
 
 
+def test_its_help_shows_a_command_that_can_be_copied(capsys):
+    with pytest.raises(SystemExit):
+        parse_args(["--help"])
+    example = capsys.readouterr().out.split("\n\n")[2]
+    assert [line[-2:] for line in example.splitlines()] == [" \\", " \\", "me"]
+    assert shlex.split(example)[:2] == ["hf", "jobs"] and shlex.split(example)[-2:] == ["--push-to-hub", "owner/name"]
+
+
 @pytest.mark.parametrize("revision, words", [("v9", "--revision v9 cannot be fetched"), (None, "no train/study.py in")])
 def test_code_that_is_not_there_is_one_line(project, tmp_path, revision, words):
     (tmp_path / "empty").mkdir()

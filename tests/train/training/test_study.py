@@ -284,6 +284,13 @@ def test_nonsense_is_one_line(arguments, message, capsys):
     assert stop.value.code == 2 and message in error and len(error.strip().splitlines()) == 1
 
 
+def test_its_usage_names_what_train_py_requires(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse_args(["--help"])
+    usage = capsys.readouterr().out.splitlines()[0]
+    assert stop.value.code == 0 and " --data DATA [DATA ...] --output-dir OUTPUT_DIR " in usage
+
+
 def test_options_of_training_are_refused_before_any_work(capsys):
     with pytest.raises(SystemExit) as stop:
         plan(["compact"], ["--data", "d", "--output-dir", "o", "--lr", "-1"])
