@@ -94,11 +94,11 @@ def test_damaged_files_are_one_line_each(source, tmp_path, capfd, quick_network)
     assert "Traceback" not in printed and "Warning" not in printed
     # The rest is the progress bar and, for TIFF, what libtiff itself says.
     problems = [line for line in printed.splitlines() if line.startswith("chromagan: ")]
-    (summary,) = (line for line in printed.splitlines() if line.endswith("photos colored"))
+    (summary,) = (line for line in printed.splitlines() if " photos colored by " in line)
     named = {path.name for path in (tmp_path / "in").iterdir() if any(path.name in line for line in problems)}
     assert status == 1 and len(named) == len(problems)
     written = [path.name for path in (tmp_path / "out").iterdir()]
-    assert summary == f"{len(written)} of {COUNT} photos colored" and len(written) + len(problems) == COUNT
+    assert summary.startswith(f"{len(written)} of {COUNT} photos colored by ") and len(written) + len(problems) == COUNT
     assert COUNT / 20 < len(written) < COUNT * 19 / 20  # both kinds were tried
     assert not [name for name in written if name.startswith(".")]
     for name in written:
