@@ -86,9 +86,11 @@ def list_command(args: argparse.Namespace) -> int:
         ]
         print(json.dumps(entries, indent=2))
         return 0
-    for decoder in dict.fromkeys(c.decoder for c in checkpoints):
+    labels = {c.decoder: DECODERS[c.decoder].label for c in checkpoints}
+    widths = max(map(len, labels)), max(map(len, labels.values()))
+    for decoder, label in labels.items():
         epochs = ", ".join(str(c.epoch) for c in checkpoints if c.decoder == decoder)
-        print(f"{decoder:<14}{DECODERS[decoder].label:<28}epochs {epochs}")
+        print(f"{decoder:<{widths[0]}}  {label:<{widths[1]}}  epochs {epochs}")
     return 0
 
 
