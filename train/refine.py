@@ -35,7 +35,7 @@ from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
 from chromagan.network.trunk import Trunk
 from train.training.batches import Batches, fingerprint, normalized_lab, trunk_stages
-from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run
+from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run, lock_run
 from train.training.cores import check_launcher, share_cores
 from train.training.refine_options import RefineConfig, parse_config
 from train.training.refining import RefinerLoss, noise_of
@@ -59,6 +59,8 @@ def main(config: RefineConfig) -> None:
     # Run directory, and the networks whose colorings are refined.
     recorded = check_run_dir(config)
     check_shares(config, processes)
+    # Held until the end. A new run's folder is made only once nothing speaks against the run.
+    lock = lock_run(config) if main_process and config.resume else None
     state = load_run(config, recorded, say)
     models = load_models(config)
     refined = digest_of({f"{n}.{k}": t for n, model in enumerate(models) for k, t in model.state_dict().items()})
@@ -98,9 +100,9 @@ def main(config: RefineConfig) -> None:
         loss.load_state_dict(state["loss"])
         optimizer.load_state_dict(state["optimizer"])
     accelerator.wait_for_everyone()  # until all have read, before the first one writes
+    lock = lock or (lock_run(config) if main_process else None)
     options = asdict(config) | {"sources": sources}
     if main_process:
-        config.run_dir.mkdir(parents=True, exist_ok=True)
         write_json(config.run_dir / OPTIONS_FILE, options)
     count = sum(p.numel() for p in refiner.parameters())
     say(

@@ -47,7 +47,7 @@ from train.training.batches import (
     teacher_targets,
     trunk_stages,
 )
-from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run
+from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run, lock_run
 from train.training.cores import check_launcher, share_cores
 from train.training.options import TrainConfig, parse_config
 from train.training.run import Run, part_of_batch, run_script, speaker
@@ -81,6 +81,8 @@ def main(config: TrainConfig) -> None:
     publisher = None
     if config.push_to_hub and main_process:
         publisher = BackgroundPublisher(config.push_to_hub, config.decoder, Path(config.output_dir))
+    # Held until the end. A new run's folder is made only once nothing speaks against the run.
+    lock = lock_run(config) if main_process and config.resume else None
     state = load_run(config, recorded, say)
 
     # Data. On every machine one process fills the cache and the others read it.
@@ -125,9 +127,9 @@ def main(config: TrainConfig) -> None:
         for name, part_state in state.items():
             resumable[name].load_state_dict(part_state)
     accelerator.wait_for_everyone()  # until all have read, before the first one writes
+    lock = lock or (lock_run(config) if main_process else None)
     tracker = Tracker(accelerator, config, step, say)
     if main_process:
-        config.run_dir.mkdir(parents=True, exist_ok=True)
         write_json(config.run_dir / OPTIONS_FILE, asdict(config) | {"sources": sources})
     say(
         f"{config.decoder}: {len(photos)} images ({photos.gray_dropped} left out as gray), "

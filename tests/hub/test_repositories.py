@@ -382,6 +382,7 @@ def test_a_space_gets_no_hidden_files_and_nothing_that_a_run_left(server, tmp_pa
     left = {
         ".env", "docs/.DS_Store", "examples/.private/me.jpg", "chromagan/hub/__pycache__/files.pyc",
         "checkpoints/compact/.epoch-9-x1/model.safetensors", "checkpoints/compact/state-9-00.pt",
+        "checkpoints/compact/.lock",
         "checkpoints/general/compact/state-9-00.damaged", "checkpoints/compact/samples/epoch-3.png",
         "checkpoints/general/compact/samples/epoch-3.png",
     }  # fmt: skip

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import FileLock, SoftFileLock, Timeout
+
 from chromagan.hub.files import OPTIONS_FILE, TRACKER_FILE
 from chromagan.programs import check_output_folder, is_out_of_memory, is_told, one_line
 from train.training.options import TrainConfig
@@ -15,6 +17,7 @@ from train.training.state import has_state, load_state
 from train.training.watching import LOG_FILE, TrainingError, last_entry
 
 C = TypeVar("C", TrainConfig, RefineConfig)
+LOCK_FILE = ".lock"  # in a run's folder
 
 
 def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
@@ -43,6 +46,27 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise TrainingError(f"{recorded} is damaged: {error}") from error
     return options
+
+
+def lock_run(config: TrainConfig | RefineConfig) -> FileLock:
+    """Make the run's folder and lock it: until the returned lock is gone, or the process, in whatever way it ends.
+
+    Raises TrainingError if another process trains in it, or has done so since `check_run_dir`. On a file system without
+    locks, as some network folders are, nothing is locked.
+    """
+    config.run_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(config.run_dir / LOCK_FILE, timeout=0, is_singleton=True)  # this process may train again
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise TrainingError(f"{config.run_dir} is being trained by another process") from error
+    except (OSError, NotImplementedError):
+        return lock
+    if isinstance(lock, SoftFileLock):  # what FileLock becomes without locks: its file would outlive a killed process
+        lock.release()
+    if not config.resume:
+        check_run_dir(config)
+    return lock
 
 
 def load_run(
@@ -118,7 +142,7 @@ def _other_images(config: TrainConfig | RefineConfig) -> TrainingError:
 
 def begins_a_run(path: Path) -> bool:
     """Whether `path` may be left over from a run that was killed before its first step; a new run overwrites it."""
-    return path.name in (TRACKER_FILE, "tensorboard") or path.suffix == ".part"
+    return path.name in (LOCK_FILE, TRACKER_FILE, "tensorboard") or path.suffix == ".part"
 
 
 def check_shares(config: TrainConfig | RefineConfig, processes: int) -> None:

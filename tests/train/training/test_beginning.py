@@ -1,15 +1,18 @@
 """What a run is resumed from: a state, or nothing if it was killed before the first one; never from nothing later."""
 
+import errno
 import json
+import warnings
 from dataclasses import asdict
 
 import pytest
+from filelock import FileLock
 
 from chromagan.hub.files import write_json
 from train.study import main as study
 from train.study import parse_args
 from train.training import refine_options
-from train.training.beginning import check_run_dir, load_run
+from train.training.beginning import check_run_dir, load_run, lock_run
 from train.training.options import parse_config
 from train.training.state import save_state
 from train.training.watching import TrainingError
@@ -112,3 +115,46 @@ def test_a_refiner_is_not_started_again_either(tmp_path, saved, steps, refused):
             load_run(config, check_run_dir(config), pytest.fail)
     else:
         assert load_run(config, check_run_dir(config), pytest.fail) is None
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+def test_a_folder_is_trained_in_by_one_process(tmp_path, resumed):
+    config = parse_config(["--decoder", "compact", *flags(tmp_path), *(["--resume"] if resumed else [])])
+    if resumed:
+        begun(tmp_path)
+    config.run_dir.mkdir(exist_ok=True)
+    with FileLock(config.run_dir / ".lock"):  # of another process
+        check_run_dir(config)  # a study may look at it
+        with pytest.raises(TrainingError, match="compact is being trained by another process"):
+            lock_run(config)
+    assert lock_run(config).is_locked
+    check_run_dir(config)  # the file that is left holds up no run
+
+
+def test_a_run_that_began_since_the_folder_was_checked_is_not_overwritten(tmp_path):
+    config = parse_config(["--decoder", "compact", *flags(tmp_path)])
+    check_run_dir(config)
+    begun(tmp_path)
+    with pytest.raises(TrainingError, match="already holds a run"):
+        lock_run(config)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError()])
+def test_a_file_system_without_locks_holds_up_no_run(tmp_path, monkeypatch, error):
+    def refuse(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    assert not lock_run(parse_config(["--decoder", "compact", *flags(tmp_path)])).is_locked
+
+
+def test_no_file_stands_for_a_lock_where_there_are_none(tmp_path, monkeypatch):
+    """It would be left by a process that is killed, and hold up every later one."""
+
+    def refuse(*arguments):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with warnings.catch_warnings(action="ignore"):
+        lock_run(parse_config(["--decoder", "compact", *flags(tmp_path)]))
+    assert not (tmp_path / "compact" / ".lock").exists()
