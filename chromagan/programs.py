@@ -35,23 +35,25 @@ def end_in_one_line(line: str, at_once: bool = False) -> None:
         sys.exit(STOPPED_STATUS)
 
     open_closed_streams()
-    _handle_interrupt(stop)
+    heed(stop, "SIGINT")
 
 
 def raise_again() -> None:
     """From now on, Ctrl-C raises KeyboardInterrupt, Python's default."""
-    _handle_interrupt(signal.default_int_handler)
+    heed(signal.default_int_handler, "SIGINT")
 
 
 def ignore_interrupts() -> None:
     """From now on, Ctrl-C does nothing: the program is ending, and another one would break off its last steps, or those
     of Python while threads still compute, which aborts the process."""
-    _handle_interrupt(signal.SIG_IGN)
+    heed(signal.SIG_IGN, "SIGINT")
 
 
-def _handle_interrupt(handler: Callable | signal.Handlers) -> None:
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, handler)
+def heed(handler: Callable | signal.Handlers, *names: str) -> None:
+    """From now on, the signals `names` call `handler`. Those that are ignored, as with nohup, stay ignored."""
+    for number in (getattr(signal, name) for name in names if hasattr(signal, name)):  # Windows lacks some
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def open_closed_streams() -> None:

@@ -20,9 +20,11 @@ from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
 from chromagan.network.trunk import Trunk
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background: what tests start would be deaf, too
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+# In a shell's background and under nohup, what tests start would be deaf, too.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
+HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
 torch.set_num_threads(1)  # small tensors: a second thread waits more than it works
 

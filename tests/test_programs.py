@@ -1,6 +1,7 @@
 """What all programs share: streams, lines and folders."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -11,6 +12,7 @@ from chromagan.errors import ChromaGANError, OptionError
 from chromagan.programs import (
     check_output_folder,
     errors_in_one_line,
+    heed,
     is_closed,
     one_line,
     open_closed_streams,
@@ -71,6 +73,16 @@ def test_an_error_of_this_project_is_of_its_usual_kind_too():
 def test_a_name_cannot_end_a_line_or_color_the_terminal():
     assert printable("Café 写真 \U0001f4f7.jpg") == "Café 写真 \U0001f4f7.jpg"
     assert printable("a\nb\t\x1b[31m\x00\u2028\udcff.jpg") == r"a\nb\t\x1b[31m\x00\u2028\udcff.jpg"
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    """As nohup leaves it; the system may lack one."""
+    got = []
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    heed(lambda number, frame: got.append(number), "SIGHUP", "SIGTERM", "SIGNONE")
+    signal.raise_signal(signal.SIGHUP)
+    signal.raise_signal(signal.SIGTERM)
+    assert got == [signal.SIGTERM] and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_streams_that_are_closed_become_the_null_device(monkeypatch):

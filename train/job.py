@@ -127,7 +127,8 @@ def run(command: list[str], environment: dict[str, str]) -> int:
     """
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, frame: process.send_signal(number))
+        if signal.getsignal(number) is not signal.SIG_IGN:  # with nohup it stays ignored
+            signal.signal(number, lambda number, frame: process.send_signal(number))
     return process.wait()
 
 

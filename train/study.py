@@ -24,7 +24,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import STOPPED_STATUS, check_output_folder, count, end_in_one_line, errors_in_one_line, one_line
+from chromagan.programs import (
+    STOPPED_STATUS,
+    check_output_folder,
+    count,
+    end_in_one_line,
+    errors_in_one_line,
+    heed,
+    one_line,
+)
 
 STOPPED = "study.py: stopped; run the same command to resume"
 if __name__ == "__main__":  # the next imports take seconds
@@ -136,8 +144,7 @@ class Processes:
     def __init__(self):
         self.running: set[subprocess.Popen] = set()
         self.stopped = False
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._stop)
+        heed(self._stop, "SIGTERM", "SIGINT", "SIGHUP")
 
     def _stop(self, number, frame) -> None:
         self.stopped = True

@@ -86,7 +86,7 @@ class TrainConfig(Options):
     seed: int = option(0, "seed of the initial weights, data order, windows and flips")
     log_every: int = option(20, "steps between lines of the JSON log")
     state_every: int = option(
-        500, "steps between saved states for --resume; one is also saved at the end and on SIGTERM or Ctrl-C"
+        500, "steps between saved states for --resume; one is also saved at the end and on SIGTERM, SIGHUP or Ctrl-C"
     )
     tracker: str = option(
         "none", "where to show curves and samples: trackio (on this machine, or where TRACKIO_SPACE_ID or "

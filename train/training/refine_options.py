@@ -55,7 +55,7 @@ class RefineConfig(Options):
     seed: int = option(0, "seed of the initial weights, data order, windows, flips and actions")
     log_every: int = option(20, "steps between lines of the JSON log")
     state_every: int = option(
-        500, "steps between saved states for --resume; one is also saved at the end and on SIGTERM or Ctrl-C"
+        500, "steps between saved states for --resume; one is also saved at the end and on SIGTERM, SIGHUP or Ctrl-C"
     )
     cache_dir: str = option(CACHE_DIR, "folder for the trunk's features")
 

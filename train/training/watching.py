@@ -15,6 +15,7 @@ from torch import Tensor
 
 from chromagan.atomic import replacing
 from chromagan.errors import ChromaGANError
+from chromagan.programs import heed
 
 LOG_FILE = "log.jsonl"
 
@@ -107,13 +108,13 @@ class Meter:
 
 
 class StopSignal:
-    """On SIGTERM (a machine being reclaimed) or Ctrl-C the run saves its state and ends after the current step."""
+    """On SIGTERM (a machine being reclaimed), SIGHUP (a closed terminal) or Ctrl-C the run saves its state and ends
+    after the current step."""
 
     def __init__(self):
         self.number = 0
         self.at_once = signal.getsignal(signal.SIGINT)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._receive)
+        heed(self._receive, "SIGTERM", "SIGHUP", "SIGINT")
         self.group = None
 
     def _receive(self, number, frame) -> None:
@@ -137,5 +138,5 @@ class StopSignal:
 
     @property
     def status(self) -> int:
-        """The exit status: 0 after SIGTERM, as after a finished run; that of a shell, 128 + number, for Ctrl-C."""
+        """The exit status: 0 after SIGTERM, as after a finished run; that of a shell, 128 + number, otherwise."""
         return 0 if self.number == signal.SIGTERM else 128 + self.number

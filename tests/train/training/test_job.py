@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub import HfApi
 
-from train.job import JobError, check_hub, check_output, fetch, hourly_price, parse_args
+from train.job import JobError, check_hub, check_output, fetch, hourly_price, parse_args, run
 from train.study import parse_args as parse_study
 from train.study import plan
 
@@ -85,6 +85,13 @@ def test_a_job_that_is_stopped_goes_on_by_the_same_command(project, tmp_path):
     assert again.returncode == 0 and again.stdout == f"trackio in {study / 'trackio'}\n", again.stderr
     assert (study / "steps").read_text() == "xxx"
     assert set((study / "calls").read_text().splitlines()) == {f"--epochs 3 --output-dir {study}"}
+
+
+def test_a_job_that_is_to_outlive_its_terminal_does():
+    """nohup ignores SIGHUP."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert run(["true"], {}) == 0 and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert callable(signal.getsignal(signal.SIGTERM))
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(project, tmp_path, monkeypatch):

@@ -17,11 +17,8 @@ from train.training.watching import TrainingError
 def run(tmp_path):
     config = TrainConfig(decoder="compact", data=["d"], output_dir=str(tmp_path), log_every=2, state_every=3)
     config.run_dir.mkdir()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with Run(config, Accelerator(cpu=True), step=0, total=7, shown=["color"]) as run:
         yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def take(run, value=1.0, saving=False):
@@ -42,17 +39,19 @@ def test_lines_and_states_come_at_their_steps_and_at_the_end(run):
     run.exit_if_stopped(pytest.fail)  # it was not
 
 
-def test_a_signal_ends_the_run_behind_its_step_with_a_state(run):
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 0), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_run_behind_its_step_with_a_state(run, number, status):
     take(run)
     assert run.goes_on and not run.state_is_due
-    signal.raise_signal(signal.SIGTERM)
+    assert callable(signal.getsignal(number))  # else it would end the tests
+    signal.raise_signal(number)
     take(run)
     assert not run.goes_on and run.state_is_due
     said = []
     with pytest.raises(SystemExit) as ended:
         run.exit_if_stopped(said.append)
-    assert ended.value.code == 0
-    assert said == ["stopped by SIGTERM at step 2 of 7, state saved: continue with --resume"]
+    assert ended.value.code == status
+    assert said == [f"stopped by {number.name} at step 2 of 7, state saved: continue with --resume"]
 
 
 def test_what_is_no_number_is_found_before_it_is_saved(run):

@@ -17,7 +17,7 @@ import pytest
 from chromagan.hub.checkpoints import SHIPPED, list_checkpoints
 from chromagan.hub.files import write_json
 from chromagan.network.decoders import DECODERS
-from train.study import describe, main, parse_args, plan, train
+from train.study import Processes, describe, main, parse_args, plan, train
 from train.train import main as train_one
 from train.training.beginning import check_sources
 from train.training.options import parse_config
@@ -101,6 +101,16 @@ def test_a_signal_reaches_each_run_once_and_it_saves_its_state(tmp_path, number)
         for each in psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []:
             each.kill()
         process.kill()
+
+
+def test_a_study_that_is_to_outlive_its_terminal_does():
+    """nohup ignores SIGHUP."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    processes = Processes()
+    signal.raise_signal(signal.SIGHUP)
+    assert not processes.stopped
+    signal.raise_signal(signal.SIGTERM)
+    assert processes.stopped
 
 
 def test_a_cut_off_decoder_is_resumed_and_one_without_a_state_is_not_lost(tmp_path):
