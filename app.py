@@ -25,7 +25,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no call home
-if "GRADIO_TEMP_DIR" not in os.environ:  # before importing gradio, which uses one folder for all programs
+if not os.environ.get("GRADIO_TEMP_DIR"):  # before importing gradio, which uses one folder for all programs
     os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="chromagan-studio-")
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
@@ -462,7 +462,7 @@ with errors_in_one_line(NAME):
     demo = build_demo()
 
 if __name__ == "__main__":
-    service.files.pin()
+    service.files.pin(EXAMPLES)
     signal.signal(signal.SIGTERM, lambda *_: leave())
     try:
         demo.launch(

@@ -8,6 +8,7 @@ import shutil
 import stat
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,7 +32,8 @@ class FileStore:
 
     def __init__(self, folder: str | os.PathLike, limit: int, max_age: float = math.inf):
         self.folder, self.limit, self.max_age = Path(folder), limit, max_age
-        self._pinned: set[Path] = set()
+        self._pinned: dict[Path, bytes] = {}
+        self._earlier = set(self.folder.rglob("*"))  # of an earlier process, with visitors' photos among them
         self._secret = secrets.token_bytes(16)
         self._lock = threading.Lock()
         self._scanned = 0.0
@@ -63,9 +65,17 @@ class FileStore:
         if path.is_relative_to(self.folder):
             _touch(path)
 
-    def pin(self) -> None:
-        """Never delete the files that exist now: the pictures of the initial page."""
-        self._pinned = set(self.folder.rglob("*"))
+    def pin(self, shipped: Iterable[Path] = ()) -> None:
+        """Keep the files that this process has made so far, the pictures of the initial page, for as long as it runs.
+
+        shipped: files whose copies are kept even if an earlier process made them: Gradio does not copy them again.
+        """
+        copies = {path.name: path.read_bytes() for path in shipped}
+        for path in self.folder.rglob("*"):
+            if path.is_file():
+                data = path.read_bytes()
+                if path not in self._earlier or copies.get(path.name) == data:
+                    self._pinned[path] = data
 
     def clean_up(self, now: bool = False) -> int:
         """Delete what is too old or beyond the limit and return the bytes left; -1 if nothing was done.
@@ -76,6 +86,7 @@ class FileStore:
             if not now and time.monotonic() - self._scanned < SCAN_SECONDS:
                 return -1
             self._scanned = time.monotonic()
+            self._restore()
             uploads, results = [], []
             for path in self.folder.rglob("*"):
                 try:
@@ -88,6 +99,15 @@ class FileStore:
             grace = 0 if now else GRACE_SECONDS
             left = self._delete(uploads, self.limit / 2, grace)
             return left + self._delete(results, self.limit - left, grace)
+
+    def _restore(self) -> None:
+        """Touch the pinned files, and write them again if they are gone: machines clean temporary folders by age."""
+        for path, data in self._pinned.items():
+            with suppress(OSError):  # tried again at the next call
+                if not _touch(path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with replacing(path) as part:
+                        part.write_bytes(data)
 
     def _delete(self, files: list[tuple[float, int, Path]], limit: float, grace: float) -> int:
         """Delete the files (last use, bytes, path) that are too old, then the oldest beyond `limit`; the bytes left."""

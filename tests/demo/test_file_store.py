@@ -62,6 +62,52 @@ def test_old_files_go_and_pinned_ones_stay(tmp_path, pass_time):
     assert (arrival.exists(), old.exists(), new.exists()) == (True, False, True)
 
 
+def test_a_cleaned_temporary_folder_gets_the_pinned_files_again(tmp_path, pass_time):
+    """Machines delete from /tmp by age, which is that of the last use."""
+    store = FileStore(tmp_path / "files", 1000)
+    arrival = store.put(b"arrival", "a.jpg")
+    store.pin()
+    pass_time(60)
+    store.clean_up(now=True)
+    assert arrival.stat().st_mtime == pytest.approx(time.time(), abs=1)
+    shutil.rmtree(tmp_path / "files")
+    store.clean_up(now=True)
+    assert arrival.read_bytes() == b"arrival"
+
+
+def test_a_pinned_file_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch):
+    store = FileStore(tmp_path, 1000)
+    arrival = store.put(b"arrival", "a.jpg")
+    store.pin()
+    arrival.unlink()
+
+    def fill(path, data):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", fill)
+        assert store.clean_up(now=True) == 0 and not arrival.exists()
+    store.clean_up(now=True)
+    assert arrival.exists()
+
+
+def test_uploads_of_an_earlier_process_are_not_pinned_but_its_copies_of_the_examples_are(tmp_path, pass_time):
+    """Gradio finds the copy of an example under its name, and does not write it again."""
+    example = tmp_path / "cat.jpg"
+    example.write_bytes(b"cat")
+    names = ("1/photo.jpg", "2/cat.jpg", "3/cat.jpg")
+    upload, copy, namesake = (tmp_path / "files" / name for name in names)
+    for path, data in zip((upload, copy, namesake), (b"me", b"cat", b"my cat")):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+    store = FileStore(tmp_path / "files", 1000, max_age=60)
+    arrival = store.put(b"arrival", "a.jpg")
+    store.pin([example])
+    pass_time(61)
+    assert store.clean_up(now=True) == 0
+    assert [path.exists() for path in (arrival, copy, upload, namesake)] == [True, True, False, False]
+
+
 def test_the_copy_of_an_old_file_is_new(tmp_path):
     """Gradio's copies of the examples have the date of a checkout or an image that may be months old."""
     example, copy = tmp_path / "example.jpg", tmp_path / "files" / "digest" / "example.jpg"

@@ -55,7 +55,9 @@ def test_source_within_reach_is_used_and_named(demo_source, tmp_path, monkeypatc
     """Without a Hub: the source that ships stands for one that a visitor named."""
     for name, value in variables(demo_source, tmp_path / "tmp").items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # as if it were not set: Gradio's own folder is every program's
     app = runpy.run_path(str(APP))
+    assert app["service"].files.folder.name.startswith("chromagan-studio-")
     monkeypatch.setattr(app["service"], "source", lambda name: app["service"].shipped)
     assert app["offers_tools"]()
     # The page waits for none of the API's requests, which may fetch a photo from a slow server.
