@@ -11,12 +11,12 @@ GRADIO_TEMP_DIR: folder for uploads and results, used by this program only (defa
 
 import argparse
 import atexit
+import contextlib
 import functools
 import importlib.util
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import threading
@@ -30,7 +30,7 @@ if not os.environ.get("GRADIO_TEMP_DIR"):  # before importing gradio, which uses
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
 from chromagan.demo.address import listening_address, reach_without_proxy
-from chromagan.programs import end_in_one_line, errors_in_one_line
+from chromagan.programs import end_in_one_line, errors_in_one_line, heed
 
 NAME = Path(__file__).name
 if __name__ == "__main__":  # before importing gradio, which reads the environment and takes seconds
@@ -434,7 +434,8 @@ def leave(status: int = 0) -> None:
     """End the program, running the functions registered with atexit. Python itself would wait forever for the thread
     that Gradio's MCP server keeps for each tool that was called, and abort while another thread compiles."""
     # Requests that are still served find their files gone; their errors no longer matter.
-    sys.stdout.flush(), sys.stderr.flush()
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        sys.stdout.flush(), sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     atexit._run_exitfuncs()
     os._exit(status)
@@ -463,7 +464,7 @@ with errors_in_one_line(NAME):
 
 if __name__ == "__main__":
     service.files.pin(EXAMPLES)
-    signal.signal(signal.SIGTERM, lambda *_: leave())
+    heed(lambda *_: leave(), "SIGTERM", "SIGHUP")
     try:
         demo.launch(
             theme=THEME, css=page.CSS, head=page.HEAD, max_file_size=MAX_FILE_SIZE,

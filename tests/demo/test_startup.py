@@ -4,6 +4,7 @@ import atexit
 import os
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -79,10 +80,11 @@ def test_nothing_keeps_the_page_waiting_while_it_starts(demo_source, tmp_path, m
     """Gradio looks at its own page once and gives up after three seconds: loading and compiling begin behind that."""
     for name, value in variables(demo_source, tmp_path / "tmp").items():
         monkeypatch.setenv(name, value)
-    before, begun = set(threading.enumerate()), []
+    before, begun, heeded = set(threading.enumerate()), [], []
 
     def launch(*arguments, **options):
         begun.extend(thread.name for thread in threading.enumerate() if thread not in before)
+        heeded.extend(map(signal.getsignal, (signal.SIGTERM, signal.SIGHUP)))
         raise ValueError("When localhost is not accessible, a shareable link must be created.")
 
     def leave(status):
@@ -97,6 +99,7 @@ def test_nothing_keeps_the_page_waiting_while_it_starts(demo_source, tmp_path, m
         runpy.run_path(str(APP), run_name="__main__")
     assert caught.value.code == 1
     assert not [name for name in begun if "maintain" in name or "warm_up" in name]  # named after what they run
+    assert callable(heeded[0]) and heeded[0] is heeded[1]  # a closed terminal, too, leaves no one's photo behind
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "localhost" in line]
     assert line.startswith("app.py: ")
 
