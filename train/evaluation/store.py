@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from chromagan.atomic import replacing
+from chromagan.data_sets.splits import DataError
 from train.evaluation.measuring import FEATURES, measured_arrays, measured_columns
 from train.evaluation.networks import Entry
 
@@ -51,8 +52,12 @@ class MeasurementStore:
         return set(self.arrays) - self.read(key, entry).keys()
 
     def table(self, key: str, entry: Entry) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """The columns (n, columns), NaN for those that cannot be measured here, and each network's features (n, D)."""
+        """The columns (n, columns), NaN for those that cannot be measured here, and each network's features (n, D).
+
+        DataError if some were not measured, or are no longer stored."""
         found = self.read(key, entry)
+        if found.keys() != self.arrays.keys():
+            raise DataError(f"the photos or the folder {self.folder} changed meanwhile: run the same command again")
         at = {name: index for index, name in enumerate(self.columns)}
         table = np.full((len(next(iter(found.values()))), len(self.columns)), np.nan)
         for name, columns in self.arrays.items():
