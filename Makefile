@@ -6,6 +6,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Without a Python that runs, as after an update of the system's, nothing is set up. Here and not in a recipe: make looks
+# at the stamps before it runs one.
+$(shell test -e $(BIN)/python || rm -f $(VENV)/.demo $(VENV)/.test)
+
 .PHONY: demo test lint clean
 
 demo: $(VENV)/.demo
@@ -22,7 +26,7 @@ lint: $(VENV)/.test
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.demo: requirements.txt | $(BIN)/python
