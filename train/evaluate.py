@@ -238,7 +238,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             raise argparse.ArgumentTypeError(f"must be a multiple of 32, got {text}")
         return int(text)
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.print_usage = lambda file=None: None  # report a wrong flag in one line; --help shows the usage
     parser.add_argument("--source", required=True, help="folder of checkpoints, or a Hub prefix owner/name")
     parser.add_argument(

@@ -29,7 +29,7 @@ from train.evaluation.report import write_report
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.print_usage = lambda file=None: None
     parser.add_argument("folder", nargs="?", type=Path, help="output folder of train/evaluate.py")
     parser.add_argument("--readme", action="store_true", help="write the README tables and model cards of checkpoints/")

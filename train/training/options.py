@@ -17,7 +17,7 @@ from train.training.parsing import Options, option, parse_options
 DATA_HELP = (
     "one or more data sets: a Hub id (optionally with @revision), a folder of Parquet files or a folder of images"
 )
-CACHE_DIR = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "chromagan")
+CACHE_DIR = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "chromagan")
 LOG_AXIS = (0, 1, 3, 10, 30, 100, 300, 900)  # epochs that are saved by default
 
 

@@ -1,4 +1,5 @@
 import json
+from importlib import import_module
 
 import pytest
 from markupsafe import Markup
@@ -48,3 +49,13 @@ def test_a_folder_of_no_evaluation_is_named(tmp_path):
     (tmp_path / "per_image.parquet").write_text("hello")
     with pytest.raises(DataError, match=r"per_image.parquet was not written by train/evaluate.py"):
         write_report(tmp_path)
+
+
+@pytest.mark.parametrize("script", ["report", "evaluate"])
+def test_help_is_there_without_docstrings(monkeypatch, capsys, script):
+    """Python leaves them out with PYTHONOPTIMIZE=2."""
+    module = import_module(f"train.{script}")
+    monkeypatch.setattr(module, "__doc__", None)
+    with pytest.raises(SystemExit) as ended:
+        module.parse_args(["--help"])
+    assert ended.value.code == 0 and "options:" in capsys.readouterr().out

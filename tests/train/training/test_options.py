@@ -1,11 +1,14 @@
 """Options of the training script: the presets, and nonsense refused."""
 
 import dataclasses
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
 
 from chromagan.network.decoders import DECODERS
+from train.training import options
 from train.training.batches import epoch_generator
 from train.training.options import PRESETS, TrainConfig, parse_config
 
@@ -29,6 +32,13 @@ def test_the_paper_preset_is_the_papers_recipe():
     assert parse_config([*REQUIRED, "--preset", "paper", "--lr", "1e-4"]).lr == 1e-4
     assert parse_config(REQUIRED) == TrainConfig(decoder="compact", data=["d"], output_dir="o")
     assert set(PRESETS) == {"paper", "lite"}
+
+
+@pytest.mark.parametrize("named, folder", [("", "~/.cache/chromagan"), ("/else", "/else/chromagan")])
+def test_the_cache_is_the_users(monkeypatch, named, folder):
+    """A variable that is empty is as one that is not set: else it would be the folder of the package in a clone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", named)
+    assert Path(runpy.run_path(options.__file__)["CACHE_DIR"]) == Path(folder).expanduser()
 
 
 def test_epochs_to_save():
