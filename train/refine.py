@@ -36,7 +36,7 @@ from chromagan.network.refiner import Refiner, RefinerConfig
 from chromagan.network.trunk import Trunk
 from train.training.batches import Batches, fingerprint, normalized_lab, trunk_stages
 from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run, lock_run
-from train.training.cores import check_launcher, share_cores
+from train.training.cores import check_environment, check_launcher, share_cores
 from train.training.refine_options import RefineConfig, parse_config
 from train.training.refining import RefinerLoss, noise_of
 from train.training.rewards import FeatureDistance
@@ -50,6 +50,7 @@ MULTIPLIER_EVERY = 4  # steps between updates of the multiplier: its greedy roll
 def main(config: RefineConfig) -> None:
     # In greedy steps the value head has no part in the loss.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    check_environment()
     accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[unused])
     check_launcher(accelerator)
     share_cores(accelerator)

@@ -48,7 +48,7 @@ from train.training.batches import (
     trunk_stages,
 )
 from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run, lock_run
-from train.training.cores import check_launcher, share_cores
+from train.training.cores import check_environment, check_launcher, share_cores
 from train.training.options import TrainConfig, parse_config
 from train.training.run import Run, part_of_batch, run_script, speaker
 from train.training.state import save_state
@@ -61,6 +61,7 @@ def main(config: TrainConfig) -> None:
     unreachable = check_tracker(config.tracker)
     if unreachable and not config.resume:
         raise TrainingError(unreachable)
+    check_environment()
     accelerator = Accelerator(
         mixed_precision="no",  # train/training/step.py places autocast itself: the penalty's norm needs float32
         log_with=None if unreachable or config.tracker == "none" else config.tracker,

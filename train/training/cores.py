@@ -9,6 +9,18 @@ from accelerate.utils import DynamoBackend
 from train.training.watching import TrainingError
 
 
+def check_environment() -> None:
+    """TrainingError if the environment names a process among several, but not all that a launcher sets: it is left over
+    from something else, and the process would not find the others."""
+    several = "LOCAL_RANK" in os.environ or os.environ.get("WORLD_SIZE", "") not in ("", "1")
+    missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR") if not os.environ.get(name)]
+    if several and missing:
+        raise TrainingError(
+            f"LOCAL_RANK or WORLD_SIZE is in the environment, but not {', '.join(missing)}: unset LOCAL_RANK, RANK and "
+            "WORLD_SIZE, or start with accelerate launch"
+        )
+
+
 def check_launcher(accelerator: Accelerator) -> None:
     """TrainingError for settings of `accelerate launch` or `accelerate config` that would change the steps."""
     if accelerator.gradient_accumulation_steps != 1:
