@@ -12,7 +12,7 @@ from train.training.watching import TrainingError
 def check_environment() -> None:
     """TrainingError if the environment names a process among several, but not all that a launcher sets: it is left over
     from something else, and the process would not find the others."""
-    several = "LOCAL_RANK" in os.environ or os.environ.get("WORLD_SIZE", "") not in ("", "1")
+    several = os.environ.get("LOCAL_RANK", "-1") != "-1" or os.environ.get("WORLD_SIZE", "") not in ("", "1")
     missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR") if not os.environ.get(name)]
     if several and missing:
         raise TrainingError(

@@ -94,7 +94,9 @@ def test_two_processes_train_the_agent_of_one(flags, tmp_path):
     one, two = (load_file(tmp_path / run / "refiner" / "model.safetensors") for run in ("one", "two"))
     assert one.keys() == two.keys()
     for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, atol=2e-4, rtol=1e-4, msg=name)
+        # A bias in front of a batch norm has no effect, and a gradient of mere rounding: Adam takes full steps by it.
+        free = name in ("coarse.convs.0.bias", "fine.convs.0.bias")
+        torch.testing.assert_close(two[name], tensor, atol=1e-2 if free else 2e-5, rtol=1e-4, msg=name)
 
 
 def test_features_are_those_that_train_py_keeps(flags, image_folder, source, tmp_path):
