@@ -258,6 +258,18 @@ def test_a_split_of_parquet_is_a_part_of_the_name(tmp_path, names, expected):
     assert "skipped: 1 .md" in PhotoSet(str(tmp_path), "train").found[0]
 
 
+def test_a_file_that_is_replaced_under_the_same_date_is_read_anew(tmp_path):
+    """As by cp -p, rsync -t or tar."""
+    path = tmp_path / "photos.parquet"
+    for color in ("red", "blue"):
+        file = io.BytesIO()
+        Image.new("RGB", (16, 16), color).save(file, "PNG")
+        write_parquet(path, [file.getvalue()])
+        os.utime(path, (1000, 1000))
+        photo = load_photos(str(tmp_path), "train", size=16).images[0]
+        assert photo[:, 0, 0].tolist() == {"red": [255, 0, 0], "blue": [0, 0, 255]}[color]
+
+
 @pytest.mark.parametrize(
     "names, message",
     [
