@@ -187,7 +187,7 @@ class Colorizer:
         lightness = color.normalize_L(L.to(self.device))
         stages = self.model.stages(lightness)
         ab = self.model.color(stages, lightness).float()
-        check_finite(ab, self.model.config)
+        check_finite(ab, f"decoder {self.model.config.decoder}")
         return stages, lightness, ab
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Set-up by make: what it does again, and when."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,8 @@ def test_an_environment_whose_python_is_gone_is_set_up_anew(tmp_path):
 
     def planned() -> str:
         command = ["make", "--dry-run", "demo"]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        alone = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        return subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, check=True).stdout
 
     python.symlink_to(sys.executable)
     assert planned() == ".venv/bin/python app.py\n"

@@ -18,10 +18,10 @@ from chromagan.network.layers import FEATURE_CHANNELS, ConvReluNorm, Merge, batc
 from chromagan.network.trunk import Trunk
 
 
-def check_finite(ab: Tensor, config: ModelConfig) -> None:
-    """Raise ChromaGANError if the output of a network holds NaN or infinity: every color would be black."""
+def check_finite(ab: Tensor, name: str) -> None:
+    """Raise ChromaGANError if the output of the network `name` holds NaN or infinity: every color would be black."""
     if not ab.isfinite().all():
-        raise ChromaGANError(f"decoder {config.decoder} returns NaN or infinity, so this network cannot color")
+        raise ChromaGANError(f"{name} returns NaN or infinity, so this network cannot color")
 
 
 class Generator(nn.Module):

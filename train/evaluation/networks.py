@@ -83,7 +83,7 @@ class Networks:
 
     def _color(self, entry: Entry, model: ChromaGAN, stages: list[Tensor], L: Tensor) -> Tensor:
         ab = model.color(stages, L)
-        check_finite(ab, model.config)
+        check_finite(ab, entry.name)
         return self.refiners[entry].refine(stages, L, ab, entry.steps) if entry.refiner else ab
 
 
