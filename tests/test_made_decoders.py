@@ -17,6 +17,7 @@ from chromagan.network.config import ModelConfig
 from chromagan.network.critic import Critic
 from chromagan.network.decoders import DECODERS
 from chromagan.network.folding import fold
+from train.evaluation.networks import Entry, Networks
 from train.train import build_networks
 from train.training.options import TrainConfig
 from train.training.step import prepare, update_average
@@ -92,9 +93,13 @@ def test_a_network_that_returns_nan_colors_nothing_black(own, tmp_path):
         def forward(self, x):
             return super().forward(x) if self.training else super().forward(x) * torch.nan
 
-    colorizer = Colorizer(own(Undefined), "cpu")
+    model = own(Undefined)
     with pytest.raises(ChromaGANError, match="decoder compact returns NaN or infinity"):
-        colorizer(Image.new("L", (64, 64), 90))
+        Colorizer(model, "cpu")(Image.new("L", (64, 64), 90))
+    with pytest.raises(ChromaGANError, match="compact, epoch 3 returns NaN or infinity"), torch.no_grad():
+        list(
+            Networks({Entry("compact", 3, ""): model}, torch.device("cpu")).colorize([torch.full((1, 1, 64, 64), 50.0)])
+        )
 
 
 def test_a_layer_that_onnx_does_not_have_is_one_line(own, tmp_path, capsys):
