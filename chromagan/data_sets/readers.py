@@ -228,22 +228,16 @@ def _open_parquet(data: str, split: str, folder: Folder) -> Rows:
         raise DataError(f"no rows in {data!r} ({which})")
     # Escaped, since a name with [ ] * ? would be treated as a pattern.
     escaped = [glob.escape(str(Path(data, path).absolute())) for path, _ in shards]
-    # `datasets` knows a local file again by its path and date alone, which copying programs keep.
-    contents = hashlib.blake2b(b"".join(_footer(Path(data, path)) for path, _ in shards), digest_size=10).hexdigest()
-    dataset = _load(data, "parquet", name=contents, data_files={"photos": escaped}, columns=columns)["photos"]
+    # `datasets` knows a local file again by its path and date of modification, which copying programs keep. The date of
+    # its last change they cannot keep.
+    states = [Path(data, path).stat() for path, _ in shards]
+    versions = repr([(state.st_size, state.st_ctime_ns) for state in states])
+    name = hashlib.blake2b(versions.encode(), digest_size=10).hexdigest()
+    dataset = _load(data, "parquet", name=name, data_files={"photos": escaped}, columns=columns)["photos"]
     what = f"{len(dataset):,} photos in {len(files):,} Parquet file{'s' * (len(files) > 1)}"
     if missing := count_shards(files) - len(files):
         what += f", {missing:,} more named by their shard numbers are missing"
     return Rows(data, dataset, folder.tell(data, which, what), own, shards)
-
-
-def _footer(path: Path) -> bytes:
-    """The end of a Parquet file, which holds the places, sizes and ranges of all that is in it."""
-    with path.open("rb") as file:
-        file.seek(-8, os.SEEK_END)
-        size = int.from_bytes(file.read(4), "little") + 8
-        file.seek(-size, os.SEEK_END)
-        return file.read()
 
 
 def _check_parquet(data: str, files: list[Path]) -> tuple[list[tuple[str, int]], list[str]]:

@@ -78,13 +78,14 @@ def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
     A tensor that a network has under several names is written under each, since safetensors refuses shared memory.
     """
     seen: set[int] = set()
+    apart: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         memory = tensor.untyped_storage().data_ptr()
-        tensors = tensors | {name: tensor.clone()} if memory in seen else tensors
+        apart[name] = tensor.clone() if memory in seen else tensor
         seen.add(memory)
     with replacing(path) as part:
         try:
-            save_file(tensors, part, metadata={"format": "pt"})
+            save_file(apart, part, metadata={"format": "pt"})
         except SafetensorError as error:
             raise OSError(f"{path} cannot be written (is the disk full?): {error}") from error
         part.chmod(0o644)  # safetensors creates a private file

@@ -26,7 +26,7 @@ def fold(model: nn.Module) -> nn.Module:
     """A copy of `model`, in eval mode, after every step of this module."""
     from timm.layers import Conv2dSame
 
-    decoder = getattr(model, "decoder", None)
+    decoder = _plain_decoder(model)
     model = fold_batch_norm(model)
     for part in model.modules():
         if isinstance(part, nn.Sequential) and _runs_in_order(part):
@@ -35,15 +35,20 @@ def fold(model: nn.Module) -> nn.Module:
             part.net = RotatedNetwork(part.net)
     model.eval()  # with the layers that are new in it
     if decoder is not None and not _same_output(decoder, model.decoder):
-        model.decoder = copy.deepcopy(decoder).eval()
+        model.decoder = decoder
     return model
+
+
+def _plain_decoder(model: nn.Module) -> nn.Module | None:
+    """A copy of the model's decoder as it is, in eval mode; None if it has none."""
+    decoder = getattr(model, "decoder", None)
+    return None if decoder is None else copy.deepcopy(decoder).eval()
 
 
 @torch.no_grad()
 def _same_output(decoder: nn.Module, folded: nn.Module) -> bool:
     """Whether two decoders in eval mode return the same for features like those of the fusion, which are not
     negative. One that needs the layers that folding has replaced, or another size, may end with any error."""
-    decoder = copy.deepcopy(decoder).eval()
     cells = SIDE // FEATURE_STRIDE
     features = torch.rand(1, FEATURE_CHANNELS, cells, cells, generator=torch.Generator().manual_seed(0))
     features = features.to(next(decoder.parameters(), features))
@@ -125,10 +130,10 @@ def fold_upsampling_for_training(model: nn.Module) -> None:
     The parameters stay the same tensors with the same names. Forward and backward take half of the time. A convolution
     that is also used elsewhere is left unchanged, and so is a decoder whose output would change.
     """
-    if isinstance(decoder := getattr(model, "decoder", None), nn.Module):
-        folded = copy.deepcopy(decoder)
+    decoder, folded = _plain_decoder(model), _plain_decoder(model)
+    if decoder is not None:
         fold_upsampling_for_training(folded)
-        if not _same_output(decoder, folded.eval()):
+        if not _same_output(decoder, folded.eval()):  # with the layers that are new in it
             return
     places = Counter(module for _, module in model.named_modules(remove_duplicate=False))
     for layers in model.modules():
