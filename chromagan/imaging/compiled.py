@@ -1,5 +1,6 @@
 """Compiled loops over a photo's pixels, and bands of a photo on all cores: the speed-critical parts."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,9 +18,11 @@ def compiled(function: Callable) -> Callable:
     """`function`, on float32 arrays and numbers, as machine code that releases the GIL.
 
     Compiled at the first call and cached next to its source, or in the user's cache folder if that is not writable;
-    compiled in every process if neither is.
+    compiled in every process if neither is, or the user has no home folder.
     """
     dispatcher = numba.njit(function, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+    if not (numba.config.CACHE_DIR or os.path.isabs(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~")))):
+        return dispatcher  # Numba would make a folder called "~" where the program runs
     with suppress(RuntimeError):  # neither the package nor the user's cache is writable
         dispatcher._cache = _Cache(function)  # what cache=True sets, of Numba's own class
     return dispatcher

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numba.core.caching import IndexDataCacheFile
+from numba.core.caching import CacheImpl, IndexDataCacheFile
 
 from chromagan.imaging.compiled import BAND_PIXELS, compiled, each_band
 
@@ -45,6 +45,17 @@ def test_compiles_where_nothing_can_be_written(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout == "42\n", done.stderr
+
+
+def test_without_a_home_no_cache_is_made_where_the_program_runs(tmp_path, monkeypatch):
+    for variable in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as of a user who has none
+    (users,) = (kind for kind in CacheImpl._locator_classes if "UserWide" in kind.__name__)
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [users])  # as where the package cannot be written to
+    monkeypatch.chdir(tmp_path)
+    assert loaded(tmp_path)(21) == 42
+    assert [path.name for path in tmp_path.iterdir()] == ["multiply.py"]
 
 
 def loaded(folder: Path, factor=2, product="FACTOR * x"):

@@ -1,5 +1,6 @@
 """A disk cache of tensors that are computed once from all images of a data set."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -22,8 +23,15 @@ def cached(folder: Path, name: str, images: Tensor, maker: str, make: Callable[[
     digest = hashlib.blake2b(images.contiguous().numpy(), digest_size=12, key=maker.encode()[:64])
     digest.update(repr((maker, tuple(images.shape))).encode())
     path = Path(folder, f"{name}-{digest.hexdigest()}.safetensors")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    try:
+        if folder.parts[:1] == ("~",):  # the default of a user who has none: it would be made where the run starts
+            raise FileNotFoundError(errno.ENOENT, "this user has no home folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock")).acquire()
+    except OSError as error:
+        reason = f"--cache-dir {folder} cannot be used: {error.strerror}"
+        raise OSError(f"{reason}: give a folder that can be written to") from error
+    with lock:
         try:
             return load_file(path)
         except (FileNotFoundError, SafetensorError):  # not computed yet, or truncated by a crash

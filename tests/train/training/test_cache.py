@@ -3,7 +3,9 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import pytest
 import torch
 
 from train.training.cache import cached
@@ -45,3 +47,13 @@ def test_what_several_processes_want_at_once_is_computed_by_one(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(want, range(4)))
     assert len(calls) == 1 and all(torch.equal(found[0], other) for other in found)
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_its_option(tmp_path, monkeypatch):
+    """Also that of a user without a home: "~", which would be a folder where the run was started."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    for folder, reason in ((tmp_path / "file" / "x", "Not a directory"), (Path("~/.cache"), "this user has no home")):
+        with pytest.raises(OSError, match=f"^--cache-dir {folder} cannot be used: {reason}.*: give a folder that can"):
+            cached(folder, "x", torch.zeros(1), "net", lambda images: {})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
