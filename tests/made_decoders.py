@@ -90,4 +90,16 @@ class Shared(nn.Sequential):
         )  # fmt: skip
 
 
-MADE = (OwnConvolution, LayersOfAList, Buffers, Parametrized, OtherNorms, Shared)
+class Lazy(nn.Module):
+    """Layers that learn how many channels come in from the first pass, one of them dense."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(upsample2("nearest"), nn.LazyConv2d(8, 3, padding=1), nn.LazyBatchNorm2d())
+        self.dense, self.rest = nn.LazyLinear(8), usual()
+
+    def forward(self, x):
+        return self.rest(self.dense(self.first(x).movedim(1, -1)).movedim(-1, 1))
+
+
+MADE = (OwnConvolution, LayersOfAList, Buffers, Parametrized, OtherNorms, Shared, Lazy)

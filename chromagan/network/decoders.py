@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from chromagan.errors import OptionError
-from chromagan.network.layers import batch_norm, conv3, upsample2
+from chromagan.network.layers import FEATURE_CHANNELS, batch_norm, conv3, upsample2
 
 
 class OriginalDecoder(nn.Sequential):
@@ -152,10 +153,16 @@ def build_decoder(name: str) -> nn.Module:
     """Return the untrained decoder `name`; OptionError, listing the known names, for any other.
 
     Where networks are built without memory, on the device "meta", a decoder is not: its constructor may compute, and
-    have tensors that are not among the weights. Its size is that of its class, whatever a config says.
+    have tensors that are not among the weights. Its size is that of its class, whatever a config says. Lazy layers get
+    their shapes here, from a first pass: weights could not be loaded into them.
     """
     if name not in DECODERS:
         raise OptionError(f"unknown decoder {name!r}; choose from {', '.join(DECODERS)}")
     device = torch.get_default_device()
     with torch.device("cpu" if device.type == "meta" else device):
-        return DECODERS[name].build()
+        decoder = DECODERS[name].build()
+        if any(is_lazy(tensor) for tensor in (*decoder.parameters(), *decoder.buffers())):
+            with torch.no_grad():
+                decoder.eval()(torch.zeros(1, FEATURE_CHANNELS, 4, 4))  # as many cells as the smallest photo has
+            decoder.train()
+    return decoder
