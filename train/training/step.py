@@ -18,6 +18,7 @@ from chromagan.network.critic import Critic
 from chromagan.network.folding import fold_upsampling_for_training
 from train.training.batches import Batch
 from train.training.options import TrainConfig
+from train.training.watching import TrainingError
 
 
 class GeneratorForward(nn.Module):
@@ -172,9 +173,23 @@ def train_step(
             terms[f"{name}_grad_norm"] = squares.sqrt()
     optimizers.generator.zero_grad()
     accelerator.backward(color + config.adversarial_weight * adversarial + config.class_weight * semantic)
+    if accelerator.num_processes > 1:
+        check_all_take_part(accelerator.unwrap_model(nets.generator).generator)
     optimizers.generator.step()
     critic.requires_grad_(True)
     return {name: term.detach() for name, term in terms.items()}
+
+
+def check_all_take_part(generator: ChromaGAN) -> None:
+    """Raise TrainingError if a trained parameter got no gradient in a step of several processes, which would wait for
+    it: the next forward pass would end with an error of torch that knows its number alone."""
+    idle = [name for name, p in generator.named_parameters() if p.requires_grad and p.grad is None]
+    if idle:
+        more = f" and {len(idle) - 1} more" if len(idle) > 1 else ""
+        raise TrainingError(
+            f"parameter {idle[0]}{more} took no part in a step, as every one must with several processes: use it in "
+            "every pass, remove it, or train with one process"
+        )
 
 
 def part(images: Tensor, corner: tuple[int, int], side: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -29,6 +30,7 @@ from train.training.step import (
     train_step,
     update_average,
 )
+from train.training.watching import TrainingError
 
 
 def config(**changes):
@@ -85,6 +87,18 @@ def test_one_step_moves_every_network(accelerator):
         unmoved = [n for (n, p), o in zip(net.named_parameters(), old, strict=True) if torch.equal(p, o)]
         assert [n for n in unmoved if n != "critic.convs.4.bias"] == []
     assert all(p.requires_grad for p in nets.critic.parameters())
+
+
+def test_a_parameter_that_takes_no_part_is_named_with_several_processes(accelerator):
+    """Torch would end the next step, with its number; in one process it stays as it is."""
+    options = config()
+    nets, optimizers = networks(options, accelerator)
+    several = SimpleNamespace(num_processes=2, backward=torch.Tensor.backward, unwrap_model=lambda net: net)
+    train_step(made_batch(), nets, optimizers, options, several)
+    nets.generator.generator.spare = nn.Linear(2, 2)
+    train_step(made_batch(), nets, optimizers, options, accelerator)
+    with pytest.raises(TrainingError, match=r"^parameter spare\.weight and 1 more took no part in a step, as"):
+        train_step(made_batch(), nets, optimizers, options, several)
 
 
 def test_the_adversarial_term_alone_moves_the_generator_toward_higher_scores(accelerator):
