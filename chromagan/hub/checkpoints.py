@@ -9,9 +9,9 @@ Epoch N means N completed epochs; epoch 0 is the network before training.
 import functools
 import os
 import re
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -216,10 +216,9 @@ def save_checkpoint(model: ChromaGAN, folder: str | os.PathLike, metrics: dict |
     folder = Path(folder)
     if model.config.trunk_digest:
         save_trunk(model.trunk, folder.parents[1] / trunk_file_name(model.config.trunk))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    beside = folder.with_name(f".{folder.name}-{secrets.token_hex(8)}")
+    beside.mkdir(parents=True)  # not by mkdtemp, whose folders are private
     try:
-        beside.chmod(0o755)  # mkdtemp creates a private folder
         write_weights(weights, beside / WEIGHTS_FILE)
         write_json(beside / CONFIG_FILE, asdict(model.config))
         if metrics is not None:

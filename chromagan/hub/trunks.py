@@ -84,11 +84,13 @@ def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
         apart[name] = tensor.clone() if memory in seen else tensor
         seen.add(memory)
     with replacing(path) as part:
+        part.touch()
+        usual = part.stat().st_mode
         try:
             save_file(apart, part, metadata={"format": "pt"})
         except SafetensorError as error:
             raise OSError(f"{path} cannot be written (is the disk full?): {error}") from error
-        part.chmod(0o644)  # safetensors creates a private file
+        part.chmod(usual)  # of a new file here, by the umask: safetensors makes a private one in its place
 
 
 def find_trunk(folder: Path, timm_name: str) -> Path:

@@ -50,6 +50,21 @@ def test_epochs_sort_as_numbers_and_other_folders_are_skipped(tmp_path):
     assert [checkpoint.epoch for checkpoint in list_checkpoints(tmp_path)] == [0, 30, 900]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no umask")
+@pytest.mark.parametrize("umask", [0o002, 0o077])
+def test_who_may_read_and_write_a_checkpoint_is_the_users_choice(tmp_path, umask):
+    """A group that trains together, and a user who keeps all to himself."""
+    before = os.umask(umask)
+    try:
+        save_checkpoint(lite("depthwise"), tmp_path / "depthwise" / "epoch-1", {"psnr": 24.0})
+    finally:
+        os.umask(before)
+    written = list(tmp_path.rglob("*"))
+    assert len(written) == 6
+    for path in written:
+        assert path.stat().st_mode & 0o777 == (0o777 if path.is_dir() else 0o666) & ~umask, path
+
+
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_saved_networks_fit_the_promise_and_load_alike(tmp_path, decoder):
     model = lite(decoder)
