@@ -114,7 +114,8 @@ class FileStore:
         total, present = sum(size for _, size, _ in files), time.time()
         for used, size, path in sorted(files):
             age = present - used
-            if age > self.max_age or (total > limit and age > grace):
+            # abs: if the clock was set back, files are from the future; they would outgrow the limit until it is there.
+            if age > self.max_age or (total > limit and abs(age) > grace):
                 try:
                     path.unlink(missing_ok=True)
                 except OSError:  # cannot be deleted: it still counts, and the others go on

@@ -122,7 +122,7 @@ class DemoService:
 
         Raises CheckpointError if the checkpoints cannot be used: one is loaded as a test.
         """
-        self.started, self.notice = time.time(), ""
+        self.started, self.notice = time.monotonic(), ""
         try:
             self.shipped = CheckpointSource(source)
         except CheckpointError as error:
@@ -271,7 +271,7 @@ class DemoService:
         return {
             "status": status,
             "checkpoints": len(here.checkpoints),
-            "uptime_s": round(time.time() - self.started),
+            "uptime_s": round(time.monotonic() - self.started),
             "cached_bytes": {name: cache.currsize for name, cache in caches.items()},
         }
 

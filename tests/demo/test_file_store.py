@@ -43,6 +43,14 @@ def test_oldest_go_beyond_the_limit_and_the_newest_stay(tmp_path, pass_time):
     assert len(list((tmp_path / RESULTS).iterdir())) == 2  # no empty folders are left
 
 
+def test_the_limit_holds_after_the_clock_was_set_back(tmp_path, pass_time):
+    store = FileStore(tmp_path, 250)
+    for i in range(5):
+        store.put(bytes([i]) * 100, "a.jpg")
+    pass_time(-3 * 3600)
+    assert store.clean_up(now=True) == 200
+
+
 def test_what_was_just_shown_is_not_deleted(tmp_path):
     store = FileStore(tmp_path, 10)
     path = store.put(b"x" * 100, "a.jpg")
