@@ -7,11 +7,12 @@ Epoch N means N completed epochs; epoch 0 is the network before training.
 """
 
 import functools
+import logging
+import math
 import os
 import re
 import secrets
 import shutil
-import sys
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"  # exists in a clo
 STUDY, GENERAL = "study", "general"  # Imagenette at every epoch; more kinds of photos, one epoch per decoder
 NAMED_SOURCES = {STUDY: SHIPPED, GENERAL: SHIPPED / GENERAL}
 EPOCH_FOLDER = re.compile(r"epoch-(\d+)")
+LOGGER = logging.getLogger(__name__)
 
 
 class NotNowError(CheckpointError):
@@ -166,21 +168,27 @@ def usually_refined(source: str) -> bool:
 
 def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
     """The checkpoint measured nearest to the true colors, by mean CIEDE2000 over the photos that have colors; among
-    those within ALIKE of it, the most colorful one, since the least difference alone prefers pale colors. If not all
-    were measured, or a file of measures is damaged (reported on standard error), the last one of the first decoder.
-    NotNowError if the Hub does not deliver the measures."""
+    those within ALIKE of it, the most colorful one, since the least difference alone prefers pale colors; an unknown
+    colorfulness counts as the least. If not all were measured, or a file of measures is damaged (a warning is logged),
+    the last one of the first decoder. NotNowError if the Hub does not deliver the measures."""
     try:
         distance = {each: value_of(each.metrics, "ciede2000_mean") for each in checkpoints}
-        reach = (1 + ALIKE) * min(distance.values())
-        alike = [each for each in checkpoints if distance[each] <= reach]
-        return max(alike, key=lambda each: (value_of(each.metrics, "colorfulness"), -distance[each]))
     except NotNowError:
         raise
     except CheckpointError as error:
-        print(f"{printable(str(error))}; the last epoch is used as the nearest", file=sys.stderr)
-    except TypeError:  # a None among the numbers
-        pass
-    return [each for each in checkpoints if each.decoder == checkpoints[0].decoder][-1]
+        # Unless a program configures logging, Python prints a warning on standard error as it stands.
+        LOGGER.warning("%s; the newest epoch is used", printable(str(error)))
+        distance = dict.fromkeys(checkpoints)
+    if None in distance.values():
+        return [each for each in checkpoints if each.decoder == checkpoints[0].decoder][-1]
+
+    def colorfulness(each: Checkpoint) -> float:
+        value = value_of(each.metrics, "colorfulness")
+        return -math.inf if value is None else value
+
+    reach = (1 + ALIKE) * min(distance.values())
+    alike = [each for each in checkpoints if distance[each] <= reach]
+    return max(alike, key=lambda each: (colorfulness(each), -distance[each]))
 
 
 def nearest_of_each(checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:

@@ -1,5 +1,6 @@
 import errno
 import json
+import logging
 import os
 import re
 from pathlib import Path
@@ -130,30 +131,51 @@ def test_the_nearest_is_the_one_that_was_measured_best(tmp_path, source):
     assert {decoder: each.epoch for decoder, each in best.items()} == {"original": 2, "compact": 1}
 
 
-def test_of_two_that_nobody_can_tell_apart_the_nearest_is_the_more_colorful(tmp_path):
-    for epoch, difference, colorfulness in ((1, 8.0, 20.0), (2, 8.07, 30.0), (3, 8.09, 40.0)):
-        folder = tmp_path / "compact" / f"epoch-{epoch}"
-        folder.mkdir(parents=True)
-        (folder / "model.safetensors").touch()
-        values = {"ciede2000_mean": {"value": difference}, "colorfulness": {"value": colorfulness}}
-        write_json(folder / "metrics.json", {"colored": values})
-    assert find_checkpoint(tmp_path).epoch == 2  # the last is farther by more than a hundredth
+def measured_epochs(folder: Path, *measures: tuple[float | None, float | None]) -> None:
+    """Epochs 1, 2, ... of a decoder in the source `folder`, with their CIEDE2000 and colorfulness; None is missing."""
+    for epoch, values in enumerate(measures, 1):
+        path = folder / "compact" / f"epoch-{epoch}"
+        path.mkdir(parents=True)
+        (path / "model.safetensors").touch()
+        named = zip(("ciede2000_mean", "colorfulness"), values, strict=True)
+        write_json(path / "metrics.json", {"colored": {name: value for name, value in named if value is not None}})
 
 
-def test_a_damaged_file_of_measures_chooses_no_other_epoch_unsaid(tmp_path, capsys):
-    for epoch, difference in ((1, 8.0), (2, 9.0), (3, 9.5)):
-        folder = tmp_path / "compact" / f"epoch-{epoch}"
-        folder.mkdir(parents=True)
-        (folder / "model.safetensors").touch()
-        write_json(folder / "metrics.json", {"colored": {"ciede2000_mean": difference, "colorfulness": 9.0}})
-    assert find_checkpoint(tmp_path).epoch == 1 and not capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("measures", "epoch"),
+    [
+        ([(8.0, 20), (8.07, 30), (8.09, 40)], 2),  # the last is farther by more than a hundredth
+        ([(8.0, None), (8.01, None), (12.0, 30)], 1),  # nobody can tell which is more colorful
+        ([(8.0, None), (8.01, 20), (12.0, 30)], 2),
+        ([(8.0, 20), (None, 40), (12.0, 30)], 3),  # not all were measured
+    ],
+)
+def test_of_two_that_nobody_can_tell_apart_the_nearest_is_the_more_colorful(tmp_path, measures, epoch):
+    measured_epochs(tmp_path, *measures)
+    assert find_checkpoint(tmp_path).epoch == epoch
+
+
+def test_a_damaged_file_of_measures_chooses_no_other_epoch_unsaid(tmp_path, caplog):
+    measured_epochs(tmp_path, (8.0, 9.0), (9.0, 9.0), (9.5, 9.0))
+    assert find_checkpoint(tmp_path).epoch == 1 and not caplog.messages
     damaged = tmp_path / "compact" / "epoch-2" / "metrics.json"
     damaged.write_text(damaged.read_text()[:-9])
     assert find_checkpoint(tmp_path).epoch == 3
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{damaged} is not JSON") and line.endswith("; the last epoch is used as the nearest")
+    (line,) = caplog.messages
+    assert line.startswith(f"{damaged} is not JSON") and line.endswith("; the newest epoch is used")
+    caplog.clear()
     damaged.unlink()
-    assert find_checkpoint(tmp_path).epoch == 3 and not capsys.readouterr().err  # it was not measured
+    assert find_checkpoint(tmp_path).epoch == 3 and not caplog.messages  # it was not measured
+
+
+def test_a_program_that_configures_no_logging_prints_the_reason_for_another_epoch(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(logging.root, "handlers", [])  # as in the command line and the demo; pytest has its own
+    measured_epochs(tmp_path, (8.0, 9.0))
+    damaged = tmp_path / "compact" / "epoch-1" / "metrics.json"
+    damaged.write_text("{")
+    find_checkpoint(tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{damaged} is not JSON")
 
 
 def test_empty_and_missing_sources_are_one_line(tmp_path):
