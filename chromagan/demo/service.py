@@ -180,8 +180,10 @@ class DemoService:
         return usual_source(decoder, epoch, self.general.decoders if self.general else ())
 
     def refines(self, source: str) -> bool:
-        """Whether colorings by a source are refined by default: if that is usual, and it has a usable refiner."""
-        return usually_refined(source) and self.source(source).refiner is not None
+        """Whether colorings by a source are refined by default: if that is usual, and it has a usable refiner.
+        RequestError for a source that is not available."""
+        here = self.source(source)  # first: a visitor's text may be no path
+        return usually_refined(source) and here.refiner is not None
 
     def find(self, source: str, decoder: str | None, epoch: str | int | None) -> Checkpoint:
         """The checkpoint that a request names; RequestError, listing the available ones, if it does not exist."""

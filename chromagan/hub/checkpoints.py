@@ -160,10 +160,10 @@ def usual_source(decoder: str | None, epoch: str | int | None, general: Collecti
     return GENERAL if has_it and epoch in ("", None) else STUDY
 
 
-def usually_refined(source: str) -> bool:
-    """Whether colorings by a source are refined by default: only those by "general", which is meant for good colors.
-    Those by a study show the decoders' own work."""
-    return source == GENERAL
+def usually_refined(source: str | os.PathLike) -> bool:
+    """Whether colorings by a source are refined by default: only those by "general", however its folder is named, which
+    is meant for good colors. Those by a study, or by any source on the Hub, show the decoders' own work."""
+    return Path(NAMED_SOURCES.get(source, source)).resolve() == NAMED_SOURCES[GENERAL].resolve()
 
 
 def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:

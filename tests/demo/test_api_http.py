@@ -58,6 +58,7 @@ def test_api_says_what_it_does_not_have(client, harbor, choice, words):
         ({"chroma": "sharp"}, ["sharp", "edge-aware", "bilinear"]),
         ({"source": "../../etc"}, ["owner/name"]),
         ({"source": "/tmp"}, ["owner/name"]),
+        ({"source": "no\0path"}, ["owner/name"]),
         ({"source": 5}, ["source must be text, got 5"]),  # JSON has other types, too
         ({"source": ["study"]}, ["source must be text, got ['study']"]),
         ({"chroma": []}, ["edge-aware", "bilinear"]),

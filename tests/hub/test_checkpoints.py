@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from chromagan.hub import repositories
 from chromagan.hub.checkpoints import (
+    SHIPPED,
     Checkpoint,
     CheckpointError,
     NotNowError,
@@ -22,6 +23,7 @@ from chromagan.hub.checkpoints import (
     nearest,
     nearest_of_each,
     save_checkpoint,
+    usually_refined,
 )
 from chromagan.hub.files import write_json
 from chromagan.hub.model import ChromaGAN
@@ -178,6 +180,16 @@ def test_a_program_that_configures_no_logging_prints_the_reason_for_another_epoc
     assert line.startswith(f"{damaged} is not JSON")
 
 
+def test_general_is_refined_however_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(SHIPPED.parent)
+    link = tmp_path / "link"
+    link.symlink_to(SHIPPED / "general")
+    ways = ["general", "checkpoints/general", "./checkpoints/general/", str(SHIPPED / "general"), SHIPPED / "general"]
+    assert all(map(usually_refined, [*ways, str(link), f"{link}/"]))
+    others = ["study", "checkpoints", "./general", "someone/general", "someone/study-general", str(tmp_path)]
+    assert not any(map(usually_refined, others))
+
+
 def test_empty_and_missing_sources_are_one_line(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoints in"):
         list_checkpoints(tmp_path)
@@ -286,7 +298,6 @@ def test_measures_that_the_hub_does_not_give_this_time_choose_no_other_epoch(mon
 
 
 PAPERS = list(DECODERS)[:5]  # a sixth decoder does not ship
-SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
 
 
 def test_the_shipped_set_is_whole_small_and_measured():
