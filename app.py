@@ -165,7 +165,7 @@ def download_result(event, file: gr.File) -> None:
 
 def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     """One coloring, compared with the gray photo."""
-    first = service.shipped.nearest
+    first = service.shipped.recommended
     stage, words, arrival = tabs.colorize(EXAMPLES[0], first.decoder, str(first.epoch), *Options())
     with gr.Row(elem_classes="choices"):
         decoder = radio_buttons(choices.decoders(STUDY), "Decoder", "decoder", scale=5, min_width=260)

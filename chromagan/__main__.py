@@ -38,10 +38,10 @@ from chromagan.command_line.streams import STREAM, colorize_stream
 from chromagan.hub.checkpoints import (
     SHIPPED,
     STUDY,
+    default_source,
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
-    usual_source,
 )
 from chromagan.hub.onnx_export import ExportError, export_onnx, export_refiner
 from chromagan.hub.refiners import load_refiner
@@ -197,7 +197,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         command.add_argument(
             "--epoch",
             type=int,
-            help="default: of the epochs within 1 %% of the one nearest to the true colors, the most colorful",
+            help="default: the recommended one, the most colorful within 1 %% of the lowest CIEDE2000",
         )
     publishing = commands.add_parser("publish", help="push a study to the Hugging Face Hub")
     publishing.add_argument("--to", required=True, metavar="OWNER/NAME", help="repositories are <this>-<decoder>")
@@ -217,17 +217,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     for command in (parser, listing, coloring, exporting, publishing, space):
         command.print_usage = lambda file=None: None  # a usage error is one line; --help shows the rest
     for command in (listing, coloring, exporting, publishing):
-        usual = "study"
+        words = "study"
         if command is coloring:
-            usual = "general, trained on more kinds of photos, if it has the decoder; study with --epoch and with --all"
+            words = "general, trained on more kinds of photos, if it has the decoder; study with --epoch and with --all"
         command.add_argument(
             "--source",
-            help=f"study, general, a folder of checkpoints, or a Hub prefix owner/name (default: {usual})",
+            help=f"study, general, a folder of checkpoints, or a Hub prefix owner/name (default: {words})",
         )
     args = parser.parse_args(argv)
     if args.run is not space_command and args.source is None:
         one_coloring = args.run is colorize_command and not args.all
-        args.source = usual_source(args.decoder, args.epoch) if one_coloring else STUDY
+        args.source = default_source(args.decoder, args.epoch) if one_coloring else STUDY
     if args.run is publish_command and args.supersedes == args.to:
         publishing.error(f"--supersedes {args.to}: a study cannot be its own newer version")
     if getattr(args, "all", False) and (args.decoder or args.epoch is not None):

@@ -99,8 +99,7 @@ class Colorizer:
         refine: int | None = 0,
     ) -> "Colorizer":
         """Load `decoder` at `epoch` from a source, see `list_checkpoints`. None is the source's first decoder, and its
-        epoch measured nearest to the true colors; among those within 1 % of it, the most colorful; the newest if not
-        all were measured.
+        recommended epoch, see `recommended_checkpoint`.
 
         device, dtype: as for the constructor. refine: steps in which the source's refiner refines every coloring; 0 for
         none, None for all that it was trained to take.

@@ -13,7 +13,7 @@ from PIL import Image
 from test_imports import BOTTOM, FOLDERS
 
 from chromagan.__main__ import parse_args
-from chromagan.hub.checkpoints import usually_refined
+from chromagan.hub.checkpoints import refined_by_default
 from chromagan.network.decoders import DECODERS
 from docs import make_picture
 from train.training.options import LOG_AXIS, PRESETS, TrainConfig
@@ -133,13 +133,13 @@ def test_the_tables_of_decoders_and_presets_are_the_codes():
 
 
 def test_what_the_pages_say_colors_by_default_does():
-    def usual(*flags: str) -> tuple[str, bool]:
+    def chosen(*flags: str) -> tuple[str, bool]:
         source = parse_args(["colorize", "photo.jpg", "-o", "colored.jpg", *flags]).source
-        return source, usually_refined(source)
+        return source, refined_by_default(source)
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r'Colorizer.from_pretrained\("(\w+)", decoder="(\w+)", refine=(\w+)\)', readme)
-    source, refined = usual("--decoder", "compact")  # the command beside it: "also --decoder compact"
+    source, refined = chosen("--decoder", "compact")  # the command beside it: "also --decoder compact"
     assert example == (source, "compact", "None" if refined else "0") and "# also --decoder compact\n" in readme
     table = {cells[0]: cells[1:] for cells in rows(ROOT / "docs" / "coloring.md") if len(cells) == 4}
     for where, *choices in (
@@ -147,7 +147,7 @@ def test_what_the_pages_say_colors_by_default_does():
         ("`colorize` with `--epoch` or `--all`, or a decoder that `general` lacks", ["--epoch", "3"], ["--all"]),
     ):
         source, _, refined = table[where]
-        assert {usual(*flags) for flags in choices} == {(source.strip("`"), refined == "yes")}, where
+        assert {chosen(*flags) for flags in choices} == {(source.strip("`"), refined == "yes")}, where
 
 
 def test_every_page_is_linked_from_the_readme():

@@ -17,7 +17,7 @@ from chromagan.hub.checkpoints import (
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
-    usually_refined,
+    refined_by_default,
 )
 from chromagan.hub.refiners import load_refiner
 from chromagan.imaging.contact_sheet import contact_sheet
@@ -96,7 +96,7 @@ def by_what(colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -
 def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorizer:
     """The network, with the refiner if requested or used by default; only a default one may be missing, with a note."""
     model, refiner, steps = load_checkpoint(checkpoint), None, args.refine
-    if steps is None and usually_refined(args.source):
+    if steps is None and refined_by_default(args.source):
         try:
             refiner = load_refiner(args.source, model.config)
         except CheckpointError as error:

@@ -12,7 +12,7 @@ from chromagan.demo.service import CHROMA, check_choice, options_of, source_name
 from chromagan.demo.source import label_of, measured
 from chromagan.demo.tabs import Filmed, Tabs
 
-REFINE = ("usual", "yes", "no")
+REFINE = ("default", "yes", "no")
 
 
 class Api:
@@ -23,25 +23,25 @@ class Api:
 
     def colorize(
         self, image: Path, decoder: str = "", epoch: int | None = None, chroma: str = CHROMA, saturation: float = 1.0,
-        source: str = "", refine: str = "usual",
+        source: str = "", refine: str = "default",
     ) -> Path:  # fmt: skip
         """Color a gray photo, or one in color as if it were gray. Colors are guessed, the lightness is kept.
 
         Args:
             image: The photo; for a multi-page file, its first page.
             decoder: The decoder that colors, as listed by checkpoints; empty for the source's first.
-            epoch: Its epoch; none for the usual one, the most colorful within 1 % of the nearest to the true colors.
+            epoch: Its epoch; none for the recommended one, the most colorful within 1 % of the lowest CIEDE2000.
             chroma: How colors are upsampled to full size: along the photo's edges, or bilinearly.
             saturation: Factor that multiplies the chroma, from 0 (gray) to 3.
             source: "general" (or empty), "study" (or empty with an epoch), or a study on the Hub, owner/name.
-            refine: "yes": fewer red patches and spots; "no"; or "usual": yes with "general" only.
+            refine: "yes": fewer red patches and spots; "no"; or "default": yes with "general" only.
 
         Returns:
             A PNG of the photo's size.
         """
-        source = source_name(source) or self.service.usual(decoder, epoch)
+        source = source_name(source) or self.service.default_source(decoder, epoch)
         check_choice("refine", refine, REFINE)
-        refined = self.service.refines(source) if refine == "usual" else refine == "yes"
+        refined = self.service.refines(source) if refine == "default" else refine == "yes"
         options = options_of(source, chroma, saturation, refined)
         checkpoint = self.service.find(source, decoder, epoch)
         result, _ = self.service.color(image, options, checkpoint)
@@ -87,7 +87,7 @@ class Api:
 
         Args:
             image: The photo, in color.
-            epoch: The epoch of all decoders; none for that of the nearest checkpoint, or for each one's only epoch.
+            epoch: The epoch of all decoders; none for that of the recommended checkpoint, or for each one's only epoch.
             source: "study" (or empty); "general", for photos of any kind; or a study on the Hub, owner/name.
 
         Returns:

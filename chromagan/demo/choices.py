@@ -35,13 +35,13 @@ class Choices:
         self.service = service
 
     def decoders(self, source: str, decoder: str | None = None) -> Offer:
-        """The decoders; `decoder` is selected if the source has it, else that of its nearest checkpoint."""
+        """The decoders; `decoder` is selected if the source has it, else that of its recommended checkpoint."""
         here = self.service.source(source)
-        chosen = decoder if decoder in here.decoders else here.nearest.decoder
+        chosen = decoder if decoder in here.decoders else here.recommended.decoder
         return Offer([(DECODERS[name].label, name) for name in here.decoders], chosen)
 
     def epochs(self, source: str, decoder: str, epoch: str | None = None) -> Offer:
-        """The epochs of a decoder; `epoch` is selected if it has it, else the one nearest to the true colors."""
+        """The epochs of a decoder; `epoch` is selected if it has it, else the recommended one."""
         offered = [str(each) for each in self.service.source(source).epochs(decoder)]
         chosen = epoch if epoch in offered else str(self.service.find(source, decoder, None).epoch)
         return Offer([(each, each) for each in offered], chosen)
@@ -51,13 +51,13 @@ class Choices:
         here = self.service.source(source)
         if here.single:
             return Offer([(EACH_OWN, "")], "")
-        return Offer([(str(each), str(each)) for each in here.epochs()], str(here.nearest.epoch))
+        return Offer([(str(each), str(each)) for each in here.epochs()], str(here.recommended.epoch))
 
     def cells(self, source: str) -> Offer:
-        """What can be compared in the matrix; the nearest checkpoint is selected."""
+        """What can be compared in the matrix; the recommended checkpoint is selected."""
         here = self.service.source(source)
         cells = [(label_of(each), page.key_of(each)) for each in here.checkpoints]
-        return Offer([("Gray", GRAY), ("The photo itself", TRUTH), *cells], page.key_of(here.nearest))
+        return Offer([("Gray", GRAY), ("The photo itself", TRUTH), *cells], page.key_of(here.recommended))
 
     def network(self, wanted: str | None) -> str:
         """The shipped source of that name if it is available, else the study."""
@@ -69,21 +69,21 @@ class Choices:
         """
         network = self.network(named.get("network"))
         if named.get("decoder") or named.get("epoch"):
-            decoder = named.get("decoder") or self.service.source(network).nearest.decoder
+            decoder = named.get("decoder") or self.service.source(network).recommended.decoder
             checkpoint = self.service.find(network, decoder, named.get("epoch"))
         else:
-            checkpoint = self.service.source(network).nearest
+            checkpoint = self.service.source(network).recommended
         cells, decoder, epoch = self.cells(STUDY), checkpoint.decoder, str(checkpoint.epoch)
         offers = {
             "left": cells, "right": cells, "epochs-of": self.decoders(STUDY),
             "measured-at": self.measured_epochs(network), "errors-of": self.decoders(network),
         }  # fmt: skip
         # Defaults for a link written by hand.
-        usual = {"epochs-of": decoder, "errors-of": decoder, "measured-at": epoch}
+        defaults = {"epochs-of": decoder, "errors-of": decoder, "measured-at": epoch}
         values = {}
         for name, offer in offers.items():
             offered = [value for _, value in offer.choices]
-            wanted = [value for value in (named.get(name), usual.get(name)) if value in offered]
+            wanted = [value for value in (named.get(name), defaults.get(name)) if value in offered]
             if wanted:
                 values[name] = wanted[0]
             elif name == "measured-at":

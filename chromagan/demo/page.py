@@ -16,7 +16,7 @@ from chromagan.demo.photo_report import MEASURES, NEAREST_TO_ZERO, REFERENCES, R
 from chromagan.demo.refining import ACTION_COLORS
 from chromagan.demo.source import CheckpointSource, label_of, measured, measured_on, trained_on
 from chromagan.demo.visible import VISIBLE
-from chromagan.hub.checkpoints import Checkpoint, nearest_of_each
+from chromagan.hub.checkpoints import Checkpoint, recommended_of_each
 from chromagan.hub.measured import number_of, photos_of
 from chromagan.measures.error_maps import BOTH_EDGES, FOUND_EDGE, FULL_SCALE, HEAT, TRUE_EDGE
 from chromagan.network.decoders import DECODERS
@@ -313,7 +313,7 @@ def about(source: CheckpointSource, milliseconds: dict[str, float], general: Che
     milliseconds: time of each decoder on this machine. general: the networks for photos of any kind next to `source`.
     """
     rows, images, where = [], 0, ""
-    for decoder, checkpoint in nearest_of_each(source.checkpoints).items():
+    for decoder, checkpoint in recommended_of_each(source.checkpoints).items():
         spec, values = DECODERS[decoder], measured(checkpoint)
         if count := number_of(values.get("images")):
             images, where = int(count), measured_on(checkpoint)

@@ -31,8 +31,8 @@ from chromagan.hub.checkpoints import (
     STUDY,
     Checkpoint,
     CheckpointError,
-    usual_source,
-    usually_refined,
+    default_source,
+    refined_by_default,
 )
 from chromagan.imaging import chroma
 from chromagan.imaging.photo import Photo, open_image, read_photo
@@ -132,7 +132,7 @@ class DemoService:
             self.notice = f"{source} cannot be used: the shipped checkpoints are used."
             self.shipped = CheckpointSource(shipped)
         repositories.trust_only(self.shipped.name)
-        self.shipped.colorizer(self.shipped.nearest)
+        self.shipped.colorizer(self.shipped.recommended)
         self.general = self._general()
         self._visited = functools.lru_cache(maxsize=VISITED)(CheckpointSource)
         self._photos = LRUCache(PHOTO_BYTES, getsizeof=lambda photo: photo.bytes)
@@ -147,7 +147,7 @@ class DemoService:
             return None
         try:
             general = CheckpointSource(folder)
-            general.colorizer(general.nearest)
+            general.colorizer(general.recommended)
         except CheckpointError as error:
             print(f"{error}; all photos are colored by the study's networks", file=sys.stderr)
             return None
@@ -175,15 +175,15 @@ class DemoService:
                 raise RequestError(f"{name}: the Hub cannot be reached from this server now") from error
             raise RequestError(str(error)) from error
 
-    def usual(self, decoder: str | None, epoch: str | int | None) -> str:
-        """The shipped source that colors a photo if the request names none, see `usual_source`."""
-        return usual_source(decoder, epoch, self.general.decoders if self.general else ())
+    def default_source(self, decoder: str | None, epoch: str | int | None) -> str:
+        """The shipped source that colors a photo if the request names none, see `default_source`."""
+        return default_source(decoder, epoch, self.general.decoders if self.general else ())
 
     def refines(self, source: str) -> bool:
-        """Whether colorings by a source are refined by default: if that is usual, and it has a usable refiner.
+        """Whether colorings by a source are refined by default, see `refined_by_default`, and it has a usable refiner.
         RequestError for a source that is not available."""
         here = self.source(source)  # first: a visitor's text may be no path
-        return usually_refined(source) and here.refiner is not None
+        return refined_by_default(source) and here.refiner is not None
 
     def find(self, source: str, decoder: str | None, epoch: str | int | None) -> Checkpoint:
         """The checkpoint that a request names; RequestError, listing the available ones, if it does not exist."""
@@ -261,7 +261,7 @@ class DemoService:
         """The state of the service: "status" is "ok", or tells why a small gray picture could not be colored."""
         here = self.shipped
         try:
-            model = here.colorizer(here.nearest).model
+            model = here.colorizer(here.recommended).model
             side = 32 if model.config.any_size else model.config.image_size
             with torch.inference_mode():
                 gray = torch.zeros(1, 1, side, side, device=next(model.parameters()).device)

@@ -26,7 +26,7 @@ from chromagan.hub.checkpoints import (
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
-    nearest,
+    recommended_checkpoint,
 )
 from chromagan.hub.files import OPTIONS_FILE, names_of, plain_name, read_json
 from chromagan.hub.measured import measures_of, number_of, split_of
@@ -119,9 +119,9 @@ class CheckpointSource:
         return len(self.epochs()) > 1 and len(self.checkpoints) == len(self.decoders)
 
     @functools.cached_property
-    def nearest(self) -> Checkpoint:
-        """The checkpoint measured nearest to the true colors: the initial choice."""
-        return nearest(self.checkpoints)
+    def recommended(self) -> Checkpoint:
+        """The initial choice."""
+        return recommended_checkpoint(self.checkpoints)
 
     def find(self, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:
         """Like `find_checkpoint`, without asking the Hub again; CheckpointError if there is none."""
@@ -130,7 +130,7 @@ class CheckpointSource:
         if len(found) == 1:
             return found[0]
         if found:
-            return nearest(found)
+            return recommended_checkpoint(found)
         try:
             return find_checkpoint(self.name, decoder, epoch)
         except CheckpointError as error:
@@ -138,7 +138,7 @@ class CheckpointSource:
 
     def prepare(self) -> None:
         """Load what colors a photo for which no checkpoint is selected; CheckpointError if it cannot be used."""
-        self.colorizer(self.nearest)
+        self.colorizer(self.recommended)
         _ = self.refiner
 
     @property
@@ -153,7 +153,7 @@ class CheckpointSource:
     def _find_refiner(self) -> tuple[Refiner | None, float]:
         """The refiner, and the time, as of `time.monotonic`, at which to look for it again."""
         try:
-            return load_refiner(self.name, self.colorizer(self.nearest).model.config), math.inf
+            return load_refiner(self.name, self.colorizer(self.recommended).model.config), math.inf
         except NoRefinerError:
             return None, math.inf
         except CheckpointError as error:

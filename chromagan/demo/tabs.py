@@ -199,9 +199,9 @@ class Tabs:
         return self.service.files.put(downloads.animation(frames, kind), name)
 
     def _epochs(self, options: Options, decoder: str) -> tuple[CheckpointSource, list[Checkpoint], Checkpoint]:
-        """A source, its checkpoints of a decoder, and the one nearest to the true colors."""
-        here, best = self.service.source(options.source), self.service.find(options.source, decoder, None)
-        return here, [each for each in here.checkpoints if each.decoder == best.decoder], best
+        """A source, its checkpoints of a decoder, and the recommended one."""
+        here, recommended = self.service.source(options.source), self.service.find(options.source, decoder, None)
+        return here, [each for each in here.checkpoints if each.decoder == recommended.decoder], recommended
 
     # Measure
 
@@ -222,15 +222,14 @@ class Tabs:
         return table, page.visible_table(report), page.classes_table(rows), state
 
     def at_epoch(self, source: str, epoch: str | int | None) -> tuple[CheckpointSource, list[Checkpoint]]:
-        """A source and its checkpoints of one epoch, "" for that of the nearest; RequestError if no decoder has it.
-
-        If each decoder has only one epoch, "" selects all of them.
+        """A source and its checkpoints of one epoch, "" for that of the recommended one, or for all if each decoder has
+        only one. RequestError if no decoder has the epoch.
         """
         here = self.service.source(source)
         wanted = whole_number(epoch)
         if wanted is None and here.single:
             return here, here.checkpoints
-        wanted = here.nearest.epoch if wanted is None else wanted
+        wanted = here.recommended.epoch if wanted is None else wanted
         checkpoints = [each for each in here.checkpoints if each.epoch == wanted]
         if not checkpoints:
             raise RequestError(f"no decoder has epoch {wanted}; choose from {', '.join(map(str, here.epochs()))}")

@@ -63,7 +63,7 @@ class Updates:
         if photo_now != then_photo:
             networks = network = self.choices.network(STUDY if photo_now in self.examples else GENERAL)
         here = chosen_source(source, network)
-        if here != then_source:  # the selected epoch was another network's: the nearest one
+        if here != then_source:  # the selected epoch was another network's: the recommended one
             offered = self.choices.decoders(here, decoder)
             decoders, decoder = radio(offered, decoder), offered.value
             epochs, refined = radio(self.choices.epochs(here, decoder)), self._refined(here)

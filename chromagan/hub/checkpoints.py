@@ -124,7 +124,7 @@ def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
 
 
 def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:
-    """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and its `nearest` epoch.
+    """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and its recommended epoch.
 
     Raises CheckpointError, listing the available ones, if it does not exist, and OptionError for an epoch that is not a
     whole number.
@@ -139,7 +139,7 @@ def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch
         there = ", ".join(dict.fromkeys(checkpoint.decoder for checkpoint in found))
         raise CheckpointError(f"{str(source)!r} has no checkpoint of decoder {decoder!r}, only of {there}")
     if epoch is None:
-        return nearest(list(epochs.values()))
+        return recommended_checkpoint(list(epochs.values()))
     if epoch not in epochs:
         raise CheckpointError(
             f"{decoder} has no epoch {epoch} in {str(source)!r}; choose from {', '.join(map(str, epochs))}"
@@ -147,7 +147,7 @@ def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch
     return epochs[epoch]
 
 
-def usual_source(decoder: str | None, epoch: str | int | None, general: Collection[str] | None = None) -> str:
+def default_source(decoder: str | None, epoch: str | int | None, general: Collection[str] | None = None) -> str:
     """Which of NAMED_SOURCES colors a photo if none is named: "general" if it has the decoder and no epoch is
     requested, else "study", which has the epochs.
 
@@ -160,17 +160,17 @@ def usual_source(decoder: str | None, epoch: str | int | None, general: Collecti
     return GENERAL if has_it and epoch in ("", None) else STUDY
 
 
-def usually_refined(source: str | os.PathLike) -> bool:
+def refined_by_default(source: str | os.PathLike) -> bool:
     """Whether colorings by a source are refined by default: only those by "general", however its folder is named, which
     is meant for good colors. Those by a study, or by any source on the Hub, show the decoders' own work."""
     return Path(NAMED_SOURCES.get(source, source)).resolve() == NAMED_SOURCES[GENERAL].resolve()
 
 
-def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
-    """The checkpoint measured nearest to the true colors, by mean CIEDE2000 over the photos that have colors; among
-    those within ALIKE of it, the most colorful one, since the least difference alone prefers pale colors; an unknown
-    colorfulness counts as the least. If not all were measured, or a file of measures is damaged (a warning is logged),
-    the last one of the first decoder. NotNowError if the Hub does not deliver the measures."""
+def recommended_checkpoint(checkpoints: list[Checkpoint]) -> Checkpoint:
+    """The most colorful of the checkpoints within ALIKE of the lowest mean CIEDE2000, the difference from the true
+    colors over the photos that have colors: the lowest alone would prefer pale colors. An unknown colorfulness counts
+    as the least. If not all were measured, or a file of measures is damaged (a warning is logged), the last one of the
+    first decoder. NotNowError if the Hub does not deliver the measures."""
     try:
         distance = {each: value_of(each.metrics, "ciede2000_mean") for each in checkpoints}
     except NotNowError:
@@ -191,12 +191,12 @@ def nearest(checkpoints: list[Checkpoint]) -> Checkpoint:
     return max(alike, key=lambda each: (colorfulness(each), -distance[each]))
 
 
-def nearest_of_each(checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:
-    """{decoder: the `nearest` of its checkpoints}, in the order of the list."""
+def recommended_of_each(checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:
+    """{decoder: its `recommended_checkpoint`}, in the order of the list."""
     by_decoder: dict[str, list[Checkpoint]] = {}
     for each in checkpoints:
         by_decoder.setdefault(each.decoder, []).append(each)
-    return {decoder: nearest(own) for decoder, own in by_decoder.items()}
+    return {decoder: recommended_checkpoint(own) for decoder, own in by_decoder.items()}
 
 
 def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:

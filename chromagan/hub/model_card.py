@@ -6,7 +6,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, constants
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, nearest
+from chromagan.hub.checkpoints import NAMED_SOURCES, Checkpoint, recommended_checkpoint
 from chromagan.hub.files import (
     CONFIG_FILE,
     METRICS_FILE,
@@ -159,11 +159,11 @@ def _address_of_curves(checkpoint: Checkpoint) -> str | None:
 
 
 def _saved_epochs(epochs: list[Checkpoint], repo: str | None) -> list[dict]:
-    """The epochs, ascending, with the address of their files and whether they are nearest to the true colors."""
+    """The epochs, ascending, with the address of their files, and which is recommended."""
     measured = [c for c in epochs if value_of(c.metrics, "ciede2000_mean")]
-    best = nearest(measured) if measured else None
+    recommended = recommended_checkpoint(measured) if measured else None
     place = f"{constants.ENDPOINT}/{repo}/tree/" if repo else ""
-    return [{"epoch": c.epoch, "address": f"{place}epoch-{c.epoch}", "best": c == best} for c in epochs]
+    return [{"epoch": c.epoch, "address": f"{place}epoch-{c.epoch}", "recommended": c == recommended} for c in epochs]
 
 
 def _described(data: str) -> str:

@@ -96,11 +96,11 @@ def test_help_says_what_is_used_by_default(command, capsys, monkeypatch):
         main([command, "--help"])
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  --")}
     assert stop.value.code == 0
-    usual = "general, trained on more kinds of photos, if it has the decoder; study with --epoch and with --all"
-    assert lines["--source"].endswith(f"(default: {usual if command == 'colorize' else 'study'})")
+    default = "general, trained on more kinds of photos, if it has the decoder; study with --epoch and with --all"
+    assert lines["--source"].endswith(f"(default: {default if command == 'colorize' else 'study'})")
     assert ("--epoch" in lines) == (command in ("colorize", "export"))
     if "--epoch" in lines:
-        words = "default: of the epochs within 1 % of the one nearest to the true colors, the most colorful"
+        words = "default: the recommended one, the most colorful within 1 % of the lowest CIEDE2000"
         assert lines["--epoch"].endswith(words)
     if command == "colorize":
         assert lines["--saturation"].endswith("multiplies the chroma: 0 to 100 (1)")

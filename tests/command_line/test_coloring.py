@@ -193,8 +193,8 @@ def test_photos_of_any_kind_are_refined_unless_one_says_otherwise(refined_source
         assert main([*arguments, *flags]) == 0
         return np.asarray(Image.open(out))
 
-    usual, refined, plain = picture(), picture("--refine"), picture("--refine", "0")
-    assert np.array_equal(usual, refined) and not np.array_equal(usual, plain)
+    default, refined, plain = picture(), picture("--refine"), picture("--refine", "0")
+    assert np.array_equal(default, refined) and not np.array_equal(default, plain)
     assert capsys.readouterr().err.splitlines() == [
         f"colored by general (compact, epoch 3, {refined})" for refined in ("refined", "refined", "not refined")
     ]

@@ -8,7 +8,7 @@ from skimage.color import rgb2lab
 
 EPOCHS = {"compact": (0, 3), "transposed": (0, 8, 9)}  # so that (transposed, 3) is a pair that is not there
 GENERAL_EPOCHS = {"compact": (5,), "transposed": (6,)}  # beside them, for photos of any kind
-ERRORS = {"transposed": {0: 20.5, 8: 9.87, 9: 12.3}}  # CIEDE2000, where it was measured: the newest is not the nearest
+ERRORS = {"transposed": {0: 20.5, 8: 9.87, 9: 12.3}}  # CIEDE2000, where it was measured: not the newest is recommended
 
 
 def metrics(decoder: str, epoch: int) -> dict | None:

@@ -26,14 +26,14 @@ def test_api_decoder_alone_is_at_its_epoch_nearest_to_the_truth(client, harbor):
     def bytes_of(**choice) -> bytes:
         return Path(client.predict(image=handle_file(harbor), **choice, api_name="/colorize")).read_bytes()
 
-    nearest = bytes_of(decoder="transposed", source="study")
-    assert nearest == bytes_of(decoder="transposed", epoch="8") != bytes_of(decoder="transposed", epoch="9")
-    assert nearest != bytes_of(decoder="transposed", epoch=0)  # a number will do, and 0 is one
+    recommended = bytes_of(decoder="transposed", source="study")
+    assert recommended == bytes_of(decoder="transposed", epoch="8") != bytes_of(decoder="transposed", epoch="9")
+    assert recommended != bytes_of(decoder="transposed", epoch=0)  # a number will do, and 0 is one
     unmeasured = bytes_of(decoder="compact", source="study")
-    assert unmeasured == bytes_of(decoder="compact", epoch="3") != nearest  # the newest
+    assert unmeasured == bytes_of(decoder="compact", epoch="3") != recommended  # the newest
     assert unmeasured == bytes_of(source="study")  # the first decoder
     general = bytes_of(decoder="transposed")  # a photo of any kind
-    assert general == bytes_of(decoder="transposed", epoch="6", source="general") != nearest
+    assert general == bytes_of(decoder="transposed", epoch="6", source="general") != recommended
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_api_says_what_it_does_not_have(client, harbor, choice, words):
         ({"source": 5}, ["source must be text, got 5"]),  # JSON has other types, too
         ({"source": ["study"]}, ["source must be text, got ['study']"]),
         ({"chroma": []}, ["edge-aware", "bilinear"]),
-        ({"refine": {}}, ["usual, yes, no"]),
+        ({"refine": {}}, ["default, yes, no"]),
         ({"epoch": [3]}, ["epoch [3] is not a whole number"]),
         ({"kind": [], "api_name": "/epochs"}, ["kind must be one of webp, gif, got []"]),
         ({"source": 5, "api_name": "/epochs"}, ["source must be text, got 5"]),

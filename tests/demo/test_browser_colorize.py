@@ -29,7 +29,7 @@ def test_photo_in_color_on_the_page_and_as_a_file(page, demo, harbor, tmp_path):
     wait_for_another(page, before)
     before = picture_urls(page)
 
-    page.click("#decoder >> text=Transposed convolutions")  # has no epoch 3: its nearest is chosen
+    page.click("#decoder >> text=Transposed convolutions")  # has no epoch 3: its recommended one is chosen
     page.wait_for_selector("#caption >> text=epoch 8")
     wait_for_another(page, before)
     caption = page.inner_text("#caption")

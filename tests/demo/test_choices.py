@@ -43,8 +43,8 @@ def test_a_photo_alone_is_colored_by_the_general_network(both, service, photo):
     general = pixels(api, source="general")
     assert pixels(api) == general == pixels(api, decoder="compact") != pixels(api, source="study")
     assert pixels(api, epoch="3") == pixels(api, source="study", epoch=3) == pixels(plain)
-    assert both.usual("original", "") == STUDY  # which has it, or says so
-    assert service.usual("", "") == STUDY
+    assert both.default_source("original", "") == STUDY  # which has it, or says so
+    assert service.default_source("", "") == STUDY
 
 
 @pytest.mark.parametrize("name", ["colorize", "matrix", "epochs", "measure", "checkpoints"])

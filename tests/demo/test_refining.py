@@ -57,10 +57,10 @@ def test_a_refined_coloring_is_the_last_step_and_says_so(refining, photo):
     files = [refining.colorized_file(state) for *_, state in (plain, refined)]
     assert [path.name for path in files] == ["harbor-compact-epoch-3.png", "harbor-compact-epoch-3-refined.png"]
     assert files[0].read_bytes() != files[1].read_bytes()
-    for refine, expected in (("yes", files[1]), ("no", files[0]), ("usual", files[0])):  # it is a study
+    for refine, expected in (("yes", files[1]), ("no", files[0]), ("default", files[0])):  # it is a study
         by_program = Api(refining).colorize(photo, "compact", 3, refine=refine)
         assert np.array_equal(np.asarray(Image.open(by_program)), np.asarray(Image.open(expected)))
-    with pytest.raises(RequestError, match="refine must be one of usual, yes, no, got 'maybe'"):
+    with pytest.raises(RequestError, match="refine must be one of default, yes, no, got 'maybe'"):
         Api(refining).colorize(photo, "compact", 3, refine="maybe")
 
 

@@ -54,7 +54,7 @@ def test_the_epoch_of_the_nearest_is_measured_where_none_is_named(service, photo
     tabs = Tabs(service)
     _, both = tabs.at_epoch("", "")
     assert [(each.decoder, each.epoch) for each in both] == [("compact", 3), ("depthwise", 3)]
-    assert Api(tabs).measure(photo)["epoch"] == 3 == service.shipped.nearest.epoch
+    assert Api(tabs).measure(photo)["epoch"] == 3 == service.shipped.recommended.epoch
     assert set(Api(tabs).measure(photo, 6)["measures"]) == {"left gray", "depthwise"}
     assert tabs.at_epoch("", 3.0)[1] == tabs.at_epoch("", "3")[1] == both  # JSON has one kind of numbers
     for epoch, words in (("4", "no decoder has epoch 4; choose from 0, 3, 6"), (3.5, "3.5 is not a whole number")):
@@ -139,7 +139,7 @@ def test_health_says_what_fails(source, tmp_path):
     folder = shutil.copytree(source, tmp_path / "source")
     service = DemoService(str(folder), str(folder), tmp_path / "files")
     assert service.health()["status"] == "ok" and service.health()["checkpoints"] == 5
-    network = service.shipped.colorizer(service.shipped.nearest).model
+    network = service.shipped.colorizer(service.shipped.recommended).model
     with torch.no_grad():
         next(network.decoder.parameters()).fill_(torch.nan)
     assert "not finite" in service.health()["status"]

@@ -157,4 +157,4 @@ def test_a_repository_whose_numbers_are_of_other_kinds_is_shown_without_them(sha
         write_json(path / "metrics.json", metrics)
         (path.parent / "train.json").write_text(str(options).replace("'", '"').replace("inf", "1e999"))
     source = CheckpointSource(folder)
-    assert trained_on(source) == [] and page.about(source, {}) and page.caption(source.nearest)
+    assert trained_on(source) == [] and page.about(source, {}) and page.caption(source.recommended)

@@ -88,7 +88,7 @@ def test_ones_own_photo_changes_the_network_and_what_goes_with_it(updates, photo
     assert changes["settled"] == [str(photo), GENERAL, "depthwise"]
     settled = changes["settled"]
     changes = settle(updates, settled, examples[1], GENERAL, epoch="7")
-    # Epoch 7 was no choice for the study, which has none: its nearest.
+    # Epoch 7 was no choice for the study, which has none: its recommended one.
     assert (changes["network"], changes["epoch"].value) == (STUDY, "3")
     assert changes["settled"] == ["rocket", STUDY, "compact"]
 

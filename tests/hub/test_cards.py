@@ -50,8 +50,9 @@ def test_a_card_says_where_the_network_comes_from_and_what_was_measured(study):
     assert again.to_dict() == card.data.to_dict() and "model-index" in card.data.to_dict()
     listed = [line for line in text.splitlines() if line.startswith("- [epoch ")]
     assert [line.split("]")[0] for line in listed] == ["- [epoch 0", "- [epoch 3"]
-    assert "/someone/study-compact/tree/epoch-3), nearest to the true colors" in listed[1]
-    assert "before training" in listed[0] and "nearest" not in listed[0]
+    assert listed[1].endswith("/tree/epoch-3), recommended: the most colorful within 1 % of the lowest CIEDE2000")
+    assert "/someone/study-compact/tree/" in listed[1]
+    assert "before training" in listed[0] and "recommended" not in listed[0]
     assert "- [epoch 0](epoch-0), before training" in str(model_card(epochs[-1], None, epochs))
 
 

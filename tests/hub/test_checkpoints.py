@@ -20,10 +20,10 @@ from chromagan.hub.checkpoints import (
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
-    nearest,
-    nearest_of_each,
+    recommended_checkpoint,
+    recommended_of_each,
+    refined_by_default,
     save_checkpoint,
-    usually_refined,
 )
 from chromagan.hub.files import write_json
 from chromagan.hub.model import ChromaGAN
@@ -119,18 +119,18 @@ def test_defaults_are_the_first_decoder_and_its_newest_epoch_where_none_was_meas
     assert find_checkpoint(source) == find_checkpoint(source, "compact", 3)
 
 
-def test_the_nearest_is_the_one_that_was_measured_best(tmp_path, source):
-    assert nearest(list_checkpoints(source)) == find_checkpoint(source)  # nothing there was measured in colors
+def test_the_recommended_checkpoint_is_the_one_that_was_measured_best(tmp_path, source):
+    assert recommended_checkpoint(list_checkpoints(source)) == find_checkpoint(source)  # none was measured in colors
     for decoder, epoch, difference in (("original", 2, 9.5), ("compact", 1, 8.0), ("compact", 2, 9.0)):
         folder = tmp_path / decoder / f"epoch-{epoch}"
         folder.mkdir(parents=True)
         (folder / "model.safetensors").touch()
         write_json(folder / "metrics.json", {"colored": {"ciede2000_mean": {"value": difference}}})
-    assert nearest(list_checkpoints(tmp_path)) == find_checkpoint(tmp_path, "compact", 1)
+    assert recommended_checkpoint(list_checkpoints(tmp_path)) == find_checkpoint(tmp_path, "compact", 1)
     assert find_checkpoint(tmp_path, "compact").epoch == 1  # not the newest
     assert find_checkpoint(tmp_path).decoder == "original"
-    best = nearest_of_each(list_checkpoints(tmp_path))
-    assert {decoder: each.epoch for decoder, each in best.items()} == {"original": 2, "compact": 1}
+    found = recommended_of_each(list_checkpoints(tmp_path))
+    assert {decoder: each.epoch for decoder, each in found.items()} == {"original": 2, "compact": 1}
 
 
 def measured_epochs(folder: Path, *measures: tuple[float | None, float | None]) -> None:
@@ -152,7 +152,7 @@ def measured_epochs(folder: Path, *measures: tuple[float | None, float | None]) 
         ([(8.0, 20), (None, 40), (12.0, 30)], 3),  # not all were measured
     ],
 )
-def test_of_two_that_nobody_can_tell_apart_the_nearest_is_the_more_colorful(tmp_path, measures, epoch):
+def test_of_two_that_nobody_can_tell_apart_the_more_colorful_is_recommended(tmp_path, measures, epoch):
     measured_epochs(tmp_path, *measures)
     assert find_checkpoint(tmp_path).epoch == epoch
 
@@ -185,9 +185,9 @@ def test_general_is_refined_however_it_is_named(tmp_path, monkeypatch):
     link = tmp_path / "link"
     link.symlink_to(SHIPPED / "general")
     ways = ["general", "checkpoints/general", "./checkpoints/general/", str(SHIPPED / "general"), SHIPPED / "general"]
-    assert all(map(usually_refined, [*ways, str(link), f"{link}/"]))
+    assert all(map(refined_by_default, [*ways, str(link), f"{link}/"]))
     others = ["study", "checkpoints", "./general", "someone/general", "someone/study-general", str(tmp_path)]
-    assert not any(map(usually_refined, others))
+    assert not any(map(refined_by_default, others))
 
 
 def test_empty_and_missing_sources_are_one_line(tmp_path):
@@ -292,9 +292,9 @@ def test_measures_that_the_hub_does_not_give_this_time_choose_no_other_epoch(mon
 
     monkeypatch.setattr(repositories, "download", download)
     with pytest.raises(NotNowError, match="busy"):
-        nearest(checkpoints)
+        recommended_checkpoint(checkpoints)
     answers.pop(0)
-    assert nearest(checkpoints).epoch == 3 and checkpoints[0].metrics == {}  # not measured: nobody can tell
+    assert recommended_checkpoint(checkpoints).epoch == 3 and checkpoints[0].metrics == {}  # not measured
 
 
 PAPERS = list(DECODERS)[:5]  # a sixth decoder does not ship

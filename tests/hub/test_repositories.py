@@ -21,7 +21,7 @@ from chromagan import CheckpointError, ChromaGAN, Colorizer
 from chromagan.__main__ import main
 from chromagan.hub import background_publisher, repositories, space
 from chromagan.hub.access import PublishError
-from chromagan.hub.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint, nearest
+from chromagan.hub.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint, recommended_checkpoint
 from chromagan.hub.publish import publish
 from chromagan.hub.refiners import load_refiner
 from train.train import main as train
@@ -49,7 +49,7 @@ def test_push_tag_list_pull(server, source):
     newest = ChromaGAN.from_pretrained("someone/study-compact")  # main
     assert torch.equal(newest.mid[2][0].weight, load_checkpoint(here[1]).mid[2][0].weight)
     assert Colorizer.from_pretrained("someone/study", "depthwise", device="cpu").model.config.decoder == "depthwise"
-    assert nearest(list_checkpoints("someone/study")).decoder == "compact"
+    assert recommended_checkpoint(list_checkpoints("someone/study")).decoder == "compact"
     assert set(server.files("someone/study-compact")) >= {
         "config.json",
         "model.safetensors",

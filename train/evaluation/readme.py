@@ -5,7 +5,7 @@ from pathlib import Path
 
 from chromagan.atomic import replacing
 from chromagan.data_sets.splits import DataError
-from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, nearest_of_each
+from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, recommended_of_each
 from chromagan.hub.files import CARD_FILE, CLAIMS_FILE, read_json
 from chromagan.hub.model_card import model_card, refiner_card
 from chromagan.hub.refiners import REFINER
@@ -22,12 +22,12 @@ CLAIMS_MARKS = ("<!-- claims: start -->", "<!-- claims: end -->")
 def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> str:
     """The text between README_MARKS: a table of the checkpoints' metrics.json.
 
-    every: show all measures of all epochs, not the first few of each decoder's usual one. CheckpointError if nothing
-    was measured, or not on the same photos.
+    every: show all measures of all epochs, not the first few of each decoder's recommended one. CheckpointError if
+    nothing was measured, or not on the same photos.
     """
     checkpoints = list_checkpoints(source)
     if not every:
-        checkpoints = nearest_of_each(checkpoints).values()
+        checkpoints = recommended_of_each(checkpoints).values()
     results = [checkpoint.metrics for checkpoint in checkpoints]
     results = [result for result in results if "colored" in result]
     if not results:
@@ -46,8 +46,8 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
         f"({first['split']}) at {first['size']}×{first['size']}"
     )
     if not every:
-        usual = "Each decoder at its usual epoch (the most colorful within 1 % of its lowest CIEDE2000)"
-        return f"{usual}, over {measured_on}.\n\n{results_table(results, columns=FIRST_COLUMNS)}"
+        caption = "Each decoder at its recommended epoch (the most colorful within 1 % of its lowest CIEDE2000)"
+        return f"{caption}, over {measured_on}.\n\n{results_table(results, columns=FIRST_COLUMNS)}"
     truth = format_measure(first["colored"]["colorfulness_truth"], 1)
     classes = f"; {first['classifier']} names the classes" if first.get("classifier") else ""
     caption = f"Every epoch, over {measured_on}; the true photos' colorfulness is {truth}{classes}."
@@ -78,12 +78,12 @@ def update_readme(readme: Path, section: str, marks: tuple[str, str] = README_MA
 
 
 def write_cards(source: Path) -> None:
-    """Write the model cards of each decoder in `source`, at its usual epoch, and of the source's own refiner, if any,
-    as README.md in their folders."""
+    """Write the model cards of each decoder in `source`, at its recommended epoch, and of the source's own refiner, if
+    any, as README.md in their folders."""
     checkpoints = list_checkpoints(source)
-    for decoder, best in nearest_of_each(checkpoints).items():
+    for decoder, recommended in recommended_of_each(checkpoints).items():
         own = [checkpoint for checkpoint in checkpoints if checkpoint.decoder == decoder]
-        write_text(source / decoder / CARD_FILE, str(model_card(best, None, own)))
+        write_text(source / decoder / CARD_FILE, str(model_card(recommended, None, own)))
     if (source / REFINER).is_dir():
         write_text(source / REFINER / CARD_FILE, str(refiner_card(source / REFINER, source.name)))
 

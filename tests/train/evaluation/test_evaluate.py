@@ -19,7 +19,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from chromagan.data import DataError
-from chromagan.hub.checkpoints import SHIPPED, CheckpointError, list_checkpoints, nearest_of_each, save_checkpoint
+from chromagan.hub.checkpoints import SHIPPED, CheckpointError, list_checkpoints, recommended_of_each, save_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.measures import colorings
@@ -480,15 +480,15 @@ def test_cards_show_what_the_checkpoints_say_and_load_as_they_say(source, tmp_pa
     shutil.copytree(ROOT / "checkpoints", tmp_path / "checkpoints", ignore=shutil.ignore_patterns("README.md"))
     monkeypatch.chdir(tmp_path)
     readme.write_cards(tmp_path / source)
-    best = nearest_of_each(list_checkpoints(source))
-    for decoder, checkpoint in best.items():
+    recommended = recommended_of_each(list_checkpoints(source))
+    for decoder, checkpoint in recommended.items():
         card = (tmp_path / source / decoder / "README.md").read_text(encoding="utf-8")
         assert card == (ROOT / source / decoder / "README.md").read_text(encoding="utf-8")
         (folder,) = re.findall(r'ChromaGAN.from_pretrained\("([^"]*)"\)', card)
         assert Path(folder) == Path(source, decoder, f"epoch-{checkpoint.epoch}")
         assert ChromaGAN.from_pretrained(folder).config.decoder == decoder
         assert f'Colorizer.from_pretrained("{source}", decoder="{decoder}", epoch={checkpoint.epoch})' in card
-    assert len(best) == 5 and set(best) <= set(DECODERS)
+    assert len(recommended) == 5 and set(recommended) <= set(DECODERS)
 
 
 def test_the_refiners_card_is_of_what_ships(tmp_path):
