@@ -33,7 +33,7 @@ if STARTED:  # the next imports take seconds
 
 
 from chromagan.colorizer import MOST_SATURATION
-from chromagan.command_line.coloring import ALL_STEPS, colorize_files
+from chromagan.command_line.coloring import colorize_files
 from chromagan.command_line.streams import STREAM, colorize_stream
 from chromagan.hub.checkpoints import (
     SHIPPED,
@@ -44,7 +44,7 @@ from chromagan.hub.checkpoints import (
     load_checkpoint,
 )
 from chromagan.hub.onnx_export import ExportError, export_onnx, export_refiner
-from chromagan.hub.refiners import load_refiner
+from chromagan.hub.refiners import ALL_STEPS, load_refiner
 from chromagan.imaging.chroma import MODES
 from chromagan.network.decoders import DECODERS
 

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from chromagan.errors import ImageError, OptionError, check_whole
+from chromagan.errors import ImageError, OptionError
 from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint
 from chromagan.hub.model import ChromaGAN
-from chromagan.hub.refiners import load_refiner
+from chromagan.hub.refiners import select_refiner
 from chromagan.imaging import color
 from chromagan.imaging.chroma import MODES, ChromaUpsampler
 from chromagan.imaging.compiled import each_band
@@ -96,20 +96,19 @@ class Colorizer:
         device: str | torch.device = "auto",
         dtype: torch.dtype | None = None,
         *,
-        refine: int | None = 0,
+        refine: int | str | None = None,
     ) -> "Colorizer":
         """Load `decoder` at `epoch` from a source, see `list_checkpoints`. None is the source's first decoder, and its
         recommended epoch, see `recommended_checkpoint`.
 
         device, dtype: as for the constructor. refine: steps in which the source's refiner refines every coloring; 0 for
-        none, None for all that it was trained to take.
+        none, "all" for all that it was trained to take, None for all if the source is "general" and none otherwise.
         Raises CheckpointError if the source has no such checkpoint or refiner or it cannot be used, and OptionError for
         an invalid number of steps, or an epoch or number of steps that is not a whole number.
         """
-        check_whole("refine", refine)  # before the refiner is looked up
         model = load_checkpoint(find_checkpoint(source, decoder, epoch))
-        refiner = None if refine == 0 else load_refiner(source, model.config)
-        return cls(model, device, dtype, refiner=refiner, refine=refine)
+        refiner, steps = select_refiner(source, model.config, refine)
+        return cls(model, device, dtype, refiner=refiner, refine=steps)
 
     def __call__(
         self, image: Photograph | Sequence[Photograph], *, saturation: float = 1.0, chroma: str = "edge-aware"
@@ -173,7 +172,7 @@ class Colorizer:
         steps, with the action of every pixel. None is the colorizer's own refiner; ValueError without one."""
         refiner = refiner or self.refiner
         if refiner is None:
-            raise ValueError("this colorizer has no refiner: Colorizer.from_pretrained(..., refine=None) loads one")
+            raise ValueError("this colorizer has no refiner: Colorizer.from_pretrained(..., refine='all') loads one")
         L = _resize(photo.L, self.working_size(*photo.L.shape[-2:]))
         stages, lightness, ab = self._color(L)
         predictions = [Prediction(color.denormalize_ab(ab).cpu(), L)]

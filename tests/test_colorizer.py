@@ -15,7 +15,7 @@ from chromagan import Colorizer
 from chromagan import colorizer as colorizer_module
 from chromagan.colorizer import fast_dtype, pick_device
 from chromagan.errors import ImageError, OptionError
-from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint
+from chromagan.hub.checkpoints import NAMED_SOURCES, CheckpointError, find_checkpoint, load_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import load_refiner
 from chromagan.imaging.photo import open_image, read_photo
@@ -428,7 +428,7 @@ assert compiled() == before, (before, compiled())
 
 def test_a_refiner_mends_what_the_network_says(refined_source):
     plain, refined, one = (
-        Colorizer.from_pretrained(refined_source, "compact", 0, "cpu", refine=count) for count in (0, None, 1)
+        Colorizer.from_pretrained(refined_source, "compact", 0, "cpu", refine=count) for count in (0, "all", 1)
     )
     photos = [read_photo(made_photo(seed, 90, 70)) for seed in (1, 2)]
     before, after = plain.predict(photos), refined.predict(photos)
@@ -443,6 +443,19 @@ def test_a_refiner_mends_what_the_network_says(refined_source):
     assert np.abs(lightness(refined(made_photo(1))) - lightness(made_photo(1))).mean() < 0.5
     with pytest.raises(ValueError, match="takes 0 to 2 steps, got 3"):
         Colorizer.from_pretrained(refined_source, "compact", 0, "cpu", refine=3)
+
+
+def test_only_general_is_refined_by_default(refined_source, source, monkeypatch, caplog):
+    def steps(name, **options) -> int:
+        return Colorizer.from_pretrained(name, "compact", 0, "cpu", **options).refine
+
+    assert steps(refined_source) == 0
+    monkeypatch.setitem(NAMED_SOURCES, "general", refined_source)
+    assert steps("general") == steps(refined_source) == 2 and steps("general", refine=0) == 0
+    monkeypatch.setitem(NAMED_SOURCES, "general", source)
+    assert steps("general") == 0 and "has no refiner" in caplog.text and "the colors are not refined" in caplog.text
+    with pytest.raises(CheckpointError, match="has no refiner"):
+        steps("general", refine="all")
 
 
 def test_a_refiner_for_another_trunk_is_refused():

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import inspect
 import io
 import re
 from dataclasses import fields
@@ -13,6 +14,7 @@ from PIL import Image
 from test_imports import BOTTOM, FOLDERS
 
 from chromagan.__main__ import parse_args
+from chromagan.colorizer import Colorizer
 from chromagan.hub.checkpoints import refined_by_default
 from chromagan.network.decoders import DECODERS
 from docs import make_picture
@@ -134,20 +136,17 @@ def test_the_tables_of_decoders_and_presets_are_the_codes():
 
 def test_what_the_pages_say_colors_by_default_does():
     def chosen(*flags: str) -> tuple[str, bool]:
-        source = parse_args(["colorize", "photo.jpg", "-o", "colored.jpg", *flags]).source
-        return source, refined_by_default(source)
+        args = parse_args(["colorize", "photo.jpg", "-o", "colored.jpg", *flags])
+        assert args.refine is None
+        return args.source, refined_by_default(args.source)
 
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r'Colorizer.from_pretrained\("(\w+)", decoder="(\w+)", refine=(\w+)\)', readme)
-    source, refined = chosen("--decoder", "compact")  # the command beside it: "also --decoder compact"
-    assert example == (source, "compact", "None" if refined else "0") and "# also --decoder compact\n" in readme
-    table = {cells[0]: cells[1:] for cells in rows(ROOT / "docs" / "coloring.md") if len(cells) == 4}
-    for where, *choices in (
-        ("`colorize`, also with `--decoder`", [], ["--decoder", "original"]),
-        ("`colorize` with `--epoch` or `--all`, or a decoder that `general` lacks", ["--epoch", "3"], ["--all"]),
-    ):
-        source, _, refined = table[where]
-        assert {chosen(*flags) for flags in choices} == {(source.strip("`"), refined == "yes")}, where
+    readme, page = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/coloring.md"))
+    assert "# also --decoder compact\n" in readme and chosen("--decoder", "compact") == ("general", True)
+    assert 'Colorizer.from_pretrained("general", decoder="compact")' in readme  # beside it: "As colorize does"
+    assert inspect.signature(Colorizer.from_pretrained).parameters["refine"].default is None
+    assert "colored by `general`, at the recommended epoch, and refined" in page and chosen() == ("general", True)
+    assert "An epoch, `--all` or a decoder that `general`\nlacks is the study's" in page
+    assert chosen("--epoch", "3") == chosen("--all") == ("study", False)
 
 
 def test_every_page_is_linked_from_the_readme():

@@ -11,15 +11,8 @@ from tqdm import tqdm
 
 from chromagan.colorizer import Colorizer, render
 from chromagan.command_line.plan import Task, make_plan
-from chromagan.hub.checkpoints import (
-    Checkpoint,
-    CheckpointError,
-    find_checkpoint,
-    list_checkpoints,
-    load_checkpoint,
-    refined_by_default,
-)
-from chromagan.hub.refiners import load_refiner
+from chromagan.hub.checkpoints import Checkpoint, find_checkpoint, list_checkpoints, load_checkpoint
+from chromagan.hub.refiners import select_refiner
 from chromagan.imaging.contact_sheet import contact_sheet
 from chromagan.imaging.formats import format_of_suffix, holds_pages
 from chromagan.imaging.photo import Photo, open_image, page_numbers, read_pages
@@ -27,7 +20,6 @@ from chromagan.imaging.writing import losses, write_image
 from chromagan.network.decoders import LABELS
 from chromagan.programs import ignore_interrupts, is_told, one_line, printable
 
-ALL_STEPS = "all"  # steps of the refiner
 stopping = threading.Event()  # set by Ctrl-C: no further file is written
 
 
@@ -94,16 +86,9 @@ def by_what(colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -
 
 
 def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorizer:
-    """The network, with the refiner if requested or used by default; only a default one may be missing, with a note."""
-    model, refiner, steps = load_checkpoint(checkpoint), None, args.refine
-    if steps is None and refined_by_default(args.source):
-        try:
-            refiner = load_refiner(args.source, model.config)
-        except CheckpointError as error:
-            print(f"note: {printable(str(error))}; the colors are not refined", file=sys.stderr)
-    elif steps not in (None, 0):
-        steps = None if steps == ALL_STEPS else steps
-        refiner = load_refiner(args.source, model.config)
+    """The network, with the refiner if requested or used by default."""
+    model = load_checkpoint(checkpoint)
+    refiner, steps = select_refiner(args.source, model.config, args.refine)
     return Colorizer(model, args.device, refiner=refiner, refine=steps)
 
 

@@ -6,6 +6,7 @@ it is the repository owner/name-refiner.
 """
 
 import functools
+import logging
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -13,16 +14,20 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from chromagan.errors import check_whole
 from chromagan.hub import repositories
-from chromagan.hub.checkpoints import NAMED_SOURCES
+from chromagan.hub.checkpoints import NAMED_SOURCES, refined_by_default
 from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE, read_json, write_json
 from chromagan.hub.model import CheckpointError, fetch, fitting, load_copies, read_fetched, reading
 from chromagan.hub.trunks import half, write_weights
 from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
+from chromagan.programs import printable
 
 REFINER = "refiner"  # name of its folder, and ending of its repository's name
 LEVELS = 2  # folders in which it is searched: the source's and its parent
+ALL_STEPS = "all"  # instead of a number of steps: all that it was trained to take
+LOGGER = logging.getLogger(__name__)
 
 
 class NoRefinerError(CheckpointError):
@@ -46,6 +51,28 @@ def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
     if misfit := refiner.config.misfit(model):
         raise CheckpointError(f"{name} cannot be used: {misfit}")
     return refiner
+
+
+def select_refiner(
+    source: str | os.PathLike, model: ModelConfig, refine: int | str | None
+) -> tuple[Refiner | None, int | None]:
+    """The refiner for colorings of the network `model` of `source`, None for none, and its number of steps, None for
+    all that it was trained to take.
+
+    refine: the number of steps, 0 for none, or ALL_STEPS; None is ALL_STEPS if the source is `refined_by_default`, else
+    0. Only a refiner that is used by default may be missing or unusable: then a warning is logged.
+    Raises OptionError for another value, and else what `load_refiner` does.
+    """
+    if refine == ALL_STEPS:
+        return load_refiner(source, model), None
+    check_whole("refine", refine)
+    if refine is not None:
+        return (load_refiner(source, model) if refine else None), refine
+    try:
+        return (load_refiner(source, model) if refined_by_default(source) else None), None
+    except CheckpointError as error:
+        LOGGER.warning("%s; the colors are not refined", printable(str(error)))
+        return None, None
 
 
 def read_refiner(folder: Path, name: str) -> Refiner:

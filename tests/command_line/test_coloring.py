@@ -182,7 +182,9 @@ def test_colorize_refines_where_it_is_asked_to(refined_source, source, tmp_path)
     assert np.array_equal(pictures[0], pictures[3])
 
 
-def test_photos_of_any_kind_are_refined_unless_one_says_otherwise(refined_source, tmp_path, monkeypatch, capsys):
+def test_photos_of_any_kind_are_refined_unless_one_says_otherwise(
+    refined_source, tmp_path, monkeypatch, capsys, caplog
+):
     made_photo(0, 90, 100).save(tmp_path / "photo.png")
     study = shutil.copytree(refined_source, tmp_path / "study")
     monkeypatch.setitem(NAMED_SOURCES, "general", study)
@@ -200,8 +202,9 @@ def test_photos_of_any_kind_are_refined_unless_one_says_otherwise(refined_source
     ]
     (study / "refiner" / "model.safetensors").write_bytes(b"torn")  # not asked for by name: it goes on without
     assert np.array_equal(picture(), plain)
-    note, line = capsys.readouterr().err.splitlines()
-    assert note.startswith("note: ") and note.endswith("; the colors are not refined")
+    (note,) = caplog.messages
+    assert note.endswith("; the colors are not refined")
+    (line,) = capsys.readouterr().err.splitlines()
     assert line == "colored by general (compact, epoch 3, not refined)"
 
 
