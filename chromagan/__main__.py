@@ -220,10 +220,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         words = "study"
         if command is coloring:
             words = "general, trained on more kinds of photos, if it has the decoder; study with --epoch and with --all"
-        command.add_argument(
-            "--source",
-            help=f"study, general, a folder of checkpoints, or a Hub prefix owner/name (default: {words})",
-        )
+        kinds = "study, general, a folder of checkpoints or a Hub prefix owner/name"
+        if command is publishing:  # what is on the Hub is published already
+            kinds = "study, general or a folder of checkpoints"
+        command.add_argument("--source", help=f"{kinds} (default: {words})")
     args = parser.parse_args(argv)
     if args.run is not space_command and args.source is None:
         one_coloring = args.run is colorize_command and not args.all

@@ -22,6 +22,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils.sha import git_hash
 
 from chromagan.errors import ChromaGANError
 from chromagan.hub import repositories
@@ -227,15 +228,11 @@ def _same_as_tagged(repo: str, name: str, files: dict[str, bytes]) -> bool | Non
         return None
     known = {file.path: file for file in tagged}
     return set(known) == set(files) and all(
-        (known[file].lfs.sha256 if known[file].lfs else known[file].blob_id) in _hashes(content)
+        known[file].lfs.sha256 == hashlib.sha256(content).hexdigest()
+        if known[file].lfs
+        else known[file].blob_id == git_hash(content)
         for file, content in files.items()
     )
-
-
-def _hashes(content: bytes) -> tuple[str, str]:
-    """The ids that the Hub gives to content: git's for a small file, SHA-256 for a large one."""
-    git = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
-    return git, hashlib.sha256(content).hexdigest()
 
 
 def _collect(to: str, repos: list[str], private: bool) -> None:

@@ -98,6 +98,7 @@ def test_help_says_what_is_used_by_default(command, capsys, monkeypatch):
     assert stop.value.code == 0
     default = "general, trained on more kinds of photos, if it has the decoder; study with --epoch and with --all"
     assert lines["--source"].endswith(f"(default: {default if command == 'colorize' else 'study'})")
+    assert ("owner/name" in lines["--source"]) == (command != "publish")
     assert ("--epoch" in lines) == (command in ("colorize", "export"))
     if "--epoch" in lines:
         words = "default: the recommended one, the most colorful within 1 % of the lowest CIEDE2000"
