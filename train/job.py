@@ -7,6 +7,7 @@
 #     "huggingface_hub>=2,<3",
 #     "safetensors>=0.6,<1",
 #     "numpy>=2,<3",
+#     "scipy>=1.15,<2",
 #     "numba>=0.63,<1",
 #     "filelock>=3.16,<4",
 #     "tqdm>=4.66,<5",

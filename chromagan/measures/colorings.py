@@ -98,7 +98,7 @@ def _fidelity(truth: Truth, coloring: Coloring) -> dict[str, float]:
         "psnr": metrics.psnr(coloring.srgb, truth.srgb).item(),
         "ssim": truth.similarity(coloring.srgb).item() if truth.similarity else math.nan,
         "ciede2000": coloring.difference.mean(dtype=torch.float64).item(),
-        "ciede2000_p95": quantile(coloring.difference.cpu().numpy(), 0.95),
+        "ciede2000_p95": float(np.quantile(coloring.difference.cpu().double().numpy(), 0.95)),
         "colorfulness": metrics.colorfulness(coloring.srgb).item(),
     }
 
@@ -176,12 +176,3 @@ def place_of(measure: str, coloring: Coloring) -> np.ndarray:
         difference = coloring.difference[0].numpy()
         return difference > np.quantile(difference, WORST)
     return np.ones((height, width), bool)
-
-
-def quantile(values: np.ndarray, share: float) -> float:
-    """As np.quantile, by partition in the values' own dtype, in a third of the time of a sort."""
-    at = share * (values.size - 1)
-    below = int(at)
-    above = min(below + 1, values.size - 1)
-    low, high = np.partition(values.ravel(), (below, above))[[below, above]].astype(np.float64)
-    return float(low + (high - low) * (at - below))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from chromagan.imaging.compiled import compiled
@@ -21,7 +22,10 @@ def label_patches(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     sizes[0] is 0. Labels are in raster order.
     """
-    return _label(np.ascontiguousarray(mask))
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    return labels, sizes
 
 
 def false_red(lab: Tensor, lab_truth: Tensor) -> Tensor:
@@ -59,7 +63,7 @@ class Spots:
         apart = _apart(ab, AROUND, np.float32(APART))
         if not apart.any():
             return 0, apart
-        labels, sizes = _label(apart)
+        labels, sizes = label_patches(apart)
         kept = _spots(ab, labels, sizes, self.true_details)
         return int(kept.sum()), kept[labels]
 
@@ -70,54 +74,6 @@ class Spots:
 
 def _planes(lab: Tensor) -> np.ndarray:
     return np.ascontiguousarray(lab[1:].float().cpu().numpy())
-
-
-@compiled
-def _label(mask):
-    height, width = mask.shape
-    labels = np.zeros((height, width), np.int32)
-    parent = np.zeros(height * width + 1, np.int32)  # of each provisional label; a root is its own parent
-    used = 0
-    for y in range(height):
-        for x in range(width):
-            if not mask[y, x]:
-                continue
-            root = 0
-            for step_y, step_x in ((0, -1), (-1, -1), (-1, 0), (-1, 1)):
-                if y + step_y < 0 or not 0 <= x + step_x < width:
-                    continue
-                other = labels[y + step_y, x + step_x]
-                if other == 0:
-                    continue
-                while parent[other] != other:
-                    parent[other] = parent[parent[other]]
-                    other = parent[other]
-                if root == 0 or root == other:
-                    root = other
-                else:
-                    low, high = min(root, other), max(root, other)
-                    parent[high] = low
-                    root = low
-            if root == 0:
-                used += 1
-                parent[used] = used
-                root = used
-            labels[y, x] = root
-    final = np.zeros(used + 1, np.int32)  # roots are the lowest labels of their patch: each comes before its members
-    count = 0
-    for label in range(1, used + 1):
-        if parent[label] == label:
-            count += 1
-            final[label] = count
-        else:
-            final[label] = final[parent[label]]
-    sizes = np.zeros(count + 1, np.int64)
-    for y in range(height):
-        for x in range(width):
-            if labels[y, x]:
-                labels[y, x] = final[labels[y, x]]
-                sizes[labels[y, x]] += 1
-    return labels, sizes
 
 
 @compiled

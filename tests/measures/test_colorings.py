@@ -9,7 +9,7 @@ from made_photos import made_photo
 
 from chromagan.imaging import color
 from chromagan.imaging.color import to_tensor
-from chromagan.measures.colorings import PARTS, Coloring, Truth, place_of, quantile
+from chromagan.measures.colorings import PARTS, Coloring, Truth, place_of
 
 COLUMNS = {column for part in PARTS.values() for column in part.columns}
 
@@ -66,10 +66,3 @@ def test_every_measure_has_a_place():
     for measure in COLUMNS:
         place = place_of(measure, coloring)
         assert place.shape == (64, 64) and place.dtype == bool
-
-
-@pytest.mark.parametrize("count", [1, 2, 20, 21, 1000])
-def test_quantile_is_numpys(count):
-    values = np.random.default_rng(count).random((count, 1), dtype=np.float32)
-    for share in (0.0, 0.5, 0.95, 1.0):
-        assert quantile(values, share) == pytest.approx(np.quantile(values.astype(np.float64), share), abs=1e-12)

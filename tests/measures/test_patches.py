@@ -1,28 +1,15 @@
 import numpy as np
-import pytest
 import scipy.ndimage
 import torch
 
 from chromagan.measures.patches import Spots, false_red, label_patches
 
 
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.41, 0.6, 1.0])
-def test_labels_equal_scipys(share):
-    for seed, shape in enumerate([(40, 57), (1, 30), (30, 1), (64, 64)]):
-        mask = np.random.default_rng(seed).random(shape) < share
-        labels, sizes = label_patches(mask)
-        expected, count = scipy.ndimage.label(mask, np.ones((3, 3)))
-        assert len(sizes) == count + 1
-        np.testing.assert_array_equal(sizes[1:], np.bincount(labels.ravel(), minlength=count + 1)[1:])
-        pairs = np.unique(np.stack([labels.ravel(), expected.ravel()]), axis=1)
-        assert len(pairs[0]) == len(set(pairs[0])) == len(set(pairs[1])) == len(np.unique(labels))  # one to one
-
-
 def test_labels_of_nested_spirals_and_of_nothing():
     mask = np.zeros((9, 9), bool)
     mask[0], mask[8], mask[:, 0], mask[2:, 8], mask[2, 2:], mask[2:7, 2], mask[6, 2:7] = [True] * 7
     sizes = label_patches(mask)[1]
-    assert len(sizes) == 2 and sizes[1] == mask.sum()
+    assert len(sizes) == 2 and sizes[0] == 0 and sizes[1] == mask.sum()
     assert label_patches(np.zeros((4, 4), bool))[1].tolist() == [0]
 
 
