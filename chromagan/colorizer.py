@@ -3,10 +3,7 @@
 import functools
 import math
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from numbers import Real
@@ -16,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from chromagan.device import fast_dtype, keep_freed_memory, one_core_each, pick_device
 from chromagan.errors import ImageError, OptionError
 from chromagan.hub.checkpoints import find_checkpoint, load_checkpoint
 from chromagan.hub.model import ChromaGAN
@@ -133,17 +131,15 @@ class Colorizer:
 
         results: list[Image.Image | np.ndarray] = []
         finish = functools.partial(render, saturation=saturation, chroma=chroma)
-        on_cpu = self.device.type == "cpu"
-        with _cores(len(image)) as (cores, on_cores):
-            for group in _groups(image, BATCH * cores):
-                # Two cores on one small photo wait for each other, so each of several photos gets its own core.
-                each = map if len(group) == 1 else on_cores
+        for group in _groups(image, BATCH * torch.get_num_threads()):
+            with one_core_each(len(group)) as (cores, each):
                 distinct = {id(one): one for one in group}  # one image cannot be decoded in two threads at once
                 read = dict(zip(distinct, each(read_photo, distinct.values()), strict=True))
                 photos = [read[id(one)] for one in group]
-                size = math.ceil(len(group) / cores) if on_cpu else BATCH
-                batches = [photos[start : start + size] for start in range(0, len(group), size)]
-                predictions = chain.from_iterable((each if on_cpu else map)(self.predict, batches))
+                # On the CPU each core predicts its share; another device predicts all of them, batch by batch.
+                share = math.ceil(len(group) / cores) if self.device.type == "cpu" else len(group)
+                shares = [photos[start : start + share] for start in range(0, len(group), share)]
+                predictions = chain.from_iterable(each(self.predict, shares))
                 results += each(finish, photos, predictions)
         return [np.array(r) if isinstance(i, np.ndarray) else r for r, i in zip(results, image, strict=True)]
 
@@ -227,53 +223,6 @@ def warm_up() -> None:
         render(photo, Prediction(torch.zeros(1, 2, 16, 16), torch.zeros(1, 1, 16, 16)), chroma=chroma)
 
 
-def pick_device(device: str | torch.device) -> torch.device:
-    """The torch device; "auto" is the first of CUDA, MPS and CPU. OptionError if it is not available."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
-    try:
-        torch.zeros(1, device=device).item()  # fails for "meta", which holds no values
-        return torch.device(device)
-    except (RuntimeError, AssertionError, ImportError) as error:  # torch built without CUDA asserts
-        raise OptionError(f"device {str(device)!r} is not available: use auto, cpu, cuda or mps") from error
-
-
-@functools.cache
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 if `device` multiplies it faster than float32, else float32.
-
-    Having instructions for it is not enough: some CPUs take twice as long with them. So a CPU is timed on a small
-    product, once per process; bfloat16 must save a fifth, so that chance does not decide.
-    """
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    if device.type != "cpu" or not (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
-        return torch.float32
-    saves = _product_seconds(torch.bfloat16) < 0.8 * _product_seconds(torch.float32)
-    return torch.bfloat16 if saves else torch.float32
-
-
-def _product_seconds(dtype: torch.dtype) -> float:
-    """The shortest of several timings of a matrix product on the CPU."""
-    matrix = torch.ones(256, 256, dtype=dtype)
-    seconds = []
-    for _ in range(6):  # the first includes the setup of the kernel
-        start = time.perf_counter()
-        matrix @ matrix
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
-
-def keep_freed_memory() -> None:
-    """Make glibc's allocator keep the memory that a forward pass frees for the next one.
-
-    By default it returns the memory to the kernel, and each 4 KB requested again cost a page fault: a third of the time
-    of a batch. It keeps up to twice the largest block that it has seen freed, which counts up to 32 MB (mallopt(3),
-    M_MMAP_THRESHOLD), so one such block is freed here. It is never written to; other allocators are unaffected.
-    """
-    torch.empty(31 << 20, dtype=torch.uint8)
-
-
 def _as_image(image: Photograph) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
@@ -288,22 +237,6 @@ def _as_image(image: Photograph) -> Image.Image:
             return Image.fromarray(image)
         raise ImageError(f"an array must be uint8 (H, W), (H, W, 3) or (H, W, 4), got {image.dtype} {image.shape}")
     raise ImageError(f"expected a PIL image, a path or an array, got {type(image).__name__}")
-
-
-@contextmanager
-def _cores(count: int) -> Iterator[tuple[int, Callable]]:
-    """How many cores work on `count` photos, and a `map` function with one thread per core."""
-    threads = torch.get_num_threads()
-    cores = max(min(threads, count), 1)
-    if cores == 1:
-        yield 1, map
-        return
-    # The number of threads is set per thread, except in MKL, where it is global: hence the second call.
-    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            yield cores, pool.map
-        finally:
-            torch.set_num_threads(threads)
 
 
 def _groups(images: Sequence[Photograph], most: int) -> Iterator[list[Image.Image]]:

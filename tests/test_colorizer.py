@@ -13,7 +13,7 @@ from skimage import color as reference
 
 from chromagan import Colorizer
 from chromagan import colorizer as colorizer_module
-from chromagan.colorizer import fast_dtype, pick_device
+from chromagan.device import fast_dtype
 from chromagan.errors import ImageError, OptionError
 from chromagan.hub.checkpoints import NAMED_SOURCES, CheckpointError, find_checkpoint, load_checkpoint
 from chromagan.hub.model import ChromaGAN
@@ -161,16 +161,7 @@ def test_bfloat16_moves_colors_by_less_than_is_seen(decoder):
     assert 0 < difference.mean() < 0.15 and difference.quantile(0.999) < 1.5
 
 
-@pytest.mark.parametrize("instructions, seconds, fast", [(True, 0.5, True), (True, 1.9, False), (False, 0.5, False)])
-def test_bfloat16_is_taken_where_it_is_there_and_faster(monkeypatch, instructions, seconds, fast):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
-    monkeypatch.setattr(colorizer_module, "_product_seconds", {torch.float32: 1.0, torch.bfloat16: seconds}.get)
-    assert fast_dtype.__wrapped__(torch.device("cpu")) == (torch.bfloat16 if fast else torch.float32)
-
-
 def test_the_type_behind_the_trunk_is_the_fast_one(source):
-    assert fast_dtype(torch.device("mps")) == torch.float32
     model = Colorizer.from_pretrained(source, device="cpu").model
     assert {p.dtype for p in model.trunk.parameters()} == {torch.float32}
     assert {p.dtype for p in model.decoder.parameters()} == {fast_dtype(torch.device("cpu"))}
@@ -181,13 +172,6 @@ def test_threads_do_not_disturb_each_other(colorizer):
     alone = [colorizer(photo).tobytes() for photo in photos]
     with ThreadPoolExecutor(4) as pool:
         assert [image.tobytes() for image in pool.map(colorizer, photos)] == alone
-
-
-def test_unknown_device_is_one_line():
-    assert pick_device("auto").type in ("cpu", "cuda", "mps")
-    for device in ("abacus", "cuda:99"):
-        with pytest.raises(ValueError, match=f"device '{device}' is not available"):
-            pick_device(device)
 
 
 def swapped_profile() -> bytes:

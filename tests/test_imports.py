@@ -10,7 +10,7 @@ from chromagan.network.decoders import DECODERS
 
 ROOT = Path(__file__).resolve().parent.parent
 
-BOTTOM = ["errors", "programs", "atomic"]
+BOTTOM = ["errors", "programs", "atomic", "device"]
 # Each may import those before it: these, then folders in this order, and inside each folder its modules.
 FOLDERS = {
     "imaging": [

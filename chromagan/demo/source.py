@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from chromagan.colorizer import Colorizer, Prediction, render
 from chromagan.demo.loaded_photo import SHOWN_SIDE, LoadedPhoto
+from chromagan.device import torch_threads
 from chromagan.hub.checkpoints import (
     Checkpoint,
     CheckpointError,
@@ -223,16 +224,12 @@ def decoder_milliseconds(decoder: str, repeats: int = 5) -> float:
     network = fold(build_decoder(decoder))
     cells = 224 // FEATURE_STRIDE
     features = torch.rand(1, FEATURE_CHANNELS, cells, cells)
-    threads, times = torch.get_num_threads(), []
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            for _ in range(repeats):
-                start = time.thread_time()
-                network(features)
-                times.append(time.thread_time() - start)
-    finally:
-        torch.set_num_threads(threads)
+    times = []
+    with torch_threads(1), torch.inference_mode():
+        for _ in range(repeats):
+            start = time.thread_time()
+            network(features)
+            times.append(time.thread_time() - start)
     return 1000 * min(times)
 
 

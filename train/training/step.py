@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from chromagan.colorizer import fast_dtype
+from chromagan.device import fast_dtype
 from chromagan.hub.model import ChromaGAN
 from chromagan.network import losses
 from chromagan.network.critic import Critic
