@@ -74,8 +74,8 @@ class Colorizer:
         self.device = pick_device(device)
         self.refiner, self.refine = None, 0
         if refiner is not None:
-            if misfit := refiner.config.misfit(model.config):
-                raise OptionError(f"the refiner cannot be used: {misfit}")
+            if reason := refiner.config.incompatibility(model.config):
+                raise OptionError(f"the refiner cannot be used: {reason}")
             self.refiner = fold(refiner).requires_grad_(False).to(self.device, memory_format=torch.channels_last)
             self.refine = refiner.config.count(refine)
         self.model = fold(model).requires_grad_(False).to(self.device, memory_format=torch.channels_last)

@@ -16,7 +16,7 @@ from chromagan.hub.refiners import select_refiner
 from chromagan.imaging.contact_sheet import contact_sheet
 from chromagan.imaging.formats import format_of_suffix, holds_pages
 from chromagan.imaging.photo import Photo, open_image, page_numbers, read_pages
-from chromagan.imaging.writing import losses, write_image
+from chromagan.imaging.writing import unsupported_metadata, write_image
 from chromagan.network.decoders import LABELS
 from chromagan.programs import ignore_interrupts, is_told, one_line, printable
 
@@ -128,7 +128,7 @@ def color_pages(photos: list[Photo], colorizer: Colorizer, args: argparse.Namesp
 def what_is_lost(results: list[Image.Image], pages: int, kind: str) -> list[str]:
     """A line for each feature of a photo with `pages` pages that a file of format `kind` cannot hold. results: the
     colored pages."""
-    lost = {name: words for result in results for name, words in losses(result, kind).items()}
+    lost = {name: words for result in results for name, words in unsupported_metadata(result, kind).items()}
     lines = [
         f"{kind} cannot hold its {words}: {'white shows' if name == 'alpha' else 'left out'}"
         for name, words in lost.items()

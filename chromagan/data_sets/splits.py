@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chromagan.errors import ChromaGANError
-from chromagan.imaging.folders import counted, is_hidden_folder, no_file, no_photo
+from chromagan.imaging.folders import counted, is_hidden_folder, skip_reason_by_name, skip_reason_by_type
 
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # found: requested
 NEARLY_SPLITS = {*SPLITS, "training", "valid", "dev", "testing", "eval", "evaluation"}  # in any case
@@ -72,7 +72,7 @@ class Folder:
 
     def _add(self, path: Path, below: Path) -> None:
         is_parquet = path.suffix.lower() == ".parquet" and not path.name.startswith(".")
-        if what := (None if is_parquet else no_photo(path)) or no_file(path):
+        if what := (None if is_parquet else skip_reason_by_name(path)) or skip_reason_by_type(path):
             self.skipped[what] += 1
         elif is_parquet:
             self.parquet.append(below)

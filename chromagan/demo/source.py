@@ -190,8 +190,8 @@ class CheckpointSource:
         colorizer = self.colorizer(checkpoint)
         if self.refiner is None:
             raise CheckpointError("these checkpoints have no refiner")
-        if misfit := self.refiner.config.misfit(colorizer.model.config):
-            raise CheckpointError(f"the refiner cannot be used: {misfit}")
+        if reason := self.refiner.config.incompatibility(colorizer.model.config):
+            raise CheckpointError(f"the refiner cannot be used: {reason}")
         return colorizer.rollout(photo.shown, self.refiner)
 
     def color(

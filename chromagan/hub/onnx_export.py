@@ -15,7 +15,7 @@ from chromagan.atomic import replacing
 from chromagan.errors import ChromaGANError
 from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
-from chromagan.network.refiner import ACTIONS, Refiner, halve, take
+from chromagan.network.refiner import ACTIONS, Refiner, halve, select_action
 from chromagan.network.trunk import Trunk
 from chromagan.programs import check_output_folder
 
@@ -74,9 +74,9 @@ class RefinerStep(torch.nn.Module):
     def forward(self, L, before, ab, step):
         L, before, ab = color.normalize_L(L), color.normalize_ab(before), color.normalize_ab(ab)
         context = self.refiner.context(self.trunk(L), L, before)
-        outcomes = self.refiner.outcomes(ab, self.refiner.likeness(halve(L)))
+        outcomes = self.refiner.apply_each_action(ab, self.refiner.bilateral_weights(halve(L)))
         actions = self.refiner.best(context, ab, outcomes, step)
-        return color.denormalize_ab(take(outcomes, actions)), actions
+        return color.denormalize_ab(select_action(outcomes, actions)), actions
 
 
 def export_refiner(refiner: Refiner, trunk: Trunk, path: str | os.PathLike) -> float:

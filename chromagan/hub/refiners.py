@@ -48,8 +48,8 @@ def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
         folder = find_refiner(source)
         name = f"refiner {folder}"
         refiner = read_refiner(folder, name)
-    if misfit := refiner.config.misfit(model):
-        raise CheckpointError(f"{name} cannot be used: {misfit}")
+    if reason := refiner.config.incompatibility(model):
+        raise CheckpointError(f"{name} cannot be used: {reason}")
     return refiner
 
 

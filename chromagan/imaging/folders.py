@@ -99,8 +99,8 @@ def is_hidden_folder(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
 
 
-def no_photo(path: Path) -> str | None:
-    """A readable kind for a file that is not a photo by its name; None if it may be one."""
+def skip_reason_by_name(path: Path) -> str | None:
+    """Why a file is skipped by its name, as a readable kind of files; None if it may be a photo."""
     suffix = path.suffix.lower()
     if path.name.startswith(".") or path.name.lower() in SYSTEM_FILES:
         return "hidden files"
@@ -109,8 +109,8 @@ def no_photo(path: Path) -> str | None:
     return None if is_read(suffix) else suffix or "without a suffix"
 
 
-def no_file(path: Path) -> str | None:
-    """A readable kind for a path that is not a regular file; None for a file."""
+def skip_reason_by_type(path: Path) -> str | None:
+    """Why a path is skipped that is no regular file, as a readable kind of files; None for a file."""
     return None if path.is_file() else "broken links" if path.is_symlink() else "special files"
 
 
@@ -156,7 +156,7 @@ def _is_searched(folder: Path, top: Path, found: Found) -> bool:
 
 def _is_photo(path: Path, is_result: Callable[[Path], bool], found: Found) -> bool:
     """Whether to color a file that was found in a folder or by a pattern; if not, it is counted as skipped."""
-    what = no_photo(path) or (RESULTS if is_result(path) else no_file(path))
+    what = skip_reason_by_name(path) or (RESULTS if is_result(path) else skip_reason_by_type(path))
     if what:
         found.skipped[what] += 1
     return not what

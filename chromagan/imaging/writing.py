@@ -92,7 +92,7 @@ def encode_image(image: Image.Image, kind: str, more: Sequence[Image.Image] = ()
     return file.getvalue()
 
 
-def losses(image: Image.Image, kind: str) -> dict[str, str]:
+def unsupported_metadata(image: Image.Image, kind: str) -> dict[str, str]:
     """The metadata of `image` that a format cannot hold, by the name in `info`, and "alpha" if its transparency is lost
     and white shows instead: {name: readable name}."""
     lost = {}
@@ -115,7 +115,7 @@ def losses(image: Image.Image, kind: str) -> dict[str, str]:
 
 def _metadata(image: Image.Image, kind: str) -> dict:
     """The metadata in `info` that a format can hold, as options for Pillow's writer of `kind`."""
-    spec, info, lost = FORMATS[kind], image.info, losses(image, kind)
+    spec, info, lost = FORMATS[kind], image.info, unsupported_metadata(image, kind)
     options = {name: info[name] for name in spec.holds if name in info and name not in lost}
     if "dpi" in info and "exif" in spec.holds and "dpi" not in spec.holds:
         options["exif"] = with_resolution(options.get("exif", b""), info["dpi"])

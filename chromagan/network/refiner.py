@@ -84,7 +84,7 @@ class RefinerConfig(Config):
             raise OptionError(f"this refiner takes 0 to {self.steps} steps, got {steps}")
         return self.steps if steps is None else steps
 
-    def misfit(self, model: ModelConfig) -> str | None:
+    def incompatibility(self, model: ModelConfig) -> str | None:
         """Why colorings of the network `model` cannot be refined, as a clause; None if they can."""
         own, other = ((c.trunk, c.trunk_stages, c.trunk_digest) for c in (self, model))
         if own == other:
@@ -163,14 +163,14 @@ class Refiner(nn.Module):
         stages, L: as for `context`. ab: (B, 2, H, W), the generator's coloring. All in [-1, 1], float32.
         """
         ab = halve(ab)
-        yield from self.rollout(self.context(stages, L, ab), ab, self.likeness(halve(L)), count)
+        yield from self.rollout(self.context(stages, L, ab), ab, self.bilateral_weights(halve(L)), count)
 
     def rollout(self, context: Tensor, ab: Tensor, weights: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Like `steps`, from ab (B, 2, H/2, W/2), its `context` and the neighbor weights of `likeness`."""
+        """Like `steps`, from ab (B, 2, H/2, W/2), its `context` and the neighbor weights of `bilateral_weights`."""
         for step in range(count):
-            outcomes = self.outcomes(ab, weights)
+            outcomes = self.apply_each_action(ab, weights)
             actions = self.best(context, ab, outcomes, step)
-            ab = take(outcomes, actions)
+            ab = select_action(outcomes, actions)
             yield ab, actions
 
     def refine(self, stages: list[Tensor], L: Tensor, ab: Tensor, count: int) -> Tensor:
@@ -179,7 +179,7 @@ class Refiner(nn.Module):
             ab = half
         return double(ab) if count else ab
 
-    def likeness(self, L: Tensor) -> Tensor:
+    def bilateral_weights(self, L: Tensor) -> Tensor:
         """Bilateral neighbor weights for "like its neighbors", (B, (2 REACH + 1)^2, h, w), which sum to 1 and fall with
         the difference in lightness. L: (B, 1, h, w) in [-1, 1], at the refiner's size."""
         difference = (L_RANGE / 2) * (torch.cat(list(_shifted(L)), dim=1) - L)
@@ -188,12 +188,12 @@ class Refiner(nn.Module):
 
     @staticmethod
     def mean_of_neighbors(ab: Tensor, weights: Tensor) -> Tensor:
-        """The weighted mean of each pixel of `ab` (B, 2, h, w) and its neighbors. weights: from `likeness`."""
+        """The weighted mean of each pixel of `ab` (B, 2, h, w) and its neighbors. weights: from `bilateral_weights`."""
         return sum(weight[:, None] * near for weight, near in zip(weights.unbind(dim=1), _shifted(ab)))
 
-    def outcomes(self, ab: Tensor, weights: Tensor) -> Tensor:
+    def apply_each_action(self, ab: Tensor, weights: Tensor) -> Tensor:
         """The result of each of ACTIONS on `ab` (B, 2, h, w) in [-1, 1]: (B, len(ACTIONS), 2, h, w). weights: from
-        `likeness`."""
+        `bilateral_weights`."""
         delta, factor = self.config.delta / AB_RANGE, self.config.factor
         a, b = ab.new_tensor([1, 0])[:, None, None], ab.new_tensor([0, 1])[:, None, None]
         mean = self.mean_of_neighbors(ab, weights)
@@ -201,7 +201,7 @@ class Refiner(nn.Module):
         return torch.stack(changed, dim=1).clamp(-1, 1)
 
 
-def take(outcomes: Tensor, actions: Tensor) -> Tensor:
+def select_action(outcomes: Tensor, actions: Tensor) -> Tensor:
     """Apply `actions` (B, h, w): select ab (B, 2, h, w) from the `outcomes` of all actions."""
     return outcomes.gather(1, actions[:, None, None].expand(-1, 1, 2, -1, -1))[:, 0]
 

@@ -14,7 +14,7 @@ from chromagan.errors import ImageError
 from chromagan.imaging.formats import FORMATS
 from chromagan.imaging.metadata import photoshop_segment
 from chromagan.imaging.photo import open_image, page_numbers, read_pages, read_photo
-from chromagan.imaging.writing import encode_image, losses, write_image
+from chromagan.imaging.writing import encode_image, unsupported_metadata, write_image
 
 XMP = (
     b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf='
@@ -52,7 +52,7 @@ def test_metadata_is_carried_between_formats_that_hold_it(source, kind):
     for name in ("xmp", "iptc"):
         held = name in FORMATS[kind].holds and name in before.info
         assert (after.get(name) == before.info.get(name)) if held else name not in after
-        assert (name in losses(result, kind)) == (name in before.info and not held)
+        assert (name in unsupported_metadata(result, kind)) == (name in before.info and not held)
     assert before.info["xmp"] == XMP and (source not in ("JPEG", "TIFF") or before.info["iptc"] == IPTC)
     assert written.getexif().get(0x013B) == ("Somebody" if "exif" in FORMATS[kind].holds else None)
     if source in ("JPEG", "TIFF") and FORMATS[kind].holds & {"exif", "dpi"}:
@@ -69,7 +69,7 @@ def test_a_turned_photos_resolution_is_turned():
 def test_xmp_data_that_no_jpeg_can_hold_are_named():
     photo = made_photo(0)
     photo.info["xmp"] = b"x" * 70_000
-    assert losses(photo, "JPEG") == {"xmp": "XMP data"} and losses(photo, "PNG") == {}
+    assert unsupported_metadata(photo, "JPEG") == {"xmp": "XMP data"} and unsupported_metadata(photo, "PNG") == {}
     assert "xmp" not in open_image(io.BytesIO(encode_image(photo, "JPEG"))).info
 
 
@@ -94,11 +94,11 @@ def test_notes_are_carried_between_formats_that_hold_them(source, kind):
     result = before.carry_over(made_photo(1))
     after = read_photo(open_image(io.BytesIO(encode_image(result, kind)))).info
     if "notes" not in FORMATS[kind].holds:
-        assert losses(result, kind)["notes"] == "notes" and after.get("notes") != before.info["notes"]
+        assert unsupported_metadata(result, kind)["notes"] == "notes" and after.get("notes") != before.info["notes"]
     elif source == "PNG" and kind != "PNG":
         assert after["notes"] == {"Comment": "Title: Caf\xe9\nDescription: Opava \u2192 Brno, 1938\ntwo\nlines"}
     else:
-        assert after["notes"] == before.info["notes"] and "notes" not in losses(result, kind)
+        assert after["notes"] == before.info["notes"] and "notes" not in unsupported_metadata(result, kind)
 
 
 def test_a_comment_of_another_century_and_one_that_no_jpeg_can_hold():
@@ -107,9 +107,9 @@ def test_a_comment_of_another_century_and_one_that_no_jpeg_can_hold():
     assert read_photo(open_image(stream)).info["notes"] == {"Comment": "Caf\xe9"}
     photo = made_photo(0)
     photo.info["notes"] = {"Comment": "x" * 65_534}
-    assert losses(photo, "JPEG") == {"notes": "notes"} and losses(photo, "PNG") == {}
+    assert unsupported_metadata(photo, "JPEG") == {"notes": "notes"} and unsupported_metadata(photo, "PNG") == {}
     photo.info["notes"] = {"Comment": "x" * 65_533}
-    assert losses(photo, "JPEG") == {}
+    assert unsupported_metadata(photo, "JPEG") == {}
     assert len(open_image(io.BytesIO(encode_image(photo, "JPEG"))).info["comment"]) == 65_533
 
 
@@ -126,9 +126,9 @@ def test_white_shows_behind_what_a_format_cannot_hold_of_alpha(kind):
     for column, expected in ((2, (255, 255, 255)), (15, (214, 94, 94)), (27, (200, 40, 40))):
         assert np.abs(np.array(shown.getpixel((column, 10))) - expected).max() <= 4, column
     assert written.has_transparency_data == (kind == "GIF")
-    assert losses(photo, kind) == {"alpha": "half transparency" if kind == "GIF" else "transparency"}
+    assert unsupported_metadata(photo, kind) == {"alpha": "half transparency" if kind == "GIF" else "transparency"}
     photo.putalpha(255)
-    assert losses(photo, kind) == {}
+    assert unsupported_metadata(photo, kind) == {}
 
 
 def test_a_name_of_the_longest_length(tmp_path):

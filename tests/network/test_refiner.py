@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from chromagan.network.config import ModelConfig
-from chromagan.network.refiner import ACTIONS, REACH, Refiner, RefinerConfig, double, halve, take
+from chromagan.network.refiner import ACTIONS, REACH, Refiner, RefinerConfig, double, halve, select_action
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = RefinerConfig(channels=8, steps=3, trunk_channels=(3, 4, 5, 6))
@@ -42,7 +42,7 @@ def test_every_action_does_what_its_name_says(refiner):
     """In Lab units, on a color of ab (22, -11) between neighbors of another."""
     ab = torch.zeros(1, 2, 9, 9)
     ab[0, :, 4, 4] = torch.tensor([22.0, -11.0]) / 110
-    outcomes = refiner.outcomes(ab, refiner.likeness(torch.zeros(1, 1, 9, 9)))[0, :, :, 4, 4] * 110
+    outcomes = refiner.apply_each_action(ab, refiner.bilateral_weights(torch.zeros(1, 1, 9, 9)))[0, :, :, 4, 4] * 110
     delta, factor, neighbors = CONFIG.delta, CONFIG.factor, (2 * REACH + 1) ** 2
     expected = {
         "leave": (22, -11), "redder": (22 + delta, -11), "greener": (22 - delta, -11), "yellower": (22, -11 + delta),
@@ -52,23 +52,23 @@ def test_every_action_does_what_its_name_says(refiner):
     assert tuple(expected) == ACTIONS
     torch.testing.assert_close(outcomes, torch.tensor(list(expected.values())).float(), atol=1e-4, rtol=0)
     for index in range(len(ACTIONS)):
-        taken = take(outcomes[None, :, :, None, None], torch.full((1, 1, 1), index))
+        taken = select_action(outcomes[None, :, :, None, None], torch.full((1, 1, 1), index))
         assert torch.equal(taken[0, :, 0, 0], outcomes[index])
 
 
 def test_colors_never_leave_the_range_of_the_network(refiner):
     ab = torch.ones(1, 2, 8, 8)
-    assert refiner.outcomes(ab, refiner.likeness(torch.zeros(1, 1, 8, 8))).max() == 1
+    assert refiner.apply_each_action(ab, refiner.bilateral_weights(torch.zeros(1, 1, 8, 8))).max() == 1
 
 
 def test_neighbors_of_another_lightness_do_not_count(refiner):
     """An edge of L of 50 units: the mean on each side is that side's color."""
     L, ab = torch.zeros(1, 1, 8, 8), torch.zeros(1, 2, 8, 8)
     L[..., 4:], ab[..., 4:] = 1.0, 0.4
-    likeness = refiner.likeness(L)
-    torch.testing.assert_close(likeness.sum(dim=1), torch.ones(1, 8, 8))
-    torch.testing.assert_close(refiner.mean_of_neighbors(ab, likeness), ab, atol=1e-6, rtol=0)
-    flat = refiner.mean_of_neighbors(ab, refiner.likeness(torch.zeros(1, 1, 8, 8)))
+    weights = refiner.bilateral_weights(L)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(1, 8, 8))
+    torch.testing.assert_close(refiner.mean_of_neighbors(ab, weights), ab, atol=1e-6, rtol=0)
+    flat = refiner.mean_of_neighbors(ab, refiner.bilateral_weights(torch.zeros(1, 1, 8, 8)))
     assert flat[0, 0, 4, 3] == pytest.approx(0.4 * 2 / 5)  # two of five columns lie beyond
 
 
@@ -76,14 +76,14 @@ def test_steps_are_the_most_probable_actions_one_after_the_other(refiner):
     stages, L, ab = made_inputs()
     with torch.no_grad():
         walk = list(refiner.steps(stages, L, ab, 3))
-        present, likeness = halve(ab), refiner.likeness(halve(L))
+        present, weights = halve(ab), refiner.bilateral_weights(halve(L))
         context = refiner.context(stages, L, present)
         for step, (after, actions) in enumerate(walk):
-            outcomes = refiner.outcomes(present, likeness)
+            outcomes = refiner.apply_each_action(present, weights)
             logits, aim, values = refiner(context, present, outcomes, step)
             assert logits.shape == (2, len(ACTIONS), 32, 32) and values.shape == (2, 1, 32, 32)
             assert torch.equal(actions, logits.argmax(dim=1)) and aim.shape == present.shape
-            present = take(outcomes, actions)
+            present = select_action(outcomes, actions)
             assert torch.equal(after, present)
         assert torch.equal(refiner.refine(stages, L, ab, 3), double(present))
         assert torch.equal(refiner.refine(stages, L, ab, 0), ab)
@@ -105,12 +105,13 @@ def test_pixels_go_where_the_network_aims():
     target = ab[0, 0, 0, 0] + 2 * CONFIG.delta / 110
     with torch.no_grad():
         walk = []
-        present, likeness, context = halve(ab), refiner.likeness(halve(L)), refiner.context(stages, L, halve(ab))
+        present, weights = halve(ab), refiner.bilateral_weights(halve(L))
+        context = refiner.context(stages, L, halve(ab))
         for step in range(3):
             refiner.policy.bias[:cells] = (target - present[0, 0, 0, 0]) / CONFIG.target_scale
-            outcomes = refiner.outcomes(present, likeness)
+            outcomes = refiner.apply_each_action(present, weights)
             actions = refiner.best(context, present, outcomes, step)
-            present = take(outcomes, actions)
+            present = select_action(outcomes, actions)
             walk.append(ACTIONS[actions[0, 5, 5]])
     assert walk == ["redder", "redder", "leave"]
     torch.testing.assert_close(present[:, 0], torch.full((2, 32, 32), target))
@@ -119,8 +120,8 @@ def test_pixels_go_where_the_network_aims():
 def test_what_the_policy_does_is_written_in_its_config(refiner):
     """A refiner that is stored stays as it is, whatever becomes the default."""
     stages, L, ab = made_inputs()
-    ab, likeness = halve(ab), refiner.likeness(halve(L))
-    outcomes = refiner.outcomes(ab, likeness)
+    ab, weights = halve(ab), refiner.bilateral_weights(halve(L))
+    outcomes = refiner.apply_each_action(ab, weights)
     other = Refiner(replace(CONFIG, target_scale=0.2, inverse_temperature=3.0)).eval()
     other.load_state_dict(refiner.state_dict())
     with torch.no_grad():
@@ -167,7 +168,7 @@ def test_the_context_of_a_window_is_that_of_its_place(refiner):
 def test_every_parameter_learns():
     refiner = made_refiner()
     stages, L, ab = made_inputs()
-    outcomes = refiner.outcomes(halve(ab), refiner.likeness(halve(L)))
+    outcomes = refiner.apply_each_action(halve(ab), refiner.bilateral_weights(halve(L)))
     logits, _, values = refiner(refiner.context(stages, L, halve(ab)), halve(ab), outcomes, 0)
     (logits.square().mean() + values.square().mean()).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in refiner.parameters())
@@ -185,10 +186,10 @@ def test_halving_and_doubling_keep_flat_colors():
 def test_a_refiner_is_for_one_trunk():
     model = ModelConfig(trunk_digest="a" * 64)
     own = RefinerConfig(trunk_digest="a" * 64)
-    assert own.misfit(model) is None
-    assert "aaaaaaaaaaaa…" in replace(own, trunk_digest="b" * 64).misfit(model)
-    assert "not frozen" in own.misfit(ModelConfig())
-    assert "vgg16" in own.misfit(ModelConfig.preset("paper"))
+    assert own.incompatibility(model) is None
+    assert "aaaaaaaaaaaa…" in replace(own, trunk_digest="b" * 64).incompatibility(model)
+    assert "not frozen" in own.incompatibility(ModelConfig())
+    assert "vgg16" in own.incompatibility(ModelConfig.preset("paper"))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from chromagan.imaging import color
 from chromagan.measures.metrics import colorfulness
 from chromagan.network.losses import color_difference
-from chromagan.network.refiner import Refiner, halve, take
+from chromagan.network.refiner import Refiner, halve, select_action
 from train.training.batches import Batch, epoch_generator
 from train.training.refine_options import RefineConfig
 from train.training.rewards import FeatureDistance, Rewards
@@ -48,8 +48,8 @@ class RefinerLoss(nn.Module):
         [0, 1), for sampling the actions. greedy: the supervised loss instead of actor-critic.
         """
         refiner, config = self.refiner, self.config
-        truth, ab, likeness = halve(batch.ab), halve(ab), refiner.likeness(halve(batch.L))
-        rewards = Rewards(refiner, truth, likeness, config.consistency_weight, config.squared_weight)
+        truth, ab, weights = halve(batch.ab), halve(ab), refiner.bilateral_weights(halve(batch.L))
+        rewards = Rewards(refiner, truth, weights, config.consistency_weight, config.squared_weight)
         context = refiner.context(batch.stages, batch.L, ab, batch.rows, batch.columns)
         (distance,), slope = self.distances, None
         if config.feature_weight:
@@ -57,7 +57,7 @@ class RefinerLoss(nn.Module):
                 true_features = distance.features(batch.L, batch.ab)
         taken, received, values, losses, entropies = [], [], [], [], []
         for step in range(refiner.config.steps):
-            outcomes = refiner.outcomes(ab, likeness)
+            outcomes = refiner.apply_each_action(ab, weights)
             logits, target, value = refiner(context, ab, outcomes, step)
             log_policy = logits.log_softmax(dim=1)
             policy = log_policy.exp()
@@ -66,7 +66,7 @@ class RefinerLoss(nn.Module):
                     slope = config.feature_weight * distance.slope(batch.L, ab, true_features)
                 reward = rewards(outcomes, self.multiplier, slope)
                 actions = draw(policy, noise[step])
-                ab = take(outcomes, actions)
+                ab = select_action(outcomes, actions)
             entropies.append(-(policy * log_policy).sum(dim=1).mean())
             if greedy:
                 utility = rewards.utility(color.denormalize_ab(target), rewards.truth, self.multiplier, 1, slope)
@@ -109,9 +109,9 @@ class RefinerLoss(nn.Module):
         multiplier. Returns the terms to log."""
         refiner = self.refiner
         refiner.eval()
-        truth, before, likeness = halve(batch.ab), halve(ab), refiner.likeness(halve(batch.L))
+        truth, before, weights = halve(batch.ab), halve(ab), refiner.bilateral_weights(halve(batch.L))
         context = refiner.context(batch.stages, batch.L, before, batch.rows, batch.columns)
-        *_, (after, _) = refiner.rollout(context, before, likeness, refiner.config.steps)
+        *_, (after, _) = refiner.rollout(context, before, weights, refiner.config.steps)
         refiner.train()
         lightness = color.denormalize_L(halve(batch.L))
         vivid = [

@@ -18,14 +18,14 @@ from chromagan.network.trunk import Trunk
 class Rewards:
     """The rewards for one batch of photos, whose true colors stay the same over a rollout."""
 
-    def __init__(self, refiner: Refiner, truth: Tensor, likeness: Tensor, consistency: float, squared: float):
-        """truth: ab (B, 2, h, w) in [-1, 1], at the refiner's size. likeness: from `Refiner.likeness`.
+    def __init__(self, refiner: Refiner, truth: Tensor, weights: Tensor, consistency: float, squared: float):
+        """truth: ab (B, 2, h, w) in [-1, 1], at the refiner's size. weights: from `Refiner.bilateral_weights`.
 
         consistency: weight of local consistency. squared: weight of the squared color difference.
         """
-        self.refiner, self.likeness, self.consistency, self.squared = refiner, likeness, consistency, squared
+        self.refiner, self.weights, self.consistency, self.squared = refiner, weights, consistency, squared
         self.truth = color.denormalize_ab(truth)
-        self.true_contrast = self.truth - refiner.mean_of_neighbors(self.truth, likeness)
+        self.true_contrast = self.truth - refiner.mean_of_neighbors(self.truth, weights)
 
     def utility(
         self, ab: Tensor, truth: Tensor, multiplier: float | Tensor, dim: int, slope: Tensor | None = None
@@ -42,16 +42,16 @@ class Rewards:
         """The reward of each action, in units of CIEDE2000, (B, len(ACTIONS), h, w): its gain in utility over leaving
         the pixel as it is.
 
-        outcomes: from `Refiner.outcomes`, (B, len(ACTIONS), 2, h, w). multiplier: the reward for a Lab unit of chroma,
-        the Lagrange multiplier of `RefinerLoss`: without it, gray would be the safest answer to every doubt. slope:
-        (B, 2, h, w), see `utility`.
+        outcomes: from `Refiner.apply_each_action`, (B, len(ACTIONS), 2, h, w). multiplier: the reward for a Lab unit of
+        chroma, the Lagrange multiplier of `RefinerLoss`: without it, gray would be the safest answer to every doubt.
+        slope: (B, 2, h, w), see `utility`.
         """
         outcomes = color.denormalize_ab(outcomes)
         utility = self.utility(outcomes, self.truth[:, None], multiplier, 2, None if slope is None else slope[:, None])
         if self.consistency:
             # The contrast of a pixel to neighbors of like lightness, compared with the contrast in the true photo.
             # Spots and blotches are penalized, edges of L are not. The neighbors' colors are those before the step.
-            mean = self.refiner.mean_of_neighbors(outcomes[:, 0], self.likeness)
+            mean = self.refiner.mean_of_neighbors(outcomes[:, 0], self.weights)
             contrast = outcomes - mean[:, None] - self.true_contrast[:, None]
             utility = utility - self.consistency * contrast.square().sum(dim=2).sqrt()
         return utility - utility[:, :1]

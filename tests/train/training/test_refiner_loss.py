@@ -46,17 +46,17 @@ def test_an_action_earns_what_the_error_falls_by():
     refiner = made_refiner()
     truth, ab = torch.zeros(1, 2, 8, 8), torch.zeros(1, 2, 8, 8)
     truth[:, 0], ab[:, 0] = 30 / 110, 20 / 110
-    likeness = refiner.likeness(torch.zeros(1, 1, 8, 8))
-    outcomes = refiner.outcomes(ab, likeness)
-    earned = Rewards(refiner, truth, likeness, 0.0, 0.0)(outcomes, multiplier=0.0)
+    weights = refiner.bilateral_weights(torch.zeros(1, 1, 8, 8))
+    outcomes = refiner.apply_each_action(ab, weights)
+    earned = Rewards(refiner, truth, weights, 0.0, 0.0)(outcomes, multiplier=0.0)
     assert (earned[:, LEAVE] == 0).all() and (earned[:, REDDER] > 1).all() and (earned[:, GREENER] < -1).all()
     lab = [torch.tensor([50.0, a, 0.0]).view(1, 3, 1, 1) for a in (20, 23, 30)]
     exact = ciede2000(lab[0], lab[2]) - ciede2000(lab[1], lab[2])
     assert earned[0, REDDER, 0, 0].item() == pytest.approx(exact.item(), rel=0.05)
-    paid = Rewards(refiner, truth, likeness, 0.0, 0.0)(outcomes, multiplier=0.5)
+    paid = Rewards(refiner, truth, weights, 0.0, 0.0)(outcomes, multiplier=0.5)
     chroma = 110 * outcomes.norm(dim=2)
     torch.testing.assert_close(paid - earned, 0.5 * (chroma - chroma[:, :1]), atol=1e-4, rtol=1e-4)
-    squared = Rewards(refiner, truth, likeness, 0.0, 1.0)(outcomes, multiplier=0.0)
+    squared = Rewards(refiner, truth, weights, 0.0, 1.0)(outcomes, multiplier=0.0)
     assert (squared[:, REDDER] > 2 * earned[:, REDDER]).all()
 
 
@@ -65,9 +65,9 @@ def test_consistency_rewards_what_takes_a_spot_away():
     refiner = made_refiner()
     truth, ab = torch.zeros(1, 2, 9, 9), torch.full((1, 2, 9, 9), 0.1)
     ab[..., 4, 4] = -0.1
-    likeness = refiner.likeness(torch.zeros(1, 1, 9, 9))
-    outcomes = refiner.outcomes(ab, likeness)
-    without, with_it = (Rewards(refiner, truth, likeness, weight, 0.0)(outcomes, 0.0) for weight in (0.0, 1.0))
+    weights = refiner.bilateral_weights(torch.zeros(1, 1, 9, 9))
+    outcomes = refiner.apply_each_action(ab, weights)
+    without, with_it = (Rewards(refiner, truth, weights, weight, 0.0)(outcomes, 0.0) for weight in (0.0, 1.0))
     assert with_it[0, NEIGHBORS, 4, 4] > without[0, NEIGHBORS, 4, 4] + 10
 
 
@@ -99,10 +99,10 @@ def test_the_feature_distance_is_0_at_the_truth_and_its_slope_is_what_a_small_ch
 
 def test_an_action_earns_what_the_feature_distance_falls_by(distance):
     refiner, (L, truth, ab) = made_refiner(), colored()
-    likeness = refiner.likeness(halve(L))
-    outcomes = refiner.outcomes(ab, likeness)
+    weights = refiner.bilateral_weights(halve(L))
+    outcomes = refiner.apply_each_action(ab, weights)
     slope = 7 * distance.slope(L, ab, distance.features(L, double(truth)))
-    rewards = Rewards(refiner, truth, likeness, 0.0, 0.0)
+    rewards = Rewards(refiner, truth, weights, 0.0, 0.0)
     extra = rewards(outcomes, 0.0, slope) - rewards(outcomes, 0.0)
     changes = denormalize_ab(outcomes - ab[:, None])
     torch.testing.assert_close(extra, -(slope[:, None] * changes).sum(dim=2), atol=1e-4, rtol=1e-3)
@@ -124,7 +124,7 @@ def test_a_refiner_learns_from_the_feature_distance(distance):
         optimizer.step()
     refiner = loss.refiner.eval()
     context = refiner.context(batch.stages, batch.L, halve(ab), batch.rows, batch.columns)
-    *_, (after, _) = refiner.rollout(context, halve(ab), refiner.likeness(halve(batch.L)), 3)
+    *_, (after, _) = refiner.rollout(context, halve(ab), refiner.bilateral_weights(halve(batch.L)), 3)
     before = distance(batch.L, ab, true_features).mean()
     assert distance(batch.L, double(after), true_features).mean() < 0.9 * before
 
