@@ -35,8 +35,11 @@ class Merge(nn.Module):
     """
 
     def __init__(self, strides: list[int], channels: list[int], out_channels: int, stride: int = FEATURE_STRIDE):
-        """strides, channels: of the maps, in the order in which `forward` takes them."""
+        """strides, channels: of the maps, in the order in which `forward` takes them. The first map determines the size
+        of the result: ValueError if its stride is more than `stride`."""
         super().__init__()
+        if strides[0] > stride:
+            raise ValueError(f"the first map's stride must be at most {stride}, got {strides[0]}")
         self.strides, self.stride = strides, stride
         if strides == [stride]:
             self.convs = nn.ModuleList([conv3(channels[0], out_channels)])
@@ -52,14 +55,12 @@ class Merge(nn.Module):
     def forward(self, maps: list[Tensor], rows: Tensor | None = None, columns: Tensor | None = None) -> Tensor:
         """maps (B, C, H / own stride, W / own stride) -> (B, out_channels, H / stride, W / stride); rows, columns: see
         Generator.fuse."""
-        cells = None
         merged = None
         for stride, conv, x in zip(self.strides, self.convs, maps, strict=True):
             if stride <= self.stride:
                 x = conv(F.pixel_unshuffle(x, self.stride // stride))
-                cells = x.shape[-2:]
             elif rows is None:
-                x = F.interpolate(conv(x), size=cells, mode="bilinear")
+                x = F.interpolate(conv(x), size=merged.shape[-2:], mode="bilinear")
             else:
                 x = F.interpolate(conv(x), scale_factor=stride // self.stride, mode="bilinear")
                 x = cut(x.movedim(1, -1), torch.arange(len(x), device=x.device), rows, columns)

@@ -57,6 +57,11 @@ def test_forward_is_color_of_stages():
     assert torch.equal(model(L), model.color(model.stages(L), L))
 
 
+def test_the_first_of_several_maps_determines_the_size():
+    with pytest.raises(ValueError, match="the first map's stride must be at most 8, got 16"):
+        Merge([16, 8], [5, 4], 7)
+
+
 def test_merging_is_a_1x1_convolution_of_all_maps_at_stride_8():
     """The second implementation: space-to-depth and bilinear interpolation first, then one convolution."""
     torch.manual_seed(0)
