@@ -58,7 +58,7 @@ def _check_jpeg(data) -> None:
         scans += data[at + 1] == START_OF_SCAN
         segments += 1
         if scans > MOST_SCANS or segments > MOST_SEGMENTS:
-            raise ImageError("a JPEG of too many parts, which would take minutes to read")
+            raise ImageError("this JPEG has too many segments to read safely: save it anew from an image editor")
         at += 2 + struct.unpack(">H", data[at + 2 : at + 4])[0]
 
 
@@ -93,5 +93,5 @@ def _check_gif(data) -> None:
             blocks += 1
             notes += is_note
             if blocks > MOST_BLOCKS or notes > MOST_NOTES:
-                raise ImageError("a GIF of too many blocks, which would take minutes to read")
+                raise ImageError("this GIF has too many blocks to read safely: save it anew from an image editor")
         at += 1

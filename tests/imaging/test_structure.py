@@ -55,11 +55,11 @@ def gif_of_one_long_note(count: int) -> bytes:
 
 
 MADE = [
-    (jpeg_of_segments, 400_000, "a JPEG of too many parts"),
-    (jpeg_of_scans, 300, "a JPEG of too many parts"),
+    (jpeg_of_segments, 400_000, "this JPEG has too many segments"),
+    (jpeg_of_scans, 300, "this JPEG has too many segments"),
     (tiff_of_pages, 40_000, "a TIFF of more than 5,000 pages: split it"),
-    (gif_of_notes, 1_000_000, "a GIF of too many blocks"),
-    (gif_of_one_long_note, 1_000_000, "a GIF of too many blocks"),
+    (gif_of_notes, 1_000_000, "this GIF has too many blocks"),
+    (gif_of_one_long_note, 1_000_000, "this GIF has too many blocks"),
 ]
 
 
