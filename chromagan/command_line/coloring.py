@@ -118,11 +118,8 @@ def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argpa
 
 
 def color_pages(photos: list[Photo], colorizer: Colorizer, args: argparse.Namespace) -> list[Image.Image]:
-    predictions = (colorizer.predict([photo])[0] for photo in photos)
-    return [
-        render(photo, prediction, saturation=args.saturation, chroma=args.chroma)
-        for photo, prediction in zip(photos, predictions, strict=True)
-    ]
+    options = {"saturation": args.saturation, "chroma": args.chroma}
+    return [render(photo, colorizer.predict([photo])[0], **options) for photo in photos]
 
 
 def what_is_lost(results: list[Image.Image], pages: int, kind: str) -> list[str]:

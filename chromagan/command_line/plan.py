@@ -73,34 +73,14 @@ def make_plan(
         wanted = _named_after_photos(found.photos, output, checkpoints, sheets)
 
     tasks, problems, kept = [], found.problems if rank == 0 else [], 0
-    taken: dict[str, Path] = {}  # which photo writes to each place
-    same = str.casefold if folds_case(output) else str
     named = {_identity(task.photo) for task in wanted if task.photo.exists()} if overwrite else set()
-    for index, task in enumerate(wanted):
-        places = [same(str(file)) for file in task.files]
-        clash = next((taken[place] for place in places if place in taken), None)
-        for place in places:
-            taken.setdefault(place, task.photo)
-        if index % processes != rank or (clash and real(clash) == real(task.photo)):  # named twice
+    for task, rival in list(zip(wanted, _rivals(wanted, folds_case(output))))[rank::processes]:
+        if rival and real(rival) == real(task.photo):  # named twice
             continue
-        existing = [file for file in task.files if os.path.lexists(file)]  # a broken link would be written through
-        if clash:
-            reason = f"its results would replace those of {clash}: give it another name"
-        elif any(file.samefile(task.photo) for file in existing if file.exists()):  # also through a link
-            reason = "its result would replace the photo itself: give it another name"
-        elif skip_existing and len(existing) == len(task.files):
+        reason = _reason_against(task, rival, named, overwrite, skip_existing)
+        if not reason and skip_existing and all(map(os.path.lexists, task.files)):
             kept += 1
-            continue
-        elif not skip_existing and task.sheet in existing and task.sheet.exists() and not is_contact_sheet(task.sheet):
-            what = "not marked as one (a photo, or a sheet of an earlier version)"
-            reason = f"{task.sheet} is where its contact sheet would go, and {what}: move it away"
-        elif photo := next((file for file in existing if file.exists() and _identity(file) in named), None):
-            reason = f"its result would replace {photo}, a photo that was named: give it another name"
-        elif existing and not (overwrite or skip_existing):
-            reason = f"{existing[0]} already exists: --overwrite replaces it, --skip-existing keeps it"
-        else:
-            reason = _make_folder(task.files[0].parent)
-        if reason:
+        elif reason := reason or _make_folder(task.files[0].parent):
             problems.append(f"{task.photo}: {reason}")
         else:
             tasks.append(task)
@@ -167,6 +147,40 @@ def _named_after_photos(
         sheet = place / fitting_name(stem, path.suffix + SHEET if of_several else SHEET)
         tasks.append(Task(path, targets, sheet if sheets else None))
     return tasks
+
+
+def _rivals(tasks: list[Task], fold_case: bool) -> list[Path | None]:
+    """For each task, the photo of an earlier one that writes to one of the same files; None if there is none."""
+    taken: dict[str, Path] = {}  # which photo writes to each place
+    rivals = []
+    for task in tasks:
+        places = [str(file).casefold() if fold_case else str(file) for file in task.files]
+        rivals.append(next((taken[place] for place in places if place in taken), None))
+        for place in places:
+            taken.setdefault(place, task.photo)
+    return rivals
+
+
+def _reason_against(
+    task: Task, rival: Path | None, named: set[tuple[int, int]], overwrite: bool, skip_existing: bool
+) -> str:
+    """Why the files of `task` must not be written; "" if they may be. rival: as `_rivals` returns it. named: identities
+    of the photos that must not be replaced."""
+    existing = [file for file in task.files if os.path.lexists(file)]  # a broken link would be written through
+    if rival:
+        return f"its results would replace those of {rival}: give it another name"
+    if any(file.samefile(task.photo) for file in existing if file.exists()):  # also through a link
+        return "its result would replace the photo itself: give it another name"
+    if skip_existing:
+        return ""
+    if task.sheet in existing and task.sheet.exists() and not is_contact_sheet(task.sheet):
+        what = "not marked as one (a photo, or a sheet of an earlier version)"
+        return f"{task.sheet} is where its contact sheet would go, and {what}: move it away"
+    if photo := next((file for file in existing if file.exists() and _identity(file) in named), None):
+        return f"its result would replace {photo}, a photo that was named: give it another name"
+    if existing and not overwrite:
+        return f"{existing[0]} already exists: --overwrite replaces it, --skip-existing keeps it"
+    return ""
 
 
 def _make_folder(folder: Path) -> str:

@@ -57,35 +57,16 @@ def find_photos(names: list[str], output: Path, is_result: Callable[[Path], bool
     for name in names:
         try:
             os.lstat(name)
-            there = True  # also for a broken link: opening it reports that
         except PermissionError as error:
             found.problems.append(f"{name}: {error.strerror}")
-            continue
-        except (OSError, ValueError):  # not a possible file name
-            there = False
-        if there:
+        except (OSError, ValueError):  # not the name of a file
+            _match(name, output, is_result, found)
+        else:  # also for a broken link: opening it reports that
             path = Path(name)
-            if not path.is_dir():
-                found.photos.append((path, Path()))
-            else:
-                _search(path, output if len(names) > 1 else None, is_result, found)
-            continue
-        matches = sorted(map(Path, glob.glob(name, recursive=True)))
-        if not matches:
-            missing = "no file matches this pattern" if glob.has_magic(name) else "no such file"
-            found.problems.append(f"{name}: {missing}")
-        top = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), Path(name).parts))
-        before = len(found.photos), len(found.problems)
-        for path in matches:
-            folders = [path, *path.parents] if path.is_dir() else path.parents
-            if not all(_is_searched(folder, top, found) for folder in folders if folder not in top.parents):
-                continue
             if path.is_dir():
-                _search(path, output, is_result, found)
-            elif _is_photo(path, is_result, found):
+                _search(path, output if len(names) > 1 else None, is_result, found)
+            else:
                 found.photos.append((path, Path()))
-        if matches and before == (len(found.photos), len(found.problems)):
-            found.problems.append(f"{name}: none of its {len(matches)} matches is an image to color")
     return found
 
 
@@ -112,6 +93,27 @@ def skip_reason_by_name(path: Path) -> str | None:
 def skip_reason_by_type(path: Path) -> str | None:
     """Why a path is skipped that is no regular file, as a readable kind of files; None for a file."""
     return None if path.is_file() else "broken links" if path.is_symlink() else "special files"
+
+
+def _match(pattern: str, output: Path, is_result: Callable[[Path], bool], found: Found) -> None:
+    """Add the photos that match `pattern`, and those in folders that match it. Finding none is a problem."""
+    matches = sorted(map(Path, glob.glob(pattern, recursive=True)))
+    if not matches:
+        missing = "no file matches this pattern" if glob.has_magic(pattern) else "no such file"
+        found.problems.append(f"{pattern}: {missing}")
+        return
+    top = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts))
+    before = len(found.photos), len(found.problems)
+    for path in matches:
+        folders = [path, *path.parents] if path.is_dir() else path.parents
+        if not all(_is_searched(folder, top, found) for folder in folders if folder not in top.parents):
+            continue
+        if path.is_dir():
+            _search(path, output, is_result, found)
+        elif _is_photo(path, is_result, found):
+            found.photos.append((path, Path()))
+    if before == (len(found.photos), len(found.problems)):
+        found.problems.append(f"{pattern}: none of its {len(matches)} matches is an image to color")
 
 
 def _search(top: Path, output: Path | None, is_result: Callable[[Path], bool], found: Found) -> None:
