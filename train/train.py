@@ -250,7 +250,7 @@ class EpochSaver:
         L = color.srgb_to_L(truth)
         ab = color.denormalize_ab(model(color.normalize_L(L)))
         columns = {"gray": to_srgb8(L, None), f"epoch {epoch}": to_srgb8(L, ab), "truth": truth}
-        pixels = [(255 * column).round().to(torch.uint8).movedim(1, -1).cpu().numpy() for column in columns.values()]
+        pixels = [color.to_uint8(column).movedim(1, -1).cpu().numpy() for column in columns.values()]
         path = self.config.run_dir / "samples" / f"epoch-{epoch}.png"
         path.parent.mkdir(exist_ok=True)
         save_picture(grid([list(row) for row in zip(*pixels)], list(columns)), path)

@@ -62,6 +62,11 @@ def to_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image)).movedim(-1, 0)[None].float() / 255
 
 
+def to_uint8(srgb: Tensor) -> Tensor:
+    """sRGB in [0, 1], any shape -> the nearest 8-bit values, uint8."""
+    return (255 * srgb).round().to(torch.uint8)
+
+
 def srgb_to_linear(srgb: Tensor) -> Tensor:
     """Inverse transfer curve. Values below 0 follow the straight part, values above 1 the curve."""
     bent = srgb.clamp_min(0.04045)
@@ -81,7 +86,7 @@ def srgb8_table() -> Tensor:
     They are 1/20 of a step apart where the curve is steepest: equal to rounding `linear_to_srgb`, except within 1/30 of
     an 8-bit step of the midpoint between two steps.
     """
-    return (255 * linear_to_srgb(torch.arange(1 << 16, dtype=torch.float32) / ((1 << 16) - 1))).round().byte()
+    return to_uint8(linear_to_srgb(torch.arange(1 << 16, dtype=torch.float32) / ((1 << 16) - 1)))
 
 
 def srgb_to_lab(srgb: Tensor) -> Tensor:

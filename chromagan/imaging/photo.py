@@ -52,7 +52,7 @@ class Photo:
 
     def gray_image(self) -> Image.Image:
         """The photo as the network sees it: 8-bit gray of the same lightness, with the alpha channel, if any."""
-        image = Image.fromarray((255 * color.L_to_gray(self.L[0, 0])).round().byte().numpy())
+        image = Image.fromarray(color.to_uint8(color.L_to_gray(self.L[0, 0])).numpy())
         if self.alpha is not None:
             image.putalpha(self.alpha)
         return image
@@ -207,7 +207,7 @@ def srgb_image(image: Image.Image) -> Image.Image:
     table = _gray_lightness(image, profile)
     if table is not None:
         levels = color.L_to_gray(torch.from_numpy(table[::257].copy()))
-        return image.convert("L").point((255 * levels).round().int().tolist()).convert("RGB")
+        return image.convert("L").point(color.to_uint8(levels).tolist()).convert("RGB")
     return _to_srgb(image, profile)[0]
 
 

@@ -37,7 +37,7 @@ def edge_overlay(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
     lab, lab_truth = (color.srgb_to_lab(color.to_tensor(picture)) for picture in (image, truth))
     found, true = chroma_edges(lab), chroma_edges(lab_truth)
     near_found, near_true = (F.max_pool2d(edges.float()[None], 3, 1, 1)[0] > 0 for edges in (found, true))
-    gray = (color.L_to_gray(lab_truth[:, :1])[0, 0] * 0.55 * 255).round().to(torch.uint8)
+    gray = color.to_uint8(0.55 * color.L_to_gray(lab_truth[:, :1])[0, 0])
     overlay = gray[..., None].repeat(1, 1, 3)
     for mask, ink in (
         (true & ~near_found, TRUE_EDGE),

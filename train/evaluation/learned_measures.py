@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chromagan.imaging import color
+
 
 def _hub_file(name: str) -> Path:
     return Path(torch.hub.get_dir(), "checkpoints", name)
@@ -70,7 +72,7 @@ class Inception:
         self.net = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).to(device).eval()
 
     def __call__(self, image: Tensor, truth: Tensor) -> np.ndarray:
-        return self.net((255 * image).round().to(torch.uint8))[0][0].float().cpu().numpy()
+        return self.net(color.to_uint8(image))[0][0].float().cpu().numpy()
 
 
 LEARNED_MEASURES = (LPIPS, Inception)

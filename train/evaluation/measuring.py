@@ -65,11 +65,11 @@ class Measurer:
         """
         lightness = [color.srgb_to_lab(_to_float(image[None].to(self.device)))[:, :1] for image in images]
         outputs = {  # uint8, since all photos are in memory at once
-            entry: [_to_uint8(to_srgb8(L, ab)) for L, ab in zip(lightness, colors, strict=True)]
+            entry: [color.to_uint8(to_srgb8(L, ab)) for L, ab in zip(lightness, colors, strict=True)]
             for entry, colors in self.networks.colorize(lightness, missing)
         }
         if GRAY in missing:
-            outputs[GRAY] = [_to_uint8(to_srgb8(L, None)) for L in lightness]
+            outputs[GRAY] = [color.to_uint8(to_srgb8(L, None)) for L in lightness]
         if TRUTH in missing:
             outputs[TRUTH] = [image[None].to(self.device) for image in images]
         found = {entry: {name: [] for name in missing[entry]} for entry in outputs}
@@ -113,10 +113,6 @@ def evaluate(model: ChromaGAN, images: Tensor, device: torch.device) -> dict[str
         row = truth.measure(to_srgb8(truth.L, ab), ["fidelity"])
         rows.append(row | {"chroma_truth": truth.chroma, "colorfulness_truth": metrics.colorfulness(truth.srgb).item()})
     return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
-
-
-def _to_uint8(srgb: Tensor) -> Tensor:
-    return (255 * srgb).round().to(torch.uint8)
 
 
 def _to_float(pixels: Tensor) -> Tensor:

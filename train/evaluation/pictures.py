@@ -9,6 +9,7 @@ from PIL import Image
 from chromagan.atomic import replacing
 from chromagan.data import evenly
 from chromagan.hub.checkpoints import load_checkpoint
+from chromagan.imaging import color
 from chromagan.imaging.contact_sheet import labeled_grid
 from chromagan.measures.colorings import Truth
 from chromagan.measures.error_maps import edge_overlay, error_map
@@ -62,7 +63,7 @@ class Painter:
                     self._store(entry, index, to_srgb8(truths[index].L, ab))
 
     def _store(self, entry: Entry, index: int, srgb: torch.Tensor) -> None:
-        pixels = (255 * srgb[0]).round().to(torch.uint8).movedim(0, -1)
+        pixels = color.to_uint8(srgb[0]).movedim(0, -1)
         self.pictures[entry, index] = pixels.cpu().numpy()
 
     def __call__(self, entry: Entry, index: int) -> np.ndarray:
