@@ -1,14 +1,13 @@
-"""The cost of training and coloring: images/s, ms, memory and GFLOP of every decoder, compared with a plain version.
+"""The cost of training and coloring: images/s, ms, memory and GFLOP of every decoder.
 
     python train/benchmark.py                                  # lite, every decoder, on the available hardware
     python train/benchmark.py --preset paper --batch-size 8 --decoders original
     python train/benchmark.py --only photos --sizes 1152x864 4000x3000 12000x9000
     python train/benchmark.py --only chroma --data frgfm/imagenette
 
-training, switches, inference: medians on random images, with all variants taking turns in this process. The plain
-version is that of public ports: float32, contiguous, the teacher and a frozen trunk run at each step, the generator run
-for each update, the critic differentiated twice; "switches" turns off one optimization at a time. GFLOP are counted by
-torch, including second derivatives, and compared with this machine's matrix products.
+training, options, inference: medians on random images, with all variants taking turns in this process; "options" says
+how much longer a training step takes with each option that makes it slower. GFLOP are counted by torch, including
+second derivatives, and compared with this machine's matrix products.
 photos: coloring from file to file, as a ratio to decoding and encoding the same file, with the shipped checkpoints.
 chroma: the gain of edge-aware upsampling at color boundaries, on validation photos of --data; only on request.
 """
@@ -37,18 +36,18 @@ from train.benchmarks.counting import matrix_rate
 from train.benchmarks.inference import inference_table, measure_inference
 from train.benchmarks.training import (
     made_config,
-    measure_switches,
+    measure_options,
     measure_training,
+    options_line,
     soak,
     soak_table,
-    switches_line,
     training_table,
 )
 from train.training.cores import share_cores
 from train.training.options import TrainConfig
 from train.training.step import resolve_precision
 
-SECTIONS = ("training", "switches", "inference", "photos", "chroma")
+SECTIONS = ("training", "options", "inference", "photos", "chroma")
 USUAL = SECTIONS[:-1]  # chroma needs --data
 
 
@@ -59,7 +58,7 @@ def tables(results: dict) -> str:
     parts = [f"{machine['device']}, {machine['threads']} threads, torch {machine['torch']}; matrix products: {rates}"]
     if results["training"]:
         parts.append(training_table(results["training"]))
-    parts += [switches_line(preset, ratios) for preset, ratios in results["switches"].items()]
+    parts += [options_line(preset, ratios) for preset, ratios in results["options"].items()]
     if results["inference"]:
         parts.append(inference_table(results["inference"]))
     if results["soak"]:
@@ -79,7 +78,7 @@ def main(args: argparse.Namespace) -> None:
     accelerator = Accelerator(mixed_precision="no")
     share_cores(accelerator)
     device = accelerator.device
-    results = {"training": [], "switches": {}, "inference": [], "soak": [], "photos": None, "chroma": None}
+    results = {"training": [], "options": {}, "inference": [], "soak": [], "photos": None, "chroma": None}
     if "chroma" in args.only:  # first, so that errors in the data are reported before anything takes time
         results["chroma"] = chroma.measure_source(args.source, args.data, args.limit)
     precisions = {"fp32", resolve_precision("auto", device)}
@@ -95,8 +94,8 @@ def main(args: argparse.Namespace) -> None:
         if "training" in args.only:
             fastest = max(peak.values())
             results["training"] += [measure_training(c, accelerator, fastest, args.repeats) for c in configs]
-        if "switches" in args.only:
-            results["switches"][preset] = measure_switches(configs[0], accelerator, args.repeats)
+        if "options" in args.only:
+            results["options"][preset] = measure_options(configs[0], accelerator, args.repeats)
         if "inference" in args.only:
             results["inference"] += [measure_inference(preset, d, device, 3 * args.repeats) for d in args.decoders]
         if args.soak:
@@ -130,7 +129,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--only", nargs="+", choices=SECTIONS, default=list(USUAL), help="what to measure; default: all but chroma"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
-    step = parser.add_argument_group("training, switches, inference")
+    step = parser.add_argument_group("training, options, inference")
     step.add_argument("--preset", nargs="+", choices=MODEL_PRESETS, default=["lite"])
     step.add_argument("--decoders", nargs="+", choices=DECODERS, default=list(DECODERS))
     step.add_argument("--batch-size", type=count, help="images per step; default: the preset's")

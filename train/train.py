@@ -33,7 +33,6 @@ from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.network.critic import Critic
 from chromagan.network.layers import FEATURE_CHANNELS, FEATURE_STRIDE
-from chromagan.network.trunk import build_teacher
 from train.evaluation.intervals import summarize
 from train.evaluation.measuring import evaluate
 from train.evaluation.networks import to_srgb8
@@ -93,10 +92,9 @@ def main(config: TrainConfig) -> None:
         # Gray photos included: they are measured separately, and the samples may contain no others.
         validation = load_photos(config.data, "validation", size, several, keep_gray=True, quiet=True)
     generator, critic = build_networks(config)
-    teacher = None if config.keep_teacher else build_teacher(config.teacher).to(device)
     with accelerator.local_main_process_first():
         photos = load_photos(config.data, "train", size, config.limit_train or None, quiet=not main_process)
-        targets = teacher_targets(photos.images, config, device) if config.keep_teacher else None
+        targets = teacher_targets(photos.images, config, device)
         stages = None
         if config.keep_features and not config.train_trunk:
             stages = trunk_stages(photos.images, generator, config.cache_dir, device)
@@ -106,7 +104,7 @@ def main(config: TrainConfig) -> None:
     config = fit_batch(config, len(photos), processes, recorded)
     part = part_of_batch(config.batch_size, accelerator)
     trunk = None if config.keep_features or config.train_trunk else frozen_trunk(generator.trunk, device)
-    batches = Batches(normalized_lab(photos.images, device), config.batch_spec, device, targets, stages, teacher, trunk)
+    batches = Batches(normalized_lab(photos.images, device), config.batch_spec, device, targets, stages, trunk)
     data_digest, sources = fingerprint(photos.images), photos.sources
 
     # Networks and optimizers, and the average of the generator's weights, which is saved.

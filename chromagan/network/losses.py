@@ -9,10 +9,11 @@ work in [-1, 1]; only `loss_units` converts between the two.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from chromagan.imaging import color
+from chromagan.network.critic import Critic
 
 GRAY = 128 / 255  # a and b of gray, in loss units
 # L_e per unit of color difference. With it, the gradient of a difference equals that of the squared error at 13 Lab
@@ -86,9 +87,7 @@ def class_loss(class_logits: Tensor, class_target: Tensor) -> Tensor:
     return F.kl_div(class_logits.log_softmax(dim=1), class_target, reduction="batchmean")
 
 
-def gradient_penalty(
-    critic: nn.Module, L: Tensor, ab: Tensor, ab_pred: Tensor, mix: Tensor, explicit: bool = True
-) -> Tensor:
+def gradient_penalty(critic: Critic, L: Tensor, ab: Tensor, ab_pred: Tensor, mix: Tensor) -> Tensor:
     """Mean over images of (||gradient|| - 1)^2 on random mixtures (Gulrajani et al. 2017, eq. 3).
 
     The gradient is that of the *sum* of one image's patch scores with respect to the mixed ab, and its norm
@@ -97,15 +96,8 @@ def gradient_penalty(
 
     L (B, 1, H, W), ab and ab_pred (B, 2, H, W): loss units, detached.
     mix: (B, 1, 1, 1), uniform in [0, 1], the share of the true ab. L is the same for both.
-    explicit: use `critic.ab_gradient`, which is equal and cheaper; otherwise the critic is differentiated twice.
     The norm is taken in float32 even where the critic's convolutions run in bfloat16.
     """
-    mixed = mix * ab + (1 - mix) * ab_pred
-    if explicit:
-        gradient = critic.ab_gradient(L, mixed)
-    else:
-        mixed.requires_grad_(True)
-        # Scores of one image depend on that image alone, so the gradient of the batch's sum is each image's own.
-        (gradient,) = torch.autograd.grad(critic(L, mixed).sum(), mixed, create_graph=True)
+    gradient = critic.ab_gradient(L, mix * ab + (1 - mix) * ab_pred)
     gradient = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
     return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()

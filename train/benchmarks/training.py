@@ -1,5 +1,4 @@
-"""The cost of a training step: of every decoder, compared with the plain version of public ports, and without each
-optimization."""
+"""The cost of a training step: of every decoder, and with each option that trades time for memory or precision."""
 
 import time
 from dataclasses import replace
@@ -11,10 +10,7 @@ from train.benchmarks.counting import Flops, peak_memory, resident_kib
 from train.training.options import PRESETS, TrainConfig
 from train.training.timing import Trial, medians, wait
 
-PLAIN = dict(
-    precision="fp32", compile="off", channels_last=False, fused_adam=False, keep_teacher=False, keep_features=False,
-    share_forward=False, explicit_penalty=False, fold_upsampling=False,
-)  # fmt: skip
+SLOWER = {"precision": "fp32", "compile": "off", "keep_features": False}  # options that make a step slower
 
 
 def made_config(preset: str, decoder: str, **changes: int | bool | None) -> TrainConfig:
@@ -32,45 +28,42 @@ def gflop_per_image(config: TrainConfig, accelerator: Accelerator) -> float:
 
 
 def measure_training(config: TrainConfig, accelerator: Accelerator, peak: float, repeats: int) -> dict:
-    """Speed, arithmetic and memory of one decoder's step; the fast and the plain version take turns.
+    """Speed, arithmetic and memory of one decoder's step.
 
-    peak: the GFLOP/s that shares refer to.
+    peak: the GFLOP/s that the share refers to.
     """
-    configs = {"fast": config, "plain": replace(config, **PLAIN)}
-    gflop = {name: gflop_per_image(each, accelerator) for name, each in configs.items()}
-    ways = {name: Trial(each, accelerator) for name, each in configs.items()}
-    seconds = medians({name: way.run for name, way in ways.items()}, accelerator.device, repeats)
-    drawing = medians({"draw": ways["fast"].draw}, accelerator.device, 5 * repeats)["draw"]
-    result = {"decoder": config.decoder, "preset": config.preset, "batch_size": config.batch_size, "crop": config.crop}
-    for name, way in ways.items():
-        rate = config.batch_size / seconds[name]
-        result[name] = {
-            "precision": way.config.precision,
-            "seconds_per_step": seconds[name],
-            "images_per_second": rate,
-            "gflop_per_image": gflop[name],
-            "share_of_peak": gflop[name] * rate / peak,
-            "peak_memory_mib": peak_memory(way.run, accelerator.device),
-        }
-    result["speedup"] = seconds["plain"] / seconds["fast"]
-    result["input_pipeline_over_step"] = seconds["fast"] / drawing
-    return result
+    gflop, run = gflop_per_image(config, accelerator), Trial(config, accelerator)
+    seconds = medians({"step": run.run}, accelerator.device, repeats)["step"]
+    drawing = medians({"draw": run.draw}, accelerator.device, 5 * repeats)["draw"]
+    return {
+        "decoder": config.decoder,
+        "preset": config.preset,
+        "batch_size": config.batch_size,
+        "crop": config.crop,
+        "precision": run.config.precision,
+        "seconds_per_step": seconds,
+        "images_per_second": config.batch_size / seconds,
+        "gflop_per_image": gflop,
+        "share_of_peak": gflop * config.batch_size / seconds / peak,
+        "peak_memory_mib": peak_memory(run.run, accelerator.device),
+        "input_pipeline_over_step": seconds / drawing,
+    }
 
 
-def measure_switches(config: TrainConfig, accelerator: Accelerator, repeats: int) -> dict[str, float]:
-    """How much longer a step takes without each optimization, as a ratio to the step with all of them."""
-    every, ratios = Trial(config, accelerator), {}
-    for name, value in PLAIN.items():
-        without = replace(config, **{name: value})
-        unused = {
-            "compile": config.compile == "off" or accelerator.device.type != "cuda",
-            "precision": every.config.precision == "fp32",
-            "keep_features": config.train_trunk,
-        }
-        if not unused.get(name):
-            pair = {"with": every.run, "without": Trial(without, accelerator).run}  # two at a time, to save memory
-            seconds = medians(pair, accelerator.device, repeats)
-            ratios[name] = seconds["without"] / seconds["with"]
+def measure_options(config: TrainConfig, accelerator: Accelerator, repeats: int) -> dict[str, float]:
+    """How much longer a step takes with each of SLOWER, by its flag, as a ratio; without those that change nothing."""
+    fast, ratios = Trial(config, accelerator), {}
+    unused = {
+        "precision": fast.config.precision == "fp32",
+        "compile": config.compile == "off" or accelerator.device.type != "cuda",
+        "keep_features": config.train_trunk,
+    }
+    for name, value in SLOWER.items():
+        if not unused[name]:
+            slow = Trial(replace(config, **{name: value}), accelerator)  # two at a time, to save memory
+            seconds = medians({"fast": fast.run, "slow": slow.run}, accelerator.device, repeats)
+            flag = name.replace("_", "-")
+            ratios[f"--no-{flag}" if value is False else f"--{flag} {value}"] = seconds["slow"] / seconds["fast"]
     return ratios
 
 
@@ -92,25 +85,22 @@ def soak(config: TrainConfig, accelerator: Accelerator, steps: int) -> list[dict
 def training_table(rows: list[dict]) -> str:
     """Results of `measure_training` as Markdown."""
     lines = [
-        "| training step | batch | crop | images/s | plain | faster | GFLOP/image | plain "
-        "| of peak | MiB | input pipeline |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| training step | batch | crop | images/s | GFLOP/image | of peak | MiB | input pipeline |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
-        fast, plain = row["fast"], row["plain"]
-        memory = "–" if fast["peak_memory_mib"] is None else f"{fast['peak_memory_mib']:,.0f}"
+        memory = "–" if row["peak_memory_mib"] is None else f"{row['peak_memory_mib']:,.0f}"
         lines.append(
-            f"| {row['preset']} {row['decoder']} ({fast['precision']}) | {row['batch_size']} | {row['crop']} "
-            f"| {fast['images_per_second']:,.1f} | {plain['images_per_second']:,.1f} | {row['speedup']:.2f}× "
-            f"| {fast['gflop_per_image']:.2f} | {plain['gflop_per_image']:.2f} | {fast['share_of_peak']:.0%} "
+            f"| {row['preset']} {row['decoder']} ({row['precision']}) | {row['batch_size']} | {row['crop']} "
+            f"| {row['images_per_second']:,.1f} | {row['gflop_per_image']:.2f} | {row['share_of_peak']:.0%} "
             f"| {memory} | {row['input_pipeline_over_step']:,.0f}× the step |"
         )
     return "\n".join(lines)
 
 
-def switches_line(preset: str, ratios: dict[str, float]) -> str:
-    """The result of `measure_switches` as a sentence."""
-    return f"A {preset} step takes longer without: " + ", ".join(f"{n} {ratio:.2f}×" for n, ratio in ratios.items())
+def options_line(preset: str, ratios: dict[str, float]) -> str:
+    """The result of `measure_options` as a sentence."""
+    return f"A {preset} step takes longer with: " + ", ".join(f"{flag} {ratio:.2f}×" for flag, ratio in ratios.items())
 
 
 def soak_table(lines: list[dict]) -> str:

@@ -20,7 +20,7 @@ from chromagan.imaging import color
 from chromagan.network.folding import fold
 from chromagan.network.generator import Generator
 from chromagan.network.layers import FEATURE_STRIDE, cut
-from chromagan.network.trunk import Teacher, Trunk, build_teacher
+from chromagan.network.trunk import Trunk, build_teacher
 from train.training.cache import cached
 from train.training.options import BatchSpec, TrainConfig
 
@@ -56,18 +56,17 @@ class Batches:
         device: torch.device,
         class_target: Tensor | None = None,
         stages: list[Tensor] | None = None,
-        teacher: Teacher | None = None,
         trunk: Callable[[Tensor], list[Tensor]] | None = None,
     ):
-        """lab: (N, S, S, 3) from `normalized_lab`. class_target: (N, K) of the gray photos, or None to run `teacher`,
-        if given, at every step. stages: from `trunk_stages`, or None to run `trunk`, if given, at every step; without
-        either, the trunk trains. The data move to `device` if they fit.
+        """lab: (N, S, S, 3) from `normalized_lab`. class_target: (N, K) of the gray photos, from
+        `teacher_targets`; None without a teacher. stages: from `trunk_stages`, or None to run `trunk`, if given, at
+        every step; without either, the trunk trains. The data move to `device` if they fit.
         """
         held = [t for t in (lab, class_target, *(stages or [])) if t is not None]
         on_device = device.type != "cpu" and fits(held, device)
         lab, class_target = (t if t is None or not on_device else t.to(device) for t in (lab, class_target))
         self.stages = stages if stages is None or not on_device else [stage.to(device) for stage in stages]
-        self.lab, self.class_target, self.teacher, self.trunk = lab, class_target, teacher, trunk
+        self.lab, self.class_target, self.trunk = lab, class_target, trunk
         self.spec, self.device = spec, device
         self.steps_per_epoch = len(lab) // spec.batch_size  # drops a last, smaller batch
         self._drawn = lru_cache(maxsize=2)(self._draw)  # keeps the choices of two epochs in memory, not of all
@@ -84,20 +83,17 @@ class Batches:
             _span(FEATURE_STRIDE * top, crop),
             _mirrored(_span(FEATURE_STRIDE * left, crop), flip, side),
         ).to(self.device, torch.float32)
-        if (self.class_target is None and self.teacher) or (self.stages is None and self.trunk):
-            whole = self._whole(order, flip)
         class_target = None
         if self.class_target is not None:
             class_target = self.class_target[order].to(self.device, torch.float32)
-        elif self.teacher is not None:
-            class_target = self.teacher(whole)
         stages = None
         if self.stages is not None:
             stages = [self._of_windows(stage, 2 * order + flip, top, left) for stage in self.stages]
         elif self.trunk is not None:
             with torch.no_grad():
+                whole = self.trunk(self._whole(order, flip))
                 everything = torch.arange(len(order), device=order.device)
-                stages = [self._of_windows(stage.movedim(1, -1), everything, top, left) for stage in self.trunk(whole)]
+                stages = [self._of_windows(stage.movedim(1, -1), everything, top, left) for stage in whole]
         cells = crop // FEATURE_STRIDE
         return Batch(
             L=lab[:, :1],

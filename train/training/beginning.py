@@ -107,6 +107,8 @@ def check_state(config: TrainConfig | RefineConfig, recorded: dict[str, Any]) ->
 
 def check_options(config: TrainConfig | RefineConfig, recorded: dict[str, Any]) -> None:
     """Raise TrainingError if a resumed run's options differ from `recorded`, those that it was started with."""
+    if flag := config.removed_flag(recorded):
+        raise TrainingError(f"the run was started with {flag}, which no longer exists: give another --output-dir")
     if difference := config.differs_from(recorded):
         raise TrainingError(f"{difference}: leave it as it was, or give another --output-dir")
 

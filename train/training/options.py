@@ -97,24 +97,12 @@ class TrainConfig(Options):
     )
     cache_dir: str = option(CACHE_DIR, "folder for the teacher's distributions and a frozen trunk's features")
 
-    # Optimizations of a step; train/benchmark.py measures each.
+    # Time, memory and disk; train/benchmark.py measures each.
     precision: str = option(
         "auto", "fp32, bf16 or auto: bf16 where the hardware is faster with it; a resumed run keeps its precision"
     )  # fmt: skip
     compile: str = option("auto", "whether to compile the generator: on, off or auto (only on CUDA)")
-    channels_last: bool = option(True, "store images and kernels in channels-last memory format")
-    fused_adam: bool = option(True, "update the weights in one fused kernel")
-    keep_teacher: bool = option(True, "compute the teacher's distributions once and keep them; otherwise at every step")
     keep_features: bool = option(True, "compute a frozen trunk's features once and keep them; otherwise at every step")
-    fold_upsampling: bool = option(
-        True, "merge a nearest-neighbor doubling and the 3x3 convolution after it; otherwise run them one by one"
-    )
-    share_forward: bool = option(
-        True, "share one forward pass of the generator between both updates; otherwise run one for each"
-    )
-    explicit_penalty: bool = option(
-        True, "compute the penalty's gradient by transposed convolutions; otherwise differentiate the critic twice"
-    )
 
     CHOICES: ClassVar = {
         "decoder": tuple(DECODERS),
@@ -134,6 +122,9 @@ class TrainConfig(Options):
         "resume", "data", "output_dir", "epochs", "save_epochs", "limit_validation", "samples", "log_every",
         "state_every", "tracker", "cache_dir", "push_to_hub",
     })  # fmt: skip
+    ALWAYS_ON = (
+        "channels_last", "fused_adam", "keep_teacher", "fold_upsampling", "share_forward", "explicit_penalty",
+    )  # fmt: skip
 
     def __post_init__(self):
         super().__post_init__()

@@ -27,6 +27,8 @@ class Options:
     POSITIVE: ClassVar[Collection[str]] = ()
     # May change when a run is resumed: they decide how far it goes, where and what is logged, not what is computed.
     FREE_ON_RESUME: ClassVar[Collection[str]] = ()
+    # Flags of earlier versions: every run now does what they turned on.
+    ALWAYS_ON: ClassVar[Collection[str]] = ()
 
     def __post_init__(self):
         for name, choices in self.CHOICES.items():
@@ -55,6 +57,14 @@ class Options:
             if name not in self.FREE_ON_RESUME and before != value:
                 return f"--{name.replace('_', '-')} is {value}, but the run was started with {before}"
         return None
+
+    def removed_flag(self, earlier: dict[str, Any]) -> str | None:
+        """The first flag of an earlier run that turned off what is now always on; None if there is none.
+
+        earlier: as in `differs_from`.
+        """
+        off = (name for name in self.ALWAYS_ON if not earlier.get(name, True))
+        return next((f"--no-{name.replace('_', '-')}" for name in off), None)
 
     def defaults(self) -> dict[str, Any]:
         """The values of the options that were not given, for those that may be left out."""

@@ -1,7 +1,4 @@
-"""One training step: the critic's update, then the generator's (Vitoria et al. 2020, algorithm 1).
-
-Every optimization of a step has a switch in TrainConfig; train/benchmark.py measures each.
-"""
+"""One training step: the critic's update, then the generator's (Vitoria et al. 2020, algorithm 1)."""
 
 import contextlib
 import math
@@ -49,14 +46,14 @@ class GeneratorForward(nn.Module):
 class CriticLoss(nn.Module):
     """The computation of a critic's update, as the single `forward` that accelerate wraps."""
 
-    def __init__(self, critic: Critic, explicit_penalty: bool):
+    def __init__(self, critic: Critic):
         super().__init__()
-        self.critic, self.explicit_penalty = critic, explicit_penalty
+        self.critic = critic
 
     def forward(self, L: Tensor, ab: Tensor, ab_pred: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
         """L, ab, ab_pred in loss units, ab_pred detached; mix (B, 1, 1, 1) -> Wasserstein loss, penalty."""
         fake, real = self.critic(torch.cat([L, L]), torch.cat([ab_pred, ab])).float().chunk(2)
-        penalty = losses.gradient_penalty(self.critic, L, ab, ab_pred, mix, self.explicit_penalty)
+        penalty = losses.gradient_penalty(self.critic, L, ab, ab_pred, mix)
         return losses.wasserstein_loss(fake, real), penalty
 
 
@@ -84,12 +81,10 @@ def prepare(
         from train.training.batch_norm import GlobalBatchNorm  # imports timm: see trunk.py
 
         GlobalBatchNorm.convert(generator)
-    if config.fold_upsampling:
-        fold_upsampling_for_training(generator)
-    nets = Networks(GeneratorForward(generator), CriticLoss(critic, config.explicit_penalty))
-    memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
+    fold_upsampling_for_training(generator)
+    nets = Networks(GeneratorForward(generator), CriticLoss(critic))
     for net in (nets.generator, nets.critic):
-        net.to(accelerator.device, memory_format=memory_format)
+        net.to(accelerator.device, memory_format=torch.channels_last)
     optimizers = Optimizers(
         generator=adam(_decayed(generator, config), config.lr, config),
         critic=adam([{"params": critic.parameters(), "weight_decay": 0.0}], config.critic_lr, config),
@@ -104,7 +99,7 @@ def prepare(
 
 def adam(groups: list[dict], lr: float, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW over parameter groups that set their own weight_decay; where it is 0 this is Adam."""
-    return torch.optim.AdamW(groups, lr, betas=(config.beta1, 0.999), fused=config.fused_adam or None)
+    return torch.optim.AdamW(groups, lr, betas=(config.beta1, 0.999), fused=True)
 
 
 def _decayed(generator: ChromaGAN, config: TrainConfig) -> list[dict]:
@@ -136,20 +131,14 @@ def train_step(
     Does not wait for the device.
     """
     mixed_precision = autocast(batch.L.device, config.precision)
-    inputs = batch.L, batch.stages, batch.rows, batch.columns, batch.channels
     L, ab = losses.loss_units(batch.L, batch.ab)
     with mixed_precision:
-        ab_pred, class_logits = nets.generator(*inputs)
+        ab_pred, class_logits = nets.generator(batch.L, batch.stages, batch.rows, batch.columns, batch.channels)
     _, ab_pred = losses.loss_units(batch.L, ab_pred.float())
-    if config.share_forward:  # one forward serves both updates
-        fake = ab_pred.detach()
-    else:
-        with mixed_precision, torch.no_grad():
-            fake = losses.loss_units(batch.L, nets.generator(*inputs)[0].float())[1]
 
-    # Critic: Wasserstein loss with gradient penalty.
+    # Critic: Wasserstein loss with gradient penalty. The generator's one forward pass serves both updates.
     with mixed_precision:
-        seen = (part(images, batch.corner, config.critic_side) for images in (L, ab, fake))
+        seen = (part(images, batch.corner, config.critic_side) for images in (L, ab, ab_pred.detach()))
         wasserstein, penalty = nets.critic(*seen, batch.mix)
     optimizers.critic.zero_grad()
     accelerator.backward(wasserstein + config.penalty_weight * penalty)

@@ -11,7 +11,6 @@ from accelerate import Accelerator
 
 from chromagan.hub.model import ChromaGAN
 from chromagan.network.critic import Critic
-from chromagan.network.trunk import Teacher
 from train.training.batches import Batches, frozen_trunk
 from train.training.options import TrainConfig
 from train.training.step import prepare, resolve_precision, train_step, update_average
@@ -49,27 +48,18 @@ class Trial:
 
 
 def made_batches(config: TrainConfig, generator: ChromaGAN, device: torch.device, images: int) -> Batches:
-    """Random images, distributions and features, shaped like real ones. The teacher has random weights."""
+    """Random images, distributions and features, shaped like real ones."""
     size = config.model.image_size
     lab = (torch.rand(images, size, size, 3) - 0.5).half()
-    targets = teacher = stages = trunk = None
-    if config.keep_teacher:
-        targets = torch.rand(images, config.model.num_classes).softmax(dim=1).half()
-    else:
-        teacher = made_teacher(config, device)
+    targets = torch.rand(images, config.model.num_classes).softmax(dim=1).half()
+    stages = trunk = None
     if not config.train_trunk:
         trunk = frozen_trunk(generator.trunk, device)
         if config.keep_features:
             with torch.no_grad():
                 maps = [stage.movedim(1, -1) for stage in trunk(torch.zeros(1, 1, size, size, device=device))]
             stages, trunk = [torch.rand(2 * images, *each.shape[1:]).half() for each in maps], None
-    return Batches(lab, config.batch_spec, device, targets, stages, teacher, trunk)
-
-
-def made_teacher(config: TrainConfig, device: torch.device) -> Teacher:
-    import timm
-
-    return Teacher(timm.create_model(config.teacher).eval(), config.teacher).to(device)
+    return Batches(lab, config.batch_spec, device, targets, stages, trunk)
 
 
 def medians(

@@ -95,20 +95,21 @@ def test_windows_flips_and_kept_features_belong_together():
     assert 0 < flips < 40 and len(places) > 20
 
 
-def test_a_teacher_that_is_not_kept_sees_the_whole_image_as_it_is_turned():
+def test_a_trunk_whose_features_are_not_kept_sees_the_whole_image_as_it_is_turned():
     seen = []
 
-    def teacher(L):
+    def trunk(L):
         seen.append(L)
-        return torch.full((len(L), 3), 1 / 3)
+        return [torch.nn.functional.avg_pool2d(L, 8)]
 
-    options = config(batch_size=3, keep_teacher=False)
+    options = config(batch_size=3, keep_features=False)
     lab = normalized_lab(made_images(3), CPU)
-    batch = Batches(lab, options.batch_spec, CPU, teacher=teacher)(0, slice(0, 3))
-    assert batch.class_target.shape == (3, 3) and seen[0].shape == (3, 1, 224, 224)
+    batch = Batches(lab, options.batch_spec, CPU, trunk=trunk)(0, slice(0, 3))
+    assert seen[0].shape == (3, 1, 224, 224)
     for i in range(3):
         rows, columns = (8 * int(batch.rows[i, 0]), 8 * int(batch.columns[i, 0]))
         assert torch.equal(seen[0][i, :, rows : rows + 64, columns : columns + 64], batch.L[i])
+    torch.testing.assert_close(batch.stages[0], torch.nn.functional.avg_pool2d(batch.L, 8))
 
 
 def test_dropped_channels_are_a_function_of_the_step_and_few():

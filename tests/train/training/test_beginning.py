@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 from filelock import FileLock
 
-from chromagan.hub.files import write_json
+from chromagan.hub.files import read_json, write_json
 from train.study import main as study
 from train.study import parse_args
 from train.training import refine_options
@@ -86,6 +86,13 @@ def test_a_run_that_was_killed_before_its_first_state_starts_again_and_says_so(t
 def test_a_run_without_a_step_goes_on_in_silence(tmp_path, run):
     begun(tmp_path, **run)
     assert resume(tmp_path) == []
+
+
+def test_a_run_with_a_flag_that_no_longer_exists_is_refused(tmp_path):
+    recorded = begun(tmp_path) / "train.json"
+    write_json(recorded, read_json(recorded) | {"fused_adam": True, "channels_last": False})
+    with pytest.raises(TrainingError, match="was started with --no-channels-last, which no longer exists: give"):
+        resume(tmp_path)
 
 
 def test_a_study_does_not_promise_to_continue_what_cannot_be(tmp_path, capsys):

@@ -127,6 +127,13 @@ def test_a_run_that_is_older_than_an_option_has_its_default():
         assert changed == f"--adversarial-weight is 0.5, but the run was started with {weight}"
 
 
+def test_a_run_that_turned_off_what_is_always_on_is_named_by_its_flag():
+    begun = dataclasses.asdict(config())
+    assert config().removed_flag(begun) is None and config().removed_flag(begun | {"keep_teacher": True}) is None
+    assert config().removed_flag(begun | {"keep_teacher": True, "share_forward": False}) == "--no-share-forward"
+    assert not begun.keys() & set(TrainConfig.ALWAYS_ON)
+
+
 def test_a_run_goes_on_in_the_precision_that_it_was_begun_with():
     """What "auto" is depends on the machine, and a run may go on on another."""
     earlier = dataclasses.asdict(config(precision="bf16"))

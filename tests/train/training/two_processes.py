@@ -70,7 +70,7 @@ def main():
     terms = {name: accelerator.reduce(term, "mean") for name, term in terms.items()}
 
     single = SimpleNamespace(num_processes=1, backward=torch.Tensor.backward, unwrap_model=lambda net: net)
-    plain = Networks(GeneratorForward(alone), CriticLoss(critic_alone, True))
+    plain = Networks(GeneratorForward(alone), CriticLoss(critic_alone))
     whole, whole_terms = gradients(alone, critic_alone, plain, batch, config, single)
     assert set(shared) == set(whole) and len(shared) > 50
     for name, gradient in whole.items():
