@@ -5,9 +5,10 @@
     python train/benchmark.py --only photos --sizes 1152x864 4000x3000 12000x9000
     python train/benchmark.py --only chroma --data frgfm/imagenette
 
-training, options, inference: medians on random images, with all variants taking turns in this process; "options" says
-how much longer a training step takes with each option that makes it slower. GFLOP are counted by torch, including
-second derivatives, and compared with this machine's matrix products.
+training: the median time of a step on random images. GFLOP are counted by torch, including second derivatives, and
+compared with this machine's matrix products. MiB are of the tensors that a step makes, without compiling.
+options: how much longer a training step takes with each option that makes it slower; the two take turns.
+inference: the folded networks, as evaluate.py measures them, with random weights.
 photos: coloring from file to file, as a ratio to decoding and encoding the same file, with the shipped checkpoints.
 chroma: the gain of edge-aware upsampling at color boundaries, on validation photos of --data; only on request.
 """
@@ -97,7 +98,7 @@ def main(args: argparse.Namespace) -> None:
         if "options" in args.only:
             results["options"][preset] = measure_options(configs[0], accelerator, args.repeats)
         if "inference" in args.only:
-            results["inference"] += [measure_inference(preset, d, device, 3 * args.repeats) for d in args.decoders]
+            results["inference"] += measure_inference(preset, args.decoders, device, 3 * args.repeats)
         if args.soak:
             results["soak"] += soak(configs[0], accelerator, args.soak)
     if "photos" in args.only:

@@ -1,7 +1,5 @@
-"""Counting arithmetic and memory in a benchmark, and this machine's speed of matrix products."""
+"""Counting arithmetic in a benchmark, this process's memory, and this machine's speed of matrix products."""
 
-import ctypes
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -34,28 +32,10 @@ class Flops(TorchDispatchMode):
         return result
 
 
-def peak_memory(way: Callable[[], None], device: torch.device) -> float | None:
-    """Peak memory of `way` in MiB, beyond what is in use before; None if the system does not report it."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        way()
-        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
-    try:
-        ctypes.CDLL(None).malloc_trim(0)  # memory that was freed but not returned would hide the peak
-        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-        before = resident_kib("VmRSS")
-        way()
-        return max(0.0, resident_kib("VmHWM") - before) / 1024
-    except (OSError, AttributeError):
-        way()
-        return None
-
-
-def resident_kib(name: str) -> int:
-    """Memory of this process as Linux counts it. name: "VmRSS" for current, "VmHWM" for peak memory."""
+def resident_mib() -> float:
+    """Memory of this process as Linux counts it, in MiB."""
     status = Path("/proc/self/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith(name)).split()[1])
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
 
 
 def matrix_rate(device: torch.device, precision: str, repeats: int) -> float:

@@ -1,36 +1,41 @@
 """The cost of coloring by the network alone, at its native size."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from chromagan.hub.model import ChromaGAN
 from chromagan.network.config import ModelConfig
-from train.benchmarks.counting import Flops, peak_memory
-from train.training.timing import medians
+from chromagan.network.folding import fold
+from train.evaluation.cost import network_costs
 
 BATCH = 16  # images in a batch
 
 
-@torch.no_grad()  # not inference_mode, in which nothing is counted
-def measure_inference(preset: str, decoder: str, device: torch.device, repeats: int) -> dict:
-    """Speed, arithmetic and memory of a network at its native size, for one image and for a batch."""
-    model = ChromaGAN(replace(ModelConfig.preset(preset, decoder), num_classes=0))
-    model = model.eval().to(device, memory_format=torch.channels_last)
-    size = model.config.image_size
-    one, many = torch.rand(1, 1, size, size, device=device), torch.rand(BATCH, 1, size, size, device=device)
-    seconds = medians({"one": lambda: model(one), "many": lambda: model(many)}, device, repeats)
-    with Flops() as counted:
-        model(one)
-    return {
-        "decoder": decoder,
-        "preset": preset,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "gflop_per_image": counted.total / 1e9,
-        "ms_one": 1000 * seconds["one"],
-        "images_per_second_of_batch": BATCH / seconds["many"],
-        "peak_memory_mib_of_batch": peak_memory(lambda: model(many), device),
-    }
+def measure_inference(preset: str, decoders: Sequence[str], device: torch.device, repeats: int) -> list[dict]:
+    """Speed, arithmetic and memory of each decoder's network with random weights, folded, at its native size, for one
+    image and for a batch."""
+    networks, parameters = {}, {}
+    for decoder in decoders:
+        model = ChromaGAN(replace(ModelConfig.preset(preset, decoder), num_classes=0))
+        parameters[decoder] = sum(p.numel() for p in model.parameters())
+        folded, size = fold(model).to(device, memory_format=torch.channels_last), model.config.image_size
+        for images in (1, BATCH):
+            networks[decoder, images] = folded, torch.rand(images, 1, size, size, device=device)
+    costs = network_costs(networks, repeats)
+    return [
+        {
+            "decoder": decoder,
+            "preset": preset,
+            "parameters": parameters[decoder],
+            "gflop_per_image": costs[decoder, 1]["gflops"],
+            "ms_one": costs[decoder, 1]["ms"],
+            "images_per_second_of_batch": 1000 * BATCH / costs[decoder, BATCH]["ms"],
+            "peak_memory_mib_of_batch": costs[decoder, BATCH]["peak_mib"],
+        }
+        for decoder in decoders
+    ]
 
 
 def inference_table(rows: list[dict]) -> str:
@@ -40,9 +45,9 @@ def inference_table(rows: list[dict]) -> str:
         "|---|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
-        memory = "–" if row["peak_memory_mib_of_batch"] is None else f"{row['peak_memory_mib_of_batch']:,.0f}"
         lines.append(
-            f"| {row['preset']} {row['decoder']} | {row['parameters']:,} | {row['gflop_per_image']:.2f} "
-            f"| {row['ms_one']:.1f} | {row['images_per_second_of_batch']:,.1f} | {memory} |"
+            f"| {row['preset']} {row['decoder']} | {row['parameters']:,} | {row['gflop_per_image']:.3f} "
+            f"| {row['ms_one']:.1f} | {row['images_per_second_of_batch']:,.1f} "
+            f"| {row['peak_memory_mib_of_batch']:,.0f} |"
         )
     return "\n".join(lines)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import torch
 from accelerate import Accelerator
 
-from train.benchmarks.counting import Flops, peak_memory, resident_kib
+from train.benchmarks.counting import Flops, resident_mib
+from train.evaluation.cost import LiveMemory
 from train.training.options import PRESETS, TrainConfig
 from train.training.timing import Trial, medians, wait
 
@@ -19,12 +20,16 @@ def made_config(preset: str, decoder: str, **changes: int | bool | None) -> Trai
     return TrainConfig(decoder=decoder, preset=preset, data=["made"], output_dir="none", **options)
 
 
-def gflop_per_image(config: TrainConfig, accelerator: Accelerator) -> float:
-    """GFLOP per image of a training step, counted in a separate trial that is freed before others are timed."""
+def count_step(config: TrainConfig, accelerator: Accelerator) -> tuple[float, float]:
+    """GFLOP per image of a training step, and the peak MiB of tensors that it makes, both without compiling.
+
+    Counted in a separate trial that is freed before others are timed.
+    """
     run = Trial(replace(config, compile="off"), accelerator)
-    with Flops() as counted:
+    run.run()  # the first step makes the optimizers' state, too
+    with Flops() as flops, LiveMemory() as memory:
         run.run()
-    return counted.total / config.batch_size / 1e9
+    return flops.total / config.batch_size / 1e9, memory.peak / 2**20
 
 
 def measure_training(config: TrainConfig, accelerator: Accelerator, peak: float, repeats: int) -> dict:
@@ -32,7 +37,8 @@ def measure_training(config: TrainConfig, accelerator: Accelerator, peak: float,
 
     peak: the GFLOP/s that the share refers to.
     """
-    gflop, run = gflop_per_image(config, accelerator), Trial(config, accelerator)
+    gflop, memory = count_step(config, accelerator)
+    run = Trial(config, accelerator)
     seconds = medians({"step": run.run}, accelerator.device, repeats)["step"]
     drawing = medians({"draw": run.draw}, accelerator.device, 5 * repeats)["draw"]
     return {
@@ -45,7 +51,7 @@ def measure_training(config: TrainConfig, accelerator: Accelerator, peak: float,
         "images_per_second": config.batch_size / seconds,
         "gflop_per_image": gflop,
         "share_of_peak": gflop * config.batch_size / seconds / peak,
-        "peak_memory_mib": peak_memory(run.run, accelerator.device),
+        "peak_memory_mib": memory,
         "input_pipeline_over_step": seconds / drawing,
     }
 
@@ -77,7 +83,7 @@ def soak(config: TrainConfig, accelerator: Accelerator, steps: int) -> list[dict
         wait(accelerator.device)
         rate = steps // 10 * config.batch_size / (time.perf_counter() - start)
         cuda = accelerator.device.type == "cuda"
-        memory = torch.cuda.memory_allocated() / 2**20 if cuda else resident_kib("VmRSS") / 1024
+        memory = torch.cuda.memory_allocated() / 2**20 if cuda else resident_mib()
         lines.append({"steps": run.done, "images_per_second": rate, "memory_mib": memory})
     return lines
 
@@ -89,11 +95,10 @@ def training_table(rows: list[dict]) -> str:
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
-        memory = "–" if row["peak_memory_mib"] is None else f"{row['peak_memory_mib']:,.0f}"
         lines.append(
             f"| {row['preset']} {row['decoder']} ({row['precision']}) | {row['batch_size']} | {row['crop']} "
             f"| {row['images_per_second']:,.1f} | {row['gflop_per_image']:.2f} | {row['share_of_peak']:.0%} "
-            f"| {memory} | {row['input_pipeline_over_step']:,.0f}× the step |"
+            f"| {row['peak_memory_mib']:,.0f} | {row['input_pipeline_over_step']:,.0f}× the step |"
         )
     return "\n".join(lines)
 

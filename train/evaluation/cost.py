@@ -52,16 +52,18 @@ class LiveMemory(TorchDispatchMode):
 
 
 @torch.inference_mode()
-def network_costs(networks: dict[Hashable, tuple[torch.nn.Module, torch.Tensor]]) -> dict[Hashable, dict]:
+def network_costs(
+    networks: dict[Hashable, tuple[torch.nn.Module, torch.Tensor]], repeats: int = REPEATS
+) -> dict[Hashable, dict]:
     """parameters, gflops (multiply and add are two), ms, peak_mib (of activations) of one forward of each network.
 
-    networks: {name: (network, its input)}. They take turns, and ms is the fastest of REPEATS, since other work on the
+    networks: {name: (network, its input)}. They take turns, and ms is the fastest of `repeats`, since other work on the
     machine only makes times longer, and not equally for all.
     """
     times = {name: [] for name in networks}
     for network, sample in networks.values():
         network(sample)
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         for name, (network, sample) in networks.items():
             start = time.perf_counter()
             network(sample)

@@ -1,6 +1,7 @@
 """The benchmark: runs for real, small, and its counts are those of closed forms."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,11 +9,12 @@ from accelerate import Accelerator
 from torch import nn
 
 from chromagan.data import DataError
-from chromagan.hub.checkpoints import CheckpointError
+from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
 from train import benchmark as script
 from train.benchmark import main, parse_args, train_config
 from train.benchmarks import inference, photos
-from train.benchmarks.counting import Flops, peak_memory
+from train.benchmarks.counting import Flops
+from train.evaluation.cost import LiveMemory, decoder_costs
 from train.training.timing import Trial
 
 
@@ -44,12 +46,24 @@ def test_flops_of_a_grouped_convolution_go_by_its_groups(groups):
     assert counted.total == 2 * forward  # of the image and of the weights
 
 
-def test_peak_memory_sees_what_is_freed_again():
-    def way():
-        torch.ones(64 * 2**18).sum()  # 64 MiB
+def test_the_benchmark_and_the_evaluation_count_the_same_network(source, monkeypatch):
+    """Folded, as it colors photos."""
+    monkeypatch.setattr(inference, "BATCH", 2)
+    newest = {c.decoder: SimpleNamespace(decoder=c.decoder, checkpoint=c) for c in list_checkpoints(source)}
+    evaluated = decoder_costs(newest.values(), 224, torch.device("cpu"))["decoders"]
+    for row in inference.measure_inference("lite", ["compact", "depthwise"], torch.device("cpu"), 1):
+        cost = evaluated[row["decoder"]]["network"]
+        assert row["gflop_per_image"] == cost["gflops"] > 0 and row["parameters"] == cost["parameters"]
+        assert row["peak_memory_mib_of_batch"] == pytest.approx(inference.BATCH * cost["peak_mib"], rel=0.05)
 
-    measured = peak_memory(way, torch.device("cpu"))
-    assert measured is None or 50 < measured < 200
+
+def test_peak_memory_of_a_step_counts_what_the_gradient_needs():
+    """Four maps of 1 MiB are kept for it, and the fifth is the gradient of the last one."""
+    layers = nn.Sequential(*(nn.Sigmoid() for _ in range(4)))
+    x = torch.rand(2**18, requires_grad=True)
+    with LiveMemory() as memory:
+        layers(x).sum().backward()
+    assert 5 <= memory.peak / 2**20 < 6.1
 
 
 def test_a_small_benchmark_for_real(tmp_path, capsys, monkeypatch):
@@ -59,7 +73,7 @@ def test_a_small_benchmark_for_real(tmp_path, capsys, monkeypatch):
     main(parse_args([*arguments, "--only", "training", "options", "inference", "--json", str(out)]))
     results = json.loads(out.read_text())
     (training,) = results["training"]
-    assert training["gflop_per_image"] > 0
+    assert training["gflop_per_image"] > 0 and training["peak_memory_mib"] > 0
     assert training["images_per_second"] == pytest.approx(2 / training["seconds_per_step"])
     slower = {"--no-keep-features"} | ({"--precision fp32"} if training["precision"] == "bf16" else set())
     assert results["options"]["lite"].keys() == slower and results["options"]["lite"]["--no-keep-features"] > 1
