@@ -129,9 +129,9 @@ def check_output_folder(name: str | os.PathLike) -> None:
             return
 
 
-def count(text: str) -> int:
-    """Parse the value of a flag: a whole number, 1 or more."""
+def count(text: str, least: int = 1) -> int:
+    """Parse the value of a flag: a whole number, `least` or more."""
     with contextlib.suppress(ValueError):
-        if int(text) >= 1:
+        if int(text) >= least:
             return int(text)
-    raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text}")
+    raise argparse.ArgumentTypeError(f"must be a whole number, {least} or more, got {text}")

@@ -18,6 +18,7 @@ import argparse
 import os
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
@@ -253,8 +254,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--limit", type=count, help="measure only N photos, spread evenly over the data")
     parser.add_argument("--size", type=side, default=224, help="side in pixels at which everything is measured")
     parser.add_argument(
-        "--refine", nargs="?", default=0, const=None, type=count, metavar="N",
-        help="also measure colorings after N refiner steps; without N, after all of them",
+        "--refine", nargs="?", default=0, const=None, type=partial(count, least=0), metavar="N",
+        help="also measure colorings after N refiner steps, 0 for none; without N, after all of them",
     )  # fmt: skip
     parser.add_argument("--write-metrics", action="store_true", help="also write each checkpoint's metrics.json")
     return parser.parse_args(argv)

@@ -6,6 +6,7 @@ from test_evaluate import run
 
 from chromagan import ChromaGANError
 from chromagan.hub.checkpoints import list_checkpoints
+from train.evaluate import parse_args
 from train.evaluation.networks import Entry, checkpoint_entry
 from train.evaluation.refined import refined_results, refined_rows, refined_twins
 
@@ -26,6 +27,19 @@ def test_differences_are_paired_and_of_the_colored_photos():
     assert row[:3] == ["compact", "3", "5"] and "-8.3 (-8.3 to -8.3) %" in row[header.index("CIEDE2000")]
     assert row[header.index("false red, % of area")].startswith("2.000 0.0")
     assert row[header.index("top-1")].startswith("0.500 +0.500")
+
+
+@pytest.mark.parametrize(
+    "flags, steps", [([], 0), (["--refine", "0"], 0), (["--refine", "3"], 3), (["--refine"], None)]
+)
+def test_steps_to_refine(flags, steps):
+    assert parse_args(["--source", "s", "--data", "d", "--output-dir", "o", *flags]).refine == steps
+
+
+def test_fewer_steps_than_none_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        parse_args(["--source", "s", "--data", "d", "--output-dir", "o", "--refine", "-1"])
+    assert "--refine: must be a whole number, 0 or more, got -1" in capsys.readouterr().err
 
 
 def test_the_script_measures_refined_twins(refined_source, data, tmp_path):
