@@ -49,7 +49,7 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from chromagan import DECODERS
-from chromagan.colorizer import warm_up
+from chromagan.colorizer import MOST_SATURATION, warm_up
 from chromagan.demo import page
 from chromagan.demo.api import REFINE, Api
 from chromagan.demo.body_limit import BodyLimit
@@ -142,7 +142,7 @@ def photo_controls() -> SimpleNamespace:
         Offer(NETWORKS, STUDY), "Network trained on", "network", visible=service.general is not None,
     )  # fmt: skip
     with gr.Accordion("Options", open=False, elem_id="options"):
-        saturation = gr.Slider(0, 2, 1, step=0.05, label="Saturation", elem_id="saturation")
+        saturation = gr.Slider(0, MOST_SATURATION, 1, step=0.05, label="Saturation", elem_id="saturation")
         chroma = gr.Radio(
             [("Edge-aware", "edge-aware"), ("Bilinear", "bilinear")], value=CHROMA, label="Chroma upsampling",
             info="How colors are upsampled to full size: along the photo's edges, or smoothly.", elem_id="chroma",

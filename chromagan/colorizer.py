@@ -30,7 +30,7 @@ from chromagan.network.refiner import Refiner, double
 
 LONGEST_SIDE = 4  # times the trained size: longest side at which the network sees a panorama
 BATCH = 4  # photos per forward pass: the features of 8 at 224 pixels no longer fit a core's cache
-MOST_SATURATION = 100  # beyond, float32 may overflow; every colored pixel reaches full chroma long before
+MOST_SATURATION = 3  # beyond, nearly every colored pixel is at the limit of sRGB
 GROUP_PIXELS = 2**24  # of the photos held in memory together; a larger photo is processed alone
 
 Photograph = Image.Image | np.ndarray | str | os.PathLike

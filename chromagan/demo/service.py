@@ -18,7 +18,7 @@ import torch
 from cachetools import LRUCache, cachedmethod
 from PIL import Image
 
-from chromagan.colorizer import render
+from chromagan.colorizer import MOST_SATURATION, render
 from chromagan.demo import downloads, page
 from chromagan.demo.file_store import FileStore
 from chromagan.demo.loaded_photo import LoadedPhoto, file_digest, load_photo, resize_photo
@@ -41,7 +41,6 @@ MAX_MEGAPIXELS = 64  # needs about 1.5 GB of memory
 PHOTO_BYTES = 96 << 20  # of uploaded photos in memory
 DISK_BYTES = 256 << 20  # of uploads and results; beyond, the oldest are deleted, results first
 MAX_AGE = 6 * 3600  # seconds, after which files are deleted
-MAX_SATURATION = 3  # beyond, nearly every pixel is at the limit of sRGB
 VISITED = 2  # sources named by visitors that are kept loaded, besides the shipped one
 CHROMA = inspect.signature(render).parameters["chroma"].default  # the same as the command line's
 NO_PHOTO = "Upload a photo first."
@@ -94,8 +93,8 @@ def options_of(source: str | None, mode: str, saturation: float, refined: bool =
         saturation = float(saturation)
     except (TypeError, ValueError) as error:
         raise RequestError(f"saturation {saturation!r} is not a number") from error
-    if not 0 <= saturation <= MAX_SATURATION:
-        raise RequestError(f"saturation must be between 0 and {MAX_SATURATION}, got {saturation:g}")
+    if not 0 <= saturation <= MOST_SATURATION:
+        raise RequestError(f"saturation must be 0 to {MOST_SATURATION}, got {saturation:g}")
     return Options(source_name(source) or STUDY, mode, saturation, bool(refined))
 
 

@@ -50,9 +50,9 @@ def test_colorize_a_folder_goes_on_past_bad_files(source, tmp_path, capsys):
         (["colorize", "{folder}/no\nsuch.jpg", "-o", "{out}"], 1, r"no\nsuch.jpg: no such file"),
         (["colorize", "{photo}", "-o", "{folder}/out.xyz"], 1, "cannot write .xyz: use .jpg"),
         (["colorize", "{photo}"], 2, "required: -o/--output"),
-        (["colorize", "{photo}", "-o", "{out}", "--saturation", "-1"], 2, "must be a number, 0 to 100, got -1"),
-        (["colorize", "{photo}", "-o", "{out}", "--saturation", "1e38"], 2, "must be a number, 0 to 100, got 1e38"),
-        (["colorize", "{photo}", "-o", "{out}", "--saturation", "much"], 2, "must be a number, 0 to 100, got much"),
+        (["colorize", "{photo}", "-o", "{out}", "--saturation", "-1"], 2, "must be a number, 0 to 3, got -1"),
+        (["colorize", "{photo}", "-o", "{out}", "--saturation", "3.1"], 2, "must be a number, 0 to 3, got 3.1"),
+        (["colorize", "{photo}", "-o", "{out}", "--saturation", "much"], 2, "must be a number, 0 to 3, got much"),
         (["colorize", "{photo}", "-o", "{out}", "--jobs", "0"], 2, "must be a whole number, 1 or more, got 0"),
         (["colorize", "{photo}", "-o", "{out}", "--all", "--epoch", "3"], 2, "cannot be combined with --decoder"),
         (["colorize", "{photo}", "-o", "{out}", "--overwrite", "--skip-existing"], 2, "not allowed with"),
@@ -104,7 +104,7 @@ def test_help_says_what_is_used_by_default(command, capsys, monkeypatch):
         words = "default: the recommended one, the most colorful within 1 % of the lowest CIEDE2000"
         assert lines["--epoch"].endswith(words)
     if command == "colorize":
-        assert lines["--saturation"].endswith("multiplies the chroma: 0 to 100 (1)")
+        assert lines["--saturation"].endswith("multiplies the chroma: 0 to 3 (1)")
 
 
 @pytest.mark.parametrize("output", ["loop", "loop/out.png", "loop/below/out.png"])

@@ -44,6 +44,6 @@ def test_assistant_gets_what_the_api_gives_and_the_same_refusals(demo, client, h
     assert "'ciede2000'" in table.content[0].text and "'decoder': 'transposed'" in listed.content[0].text
     refused = [each.content[0].text for each in refusals if each.isError]
     of_this_network = f"no photo at {demo.url}/manifest.json: "
-    wanted = ("sharpest", "between 0 and 3", "provide a url", "not an image", of_this_network)
+    wanted = ("sharpest", "0 to 3", "provide a url", "not an image", of_this_network)
     for words, text in zip(wanted, refused, strict=True):
         assert words in text and "\n" not in text

@@ -5,6 +5,8 @@ from browsing import enter_source, give, pick_example, picture_urls, said, sizes
 from made_demo import lightness
 from PIL import Image
 
+from chromagan.colorizer import MOST_SATURATION
+
 
 def test_arrival_shows_a_result(page):
     picture_urls(page)
@@ -89,6 +91,7 @@ def test_options_change_the_picture(page):
     page.click("#chroma >> text=Bilinear")
     wait_for_another(page, before)
     before = picture_urls(page)
+    assert page.get_attribute("#saturation input[type=range]", "max") == f"{MOST_SATURATION}"
     page.focus("#saturation input[type=range]")  # without a pointer, too
     page.keyboard.press("ArrowRight")
     wait_for_another(page, before)

@@ -8,6 +8,7 @@ import torch
 from made_photos import made_photo
 from PIL import Image
 
+from chromagan.colorizer import MOST_SATURATION
 from chromagan.demo import page
 from chromagan.demo import tabs as tabs_module
 from chromagan.demo.api import Api
@@ -37,11 +38,16 @@ def test_options_of_no_meaning_are_refused():
     for bad, words in (
         (("", "sharp", 1), "edge-aware"),
         (("", CHROMA, "much"), "not a number"),
-        (("", CHROMA, 4), "between 0 and 3"),
-        (("", CHROMA, float("nan")), "between 0 and 3"),
+        (("", CHROMA, 4), "saturation must be 0 to 3, got 4"),
+        (("", CHROMA, float("nan")), "0 to 3"),
     ):
         with pytest.raises(RequestError, match=words):
             options_of(*bad)
+
+
+@pytest.mark.parametrize("function", [Api.colorize, Api.matrix, Api.epochs])
+def test_the_api_says_how_much_saturation_there_can_be(function):
+    assert f"from 0 (gray) to {MOST_SATURATION}." in function.__doc__
 
 
 def test_sources_are_hub_prefixes_and_never_folders(service, source):
