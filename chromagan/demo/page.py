@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from chromagan.demo.paper import read_findings
 from chromagan.demo.photo_report import MEASURES, NEAREST_TO_ZERO, REFERENCES, Report
 from chromagan.demo.refining import ACTION_COLORS
-from chromagan.demo.source import CheckpointSource, label_of, measured, measured_on, trained_on
+from chromagan.demo.source import CheckpointSource, epoch_label, label_of, measured, measured_on, trained_on
 from chromagan.demo.visible import VISIBLE
 from chromagan.hub.checkpoints import Checkpoint, recommended_of_each
 from chromagan.hub.measured import number_of, photos_of
@@ -107,10 +107,6 @@ def caption(checkpoint: Checkpoint, networks: str = "", milliseconds: float | No
 
 def sentence(words: str) -> str:
     return words[:1].upper() + words[1:].rstrip(".") + "."
-
-
-def epoch_label(checkpoint: Checkpoint) -> str:
-    return f"epoch {checkpoint.epoch}" if checkpoint.epoch else "before training"
 
 
 def epochs_label(checkpoints: Sequence[Checkpoint]) -> str:

@@ -233,10 +233,14 @@ def decoder_milliseconds(decoder: str, repeats: int = 5) -> float:
     return 1000 * min(times)
 
 
+def epoch_label(checkpoint: Checkpoint) -> str:
+    """When in training: "epoch 4" or "before training"."""
+    return f"epoch {checkpoint.epoch}" if checkpoint.epoch else "before training"
+
+
 def label_of(checkpoint: Checkpoint) -> str:
     """The display name of a checkpoint: "Compact, epoch 4"."""
-    moment = f"epoch {checkpoint.epoch}" if checkpoint.epoch else "before training"
-    return f"{DECODERS[checkpoint.decoder].label}, {moment}"
+    return f"{DECODERS[checkpoint.decoder].label}, {epoch_label(checkpoint)}"
 
 
 def measured(checkpoint: Checkpoint) -> dict:
