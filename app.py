@@ -139,7 +139,8 @@ def photo_controls() -> SimpleNamespace:
         components=[photo], samples=[[str(path)] for path in EXAMPLES], label="Or try one of these", elem_id="examples"
     )
     network = radio_buttons(
-        Offer(NETWORKS, STUDY), "Network trained on", "network", visible=service.general is not None,
+        Offer(NETWORKS, STUDY), "Network", "network", visible=service.general is not None,
+        info="For Colorize, Refine and Measure. Matrix and Epochs always use the study's.",
     )  # fmt: skip
     with gr.Accordion("Options", open=False, elem_id="options"):
         saturation = gr.Slider(0, MOST_SATURATION, 1, step=0.05, label="Saturation", elem_id="saturation")
@@ -230,7 +231,6 @@ def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         button = gr.Button("Color with all of them", variant="primary", elem_id="fill", min_width=120)
         stop = gr.Button("Stop", elem_id="stop-fill", min_width=80)
         pack = gr.Button("Download all (ZIP)", elem_id="zip", min_width=120)
-    gr.HTML(STUDY_NOTE)
     cells = gr.HTML(page.matrix(here, 1.5, {}), elem_id="matrix", js_on_load=PICK, elem_classes="quiet")
     with gr.Row():
         offer = choices.cells(STUDY)
@@ -268,7 +268,6 @@ def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         button = gr.Button("Show its epochs", variant="primary", elem_id="scrub", min_width=120)
         webp = gr.Button("Download WebP", elem_id="webp", min_width=120)
         gif = gr.Button("Download GIF", elem_id="gif", min_width=120)
-    gr.HTML(STUDY_NOTE)
     shown = gr.State()
 
     scrub = dict(
@@ -326,9 +325,6 @@ REFINER_NOTE = (
     "<p class='note'>An agent trained by reinforcement learning corrects the coloring of the Colorize tab in a few "
     "steps. In each step, every pixel takes one small action: redder, weaker, like its neighbors, and so on. This "
     "removes red patches and spots and makes colors more even: vivid ones weaker, gray ones less gray.</p>"
-)
-STUDY_NOTE = (
-    "<p class='note'>Colored by the study's networks, trained on Imagenette, whatever “Network trained on” says.</p>"
 )
 
 

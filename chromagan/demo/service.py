@@ -155,16 +155,15 @@ class DemoService:
     # What there is
 
     def source(self, name: str | None) -> CheckpointSource:
-        """The checkpoints of a Hub prefix, of GENERAL, or of STUDY (also for ""); RequestError for others."""
+        """The checkpoints of a Hub prefix, of GENERAL, or of STUDY (also for "", and for the title of what the demo was
+        started with); RequestError for others."""
         name = source_name(name) or STUDY
-        if name == STUDY:
+        if name == GENERAL and self.general is not None:
+            return self.general
+        if name in (STUDY, self.shipped.title):
             return self.shipped
         if name == GENERAL:
-            if self.general is None:
-                raise RequestError(
-                    f"the networks {GENERAL!r} (photos of any kind) are not installed here: use {STUDY!r}"
-                )
-            return self.general
+            raise RequestError(f"the networks {GENERAL!r} (photos of any kind) are not installed here: use {STUDY!r}")
         if not repositories.is_prefix(name):  # visitors cannot read folders
             raise RequestError(f"{name!r} is neither {STUDY}, {GENERAL} nor a Hub prefix of the form owner/name")
         try:

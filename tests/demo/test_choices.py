@@ -13,12 +13,16 @@ from chromagan.demo.tabs import Tabs
 from chromagan.hub.checkpoints import GENERAL, STUDY
 
 
-def test_names_of_the_sources(both, service):
+def test_names_of_the_sources(both, service, tmp_path):
     assert both.source("") is both.source(STUDY) is both.shipped and both.source(GENERAL) is both.general
     assert [(each.decoder, each.epoch) for each in both.general.checkpoints] == [("compact", 7), ("depthwise", 5)]
     assert service.general is None
     with pytest.raises(RequestError, match="the networks 'general' .* are not installed here"):
         service.source(GENERAL)
+    for started in ("mine", GENERAL):  # what the demo was started with has its own name, too
+        folder = shutil.copytree(service.shipped.name, tmp_path / started)
+        alone = DemoService(str(folder), str(folder), tmp_path / "files")
+        assert alone.source(started) is alone.source("") is alone.shipped and alone.general is None
     assert chosen_source(" owner/name ", GENERAL) == "owner/name" and chosen_source("", GENERAL) == GENERAL
     for name in (5, [], ["study"], {"a": 1}):
         for ask in (service.source, lambda name: chosen_source(name, STUDY), lambda name: chosen_source("", name)):
