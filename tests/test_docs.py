@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_imports import BOTTOM, FOLDERS
+from test_imports import BESIDE, BOTTOM, FOLDERS
 
 from chromagan.__main__ import parse_args
 from chromagan.colorizer import Colorizer
@@ -86,7 +86,7 @@ def test_the_architecture_names_functions_where_they_are():
 
 def test_the_architecture_lists_the_folders_in_the_order_of_imports():
     listed = [re.findall(r"`([\w.]+)/?`", cells[0]) for cells in rows(ROOT / "ARCHITECTURE.md") if len(cells) == 2]
-    beside = [f"{module}.py" for module in FOLDERS[""] if module != "__init__"]
+    beside = [f"{module}.py" for module in BESIDE]
     in_order = [*([f"{module}.py"] for module in BOTTOM), *([folder] if folder else beside for folder in FOLDERS)]
     assert [each for each in listed if each] == in_order
 

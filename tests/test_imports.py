@@ -2,6 +2,7 @@
 
 import ast
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,91 +11,10 @@ from chromagan.network.decoders import DECODERS
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Each may import those before it: these modules, then the folders. "" is the modules beside the folders.
 BOTTOM = ["errors", "programs", "atomic", "device"]
-# Each may import those before it: these, then folders in this order, and inside each folder its modules.
-FOLDERS = {
-    "imaging": [
-        "__init__",
-        "compiled",
-        "color",
-        "scaling",
-        "chroma",
-        "gamut",
-        "structure",
-        "formats",
-        "profiles",
-        "gray",
-        "metadata",
-        "photo",
-        "writing",
-        "folders",
-        "contact_sheet",
-    ],
-    "measures": [
-        "__init__",
-        "segmentation",
-        "metrics",
-        "color_groups",
-        "transitions",
-        "patches",
-        "colorings",
-        "error_maps",
-    ],
-    "network": [
-        "__init__",
-        "layers",
-        "decoders",
-        "config",
-        "trunk",
-        "folding",
-        "critic",
-        "losses",
-        "generator",
-        "refiner",
-    ],
-    "hub": [
-        "__init__",
-        "files",
-        "measured",
-        "repositories",
-        "trunks",
-        "model",
-        "checkpoints",
-        "refiners",
-        "onnx_export",
-        "model_card",
-        "access",
-        "publish",
-        "background_publisher",
-        "superseding",
-        "space",
-    ],
-    "data_sets": ["__init__", "splits", "readers"],
-    "": ["data", "colorizer", "__init__"],
-    "command_line": ["__init__", "plan", "coloring", "streams"],
-    "demo": [
-        "__init__",
-        "address",
-        "file_store",
-        "loaded_photo",
-        "source",
-        "downloads",
-        "visible",
-        "photo_report",
-        "refining",
-        "paper",
-        "page",
-        "service",
-        "tabs",
-        "api",
-        "choices",
-        "events",
-        "updates",
-        "body_limit",
-    ],
-}
-ORDER = BOTTOM + [f"{folder}.{module}".lstrip(".") for folder, modules in FOLDERS.items() for module in modules]
-ORDER.append("__main__")
+FOLDERS = ["imaging", "measures", "network", "hub", "data_sets", "", "command_line", "demo"]
+BESIDE = ["data", "colorizer"]
 PACKAGE = {
     ".".join(path.relative_to(ROOT / "chromagan").with_suffix("").parts): path
     for path in (ROOT / "chromagan").rglob("*.py")
@@ -119,15 +39,32 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def test_the_order_names_every_module():
-    assert sorted(ORDER) == sorted(PACKAGE)
+def level(module: str) -> int:
+    """The place of a module of the package in the order of imports; ValueError for one that has none."""
+    if module in BOTTOM:
+        return BOTTOM.index(module)
+    if module == "__main__":
+        return len(BOTTOM) + len(FOLDERS)
+    folder, _, name = module.rpartition(".")
+    assert folder or name in (*BESIDE, "__init__"), f"{module}: say where it stands"
+    return len(BOTTOM) + FOLDERS.index(folder)
 
 
-@pytest.mark.parametrize("module", ORDER)
+def imported(module: str) -> set[str]:
+    """The modules of the package that a module of it imports, without those that this loads on the way."""
+    names = {name.removeprefix("chromagan.") for name in imports(PACKAGE[module]) if name.startswith("chromagan.")}
+    return names & PACKAGE.keys()
+
+
+@pytest.mark.parametrize("module", PACKAGE)
 def test_lower_never_imports_higher(module):
-    used = {name.removeprefix("chromagan.") for name in imports(PACKAGE[module]) if name.startswith("chromagan.")}
-    higher = used & set(ORDER[ORDER.index(module) :])
+    higher = {name for name in imported(module) if level(name) > level(module)}
     assert not higher, f"{module} imports {higher}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    order = list(TopologicalSorter({module: imported(module) for module in PACKAGE}).static_order())  # or CycleError
+    assert order.index("imaging.color") < order.index("colorizer") < order.index("__init__")
 
 
 @pytest.mark.parametrize("folder", TRAIN)
