@@ -11,7 +11,6 @@ GRADIO_TEMP_DIR: folder for uploads and results, used by this program only (defa
 
 import argparse
 import atexit
-import contextlib
 import functools
 import importlib.util
 import json
@@ -45,7 +44,6 @@ if __name__ == "__main__":  # before importing gradio, which reads the environme
 import gradio as gr
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from chromagan import DECODERS
@@ -55,7 +53,8 @@ from chromagan.demo.api import REFINE, Api
 from chromagan.demo.body_limit import BodyLimit
 from chromagan.demo.choices import NETWORKS, REMEMBERED, Offer
 from chromagan.demo.downloads import ANIMATIONS
-from chromagan.demo.events import as_handler, by_network, errors_as_messages, fetched, from_gradio
+from chromagan.demo.events import as_handler, by_network, errors_as_messages, from_gradio
+from chromagan.demo.gradio_workarounds import end_process, fetched, not_a_tool, upload_folder
 from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, DemoService, Options
 from chromagan.demo.tabs import Tabs
 from chromagan.demo.updates import SOURCE_INFO, TABS, Updates
@@ -97,7 +96,7 @@ PICK = """element.addEventListener('click', event => {
 });"""
 
 with errors_in_one_line(NAME):
-    service = DemoService(os.environ.get("CHROMAGAN_SOURCE") or SHIPPED, SHIPPED, get_upload_folder())
+    service = DemoService(os.environ.get("CHROMAGAN_SOURCE") or SHIPPED, SHIPPED, upload_folder())
 tabs = Tabs(service)
 updates = Updates(tabs, EXAMPLES)
 choices = updates.choices
@@ -351,7 +350,7 @@ def endpoints() -> None:
             handler = as_handler(function, escape=str)
             handler.__name__ = function.__name__  # the tool's name
             if function.__name__ not in TOOLS:
-                handler._mcp_type = "endpoint"  # Gradio offers only those of type "tool"
+                handler = not_a_tool(handler)
             gr.Button().click(handler, inputs, output, **how)
 
 
@@ -426,17 +425,6 @@ def offers_tools() -> bool:
     return False
 
 
-def leave(status: int = 0) -> None:
-    """End the program, running the functions registered with atexit. Python itself would wait forever for the thread
-    that Gradio's MCP server keeps for each tool that was called, and abort while another thread compiles."""
-    # Requests that are still served find their files gone; their errors no longer matter.
-    with contextlib.suppress(OSError):  # the terminal may be closed
-        sys.stdout.flush(), sys.stderr.flush()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    atexit._run_exitfuncs()
-    os._exit(status)
-
-
 def health() -> JSONResponse:
     """GET /health: 200 if the network can color, 503 if it cannot."""
     state = service.health()
@@ -460,7 +448,7 @@ with errors_in_one_line(NAME):
 
 if __name__ == "__main__":
     service.files.pin(EXAMPLES)
-    heed(lambda *_: leave(), "SIGTERM", "SIGHUP")
+    heed(lambda *_: end_process(), "SIGTERM", "SIGHUP")
     try:
         demo.launch(
             theme=THEME, css=page.CSS, head=page.HEAD, max_file_size=MAX_FILE_SIZE,
@@ -476,9 +464,9 @@ if __name__ == "__main__":
     # The port was taken since it was checked, or the machine is too busy to show Gradio its own page within seconds.
     except (OSError, ValueError) as error:
         print(f"{NAME}: {error}", file=sys.stderr)
-        leave(1)
+        end_process(1)
     # Behind that look at the page, which they would delay.
     threading.Thread(target=service.maintain, daemon=True).start()
     threading.Thread(target=warm_up, daemon=True).start()  # before the first photo waits for it
     demo.block_thread()
-    leave()
+    end_process()

@@ -1,6 +1,5 @@
 """Adapters between Gradio's events and the library: values, and errors as messages on the page."""
 
-import asyncio
 import functools
 import html
 import inspect
@@ -10,13 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from chromagan.demo.choices import chosen_source
+from chromagan.demo.gradio_workarounds import upload_folder
 from chromagan.demo.service import NOT_UPLOADED, PhotoError
 from chromagan.errors import ChromaGANError
 
-FETCH_SECONDS = 15  # for a photo of which a request gives the URL: nobody else is served in the meantime
 as_html = functools.partial(html.escape, quote=False)  # toasts are HTML, and names of files and sources come from users
 
 
@@ -29,22 +27,6 @@ def errors_as_messages(escape: Callable[[str], str] = as_html) -> Iterator[None]
         raise gr.Error(escape(str(error)), print_exception=False) from error
 
 
-def fetched(photo: gr.Image) -> gr.Image:
-    """The input `photo`, which accepts URLs: one that cannot be fetched within FETCH_SECONDS becomes a message, not an
-    exception."""
-    fetch = photo.async_move_resource_to_block_cache
-
-    async def fetch_or_say(address: str | Path | None) -> str | None:
-        try:
-            return await asyncio.wait_for(fetch(address), FETCH_SECONDS)
-        except Exception as error:  # many kinds: unknown or private host, no answer, HTTP status
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise gr.Error(f"no photo at {address}: {reason}", print_exception=False) from error
-
-    photo.async_move_resource_to_block_cache = fetch_or_say  # for a subclass, Gradio would write a file
-    return photo
-
-
 def from_gradio(value):
     """A widget's value for the library: an upload as the path of its file or None, other values unchanged.
 
@@ -53,7 +35,7 @@ def from_gradio(value):
     """
     if not isinstance(value, dict):
         return value
-    path, folder = value.get("path"), os.path.realpath(get_upload_folder())
+    path, folder = value.get("path"), os.path.realpath(upload_folder())
     if not path:
         return None
     if not isinstance(path, str) or "\0" in path or not Path(os.path.realpath(path)).is_relative_to(folder):

@@ -1,14 +1,11 @@
 """Between Gradio's events and the library: values both ways, and errors as messages on the page."""
 
-import asyncio
 from pathlib import Path
-from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 
-from chromagan.demo import events
-from chromagan.demo.events import as_handler, by_network, errors_as_messages, fetched, from_gradio, to_gradio
+from chromagan.demo.events import as_handler, by_network, errors_as_messages, from_gradio, to_gradio
 from chromagan.demo.service import Options, RequestError
 from chromagan.demo.tabs import Colored
 from chromagan.hub.checkpoints import CheckpointError
@@ -89,28 +86,3 @@ def test_options_come_behind_the_network_that_is_chosen():
     assert by_network(given)("photo", "general", " owner/name ", "bilinear", 1) == (
         "photo", "owner/name", "bilinear", 1,
     )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"), [(OSError("no such\n  host"), "no such host"), (TimeoutError(), "TimeoutError")]
-)
-def test_an_address_without_a_photo_is_one_line(error, reason):
-    async def fetch(address):
-        return refuse(error) if address == "http://nowhere/x.png" else address
-
-    photo = fetched(SimpleNamespace(async_move_resource_to_block_cache=fetch))
-    with pytest.raises(gr.Error) as caught:
-        asyncio.run(photo.async_move_resource_to_block_cache("http://nowhere/x.png"))
-    assert caught.value.message == f"no photo at http://nowhere/x.png: {reason}" and not caught.value.print_exception
-    assert asyncio.run(photo.async_move_resource_to_block_cache("/uploads/cat.png")) == "/uploads/cat.png"
-
-
-def test_an_address_that_answers_without_end_is_given_up(monkeypatch):
-    monkeypatch.setattr(events, "FETCH_SECONDS", 0.05)
-
-    async def fetch(address):
-        await asyncio.sleep(60)
-
-    photo = fetched(SimpleNamespace(async_move_resource_to_block_cache=fetch))
-    with pytest.raises(gr.Error, match="no photo at http://slow/x.png"):
-        asyncio.run(photo.async_move_resource_to_block_cache("http://slow/x.png"))
