@@ -138,7 +138,7 @@ def photo_controls() -> SimpleNamespace:
         components=[photo], samples=[[str(path)] for path in EXAMPLES], label="Or try one of these", elem_id="examples"
     )
     network = radio_buttons(
-        Offer(NETWORKS, STUDY), "Network", "network", visible=service.general is not None,
+        Offer(NETWORKS, STUDY), "Network trained on", "network", visible=service.general is not None,
         info="For Colorize, Refine and Measure. Matrix and Epochs always use the study's.",
     )  # fmt: skip
     with gr.Accordion("Options", open=False, elem_id="options"):

@@ -11,7 +11,7 @@ from chromagan.network.decoders import DECODERS
 
 # What the address remembers. Epochs shows those of one decoder, Measure measures at one epoch and shows one's errors.
 REMEMBERED = ("decoder", "epoch", "refined", "left", "right", "epochs-of", "measured-at", "errors-of", "network")
-NETWORKS = [("The study's", STUDY), ("For photos of any kind", GENERAL)]
+NETWORKS = [("Imagenette (the study)", STUDY), ("Photos of any kind", GENERAL)]
 EACH_OWN = "Each decoder's own"  # epoch, if a source has one for each decoder
 
 

@@ -26,7 +26,7 @@ def test_photo_in_color_on_the_page_and_as_a_file(page, demo, harbor, tmp_path):
     page.wait_for_selector("#caption >> text=epoch 5")  # one's own photo: by the network for any kind
     assert page.locator("#network input:checked").get_attribute("value") == "general"
     page.wait_for_function("location.search.includes('network=general')")
-    page.click("#network >> text=The study")
+    page.click("#network >> text=Imagenette")
     page.wait_for_selector("#caption >> text=epoch 3")
     wait_for_another(page, before)
     before = picture_urls(page)
@@ -237,7 +237,7 @@ def test_a_late_answer_changes_nothing_that_was_selected_since(page, harbor):
     page.click("#network >> text=any kind")
     page.wait_for_selector("#caption >> text=epoch 5")
     page.evaluate(LATE, late)
-    page.click("#network >> text=The study")
+    page.click("#network >> text=Imagenette")
     page.click("#decoder >> text=Transposed convolutions")
     page.wait_for_selector("#caption >> text=epoch 8")
     page.wait_for_timeout(SETTLED)
