@@ -18,6 +18,7 @@ from huggingface_hub import (
     hf_hub_download,
 )
 from huggingface_hub.errors import (
+    HfHubHTTPError,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -74,8 +75,12 @@ def publish(
         for repo, epochs in by_repo.items():
             HfApi().create_repo(repo, private=private, exist_ok=True)
             for checkpoint in epochs:
-                pushed = _push(checkpoint, repo, epochs, same[checkpoint])
-                say(f"{repo} {repositories.tag(checkpoint.epoch)}: {'pushed' if pushed else 'already there'}")
+                say(_told(checkpoint, repo, _push(checkpoint, repo, epochs, same[checkpoint])))
+            # A run may have saved more epochs since, and pushed them itself: main must not become an older one again.
+            for checkpoint in list_checkpoints(source):
+                if checkpoint.decoder == epochs[0].decoder and checkpoint not in epochs:
+                    epochs = sorted([*epochs, checkpoint])
+                    say(_told(checkpoint, repo, push_epoch(checkpoint, repo, epochs)))
             # Epochs may have been pushed in another order, or an older one measured again: make main the newest.
             commit_epoch(epochs[-1], repo, epochs)
         if refiner:
@@ -91,6 +96,10 @@ def publish(
         raise PublishError(str(error)) from error
     except Exception as error:  # network errors are of many kinds
         raise PublishError(f"the push to {to} stopped: {reason_of(error)}; run the command again to resume") from error
+
+
+def _told(checkpoint: Checkpoint, repo: str, pushed: bool) -> str:
+    return f"{repo} {repositories.tag(checkpoint.epoch)}: {'pushed' if pushed else 'already there'}"
 
 
 def check_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> bool | None:
@@ -147,7 +156,13 @@ def _push(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint], same: boo
     commit = commit_epoch(checkpoint, repo, epochs)
     if same is not None:  # measured or trained again
         api.delete_tag(repo, tag=name)
-    api.create_tag(repo, tag=name, revision=commit, exist_ok=True)
+    try:
+        api.create_tag(repo, tag=name, revision=commit)
+    except HfHubHTTPError as error:
+        if error.response.status_code != 409:
+            raise
+        api.delete_tag(repo, tag=name)  # another push has made it since, perhaps of other measures
+        api.create_tag(repo, tag=name, revision=commit, exist_ok=True)
     return True
 
 

@@ -63,6 +63,36 @@ def test_a_run_that_went_on_leaves_its_older_epochs_alone(server, study):
     assert json.loads(server.files("someone/study-compact")["train.json"])["epochs"] == 900  # main has the newest
 
 
+def test_an_epoch_that_a_run_saves_and_pushes_meanwhile_stays_the_newest(server, study):
+    """`publish` of a folder in which a run goes on, with --push-to-hub."""
+
+    def say(line):
+        if line == "someone/study-compact epoch-3: pushed":
+            shutil.copytree(study / "compact" / "epoch-3", study / "compact" / "epoch-10")
+            write_json(study / "compact" / "epoch-10" / "metrics.json", {"epoch": 10})
+            publisher = BackgroundPublisher("someone/study", "compact", study)
+            publisher.epoch_saved(10)
+            assert publisher.close() == []
+
+    publish(study, "someone/study", say=say)
+    assert json.loads(server.files("someone/study-compact")["metrics.json"]) == {"epoch": 10}
+    assert set(server.repos["someone/study-compact"]["tags"]) == {"epoch-0", "epoch-3", "epoch-10"}
+
+
+def test_a_tag_that_another_push_makes_meanwhile_is_not_taken_for_ones_own(server, study, monkeypatch):
+    commit = publishing.commit_epoch
+
+    def commit_late(checkpoint, repo, epochs):
+        oid = commit(checkpoint, repo, epochs)
+        monkeypatch.setattr(publishing, "commit_epoch", commit)
+        server.put(repo, {"metrics.json": b'{"of": "another"}'}, tag="epoch-0")
+        return oid
+
+    monkeypatch.setattr(publishing, "commit_epoch", commit_late)
+    push(study)
+    assert json.loads(server.files("someone/study-compact", "epoch-0")["metrics.json"]) == {"epoch": 0}
+
+
 def test_weights_go_as_large_files_and_only_once(server, study, monkeypatch):
     """As the Hub wants them: the content apart, by its SHA-256, and no commit where it is there already."""
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
