@@ -23,17 +23,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+from chromagan.demo.address import listening_address, reach_without_proxy
+from chromagan.programs import end_in_one_line, end_process, errors_in_one_line, heed
+
+NAME = Path(__file__).name
+if __name__ == "__main__":  # before importing gradio, which takes seconds
+    end_in_one_line(f"{NAME}: stopped", at_once=True)
+    heed(lambda *_: end_process(), "SIGTERM", "SIGHUP")
+
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no call home
 if not os.environ.get("GRADIO_TEMP_DIR"):  # before importing gradio, which uses one folder for all programs
     os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="chromagan-studio-")
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
-from chromagan.demo.address import listening_address, reach_without_proxy
-from chromagan.programs import end_in_one_line, errors_in_one_line, heed
-
-NAME = Path(__file__).name
-if __name__ == "__main__":  # before importing gradio, which reads the environment and takes seconds
-    end_in_one_line(f"{NAME}: stopped", at_once=True)
+if __name__ == "__main__":  # before importing gradio, which reads the environment
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.print_usage = lambda file=None: None  # report an argument in one line: there are none
     parser.parse_args()
@@ -54,7 +57,7 @@ from chromagan.demo.body_limit import BodyLimit
 from chromagan.demo.choices import NETWORKS, REMEMBERED, Offer
 from chromagan.demo.downloads import ANIMATIONS
 from chromagan.demo.events import as_handler, by_network, errors_as_messages, from_gradio
-from chromagan.demo.gradio_workarounds import end_process, fetched, not_a_tool, upload_folder
+from chromagan.demo.gradio_workarounds import fetched, not_a_tool, upload_folder
 from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, DemoService, Options
 from chromagan.demo.tabs import Tabs
 from chromagan.demo.updates import SOURCE_INFO, TABS, Updates
@@ -448,7 +451,6 @@ with errors_in_one_line(NAME):
 
 if __name__ == "__main__":
     service.files.pin(EXAMPLES)
-    heed(lambda *_: end_process(), "SIGTERM", "SIGHUP")
     try:
         demo.launch(
             theme=THEME, css=page.CSS, head=page.HEAD, max_file_size=MAX_FILE_SIZE,

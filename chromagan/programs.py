@@ -30,12 +30,26 @@ def end_in_one_line(line: str, at_once: bool = False) -> None:
         if os.environ.get("RANK", "") in ("", "0"):
             print(line, file=sys.stderr, flush=True)
         if at_once:
-            atexit._run_exitfuncs()
-            os._exit(STOPPED_STATUS)
+            end_process(STOPPED_STATUS)
         sys.exit(STOPPED_STATUS)
 
     open_closed_streams()
     heed(stop, "SIGINT")
+
+
+def end_process(status: int = 0) -> None:
+    """End the program immediately, running the functions registered with atexit.
+
+    sys.exit does not end a program while its libraries are imported, nor one that serves the demo: it would wait
+    forever for the thread that Gradio's MCP server keeps for each tool that was called, and abort while another thread
+    compiles.
+    """
+    # Threads that still work find their files gone; their errors no longer matter.
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        sys.stdout.flush(), sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    atexit._run_exitfuncs()
+    os._exit(status)
 
 
 def raise_again() -> None:

@@ -76,6 +76,21 @@ def test_ctrl_c_while_libraries_are_loaded(command, name):
     assert run.wait(60) == 130 and len(rest) == 1 and rest[0].startswith(f"{name}: stopped")
 
 
+def test_sigterm_while_the_demo_starts_leaves_no_folder(tmp_path):
+    """A machine that is taken back, or a container that is stopped, does not wait for the first page."""
+    run = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "app.py"], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path), "GRADIO_TEMP_DIR": ""},
+    )  # fmt: skip
+    for line in run.stderr:
+        if "numpy._core" in line:
+            break
+    assert [path.name.startswith("chromagan-studio-") for path in tmp_path.iterdir()] == [True]
+    run.send_signal(signal.SIGTERM)
+    rest = [line for line in run.stderr.read().splitlines() if not line.startswith("import time")]
+    assert run.wait(60) == 0 and not rest and not list(tmp_path.iterdir())
+
+
 def test_ctrl_c_while_a_job_fetches_its_code(tmp_path):
     """job.py is sent alone: it heeds Ctrl-C by itself."""
     git = tmp_path / "git"

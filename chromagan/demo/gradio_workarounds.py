@@ -5,10 +5,6 @@ is no longer needed.
 """
 
 import asyncio
-import atexit
-import contextlib
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,17 +45,3 @@ def not_a_tool(handler: Callable) -> Callable:
     """
     handler._mcp_type = "endpoint"
     return handler
-
-
-def end_process(status: int = 0) -> None:
-    """End the program, running the functions registered with atexit.
-
-    sys.exit would wait forever for the thread that Gradio's MCP server keeps for each tool that was called, and abort
-    while another thread compiles.
-    """
-    # Requests that are still served find their files gone; their errors no longer matter.
-    with contextlib.suppress(OSError):  # the terminal may be closed
-        sys.stdout.flush(), sys.stderr.flush()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    atexit._run_exitfuncs()
-    os._exit(status)
