@@ -24,7 +24,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from chromagan.demo.address import listening_address, reach_without_proxy
-from chromagan.programs import end_in_one_line, end_process, errors_in_one_line, heed
+from chromagan.programs import ArgumentParser, end_in_one_line, end_process, errors_in_one_line, heed
 
 NAME = Path(__file__).name
 if __name__ == "__main__":  # before importing gradio, which takes seconds
@@ -37,8 +37,7 @@ if not os.environ.get("GRADIO_TEMP_DIR"):  # before importing gradio, which uses
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
 if __name__ == "__main__":  # before importing gradio, which reads the environment
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.print_usage = lambda file=None: None  # report an argument in one line: there are none
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     with errors_in_one_line(NAME):
         HOST, PORT = listening_address()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from chromagan.programs import (
     STOPPED_STATUS,
+    ArgumentParser,
     count,
     end_in_one_line,
     ignore_interrupts,
@@ -142,7 +143,7 @@ def colorize_command(args: argparse.Namespace) -> int:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="chromagan", description="Color gray photos, and list the networks that can color them."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -214,8 +215,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     space.add_argument("--private", action="store_true", help="make it private")
     space.set_defaults(run=space_command)
 
-    for command in (parser, listing, coloring, exporting, publishing, space):
-        command.print_usage = lambda file=None: None  # a usage error is one line; --help shows the rest
     for command in (listing, coloring, exporting, publishing):
         words = "study"
         if command is coloring:

@@ -1,4 +1,4 @@
-"""What all programs share: streams, Ctrl-C, one-line errors, and checks of numbers and folder names.
+"""What all programs share: streams, Ctrl-C, one-line errors, arguments, and checks of numbers and folder names.
 
 Uses the standard library only: it is imported before the modules that take seconds.
 """
@@ -141,6 +141,13 @@ def check_output_folder(name: str | os.PathLike) -> None:
             if not path.is_dir():
                 raise NotADirectoryError(f"{folder} cannot be written to: {path} is a file, not a folder")
             return
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """A parser that reports a wrong argument in one line, as do its subparsers; --help shows the usage."""
+
+    def print_usage(self, file: TextIO | None = None) -> None:
+        pass
 
 
 def count(text: str, least: int = 1) -> int:

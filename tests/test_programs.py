@@ -10,6 +10,7 @@ import torch
 from chromagan import CheckpointError, ImageError
 from chromagan.errors import ChromaGANError, OptionError
 from chromagan.programs import (
+    ArgumentParser,
     check_output_folder,
     errors_in_one_line,
     heed,
@@ -110,3 +111,18 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
     with pytest.raises(OSError, match="no folder is named"):
         check_output_folder("")
     assert sorted(os.listdir(tmp_path)) == ["file", "link"]
+
+
+def test_a_wrong_argument_is_one_line_in_a_subcommand_too(capsys):
+    parser = ArgumentParser(prog="do.py")
+    parser.add_subparsers(required=True).add_parser("color").add_argument("--epoch", type=int)
+    for arguments, line in (
+        (["color", "--epoch", "x"], "do.py color: error: argument --epoch: invalid int value: 'x'\n"),
+        (["paint"], "do.py: error: argument {color}: invalid choice: 'paint' (choose from 'color')\n"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            parser.parse_args(arguments)
+        assert ended.value.code == 2 and capsys.readouterr().err == line
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    assert "usage: do.py" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import count, end_in_one_line, errors_in_one_line
+from chromagan.programs import ArgumentParser, count, end_in_one_line, errors_in_one_line
 
 STOPPED = "benchmark.py: stopped"
 if __name__ == "__main__":  # the next imports take seconds
@@ -45,7 +45,7 @@ from train.benchmarks.training import (
     training_table,
 )
 from train.training.cores import share_cores
-from train.training.options import TrainConfig
+from train.training.options import DATA_SET_HELP, TrainConfig
 from train.training.step import resolve_precision
 
 SECTIONS = ("training", "options", "inference", "photos", "chroma")
@@ -124,8 +124,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         except argparse.ArgumentTypeError as error:
             raise argparse.ArgumentTypeError(f"must be a width and a height such as 1152x864, got {text!r}") from error
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.print_usage = lambda file=None: None  # report a wrong flag in one line; --help shows the usage
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--only", nargs="+", choices=SECTIONS, default=list(USUAL), help="what to measure; default: all but chroma"
     )
@@ -143,9 +142,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--sizes", nargs="+", type=size, default=photos.SIZES, metavar="WxH", help="default: 1 and 12 megapixels"
     )
     edges = parser.add_argument_group("chroma")
-    edges.add_argument(
-        "--data", help="a Hub id (optionally with @revision), a folder of Parquet files or a folder of images"
-    )
+    edges.add_argument("--data", help=DATA_SET_HELP)
     edges.add_argument(
         "--source",
         default="study",

@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import check_output_folder, count, end_in_one_line, errors_in_one_line
+from chromagan.programs import ArgumentParser, check_output_folder, count, end_in_one_line, errors_in_one_line
 
 STOPPED = "evaluate.py: stopped; measurements are kept: run the same command to resume"
 if __name__ == "__main__":  # the next imports take seconds
@@ -55,6 +55,7 @@ from train.evaluation.results import frechet_distances, merge, read_comparison, 
 from train.evaluation.results_table import markdown_table, results_table
 from train.evaluation.shards import SHARD, MeasuringTask, measure_shards, workers_for
 from train.training.cores import share_cores
+from train.training.options import DATA_HELP
 
 MEASURED = "measured"  # the folder of measurements in --output-dir
 MODEL_BYTES = 4 << 30  # limit for the networks held at once, over all processes on a CPU; more take several passes
@@ -239,16 +240,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             raise argparse.ArgumentTypeError(f"must be a multiple of 32, got {text}")
         return int(text)
 
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.print_usage = lambda file=None: None  # report a wrong flag in one line; --help shows the usage
+    parser = ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--source", required=True, help="folder of checkpoints, or a Hub prefix owner/name")
-    parser.add_argument(
-        "--data",
-        required=True,
-        nargs="+",
-        help="one or more data sets: a Hub id (optionally with @revision), a folder of Parquet files or a folder of "
-        "images",
-    )
+    parser.add_argument("--data", required=True, nargs="+", help=DATA_HELP)
     parser.add_argument("--data-name", help="name of the data in metrics.json; default: from --data")
     parser.add_argument("--output-dir", required=True, help="folder for metrics.json, per_image.parquet and the report")
     parser.add_argument("--limit", type=count, help="measure only N photos, spread evenly over the data")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import end_in_one_line, errors_in_one_line
+from chromagan.programs import ArgumentParser, end_in_one_line, errors_in_one_line
 
 STOPPED = "report.py: stopped"
 if __name__ == "__main__":  # the next imports take seconds
@@ -29,8 +29,7 @@ from train.evaluation.report import write_report
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.print_usage = lambda file=None: None
+    parser = ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, help="output folder of train/evaluate.py")
     parser.add_argument("--readme", action="store_true", help="write the README tables and model cards of checkpoints/")
     args = parser.parse_args(argv)

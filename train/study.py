@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs 
 
 from chromagan.programs import (
     STOPPED_STATUS,
+    ArgumentParser,
     check_output_folder,
     count,
     end_in_one_line,
@@ -153,7 +154,7 @@ class Processes:
 
     def run(self, command: list[str], environment: dict[str, str], log: Path | None = None) -> int:
         """Run a command and return its exit status. Its output goes to `log` if given, else to the terminal."""
-        with open(log, "ab") if log else _Terminal() as output:
+        with open(log, "ab") if log else contextlib.nullcontext() as output:
             process = subprocess.Popen(
                 command, env=os.environ | environment, stdout=output, stderr=output, start_new_session=True
             )
@@ -162,14 +163,6 @@ class Processes:
                 return process.wait()
             finally:
                 self.running.discard(process)
-
-
-class _Terminal:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *error) -> None:
-        pass
 
 
 def train(runs: list[Run], workers: int, gpus: int, processes: Processes) -> list[str]:
@@ -257,11 +250,10 @@ def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[
                 return float(text)
         raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
 
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         usage="%(prog)s --data DATA [DATA ...] --output-dir OUTPUT_DIR [options] [options of train.py]",
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    parser.print_usage = lambda file=None: None  # report a wrong flag in one line; --help shows the usage
     parser.add_argument("--decoders", nargs="+", choices=DECODERS, default=list(DECODERS), help="default: all")
     parser.add_argument("--limit", type=count, help="evaluate on only N validation photos")
     parser.add_argument("--dry-run", action="store_true", help="print the plan with the estimated time")

@@ -14,9 +14,8 @@ from chromagan.network.decoders import DECODERS
 from chromagan.network.layers import FEATURE_STRIDE
 from train.training.parsing import Options, option, parse_options
 
-DATA_HELP = (
-    "one or more data sets: a Hub id (optionally with @revision), a folder of Parquet files or a folder of images"
-)
+DATA_SET_HELP = "a Hub id (optionally with @revision), a folder of Parquet files or a folder of images"
+DATA_HELP = f"one or more data sets: {DATA_SET_HELP}"
 CACHE_DIR = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "chromagan")
 LOG_AXIS = (0, 1, 3, 10, 30, 100, 300, 900)  # epochs that are saved by default
 

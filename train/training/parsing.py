@@ -7,6 +7,7 @@ from dataclasses import MISSING, Field, asdict, field, fields
 from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 from chromagan.errors import OptionError
+from chromagan.programs import ArgumentParser
 
 T = TypeVar("T", bound="Options")
 
@@ -83,11 +84,10 @@ def parse_options(
 
     defaults: override those of the fields.
     """
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,  # --preset is looked up by its full name, and study.py adds its own flags
     )  # fmt: skip
-    parser.print_usage = lambda file=None: None  # report a wrong flag in one line; --help shows the usage
     for f in fields(cls):
         default = (defaults or {}).get(f.name, default_of(f))
         kind: dict[str, Any] = {"type": f.type}
