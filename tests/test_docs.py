@@ -3,7 +3,6 @@
 import argparse
 import ast
 import contextlib
-import functools
 import inspect
 import io
 import re

@@ -5,14 +5,18 @@ from pathlib import Path
 
 from chromagan.hub.checkpoints import NAMED_SOURCES
 from chromagan.hub.files import CLAIMS_FILE, read_json
+from chromagan.hub.verdicts import (
+    CANNOT_TELL,
+    CONTRADICTED,
+    STANDS,
+    UNDECIDED,
+    VERDICTS,
+    agreement_in_words,
+    counted,
+)
 from chromagan.network.decoders import DECODERS
 
-VERDICTS = {  # verdict of claims.json: its CSS style, and what it means
-    "stands": ("stands", "the numbers support it"),
-    "contradicted": ("contradicted", "a measurement is on the other side of what it needs"),
-    "undecided": ("undecided", "the intervals reach to both sides"),
-    "cannot be told": ("untold", "something needed to decide it is missing"),
-}
+STYLES = {STANDS: "holds", CONTRADICTED: "contradicted", UNDECIDED: "undecided", CANNOT_TELL: "untested"}  # of page.css
 ABOUT_EPOCHS = "4.3"  # the section of the paper that compares the epochs of one decoder
 
 
@@ -24,7 +28,7 @@ class Findings:
     rows: list[dict]  # of Table 1: {"row", "ranked_by", "agreeing", "cells": [{"label", "word", "rank", "value"}]}
     agreeing: str  # the agreement over all rows
     disagreements: list[str]  # a sentence each
-    counts: list[dict]  # {"verdict", "style", "meaning", "count"}
+    counts: list[dict]  # {"words", "style", "meaning", "count"}
     # {"title", "claims": [{"id", "words", "verdict", "style", "evidence": [...], "needs", "beside"}]}
     groups: list[dict]
     epochs: str  # at which the decoders were judged; "" if only costs were
@@ -47,8 +51,8 @@ def read_findings(source: str) -> Findings | None:
 def _findings(report: dict) -> Findings:
     claims, table = report["claims"], report["table_1"]
     counts = [
-        {"verdict": verdict, "style": style, "meaning": meaning, "count": count}
-        for verdict, (style, meaning) in VERDICTS.items()
+        {"words": counted(verdict, count), "style": STYLES[verdict], "meaning": words.meaning, "count": count}
+        for verdict, words in VERDICTS.items()
         if (count := sum(claim["verdict"] == verdict for claim in claims))
     ]
     groups = {}
@@ -60,7 +64,7 @@ def _findings(report: dict) -> Findings:
     return Findings(
         decoders=[DECODERS[cell["decoder"]].label for cell in table["rows"][0]["cells"]],
         rows=[_row(row) for row in table["rows"]],
-        agreeing=_agreeing(table),
+        agreeing=agreement_in_words(table),
         disagreements=[typeset(sentence) for sentence in table["sentences"]],
         counts=counts,
         groups=[{"title": title, "claims": lines} for title, lines in groups.items()],
@@ -79,29 +83,20 @@ def _row(row: dict) -> dict:
         for cell in row["cells"]
     ]  # fmt: skip
     return {
-        "row": row["row"], "ranked_by": f"{row['title']}, {better} is better", "agreeing": _agreeing(row),
+        "row": row["row"], "ranked_by": f"{row['title']}, {better} is better", "agreeing": agreement_in_words(row),
         "cells": cells,
     }  # fmt: skip
 
 
-def _agreeing(row: dict) -> str:
-    """How many pairs of decoders have the paper's order; pairs with the same word are not ordered."""
-    rest = row["pairs"] - row["agreeing"] - row["disagreeing"]
-    within = f", {rest} within chance" if rest else ""
-    agreeing, disagreeing = f"{row['agreeing']} of {row['pairs']} pairs", row["disagreeing"]
-    return f"{agreeing} in the paper's order, {disagreeing} in the opposite{within}"
-
-
 def _claim(claim: dict) -> dict:
-    style, _ = VERDICTS[claim["verdict"]]
-    beside = claim["beside"]
+    verdict, beside = claim["verdict"], claim["beside"]
     if beside:
         stand_ins = ", ".join(f"{own} for {named}" for named, own in beside["stand_ins"].items())
-        beside = f"At the available epochs, {stand_ins}: {beside['verdict']}."
+        beside = f"At the available epochs, {stand_ins}: {VERDICTS[beside['verdict']].short}."
     missing = claim["needs"].split("; ")
     evidence = [typeset(each) for each in claim["evidence"] if each not in missing]
     return {
-        "id": claim["id"], "words": claim["words"], "verdict": claim["verdict"], "style": style,
+        "id": claim["id"], "words": claim["words"], "verdict": VERDICTS[verdict].short, "style": STYLES[verdict],
         "evidence": evidence, "needs": typeset(claim["needs"]), "photos": claim["photos"], "beside": beside or "",
     }  # fmt: skip
 

@@ -52,9 +52,9 @@ def test_words_and_ranks_and_verdicts_are_those_of_the_file(tmp_path):
         ("Very Poor", "2nd", "9.51", False), ("Good", "1st", "0.130", True), ("Fair", None, None, False),
     ]  # fmt: skip
     assert found.rows[0]["ranked_by"] == "color gradient kept, higher is better"
-    assert found.agreeing == "2 of 3 pairs in the paper's order, 1 in the opposite" and found.epochs == "3"
-    assert [(each["verdict"], each["count"]) for each in found.counts] == [
-        ("stands", 1), ("contradicted", 1), ("cannot be told", 2),
+    assert found.agreeing == "2 of 3 pairs agree with the paper's order, 1 disagrees" and found.epochs == "3"
+    assert [(each["words"], each["count"]) for each in found.counts] == [
+        ("1 holds", 1), ("1 is contradicted", 1), ("2 cannot be tested", 2),
     ]  # fmt: skip
     assert [(group["title"], len(group["claims"])) for group in found.groups] == [
         ("Compact", 3), ("Compact, over its epochs", 1),

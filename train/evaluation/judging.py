@@ -5,13 +5,13 @@ from statistics import NormalDist
 
 import numpy as np
 
+from chromagan.hub.verdicts import CANNOT_TELL, CONTRADICTED, STANDS, UNDECIDED
 from chromagan.network.decoders import DECODERS
 from train.evaluation.claims import CLAIMS, Claim
 from train.evaluation.comparison import Comparison, Difference
 from train.evaluation.questions import Answer, CannotTellError, Question
 from train.evaluation.titles import measure_called
 
-STANDS, CONTRADICTED, UNDECIDED, CANNOT_TELL = "stands", "contradicted", "undecided", "cannot be told"
 LEAST_PHOTOS = 30  # the fewest photos that a difference may rest on
 LAST_EPOCH, FIRST_EPOCH = 900, 300  # the last and first trained epochs that the paper shows
 

@@ -9,6 +9,7 @@ from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, recomme
 from chromagan.hub.files import CARD_FILE, CLAIMS_FILE, read_json
 from chromagan.hub.model_card import model_card, refiner_card
 from chromagan.hub.refiners import REFINER
+from chromagan.hub.verdicts import VERDICTS, counts_in_words
 from train.evaluation.judging import label
 from train.evaluation.rendering import TEMPLATES
 from train.evaluation.results_table import FIRST_COLUMNS, format_measure, results_table
@@ -65,7 +66,9 @@ def claims_section(source: Path = ROOT / "checkpoints", evidence: bool = False) 
         raise CheckpointError(
             f"no verdicts in {str(source / CLAIMS_FILE)!r}: run train/evaluate.py --write-metrics ({error})"
         ) from error
-    return TEMPLATES.get_template("claims.md").render(**claims, evidence=evidence, label=label).strip()
+    template = TEMPLATES.get_template("claims.md")
+    counted = counts_in_words(claims["counts"])
+    return template.render(**claims, counted=counted, words=VERDICTS, evidence=evidence, label=label).strip()
 
 
 def update_readme(readme: Path, section: str, marks: tuple[str, str] = README_MARKS) -> None:

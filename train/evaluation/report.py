@@ -17,6 +17,7 @@ from pyarrow import ArrowException, parquet
 from chromagan.atomic import replacing
 from chromagan.data_sets.splits import DataError
 from chromagan.hub.files import METRICS_FILE, read_json
+from chromagan.hub.verdicts import VERDICTS, agreement_in_words, counts_in_words
 from chromagan.network.decoders import DECODERS
 from train.evaluation import plots
 from train.evaluation.claims_report import claims_report, quartile_table
@@ -179,37 +180,36 @@ def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
 
 
 def agreement(found: dict) -> str:
-    return (
-        f"Kendall's tau {found['tau']:+.2f} over {found['pairs']} pairs ({found['agreeing']} in the paper's order, "
-        f"{found['disagreeing']} in the opposite one, the rest undecided)."
-    )
+    return f"{agreement_in_words(found)} (Kendall's tau {found['tau']:+.2f})."
 
 
 def claims(comparison: Comparison, folder: Path) -> Blocks:
     found = claims_report(comparison, judge(comparison))
     yield heading("The paper, claim by claim")
-    counts = ", ".join(f"{number} {verdict}" for verdict, number in found["counts"].items())
     yield paragraph(
-        f"{len(found['claims'])} claims: {counts}. A claim stands if every difference that tests it is on its side "
-        "with the whole 95 % interval, on the same photos, at the newest epoch that all decoders share; the paper "
-        f"shows epoch 900. A difference that rests on fewer than {LEAST_PHOTOS} photos decides nothing."
+        f"Of {len(found['claims'])} claims {counts_in_words(found['counts'])}. A claim holds if every difference that "
+        "tests it is on its side with the whole 95 % interval, on the same photos, at the newest epoch that all "
+        "decoders share; the paper shows epoch 900. A difference that rests on fewer than "
+        f"{LEAST_PHOTOS} photos decides nothing."
     )
     rows = []
     for line in found["claims"]:
+        verdict = VERDICTS[line["verdict"]].short
         evidence = "; ".join(line["evidence"])
         if line["beside"]:
             places = ", ".join(f"{own} for {epoch}" for epoch, own in line["beside"]["stand_ins"].items())
             beside = "; ".join(line["beside"]["evidence"])
             evidence += f". Not a verdict: the same comparison at epochs of this source ({places}): "
-            evidence += f"{line['beside']['verdict']}: {beside}"
+            evidence += f"{VERDICTS[line['beside']['verdict']].short}: {beside}"
         epoch = "–" if line["epoch"] is None else str(line["epoch"])
         photos = "–" if line["photos"] is None else f"{line['photos']:,}"
-        rows.append([line["id"], f"{line['label']}: {line['words']}", line["verdict"], evidence, epoch, photos])
+        rows.append([line["id"], f"{line['label']}: {line['words']}", verdict, evidence, epoch, photos])
     yield table(["", "the paper says", "verdict", "what was measured (95 %)", "epoch", "photos"], rows, left=4)
     for line in found["claims"]:
         path = folder / "figures" / f"claim-{line['id']}.png"
         if path.is_file():
-            yield picture(path, f"{line['id']}, {line['verdict']}. {line['label']}: {line['words']}.", folder)
+            verdict = VERDICTS[line["verdict"]].short
+            yield picture(path, f"{line['id']}, {verdict}. {line['label']}: {line['words']}.", folder)
 
 
 def pairwise(comparison: Comparison) -> Blocks:
