@@ -17,6 +17,7 @@ from chromagan.hub.files import (
     read_json,
     recorded_data,
 )
+from chromagan.hub.markdown import FILTERS, string_literal
 from chromagan.hub.measured import interval_of, measures_of, named_split, place_of, split_of, value_of
 from chromagan.hub.repositories import REPO_ID
 from chromagan.network.config import ModelConfig
@@ -27,6 +28,7 @@ TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=False,  # Markdown
     undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
 )  # fmt: skip
+TEMPLATES.filters |= FILTERS
 MEASURES = {  # of metrics.json: title on the card, what it means
     "ciede2000_mean": ("CIEDE2000", "lower is nearer to the true colors"),
     "psnr_mean": ("PSNR", "dB; rewards gray, so never without the next"),
@@ -57,7 +59,7 @@ def model_card(
         source, name = folder.name, f"chromagan-{checkpoint.decoder}"
         if folder.name in NAMED_SOURCES:  # a subfolder of the study
             source, name = f"{folder.parent.name}/{folder.name}", f"{name}-{folder.name}"
-        network = f'"{source}/{checkpoint.decoder}/epoch-{checkpoint.epoch}"'
+        network = string_literal(f"{source}/{checkpoint.decoder}/epoch-{checkpoint.epoch}")
     else:
         source, network = repo.removesuffix(f"-{checkpoint.decoder}"), f'"{repo}", revision="epoch-{checkpoint.epoch}"'
         name = repo.split("/")[1]
@@ -96,8 +98,9 @@ def model_card(
         eval_results=results or None,
         **({"new_version": newer} if newer else {}),
     )
+    arguments = f"{string_literal(source)}, decoder={string_literal(checkpoint.decoder)}, epoch={checkpoint.epoch}"
     text = TEMPLATES.get_template("card.md").render(
-        yaml=data.to_yaml(), spec=spec, checkpoint=checkpoint, repo=repo, source=source, network=network,
+        yaml=data.to_yaml(), spec=spec, checkpoint=checkpoint, repo=repo, arguments=arguments, network=network,
         measured=_measured_epochs(epochs), trained_on=" and ".join(map(_described, trained_on)), curves=curves,
         newer=newer, saved=_saved_epochs(epochs, repo), hub=constants.ENDPOINT,
     )  # fmt: skip
@@ -136,6 +139,7 @@ def refiner_card(folder: Path, source: str) -> ModelCard:
 
     text = TEMPLATES.get_template("refiner_card.md").render(
         yaml=data.to_yaml(), config=config, actions=ACTIONS, source=source, measured=measured,
+        arguments=f"{string_literal(source)}, refine={config.steps}",
         place=_place(measured or {}), parameters=sum(p.numel() for p in Refiner(config).parameters()),
         measures=[(title, column(*what)) for title, what in REFINED.items()],
     )  # fmt: skip

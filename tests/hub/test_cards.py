@@ -76,6 +76,19 @@ def test_a_card_names_the_split_that_was_recorded(study):
     assert "On birds, gray" in text and (name, split) == ("birds, 7 colored photos", None)
 
 
+def test_what_others_named_is_shown_as_it_is(study):
+    """A data set or a folder may be called anything; in a card its name is no markup, and no end of code or a row."""
+    folder = study.rename(study.with_name('my "best" `study`'))
+    measured(folder, 3, data="<b>birds</b> | x", split="te`st", colored={"images": 7, "ciede2000_mean": 9.5})
+    write_json(folder / "compact" / "train.json", {"data": ["a\n# heading"], "epochs": 3})
+    epochs = [each for each in list_checkpoints(folder) if each.decoder == "compact"]
+    text = str(model_card(epochs[-1], None, epochs)).partition("# ChromaGAN,")[2]  # behind the metadata
+    assert "On the te\\`st split of &lt;b&gt;birds&lt;/b&gt; \\| x, gray photos" in text and "<b>" not in text
+    assert "Trained on a # heading: anything" in text
+    assert 'from_pretrained("my \\"best\\" `study`", decoder="compact", epoch=3)' in text
+    assert 'is `` ChromaGAN.from_pretrained("my \\"best\\" `study`/compact/epoch-3") ``.' in text
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_what_was_a_folder_where_it_ran_is_no_hub_id_wherever_it_is_published(study, tmp_path, monkeypatch, there):
     """The other way round, a folder here that is called as a data set of the Hub does not take its id from it."""

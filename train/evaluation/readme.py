@@ -7,6 +7,7 @@ from chromagan.atomic import replacing
 from chromagan.data_sets.splits import DataError
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints, recommended_of_each
 from chromagan.hub.files import CARD_FILE, CLAIMS_FILE, read_json
+from chromagan.hub.markdown import escaped
 from chromagan.hub.model_card import model_card, refiner_card
 from chromagan.hub.refiners import REFINER
 from chromagan.hub.verdicts import VERDICTS, counts_in_words
@@ -43,14 +44,14 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
     if "truth" in first:  # the classifier's accuracy on the true colors is the upper bound
         results.append({"decoder": "true colors", "epoch": None, "colored": first["truth"]})
     measured_on = (
-        f"the {first['colored']['images']:,} colored ones of {first['images']:,} photos of {first['data']} "
-        f"({first['split']}) at {first['size']}×{first['size']}"
+        f"the {first['colored']['images']:,} colored ones of {first['images']:,} photos of {escaped(first['data'])} "
+        f"({escaped(first['split'])}) at {first['size']}×{first['size']}"
     )
     if not every:
         caption = "Each decoder at its recommended epoch (the most colorful within 1 % of its lowest CIEDE2000)"
         return f"{caption}, over {measured_on}.\n\n{results_table(results, columns=FIRST_COLUMNS)}"
     truth = format_measure(first["colored"]["colorfulness_truth"], 1)
-    classes = f"; {first['classifier']} names the classes" if first.get("classifier") else ""
+    classes = f"; {escaped(first['classifier'])} names the classes" if first.get("classifier") else ""
     caption = f"Every epoch, over {measured_on}; the true photos' colorfulness is {truth}{classes}."
     return f"{caption}\n\n{results_table(results)}"
 

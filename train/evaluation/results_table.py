@@ -1,8 +1,8 @@
 """Results as tables: their measures and decimals, and Markdown."""
 
-import re
 from collections.abc import Sequence
 
+from chromagan.hub.markdown import escaped
 from chromagan.hub.measured import ends_of, number_of
 from train.evaluation.learned_measures import Inception
 
@@ -68,10 +68,5 @@ def results_table(
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """A Markdown table with the first `left` columns aligned left and the others right."""
     rule = ["---" if i < left else "--:" for i in range(len(header))]
-    rows = [list(map(markdown_text, row)) for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (list(map(markdown_text, header)), rule, *rows))
-
-
-def markdown_text(text: str) -> str:
-    """`text` on one line of Markdown, as it reads: a class or a folder may be called anything, also `<b>` or `a|b`."""
-    return re.sub(r"[\\`<&|]", r"\\\g<0>", " ".join(text.split()))
+    header, *rows = [[escaped(cell) for cell in row] for row in (header, *rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))

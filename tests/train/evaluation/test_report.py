@@ -11,13 +11,14 @@ from train.evaluation.report import NEEDED, heading, paragraph, plot, table, wri
 from train.evaluation.results_table import markdown_table
 
 BAD = "<img src=x onerror='alert(1)'> & \"more\""
+SHOWN = "&lt;img src=x onerror='alert(1)'&gt; &amp; \"more\""  # the same in Markdown
 
 
 def rendered(name, tmp_path):
     blocks = [
         heading(BAD), paragraph(BAD), table(["name", BAD], [[BAD, "1"]]),
         plot(tmp_path / "figures" / "cost.png", "<svg><path/></svg>", BAD, tmp_path),
-        {"kind": "picture", "path": "figures/a.png", "caption": BAD, "data": "data:,", "width": 1, "height": 2},
+        {"kind": "picture", "path": "figures/a b.png", "caption": BAD, "data": "data:,", "width": 1, "height": 2},
     ]  # fmt: skip
     return TEMPLATES.get_template(name).render(title=BAD, blocks=blocks)
 
@@ -30,17 +31,19 @@ def test_names_cannot_put_markup_into_the_page(tmp_path):
 
 
 def test_markdown_has_every_block_once_with_blank_lines_between(tmp_path):
-    text, bad = rendered("report.md", tmp_path), BAD.replace("<", r"\<").replace("&", r"\&")
+    text = rendered("report.md", tmp_path)
     assert text.splitlines() == [
-        f"# {bad}", "", f"## {bad}", "", bad, "", f"| name | {bad} |", "| --- | --: |", f"| {bad} | 1 |", "",
-        f"![{bad}](figures/cost.png)", "", bad, "", f"![{bad}](figures/a.png)", "", bad,
+        f"# {SHOWN}", "", f"## {SHOWN}", "", SHOWN, "", f"| name | {SHOWN} |", "| --- | --: |", f"| {SHOWN} | 1 |", "",
+        f"![{SHOWN}](figures/cost.png)", "", SHOWN, "", f"![{SHOWN}](figures/a%20b.png)", "", SHOWN,
     ]  # fmt: skip
-    assert text.endswith(f"{bad}\n")
+    assert text.endswith(f"{SHOWN}\n")
 
 
-def test_cells_cannot_make_columns_or_rows():
-    lines = markdown_table(["a", "`b|c`"], [["x|y\nz\\", "1"]]).splitlines()
-    assert lines == [r"| a | \`b\|c\` |", "| --- | --: |", r"| x\|y z\\ | 1 |"]
+def test_cells_cannot_make_columns_rows_or_markup():
+    table = markdown_table(["a|b", "c"], [["x|y\n| z", "`<b>` & [1]"]])
+    assert table.splitlines() == [
+        "| a\\|b | c |", "| --- | --: |", "| x\\|y \\| z | \\`&lt;b&gt;\\` &amp; \\[1\\] |",
+    ]  # fmt: skip
 
 
 def test_a_folder_of_no_evaluation_is_named(tmp_path):
