@@ -12,12 +12,13 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chromagan.demo.paper import read_findings
-from chromagan.demo.photo_report import MEASURES, NEAREST_TO_ZERO, REFERENCES, Report
+from chromagan.demo.photo_report import REFERENCES, Report
 from chromagan.demo.refining import ACTION_COLORS
 from chromagan.demo.source import CheckpointSource, epoch_label, label_of, measured, measured_on, trained_on
 from chromagan.demo.visible import VISIBLE
 from chromagan.hub.checkpoints import Checkpoint, recommended_of_each
 from chromagan.hub.measured import number_of, photos_of
+from chromagan.measures.catalog import Measure, measure_called
 from chromagan.measures.error_maps import BOTH_EDGES, FOUND_EDGE, FULL_SCALE, HEAT, TRUE_EDGE
 from chromagan.network.decoders import DECODERS
 
@@ -96,8 +97,8 @@ def caption(checkpoint: Checkpoint, networks: str = "", milliseconds: float | No
     if None not in numbers:
         images, distance, ratio = numbers
         measures = (
-            f"Over {images:,} {photos_of(checkpoint.metrics)} its colors differ from the true ones by {distance:.1f} "
-            f"CIEDE2000 and have {ratio:.0%} of their colorfulness."
+            f"Over {images:,} {photos_of(checkpoint.metrics)} its colors differ from the true ones by "
+            f"{measure_called('ciede2000').text(distance)} CIEDE2000 and have {ratio:.0%} of their colorfulness."
         )
     return rendered(
         "caption", spec=spec, summary=sentence(spec.summary), measures=measures, milliseconds=milliseconds,
@@ -106,7 +107,11 @@ def caption(checkpoint: Checkpoint, networks: str = "", milliseconds: float | No
 
 
 def sentence(words: str) -> str:
-    return words[:1].upper() + words[1:].rstrip(".") + "."
+    return capitalized(words).rstrip(".") + "."
+
+
+def capitalized(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def epochs_label(checkpoints: Sequence[Checkpoint]) -> str:
@@ -150,36 +155,28 @@ def matrix(source: CheckpointSource, ratio: float, pictures: dict[str, Picture],
 # The epochs
 
 
-CURVES = {  # title, how to read it, digits
-    "colorfulness": ("Colorfulness", "0 is gray", 1),
-    "ciede2000": ("CIEDE2000", "lower is nearer to the photo", 1),
-    "psnr": ("PSNR, dB", "higher is nearer; rewards gray", 1),
-}
-
-
 def epochs_view(
     frames: list[tuple[Checkpoint, Picture]], curves: dict[str, list[float]], truth: dict[str, float], start: int
 ) -> str:
     """All epochs of one decoder in one place, a slider to step through them, and curves with the current one marked.
 
-    curves: by key of CURVES, a value for each frame. truth: the photo's own values for some of them. start: the frame
-    shown first.
+    curves: by name of a measure, a value for each frame. truth: the photo's own values for some of them. start: the
+    frame shown first.
     """
     epochs = [checkpoint.epoch for checkpoint, _ in frames]
     pictures = [picture for _, picture in frames]
-    charts = [chart(CURVES[name], epochs, values, truth.get(name), start) for name, values in curves.items()]
+    charts = [chart(measure_called(name), epochs, values, truth.get(name), start) for name, values in curves.items()]
     return rendered(
         "epochs", pictures=pictures, epochs=epochs, names=[epoch_label(checkpoint) for checkpoint, _ in frames],
         charts=charts, start=start, last=len(frames) - 1, ratio=pictures[-1].width / pictures[-1].height,
     )  # fmt: skip
 
 
-def chart(words: tuple[str, str, int], epochs: list[int], values: list[float], truth: float | None, start: int) -> dict:
+def chart(measure: Measure, epochs: list[int], values: list[float], truth: float | None, start: int) -> dict:
     """The data for chart.html: a line through `values`, one for each epoch, and the photo's own value if given.
 
-    words: as in CURVES. start: index of the marked epoch. Values that are not finite have no point.
+    start: index of the marked epoch. Values that are not finite have no point.
     """
-    title, hint, digits = words
     width, height, left, right, top, bottom = 280, 132, 36, 12, 12, 22
     shown = [value for value in [*values, truth] if value is not None and math.isfinite(value)]
     low, high = min(shown), max(shown)
@@ -195,16 +192,16 @@ def chart(words: tuple[str, str, int], epochs: list[int], values: list[float], t
 
     points = [
         {
-            "index": index, "epoch": epochs[index], "x": x(index), "y": y(value), "text": f"{value:.{digits}f}",
+            "index": index, "epoch": epochs[index], "x": x(index), "y": y(value), "text": measure.text(value),
             "label_x": min(max(x(index), left + 14), width - 16),
             "now": index == start,
         }
         for index, value in enumerate(values) if math.isfinite(value)
     ]  # fmt: skip
     return {
-        "title": title,
-        "hint": hint if truth is None else f"{hint}; dashed: the photo {truth:.{digits}f}",
-        "spoken": ", ".join(f"epoch {e}: {v:.{digits}f}" for e, v in zip(epochs, values, strict=True)),
+        "title": capitalized(measure.heading),
+        "hint": measure.reading + ("" if truth is None else f"; dashed: the photo {measure.text(truth)}"),
+        "spoken": ", ".join(f"epoch {e}: {measure.text(v)}" for e, v in zip(epochs, values, strict=True)),
         "width": width, "height": height, "left": left, "right": width - right,
         "levels": [{"value": v, "y": y(v)} for v in (low + (high - low) * 0.1, high - (high - low) * 0.1)],
         "ticks": [{"epoch": epoch, "x": x(index)} for index, epoch in enumerate(epochs)],
@@ -221,8 +218,8 @@ def report_table(report: Report, moment: str) -> str:
     best = {column: report.best(column) for column in report.columns}
 
     def cell(name: str, values: dict[str, float], column: str) -> dict:
-        value, digits = values.get(column, math.nan), MEASURES[column].digits
-        text = number(value, digits, signed=column in NEAREST_TO_ZERO)
+        value, measure = values.get(column, math.nan), measure_called(column)
+        text = number(value, measure.decimals, signed=measure.better == "zero")
         return {"text": text, "best": value == best[column] and name not in REFERENCES}
 
     rows = [
@@ -233,15 +230,15 @@ def report_table(report: Report, moment: str) -> str:
         for name, values in report.rows
     ]  # fmt: skip
     width, height = report.size
-    columns = [MEASURES[column] for column in report.columns]
+    columns = [measure_called(column) for column in report.columns]
     return rendered(
         "measures", colored=report.colored, moment=moment, width=width, height=height, columns=columns, rows=rows
     )
 
 
-def number(value: float, digits: int, signed: bool = False) -> str:
+def number(value: float, decimals: int, signed: bool = False) -> str:
     """A measured value as printed; a dash for a missing one."""
-    text = "–" if math.isnan(value) else "∞" if math.isinf(value) else f"{value:{'+' if signed else ''}.{digits}f}"
+    text = "–" if math.isnan(value) else "∞" if math.isinf(value) else f"{value:{'+' if signed else ''}.{decimals}f}"
     return text.replace("-", "−")
 
 
@@ -253,8 +250,8 @@ def visible_table(report: Report) -> str:
 
     def cells(name: str) -> list[dict]:
         measure, best = VISIBLE[name], report.least_fault(name)
-        shown = [number(values[name], measure.digits, measure.signed) for _, values in colorings]
-        at_best = None if best is None else number(best, measure.digits, measure.signed)
+        shown = [number(values[name], measure.decimals, measure.relative) for _, values in colorings]
+        at_best = None if best is None else number(best, measure.decimals, measure.relative)
         return [
             {"label": DECODERS[decoder].label, "text": text, "best": text == at_best}
             for (decoder, _), text in zip(colorings, shown, strict=True)
@@ -263,7 +260,7 @@ def visible_table(report: Report) -> str:
     rows = [
         {
             "measure": measure, "cells": cells(name), "none": all(math.isnan(values[name]) for _, values in colorings),
-            "truth": number(report.truth[name], measure.digits) if math.isnan(measure.best) else "",
+            "truth": number(report.truth[name], measure.decimals) if math.isnan(measure.best) else "",
         }
         for name, measure in ((name, VISIBLE[name]) for name in report.visible)
     ]  # fmt: skip
@@ -303,6 +300,9 @@ def classes_table(rows: list[tuple[str, list[tuple[str, float]]]] | None) -> str
 # What the project is
 
 
+MEASURED = ("ciede2000_mean", "ciede2000_p95", "psnr_mean", "colorfulness")  # names in metrics.json
+
+
 def about(source: CheckpointSource, milliseconds: dict[str, float], general: CheckpointSource | None = None) -> str:
     """The measured table, the paper's words compared with it, and what a user should know before trusting a picture.
 
@@ -315,12 +315,13 @@ def about(source: CheckpointSource, milliseconds: dict[str, float], general: Che
             images, where = int(count), measured_on(checkpoint)
         cells = [checkpoint.epoch, f"{spec.num_params:,}"]
         cells.append(f"{milliseconds[decoder]:.1f}" if decoder in milliseconds else "–")
-        for name, digits in (("ciede2000_mean", 2), ("ciede2000_p95", 2), ("psnr_mean", 2), ("colorfulness", 1)):
+        for name in MEASURED:
             value = number_of(values.get(name))
-            cells.append("–" if value is None else f"{value:.{digits}f}")
+            cells.append("–" if value is None else measure_called(name).text(value))
         rows.append({"label": spec.label, "summary": sentence(spec.summary), "cells": cells})
     networks = {"The study's networks": source} | ({"Those for photos of any kind": general} if general else {})
     trained = [(name, data) for name, each in networks.items() if (data := trained_on(each))]
     return rendered(
-        "about", rows=rows, images=images, where=where, trained=trained, findings=read_findings(source.name)
-    )
+        "about", rows=rows, measures=[measure_called(name).heading for name in MEASURED], images=images, where=where,
+        trained=trained, findings=read_findings(source.name),
+    )  # fmt: skip

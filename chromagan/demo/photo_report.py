@@ -25,35 +25,16 @@ from chromagan.hub.checkpoints import Checkpoint
 from chromagan.imaging.color import to_tensor
 from chromagan.imaging.photo import Photo
 from chromagan.measures import metrics
+from chromagan.measures.catalog import measure_called
 from chromagan.measures.colorings import Coloring, Truth, place_of
 from chromagan.measures.error_maps import edge_overlay, error_map
 from chromagan.network.trunk import GrayInput
 
-
-@dataclass(frozen=True)
-class Measure:
-    """A column of the report. better: 1 if higher is better, -1 if lower is, 0 if neither."""
-
-    label: str
-    better: int
-    digits: int
-    hint: str
-    of: str = "colored"  # photos for which it is shown: "colored", "gray" or "all"
-
-
-MEASURES = {
-    "psnr": Measure("PSNR dB", 1, 2, "peak signal-to-noise ratio; it rewards gray"),
-    "ssim": Measure("SSIM", 1, 3, "structural similarity"),
-    "ciede2000": Measure("CIEDE2000", -1, 2, "mean color difference from the photo"),
-    "ciede2000_p95": Measure("95th pct.", -1, 2, "CIEDE2000 exceeded by 5 % of the pixels"),
-    "ciede2000_near": Measure("at edges", -1, 2, "mean CIEDE2000 within 4 pixels of the photo's chroma edges"),
-    "ciede2000_elsewhere": Measure("elsewhere", -1, 2, "mean CIEDE2000 away from them"),
-    "cdr": Measure("CDR", 1, 3, "cluster discrepancy ratio: the share of true color separations that are kept"),
-    "colorfulness_difference": Measure("± colorful", 0, 1, "colorfulness minus the photo's own; nearest to 0 is best"),
-    "colorfulness": Measure("colorful", 0, 1, "Hasler and Süsstrunk's colorfulness; 0 is gray", of="all"),
-    "mean_chroma": Measure("chroma", 0, 1, "mean CIELAB chroma", of="gray"),
-}
-NEAREST_TO_ZERO = {"colorfulness_difference"}
+COLUMNS = (  # of the report on a photo with colors
+    "psnr", "ssim", "ciede2000", "ciede2000_p95", "ciede2000_near", "ciede2000_elsewhere", "cdr",
+    "colorfulness_difference", "colorfulness",
+)  # fmt: skip
+COLUMNS_OF_GRAY = ("colorfulness", "mean_chroma")  # of that on a gray photo, which has no true colors to compare with
 PARTS = ("fidelity", "boundaries", *visible.PARTS)  # of chromagan.measures.colorings, which are needed
 
 
@@ -61,7 +42,7 @@ PARTS = ("fidelity", "boundaries", *visible.PARTS)  # of chromagan.measures.colo
 class Report:
     """The measures of a photo. rows: a name and a value for each of `columns`, NaN if it cannot be measured."""
 
-    columns: list[str]  # keys of MEASURES
+    columns: list[str]  # names of measures
     rows: list[tuple[str, dict[str, float]]]
     size: tuple[int, int]  # width and height at which it was measured
     colored: bool
@@ -72,19 +53,14 @@ class Report:
         """The best value of a column among the colorings, without REFERENCES; None if there is no best."""
         values = [values[column] for name, values in self.rows if name not in REFERENCES]
         values = [value for value in values if not math.isnan(value)]
-        if len(values) < 2:
-            return None
-        if column in NEAREST_TO_ZERO:
-            return min(values, key=abs)
-        better = MEASURES[column].better
-        return (max if better > 0 else min)(values) if better else None
+        return None if len(values) < 2 else measure_called(column).best(values)
 
     def least_fault(self, name: str) -> float | None:
         """The value of a key of VISIBLE nearest to a faultless coloring's; None if no coloring is ahead."""
         best = VISIBLE[name].best
         best = self.truth[name] if math.isnan(best) else best
         values = {values[name] for row, values in self.rows if row not in REFERENCES and not math.isnan(values[name])}
-        if math.isnan(best) or len({round(value, VISIBLE[name].digits) for value in values}) < 2:
+        if math.isnan(best) or len({round(value, VISIBLE[name].decimals) for value in values}) < 2:
             return None
         return min(values, key=lambda value: abs(value - best))
 
@@ -152,7 +128,7 @@ def measure_photo(source: CheckpointSource, loaded: LoadedPhoto, checkpoints: li
     for checkpoint, prediction in zip(checkpoints, predictions, strict=True):
         images[checkpoint.decoder] = evaluator.color(prediction)
     rows = [(name, evaluator.measure(image)) for name, image in images.items()]
-    columns = [name for name, measure in MEASURES.items() if measure.of != ("gray" if loaded.colored else "colored")]
+    columns = list(COLUMNS if loaded.colored else COLUMNS_OF_GRAY)
     if not loaded.colored:
         return Report(columns, rows, evaluator.size[::-1], False)
     rows = [(name, {column: values[column] for column in columns} | evaluator.faults(values)) for name, values in rows]

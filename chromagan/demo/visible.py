@@ -18,41 +18,54 @@ DRAWN_SIDE = 900  # pixels of a picture with marked places: a line of one pixel 
 
 
 @dataclass(frozen=True)
-class VisibleMeasure:
-    """One of the measures. best: the value of a coloring without the fault, or OF_THE_PHOTO."""
+class VisibleFault:
+    """A measure of one photo, in plain words and units.
 
+    column: of chromagan.measures.colorings, which it is made of: 100 times it if percent, less the photo's own value if
+    relative. best: the value of a coloring without the fault, or OF_THE_PHOTO. decimals: fewer than those of the
+    column's means over thousands of photos.
+    """
+
+    column: str
     label: str
     unit: str
     hint: str
-    digits: int
+    decimals: int
     best: float
-    signed: bool = False
+    percent: bool = False
+    relative: bool = False
 
 
 VISIBLE = {
-    "vivid_kept": VisibleMeasure(
-        "Vivid colors kept", "%", "Chroma left where the photo is vivid: 100 is true, 0 is gray.", 0, 100),
-    "weak_lost": VisibleMeasure(
-        "Weak colors lost", "%", "Of the photo's pale colors, the share that came out gray.", 0, 0),
-    "dark_kept": VisibleMeasure(
-        "Colors kept in the dark", "%", "Chroma left where the photo is dark and colored: 100 is true.", 0, 100),
-    "red_cast": VisibleMeasure(
-        "Red cast on white", "Lab a*", "How much redder light neutral areas are than in the photo; below 0 greener.",
-        1, 0, signed=True),
-    "yellow_cast": VisibleMeasure(
-        "Yellow cast on white", "Lab b*", "How much yellower the same areas are; below 0 bluer.", 1, 0, signed=True),
-    "false_red": VisibleMeasure(
-        "False red patches", "% of the area", "Patches that came out red where the photo is not red.", 2, 0),
-    "spots": VisibleMeasure(
-        "Small spots", "number", "Specks of color that the photo does not have.", 0, 0),
-    "border_stripes": VisibleMeasure(
-        "Stripes at the border", "Lab units", "How much color changes from line to line along the picture's edges.",
-        1, OF_THE_PHOTO),
-    "edges_kept": VisibleMeasure(
-        "Color steps kept", "%", "How steeply color changes at true edges: 100 is true, 0 is no step.", 0, 100),
-    "edge_width": VisibleMeasure(
-        "Width of color steps", "pixels", "Over how many pixels color changes at true edges: wide ones look blurred.",
-        1, OF_THE_PHOTO),
+    "vivid_kept": VisibleFault(
+        "chroma_kept_vivid", "Vivid colors kept", "%",
+        "Chroma left where the photo is vivid: 100 is true, 0 is gray.", 0, 100, percent=True),
+    "weak_lost": VisibleFault(
+        "weak_to_gray", "Weak colors lost", "%",
+        "Of the photo's pale colors, the share that came out gray.", 0, 0, percent=True),
+    "dark_kept": VisibleFault(
+        "chroma_kept_dark", "Colors kept in the dark", "%",
+        "Chroma left where the photo is dark and colored: 100 is true.", 0, 100, percent=True),
+    "red_cast": VisibleFault(
+        "light_a", "Red cast on white", "Lab a*",
+        "How much redder light neutral areas are than in the photo; below 0 greener.", 1, 0, relative=True),
+    "yellow_cast": VisibleFault(
+        "light_b", "Yellow cast on white", "Lab b*",
+        "How much yellower the same areas are; below 0 bluer.", 1, 0, relative=True),
+    "false_red": VisibleFault(
+        "false_red", "False red patches", "% of the area",
+        "Patches that came out red where the photo is not red.", 2, 0, percent=True),
+    "spots": VisibleFault(
+        "spots", "Small spots", "number", "Specks of color that the photo does not have.", 0, 0),
+    "border_stripes": VisibleFault(
+        "border_stripes", "Stripes at the border", "Lab units",
+        "How much color changes from line to line along the picture's edges.", 1, OF_THE_PHOTO),
+    "edges_kept": VisibleFault(
+        "edge_gradient_kept", "Color steps kept", "%",
+        "How steeply color changes at true edges: 100 is true, 0 is no step.", 0, 100, percent=True),
+    "edge_width": VisibleFault(
+        "edge_width", "Width of color steps", "pixels",
+        "Over how many pixels color changes at true edges: wide ones look blurred.", 1, OF_THE_PHOTO),
 }  # fmt: skip
 # What can be marked on a coloring: measures that `place_of` finds the places of.
 PLACES = {"false_red": "False red", "spots": "Small spots", "border_stripes": "Border band"}
@@ -65,16 +78,8 @@ def visible_faults(coloring: dict[str, float], photo: dict[str, float]) -> dict[
     Both are what `Truth.measure` returns for PARTS: of the coloring, and of the photo itself.
     """
     return {
-        "vivid_kept": 100 * coloring["chroma_kept_vivid"],
-        "weak_lost": 100 * coloring["weak_to_gray"],
-        "dark_kept": 100 * coloring["chroma_kept_dark"],
-        "red_cast": coloring["light_a"] - photo["light_a"],
-        "yellow_cast": coloring["light_b"] - photo["light_b"],
-        "false_red": 100 * coloring["false_red"],
-        "spots": coloring["spots"],
-        "border_stripes": coloring["border_stripes"],
-        "edges_kept": 100 * coloring["edge_gradient_kept"],
-        "edge_width": coloring["edge_width"],
+        name: (100 if fault.percent else 1) * coloring[fault.column] - (photo[fault.column] if fault.relative else 0)
+        for name, fault in VISIBLE.items()
     }
 
 

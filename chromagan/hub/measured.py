@@ -7,8 +7,12 @@ is missing or of another form counts as not measured: nothing here raises.
 import math
 from typing import Any
 
+from chromagan.measures.catalog import measure_called
+
 # Recorded in place of a split's name if the data have none of that name: a network may be trained on these photos.
 NO_SPLIT = "no validation split"
+# What is shown of refined colorings.
+REFINED = ("ciede2000_mean", "ciede2000_near", "false_red", "spots", "colorfulness", "top1", "lpips")
 
 
 def measures_of(metrics: dict, subset: str = "colored") -> dict[str, Any]:
@@ -69,3 +73,23 @@ def ends_of(measure: Any) -> tuple[float, float] | None:
     """The ends of the interval of a measure."""
     ends = [number_of(measure.get(end)) for end in ("low", "high")] if isinstance(measure, dict) else [None]
     return None if None in ends else tuple(ends)
+
+
+def refined_table(rows: list[dict]) -> tuple[list[str], list[list[str]]]:
+    """Headings, and for each row the cells below them: of REFINED, those that any row has.
+
+    rows: `refined` of a metrics.json, a dict {"before": {name: measure}, "difference": {name: measure}} each. A cell
+    has the value before and its change with the 95 % interval: "8.77, +0.00 (-0.04 to +0.04)".
+    """
+    used = [name for name in REFINED if any(value_of(row, name, "difference") is not None for row in rows)]
+
+    def cell(row: dict, name: str) -> str:
+        before, change = value_of(row, name, "before"), value_of(row, name, "difference")
+        if before is None or change is None:
+            return "–"
+        measure = measure_called(name)
+        signed = [measure.text(value, signed=True) for value in (change, *(interval_of(row, name, "difference") or ()))]
+        interval = " ({} to {})".format(*signed[1:]) if signed[1:] else ""
+        return f"{measure.text(before)}, {signed[0]}{interval}"
+
+    return [measure_called(name).heading for name in used], [[cell(row, name) for name in used] for row in rows]

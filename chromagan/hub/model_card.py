@@ -1,6 +1,5 @@
 """The cards of model repositories: templates filled with measures and training data."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, constants
@@ -18,8 +17,17 @@ from chromagan.hub.files import (
     recorded_data,
 )
 from chromagan.hub.markdown import FILTERS, string_literal
-from chromagan.hub.measured import interval_of, measures_of, named_split, place_of, split_of, value_of
+from chromagan.hub.measured import (
+    interval_of,
+    measures_of,
+    named_split,
+    place_of,
+    refined_table,
+    split_of,
+    value_of,
+)
 from chromagan.hub.repositories import REPO_ID
+from chromagan.measures.catalog import measure_called
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
 from chromagan.network.refiner import ACTIONS, Refiner, RefinerConfig
@@ -29,12 +37,7 @@ TEMPLATES = Environment(
     undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
 )  # fmt: skip
 TEMPLATES.filters |= FILTERS
-MEASURES = {  # of metrics.json: title on the card, what it means
-    "ciede2000_mean": ("CIEDE2000", "lower is nearer to the true colors"),
-    "psnr_mean": ("PSNR", "dB; rewards gray, so never without the next"),
-    "colorfulness_ratio": ("Colorfulness, of the truth's", "1 is as colorful as the photos"),
-    "ssim": ("SSIM", "1 is equal"),
-}
+MEASURES = ("ciede2000_mean", "psnr_mean", "colorfulness_ratio", "ssim")  # on the card, by their names in metrics.json
 IMAGENETTE = (
     "Imagenette, ten classes of ImageNet (tench, English springer, cassette player, chain saw, church, French horn, "
     "garbage truck, gas pump, golf ball, parachute)"
@@ -76,12 +79,12 @@ def model_card(
             ),
             dataset_split=named_split(metrics),
             metric_type=key,
-            metric_name=f"{title}, epoch {checkpoint.epoch}",
+            metric_name=f"{measure_called(key).title}, epoch {checkpoint.epoch}",
             metric_value=value,
             source_name="Training curves" if curves else None,
             source_url=curves,
         )
-        for key, (title, _) in MEASURES.items()
+        for key in MEASURES
         if (value := value_of(metrics, key)) is not None
     ]
     datasets = [hub_id for data in trained_on if (hub_id := _hub_id(data))]
@@ -107,12 +110,6 @@ def model_card(
     return ModelCard(text, ignore_metadata_errors=False)
 
 
-REFINED = {  # of the refiner's metrics.json: title on its card, measure, decimals
-    "CIEDE2000": ("ciede2000_mean", 2), "near edges": ("ciede2000_near", 2), "false red, share": ("false_red", 4),
-    "false spots": ("spots", 2), "colorfulness": ("colorfulness", 1), "top-1": ("top1", 3),
-}  # fmt: skip
-
-
 def refiner_card(folder: Path, source: str) -> ModelCard:
     """The card of the refiner in `folder`, with its measures. source: the study that it belongs to.
 
@@ -126,22 +123,13 @@ def refiner_card(folder: Path, source: str) -> ModelCard:
         tags=["colorization", "chromagan", "safetensors", "reinforcement-learning"],
     )  # fmt: skip
 
-    def column(name: str, decimals: int) -> Callable[[dict], str]:
-        def cell(row: dict) -> str:
-            before, change = value_of(row, name, "before"), value_of(row, name, "difference")
-            if before is None or change is None:
-                return "–"
-            interval = interval_of(row, name, "difference")
-            ends = f" ({interval[0]:+.{decimals}f} to {interval[1]:+.{decimals}f})" if interval else ""
-            return f"{before:.{decimals}f}, {change:+.{decimals}f}{ends}"
-
-        return cell
-
+    rows = (measured or {}).get("refined", [])
+    headings, cells = refined_table(rows)
     text = TEMPLATES.get_template("refiner_card.md").render(
         yaml=data.to_yaml(), config=config, actions=ACTIONS, source=source, measured=measured,
         arguments=f"{string_literal(source)}, refine={config.steps}",
         place=_place(measured or {}), parameters=sum(p.numel() for p in Refiner(config).parameters()),
-        measures=[(title, column(*what)) for title, what in REFINED.items()],
+        headings=headings, rows=list(zip(rows, cells, strict=True)),
     )  # fmt: skip
     return ModelCard(text, ignore_metadata_errors=False)
 
@@ -191,7 +179,8 @@ def _cell(metrics: dict, key: str) -> str:
     if (value := value_of(metrics, key)) is None:
         return "–"
     ends = interval_of(metrics, key)
-    return f"{value:.2f}" + (f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else "")
+    text = measure_called(key).text
+    return text(value) + (f" ({text(ends[0])} to {text(ends[1])})" if ends else "")
 
 
 def _measured_epochs(epochs: list[Checkpoint]) -> dict | None:
@@ -203,7 +192,7 @@ def _measured_epochs(epochs: list[Checkpoint]) -> dict | None:
     first = next(iter(measured.values()))
     return {name: first.get(name) for name in ("size", "preset")} | {
         "place": _place(first),
-        "measures": [MEASURES[key] for key in keys],
+        "measures": [measure_called(key) for key in keys],
         "rows": [
             {"epoch": epoch, "cells": [_cell(m, key) for key in keys], "photos": measures_of(m).get("images", "–")}
             for epoch, m in measured.items()

@@ -7,6 +7,7 @@ from pathlib import Path
 from chromagan.demo import page
 from chromagan.demo.source import CheckpointSource
 from chromagan.hub.files import write_json
+from chromagan.measures.catalog import MEASURES
 
 BAD = "<img src=x onerror='alert(1)'>"
 
@@ -61,10 +62,10 @@ def test_a_caption_names_the_split_that_was_recorded(source, tmp_path):
 
 
 def test_a_chart_leaves_out_what_is_no_number():
-    drawn = page.chart(page.CURVES["psnr"], [0, 3, 8], [20.0, float("inf"), 22.5], 30.0, start=2)
+    drawn = page.chart(MEASURES["psnr"], [0, 3, 8], [20.0, float("inf"), 22.5], 30.0, start=2)
     assert [point["epoch"] for point in drawn["points"]] == [0, 8] and drawn["points"][-1]["now"]
     assert drawn["points"][0]["y"] > drawn["points"][1]["y"] > drawn["truth"] > 0  # SVG counts down
-    assert drawn["spoken"] == "epoch 0: 20.0, epoch 3: inf, epoch 8: 22.5" and "the photo 30.0" in drawn["hint"]
+    assert drawn["spoken"] == "epoch 0: 20.00, epoch 3: inf, epoch 8: 22.50" and "the photo 30.00" in drawn["hint"]
 
 
 def test_the_film_starts_at_the_epoch_that_is_asked_for(source):
@@ -72,6 +73,6 @@ def test_the_film_starts_at_the_epoch_that_is_asked_for(source):
     html = page.epochs_view(frames, {"psnr": [1.0, 2.0, 3.0]}, {}, start=1)
     shown = [line for line in html.splitlines() if "<img" in line and " hidden" not in line]
     assert len(shown) == 1 and "/files/3.jpg" in shown[0] and 'value="1"' in html
-    assert [point["now"] for point in page.chart(page.CURVES["psnr"], [0, 3, 6], [1, 2, 3], None, 1)["points"]] == [
+    assert [point["now"] for point in page.chart(MEASURES["psnr"], [0, 3, 6], [1, 2, 3], None, 1)["points"]] == [
         False, True, False,
     ]  # fmt: skip

@@ -12,8 +12,9 @@ from skimage.metrics import peak_signal_noise_ratio
 from chromagan.demo.loaded_photo import load_photo
 from chromagan.demo.page import chart, rendered, report_table
 from chromagan.demo.photo_report import (
+    COLUMNS,
+    COLUMNS_OF_GRAY,
     GRAY,
-    MEASURES,
     ImageClassifier,
     PhotoEvaluator,
     Report,
@@ -24,6 +25,7 @@ from chromagan.demo.photo_report import (
     true_colorfulness,
 )  # fmt: skip
 from chromagan.demo.source import CheckpointSource
+from chromagan.measures.catalog import MEASURES
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +104,9 @@ def test_curves_are_the_measures_of_each_epoch(network_source, loaded, measured)
     lines = epoch_curves(network_source, loaded, checkpoints)
     assert lines["ciede2000"][0] == pytest.approx(dict(measured.rows)["compact"]["ciede2000"])
     assert all(len(line) == 2 for line in lines.values())
-    drawn = rendered("chart", chart=chart(("CIEDE2000", "lower is nearer", 1), [0, 300], [9.25, 8.0], None, 0))
-    assert "epoch 0: 9.2" in drawn and drawn.count("<circle") == 2
-    assert set(MEASURES) >= set(lines)
+    drawn = rendered("chart", chart=chart(MEASURES["ciede2000"], [0, 300], [9.25, 8.0], None, 0))
+    assert "epoch 0: 9.25" in drawn and drawn.count("<circle") == 2
+    assert set(MEASURES) >= {*lines, *COLUMNS, *COLUMNS_OF_GRAY}
 
 
 def test_classes_are_those_of_the_classifier():

@@ -6,11 +6,11 @@ from statistics import NormalDist
 import numpy as np
 
 from chromagan.hub.verdicts import CANNOT_TELL, CONTRADICTED, STANDS, UNDECIDED
+from chromagan.measures.catalog import Measure, measure_called
 from chromagan.network.decoders import DECODERS
 from train.evaluation.claims import CLAIMS, Claim
 from train.evaluation.comparison import Comparison, Difference
 from train.evaluation.questions import Answer, CannotTellError, Question
-from train.evaluation.titles import measure_called
 
 LEAST_PHOTOS = 30  # the fewest photos that a difference may rest on
 LAST_EPOCH, FIRST_EPOCH = 900, 300  # the last and first trained epochs that the paper shows
@@ -32,7 +32,7 @@ class Finding:
             return self.needs
         least = f", by {self.question.least:g} at least" if self.question.least else ""
         unit = f" in {measure.unit}" if measure.unit else ""
-        found = "; ".join(f"{format_difference(d, measure.decimals)} against {d.to}" for d in self.differences)
+        found = "; ".join(f"{format_difference(d, measure)} against {d.to}" for d in self.differences)
         return f"{self.question.reading}: {measure.title}{unit}{least}, {found}"
 
 
@@ -57,11 +57,13 @@ class Verdict:
         return "; ".join(dict.fromkeys(finding.needs for finding in self.findings if finding.needs))
 
 
-def format_difference(difference: Difference, decimals: int) -> str:
-    text = f"{difference.value:+,.{decimals}f}"
+def format_difference(difference: Difference, measure: Measure) -> str:
+    """A difference in a measure as text, with its interval if it has one."""
+    text = measure.text(difference.value, signed=True)
     if difference.photos is None or np.isnan(difference.low):
         return text
-    return f"{text} ({difference.low:+,.{decimals}f} to {difference.high:+,.{decimals}f})"
+    low, high = (measure.text(end, signed=True) for end in (difference.low, difference.high))
+    return f"{text} ({low} to {high})"
 
 
 def judge(study: Comparison, claims: tuple[Claim, ...] = CLAIMS) -> list[Verdict]:

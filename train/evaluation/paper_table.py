@@ -5,47 +5,45 @@ from itertools import combinations
 
 import numpy as np
 
+from chromagan.measures.catalog import MEASURES, Measure
 from train.evaluation.claims import PAPER_WORDS, WORDS
 from train.evaluation.comparison import Comparison, Difference, at_one_trained_epoch, side
 from train.evaluation.intervals import number
 from train.evaluation.judging import format_difference, label
 from train.evaluation.questions import papers_entries
-from train.evaluation.titles import MEASURES, Measure
 
 
 @dataclass(frozen=True)
 class Row:
     """A row of Table 1 in numbers.
 
-    measure: ranks the decoders, a column of per_image.parquet or a cost. higher: whether higher is better. shown:
-    titles, and names in metrics.json or in costs, of the measures to show.
+    measure: ranks the decoders, a column of per_image.parquet or a cost. shown: the measures to show, by their names in
+    metrics.json or in costs.
     """
 
     measure: str
-    higher: bool
-    shown: tuple[tuple[str, str], ...]
+    shown: tuple[str, ...]
     cost: bool = False
+
+    @property
+    def higher(self) -> bool:
+        """Whether higher values of `measure` are better."""
+        return MEASURES[self.measure].better == "higher"
 
 
 ROWS = {
-    "Color fidelity and saturation": Row("ciede2000", False, (
-        ("CIEDE2000", "ciede2000_mean"), ("PSNR dB", "psnr_mean"), ("SSIM", "ssim"), ("colorfulness", "colorfulness"),
-        ("mean chroma", "mean_chroma"), ("chroma kept on vivid pixels", "chroma_kept_vivid"), ("LPIPS", "lpips"),
+    "Color fidelity and saturation": Row("ciede2000", (
+        "ciede2000_mean", "psnr_mean", "ssim", "colorfulness", "mean_chroma", "chroma_kept_vivid", "lpips",
     )),
-    "Boundary clarity": Row("edge_gradient_kept", True, (
-        ("color gradient kept", "edge_gradient_kept"), ("width, pixels", "edge_width"), ("CDR", "cdr"),
-        ("CIEDE2000 near edges", "ciede2000_near"), ("elsewhere", "ciede2000_elsewhere"),
+    "Boundary clarity": Row("edge_gradient_kept", (
+        "edge_gradient_kept", "edge_width", "cdr", "ciede2000_near", "ciede2000_elsewhere",
     )),
-    "Semantic differentiation capability": Row("top1", True, (
-        ("top-1 of 1,000", "top1"), ("of ten", "top1_of_ten"), ("ground to green", "ground_to_green"),
-        ("ground kept", "ground_kept"), ("Fréchet distance", "frechet"), ("FID", "FID"),
+    "Semantic differentiation capability": Row("top1", (
+        "top1", "top1_of_ten", "ground_to_green", "ground_kept", "frechet", "FID",
     )),
     # Not by time: which of two decoders is faster depends on the machine.
-    "Computational efficiency": Row("gflops", False, (
-        ("GFLOPs", "gflops"), ("ms", "ms"), ("parameters", "parameters"), ("peak MiB", "peak_mib"),
-    ), cost=True),
+    "Computational efficiency": Row("gflops", ("gflops", "ms", "parameters", "peak_mib"), cost=True),
 }  # fmt: skip
-TITLES = MEASURES | {"top1": Measure("top-1", decimals=3)}
 
 
 def measured_table(study: Comparison) -> dict:
@@ -68,7 +66,7 @@ def _tau(pairs: int, agreeing: int, disagreeing: int) -> float | None:
 
 
 def _row(study: Comparison, name: str, words: dict[str, str], row: Row) -> dict:
-    entries, title = papers_entries(study), TITLES[row.measure]
+    entries, measure = papers_entries(study), MEASURES[row.measure]
     values = {}
     for decoder, entry in entries.items():
         own = study.cost.get(decoder, {}).get(row.measure) if row.cost else study.columns[entry].get(row.measure)
@@ -92,7 +90,7 @@ def _row(study: Comparison, name: str, words: dict[str, str], row: Row) -> dict:
         counts["agreeing"] += good > 0
         counts["disagreeing"] += good < 0
         if good < 0:
-            sentences.append(_sentence(name, words, better, worse, title, difference))
+            sentences.append(_sentence(name, words, better, worse, measure, difference))
     told = counts["agreeing"] + counts["disagreeing"] > 0  # else ranks would be chance
     best_first = sorted((v for v in values.values() if np.isfinite(v)), reverse=row.higher)
     cells = [
@@ -103,14 +101,14 @@ def _row(study: Comparison, name: str, words: dict[str, str], row: Row) -> dict:
         for decoder, value in values.items()
     ]  # fmt: skip
     return {
-        "row": name, "measure": row.measure, "title": title.title, "higher_is_better": row.higher, "cells": cells,
+        "row": name, "measure": row.measure, "title": measure.title, "higher_is_better": row.higher, "cells": cells,
         **counts, "tau": _tau(**counts), "sentences": sentences,
     }  # fmt: skip
 
 
-def _sentence(name: str, words: dict, better: str, worse: str, title: Measure, difference: Difference) -> str:
+def _sentence(name: str, words: dict, better: str, worse: str, measure: Measure, difference: Difference) -> str:
     return (
         f"{name}: the paper has {label(better)} ({words[better]}) before {label(worse)} ({words[worse]}); measured, "
-        f"it is the other way round: {title.title} of the first less the second "
-        f"{format_difference(difference, title.decimals)}."
+        f"it is the other way round: {measure.title} of the first less the second "
+        f"{format_difference(difference, measure)}."
     )

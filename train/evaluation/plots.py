@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 
 from chromagan.atomic import replacing
 from chromagan.hub.measured import interval_of, value_of
+from chromagan.measures.catalog import measure_called
 from chromagan.network.decoders import DECODERS
 
 plt.rcParams["text.parse_math"] = False  # a decoder's label may hold a dollar sign
@@ -18,25 +19,24 @@ INK = "#010203"  # placeholder for the page's text color in SVG
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377", "#66ccee")  # Tol's bright: safe for color blindness
 COLORS = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(DECODERS)}
 
-# measure in metrics.json, title, whether higher is better
-CURVES = (
-    ("ciede2000_mean", "CIEDE2000 (lower is better)", False),
-    ("colorfulness", "colorfulness", True),
-    ("cdr", "cluster discrepancy ratio (higher is better)", True),
-    ("psnr_mean", "PSNR dB (rewards gray)", True),
-)
+CURVES = ("ciede2000_mean", "colorfulness", "cdr", "psnr_mean")  # names in metrics.json
 
 
-def turning_point(series: list[dict], name: str, higher: bool) -> dict | None:
-    """The result of `series` that is best in measure `name`; None if it was not measured."""
+def turning_point(series: list[dict], name: str) -> dict | None:
+    """The result of `series` that is best in measure `name`; None if it was not measured, or no value is better."""
     known = [result for result in series if value_of(result, name) is not None]
-    return (max if higher else min)(known, key=lambda result: value_of(result, name), default=None)
+    return measure_called(name).best(known, lambda result: value_of(result, name))
+
+
+def panel_title(name: str) -> str:
+    measure = measure_called(name)
+    return f"{measure.heading} ({measure.reading})"
 
 
 def epochs_plot(results: list[dict], truth: dict):
     """A figure with a panel for each of CURVES and a line with a 95 % band for each decoder, its best epoch ringed."""
     figure, axes = plt.subplots(2, 2, figsize=(9.5, 6.6), sharex=True)
-    for axis, (name, title, higher) in zip(axes.flat, CURVES):
+    for axis, name in zip(axes.flat, CURVES, strict=True):
         for decoder in dict.fromkeys(result["decoder"] for result in results):
             series = [r for r in results if r["decoder"] == decoder and value_of(r, name) is not None]
             epochs = [r["epoch"] for r in series]
@@ -45,14 +45,14 @@ def epochs_plot(results: list[dict], truth: dict):
             bands = [(r["epoch"], *ends) for r in series if (ends := interval_of(r, name))]
             if bands:
                 axis.fill_between(*zip(*bands), color=COLORS[decoder], alpha=0.13, lw=0)
-            best = turning_point(series, name, higher) if name != "colorfulness" else None
+            best = turning_point(series, name)
             if best and len(series) > 1:
                 place = best["epoch"], value_of(best, name)
                 axis.plot(*place, "o", ms=11, mfc="none", mew=1.6, color=COLORS[decoder])
         if name == "colorfulness" and value_of(truth, name) is not None:
             axis.axhline(value_of(truth, name), color=INK, lw=1, ls="--")
             axis.annotate("truth", (0, value_of(truth, name)), fontsize=8, va="bottom", color=INK)
-        axis.set_title(title, fontsize=10, loc="left", color=INK)
+        axis.set_title(panel_title(name), fontsize=10, loc="left", color=INK)
     for axis in axes[1]:
         axis.set_xlabel("epoch", color=INK)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), ncol=5, loc="lower center", frameon=False, fontsize=9)
@@ -66,7 +66,7 @@ def cost_plot(results: list[dict], cost: dict):
     figure, axis = plt.subplots(figsize=(9.5, 4.2))
     for decoder in dict.fromkeys(result["decoder"] for result in results):
         own = cost["decoders"].get(decoder, {}).get("decoder")
-        best = turning_point([r for r in results if r["decoder"] == decoder], "ciede2000_mean", higher=False)
+        best = turning_point([r for r in results if r["decoder"] == decoder], "ciede2000_mean")
         if not own or best is None:
             continue
         place, color = (own["ms"], value_of(best, "ciede2000_mean")), COLORS[decoder]
@@ -77,7 +77,7 @@ def cost_plot(results: list[dict], cost: dict):
     axis.margins(0.18)
     axis.set_xlim(left=0)
     axis.set_xlabel("ms for the decoder, one photo (area of a point: parameters)", color=INK)
-    axis.set_title("CIEDE2000 (lower is better)", fontsize=10, loc="left", color=INK)
+    axis.set_title(panel_title("ciede2000_mean"), fontsize=10, loc="left", color=INK)
     figure.tight_layout()
     return figure
 

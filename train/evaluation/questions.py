@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from chromagan.measures.catalog import measure_called
 from train.evaluation.comparison import Comparison, Difference, Key, at_one_trained_epoch, newest, side
-from train.evaluation.titles import measure_called
 
 IN_A_QUARTER = " in a quarter of all"
 FIVE = ("original", "compact", "transposed", "depthwise", "pixelshuffle")  # that the paper compares
@@ -119,10 +119,10 @@ class AgainstOthers(Question):
         if self.above_gray and study.left_gray is not None:
             found = study.paired(own, self.values(study.left_gray, "photos left gray"), "gray")
             if side(found.low, found.high) != 1:
+                measure = measure_called(self.measure)
+                value, low, high = (measure.text(each, signed=True) for each in (found.value, found.low, found.high))
                 raise CannotTellError(
-                    f"needs colorings above leaving the photos gray in {measure_called(self.measure).title}: "
-                    f"{found.value:+.3f} "
-                    f"({found.low:+.3f} to {found.high:+.3f})"
+                    f"needs colorings above leaving the photos gray in {measure.title}: {value} ({low} to {high})"
                 )
         differences = [study.paired(own, values, name) for name, values in theirs.items()]
         missing = tuple(name for name in FIVE if name not in (subject, *others))

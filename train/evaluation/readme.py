@@ -50,7 +50,7 @@ def readme_section(source: Path = ROOT / "checkpoints", every: bool = False) -> 
     if not every:
         caption = "Each decoder at its recommended epoch (the most colorful within 1 % of its lowest CIEDE2000)"
         return f"{caption}, over {measured_on}.\n\n{results_table(results, columns=FIRST_COLUMNS)}"
-    truth = format_measure(first["colored"]["colorfulness_truth"], 1)
+    truth = format_measure("colorfulness", first["colored"]["colorfulness_truth"])
     classes = f"; {escaped(first['classifier'])} names the classes" if first.get("classifier") else ""
     caption = f"Every epoch, over {measured_on}; the true photos' colorfulness is {truth}{classes}."
     return f"{caption}\n\n{results_table(results)}"

@@ -7,20 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from chromagan.hub.files import CONFIG_FILE, read_json
+from chromagan.hub.measured import refined_table
 from chromagan.hub.refiners import load_refiner
 from chromagan.measures.metrics import GRAY_CHROMA
 from chromagan.network.config import ModelConfig
 from train.evaluation.intervals import MEANS, draws, mean_interval, number
 from train.evaluation.networks import Entry
-from train.evaluation.results_table import format_measure
-
-# Columns of the table of differences: title, measure, decimals, and whether the change is in percent.
-SHOWN = (
-    ("CIEDE2000", "ciede2000_mean", 2, True), ("near edges", "ciede2000_near", 2, True),
-    ("false red, % of area", "false_red", 3, True), ("false spots", "spots", 2, True),
-    ("colorfulness", "colorfulness", 1, True), ("top-1", "top1", 3, False), ("LPIPS", "lpips", 3, True),
-)  # fmt: skip
-PER_CENT = {"false_red"}  # shares, shown in percent
 
 
 def refined_twins(entries: list[Entry], source: str | os.PathLike, steps: int | None) -> dict[Entry, Entry]:
@@ -65,26 +57,6 @@ def refined_results(tables: dict[Entry, dict[str, np.ndarray]], twins: dict[Entr
 
 def refined_rows(results: list[dict]) -> tuple[list[str], list[list[str]]]:
     """The header and a row for each of `refined_results`: the value before and the change with its 95 % interval."""
-    used = [column for column in SHOWN if any(result["difference"].get(column[1]) for result in results)]
-    rows = []
-    for result in results:
-        row = [result["decoder"], str(result["epoch"]), str(result["steps"])]
-        for _, name, decimals, relative in used:
-            was, change = result["before"].get(name), result["difference"].get(name)
-            if was is None or change is None:
-                row.append("–")
-                continue
-            unit = 100 if name in PER_CENT else 1
-            text = f"{unit * was:.{decimals}f} "
-            if relative and was:
-                change, decimals = {k: v if v is None else 100 * v / was for k, v in change.items()}, 1
-                text += f"{_signed(change, decimals)} %"
-            else:
-                text += _signed(change, decimals)
-            row.append(text)
-        rows.append(row)
-    return ["decoder", "epoch", "steps", *(title for title, *_ in used)], rows
-
-
-def _signed(change: dict, decimals: int) -> str:
-    return ("+" if change["value"] > 0 else "") + format_measure(change, decimals, interval=True).replace("–", " to ")
+    headings, cells = refined_table(results)
+    rows = [[r["decoder"], str(r["epoch"]), str(r["steps"]), *row] for r, row in zip(results, cells, strict=True)]
+    return ["decoder", "epoch", "steps", *headings], rows

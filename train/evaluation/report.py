@@ -18,6 +18,7 @@ from chromagan.atomic import replacing
 from chromagan.data_sets.splits import DataError
 from chromagan.hub.files import METRICS_FILE, read_json
 from chromagan.hub.verdicts import VERDICTS, agreement_in_words, counts_in_words
+from chromagan.measures.catalog import MEASURES, measure_called
 from chromagan.network.decoders import DECODERS
 from train.evaluation import plots
 from train.evaluation.claims_report import claims_report, quartile_table
@@ -29,13 +30,14 @@ from train.evaluation.questions import papers_entries
 from train.evaluation.refined import refined_rows
 from train.evaluation.rendering import TEMPLATES
 from train.evaluation.results import read_comparison
-from train.evaluation.results_table import DECIMALS, format_measure, measure_of, results_rows
+from train.evaluation.results_table import format_measure, measure_of, results_rows
 
 TITLE = "Five decoders, measured"
 NEEDED = (  # of metrics.json
     "images", "data", "split", "size", "fingerprint", "classifier", "left_out", "damaged", "left_gray", "truth",
     "checkpoints", "cost",
 )  # fmt: skip
+COSTS = ("parameters", "gflops", "ms", "peak_mib")
 Blocks = Iterator[dict]  # of heading, paragraph, table, plot or picture
 
 
@@ -146,12 +148,10 @@ def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
         row = ROWS[measured["row"]]
         of = {d: comparison.cost.get(d, {}) if row.cost else results[entry] for d, entry in entries.items()}
         floor = {} if row.cost else about["left_gray"]["colored"]
-        used = [
-            (title, name) for title, name in row.shown if any(measure_of(own, name) is not None for own in of.values())
-        ]
+        used = [name for name in row.shown if any(measure_of(own, name) is not None for own in of.values())]
 
         def cells(own: dict, used=used) -> list[str]:
-            return [format_measure(measure_of(own, name), DECIMALS.get(name, 2), interval=True) for _, name in used]
+            return [format_measure(name, measure_of(own, name), interval=True) for name in used]
 
         rows = []
         for cell in measured["cells"]:
@@ -161,7 +161,8 @@ def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
             rows.append([DECODERS[cell["decoder"]].label + epoch, cell["word"], rank, *own])
         if floor:
             rows.append(["Left gray", "", "", *cells(floor)])
-        yield table([measured["row"], "the paper", "rank", *(title for title, _ in used)], rows, left=2)
+        headings = [measure_called(name).heading for name in used]
+        yield table([measured["row"], "the paper", "rank", *headings], rows, left=2)
         if measured["pairs"]:
             yield paragraph(f"{measured['row']}: {agreement(measured)}")
         for sentence in measured["sentences"]:
@@ -172,8 +173,8 @@ def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
     yield paragraph("CIEDE2000 over quarters of the photos, from the lowest to the highest in a trait:")
     rows = []
     for row in quartile_table(comparison):
-        means = ["–" if mean is None else f"{mean:.2f}" for mean in row["means"]]
-        spread = "–" if row["spread"] is None else f"{row['spread']:.2f}"
+        means = [format_measure("ciede2000", mean) for mean in row["means"]]
+        spread = format_measure("ciede2000", row["spread"])
         trait = row["trait"].removeprefix("photo_")
         rows.append([trait, f"{DECODERS[row['decoder']].label} (epoch {row['epoch']})", *means, spread])
     yield table(["trait", "decoder", "lowest", "second", "third", "highest", "spread"], rows, left=2)
@@ -219,25 +220,18 @@ def pairwise(comparison: Comparison) -> Blocks:
         "intervals that exclude zero. Lower is better for CIEDE2000, higher for CDR."
     )
     entries = newest(comparison.columns)
-    for column, title, decimals in (
-        ("ciede2000", "CIEDE2000", 2),
-        ("cdr", "CDR", 3),
-        ("colorfulness", "colorfulness", 1),
-    ):
-        rows = []
+    for column in ("ciede2000", "cdr", "colorfulness"):
+        measure, rows = MEASURES[column], []
         for one, entry in entries.items():
             cells = []
             for other, against in entries.items():
                 d, low, high = comparison.difference(entry, against, column)
-                star = "*" if side(low, high) else ""
-                text = (
-                    f"{d:+.{decimals}f}{star}"
-                    if np.isnan(low)
-                    else f"{d:+.{decimals}f}{star} ({low:+.{decimals}f} to {high:+.{decimals}f})"
-                )
+                text = measure.text(d, signed=True) + ("*" if side(low, high) else "")
+                if not np.isnan(low):
+                    text += f" ({measure.text(low, signed=True)} to {measure.text(high, signed=True)})"
                 cells.append("" if one == other else "–" if np.isnan(d) else text)
             rows.append([one, *cells])
-        yield table([title, *entries], rows)
+        yield table([measure.heading, *entries], rows)
 
 
 def curves(about: dict, folder: Path) -> Blocks:
@@ -245,12 +239,12 @@ def curves(about: dict, folder: Path) -> Blocks:
     path = folder / "figures" / "epochs.png"
     svg = plots.save(plots.epochs_plot(about["checkpoints"], about["truth"]), path)
     yield plot(path, svg, "Bands are 95 % intervals; a ring marks a decoder's best epoch, its turning point.", folder)
-    rows = []
+    rows, judged = [], [name for name in plots.CURVES if measure_called(name).better]
     for decoder in dict.fromkeys(result["decoder"] for result in about["checkpoints"]):
         series = [result for result in about["checkpoints"] if result["decoder"] == decoder]
-        best = [plots.turning_point(series, name, higher) for name, _, higher in plots.CURVES if name != "colorfulness"]
+        best = [plots.turning_point(series, name) for name in judged]
         rows.append([decoder, *("–" if b is None else str(b["epoch"]) for b in best)])
-    yield table(["best epoch by", "CIEDE2000", "CDR", "PSNR"], rows)
+    yield table(["best epoch by", *(measure_called(name).title for name in judged)], rows)
 
 
 def cost(about: dict, folder: Path) -> Blocks:
@@ -258,18 +252,13 @@ def cost(about: dict, folder: Path) -> Blocks:
     path = folder / "figures" / "cost.png"
     svg = plots.save(plots.cost_plot(about["checkpoints"], about["cost"]), path)
     yield plot(path, svg, f"Each decoder at the epoch of its lowest CIEDE2000. {about['cost']['machine']}.", folder)
+    shown = [MEASURES[name] for name in COSTS]
     rows = [
-        [
-            f"{decoder}, {part}",
-            f"{own['parameters']:,}",
-            f"{own['gflops']:.3f}",
-            f"{own['ms']:.1f}",
-            f"{own['peak_mib']:.1f}",
-        ]
+        [f"{decoder}, {part}", *(measure.text(own[name]) for name, measure in zip(COSTS, shown))]
         for decoder, parts in about["cost"]["decoders"].items()
         for part, own in parts.items()
     ]
-    yield table(["", "parameters", "GFLOPs", "ms", "peak MiB"], rows)
+    yield table(["", *(measure.heading for measure in shown)], rows)
 
 
 def classes(folder: Path) -> Blocks:
@@ -295,7 +284,7 @@ def classes(folder: Path) -> Blocks:
             own = sums.get((label, decoder))
             cells.append("–" if not own else "{:.2f} ({:.1f})".format(*np.mean(own, axis=0)))
         rows.append([label, *cells])
-    yield table(["class", "N", "truth's", *latest], rows)
+    yield table(["class", "N", "true colorfulness", *latest], rows)
 
 
 def pictures(folder: Path) -> Blocks:

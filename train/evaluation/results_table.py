@@ -1,25 +1,19 @@
-"""Results as tables: their measures and decimals, and Markdown."""
+"""Results as tables, also in Markdown."""
 
 from collections.abc import Sequence
 
 from chromagan.hub.markdown import escaped
 from chromagan.hub.measured import ends_of, number_of
+from chromagan.measures.catalog import measure_called
 from train.evaluation.learned_measures import Inception
 
-COLUMNS = (  # of the results table: title, measure, decimals
-    ("CIEDE2000", "ciede2000_mean", 2), ("95th pct.", "ciede2000_p95", 2), ("near edges", "ciede2000_near", 2),
-    ("elsewhere", "ciede2000_elsewhere", 2), ("CDR", "cdr", 3), ("SSIM", "ssim", 3), ("PSNR dB", "psnr_mean", 2),
-    ("median", "psnr_median", 2), ("colorfulness", "colorfulness", 1), ("of truth's", "colorfulness_ratio", 2),
-    ("top-1", "top1", 3), ("of ten", "top1_of_ten", 3), ("Fréchet", "frechet", 1),
-    ("LPIPS", "lpips", 3), ("FID", "FID", 1),
+COLUMNS = (  # of the results table
+    "ciede2000_mean", "ciede2000_p95", "ciede2000_near", "ciede2000_elsewhere", "cdr", "ssim", "psnr_mean",
+    "psnr_median", "colorfulness", "colorfulness_ratio", "top1", "top1_of_ten", "frechet", "lpips", "FID",
 )  # fmt: skip
 FIRST_COLUMNS = (  # for someone who sees the project for the first time
-    ("CIEDE2000 ↓", "ciede2000_mean", 2), ("near edges ↓", "ciede2000_near", 2),
-    ("of true colorfulness", "colorfulness_ratio", 2), ("PSNR dB ↑", "psnr_mean", 2), ("top-1 ↑", "top1", 3),
-    ("Fréchet ↓", "frechet", 1),
+    "ciede2000_mean", "ciede2000_near", "colorfulness_ratio", "psnr_mean", "top1", "frechet",
 )  # fmt: skip
-DECIMALS = {"parameters": 0} | dict.fromkeys(("cdr", "ssim", "lpips", "top1", "top1_of_ten", "edge_gradient_kept"), 3)
-DECIMALS |= dict.fromkeys(("colorfulness", "peak_mib"), 1)  # of Table 1; two for the rest
 
 
 def measure_of(summary: dict, name: str):
@@ -32,35 +26,33 @@ def measure_of(summary: dict, name: str):
     return {"FID": fid, "frechet": next(iter(distances.values()), None)}.get(name, summary.get(name))
 
 
-def format_measure(measured, decimals: int, interval: bool = False) -> str:
-    """A measure as text: its number, and with `interval` its 95 % interval; "–" if it is missing."""
-    number = number_of(measured)
+def format_measure(name: str, measured, interval: bool = False) -> str:
+    """The measure `name` as text: its number, and with `interval` its 95 % interval; "–" if it is missing."""
+    number, facts = number_of(measured), measure_called(name)
     if number is None:
         return "–"
-    text = f"{number:,.{decimals}f}"
+    text = facts.text(number)
     if interval and (ends := ends_of(measured)):
-        text += f" ({ends[0]:,.{decimals}f}–{ends[1]:,.{decimals}f})"
+        text += f" ({facts.text(ends[0])}–{facts.text(ends[1])})"
     return text
 
 
 def results_rows(
-    results: list[dict], subset: str = "colored", columns: Sequence[tuple[str, str, int]] = COLUMNS
+    results: list[dict], subset: str = "colored", columns: Sequence[str] = COLUMNS
 ) -> tuple[list[str], list[list[str]]]:
     """The header and a row for each result, over "colored" or "all" photos, with the measures that any of them has.
 
-    columns: as COLUMNS. PSNR is always accompanied by colorfulness.
+    columns: names in metrics.json. PSNR is always accompanied by colorfulness.
     """
     summaries = [result[subset] for result in results]
-    used = [column for column in columns if any(number_of(measure_of(s, column[1])) is not None for s in summaries)]
+    used = [name for name in columns if any(number_of(measure_of(s, name)) is not None for s in summaries)]
     rows = [[r["decoder"] or "left gray", "" if r["epoch"] is None else str(r["epoch"])] for r in results]
-    for row, result in zip(rows, results):
-        row += [format_measure(measure_of(result[subset], name), decimals) for _, name, decimals in used]
-    return ["decoder", "epoch", *(title for title, _, _ in used)], rows
+    for row, summary in zip(rows, summaries):
+        row += [format_measure(name, measure_of(summary, name)) for name in used]
+    return ["decoder", "epoch", *(measure_called(name).arrowed for name in used)], rows
 
 
-def results_table(
-    results: list[dict], subset: str = "colored", columns: Sequence[tuple[str, str, int]] = COLUMNS
-) -> str:
+def results_table(results: list[dict], subset: str = "colored", columns: Sequence[str] = COLUMNS) -> str:
     """The results as a Markdown table; see `results_rows`."""
     return markdown_table(*results_rows(results, subset, columns))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chromagan.measures.catalog import MEASURES
 from chromagan.measures.color_groups import TRAITS, ColorGroups
 from chromagan.measures.transitions import Transitions
 from chromagan.network.decoders import DECODERS
@@ -27,7 +28,6 @@ from train.evaluation.questions import (
     SettlesAt,
     Unmeasured,
 )
-from train.evaluation.titles import MEASURES
 
 EPOCHS = (0, 300, 600, 900)
 COSTS = {  # parameters as the paper prints them; the rest made up in its order

@@ -298,7 +298,7 @@ def test_learned_measures_say_what_is_missing_and_run_where_it_is_there(source, 
     assert colored["lpips"]["value"] > 0 and found["truth"]["all"]["lpips"]["value"] == 0
     assert set(colored["frechet"]) == {CLASSIFIER, "FID"}
     page = (tmp_path / "out" / "report.md").read_text()
-    assert "| top-1 | of ten | Fréchet | LPIPS | FID |" in page
+    assert "| top-1 ↑ | of ten ↑ | Fréchet ↓ | LPIPS ↓ | FID ↓ |" in page
     assert f"| {colored['lpips']['value']:.3f} | {colored['frechet']['FID']:.1f} |" in page
 
 

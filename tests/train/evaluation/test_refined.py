@@ -24,9 +24,9 @@ def test_differences_are_paired_and_of_the_colored_photos():
     assert result["difference"]["ciede2000_mean"] == {"value": -1, "low": -1, "high": -1, "photos": 3}
     assert result["difference"]["spots"]["value"] == -2 and result["difference"]["top1"]["photos"] == 2
     header, (row,) = refined_rows([result])
-    assert row[:3] == ["compact", "3", "5"] and "-8.3 (-8.3 to -8.3) %" in row[header.index("CIEDE2000")]
-    assert row[header.index("false red, % of area")].startswith("2.000 0.0")
-    assert row[header.index("top-1")].startswith("0.500 +0.500")
+    assert row[:3] == ["compact", "3", "5"] and row[header.index("CIEDE2000")] == "12.00, -1.00 (-1.00 to -1.00)"
+    assert row[header.index("false red, share")].startswith("0.0200, +0.0000 (")
+    assert row[header.index("top-1")].startswith("0.500, +0.500 (")
 
 
 @pytest.mark.parametrize(
