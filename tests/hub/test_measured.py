@@ -3,7 +3,7 @@
 import pytest
 
 from chromagan.hub.files import JSONError, read_json
-from chromagan.hub.measured import interval_of, measures_of, value_of
+from chromagan.hub.measured import interval_of, measures_of, refined_table, value_of
 
 METRICS = {
     "all": {"psnr_mean": {"value": 21.5, "low": None, "high": None}},
@@ -42,3 +42,13 @@ def test_what_cannot_be_read_is_told(tmp_path, text):
     (tmp_path / "metrics.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(JSONError, match="metrics.json is not JSON"):
         read_json(tmp_path / "metrics.json")
+
+
+def test_of_refined_colorings_those_measures_are_shown_that_any_row_has():
+    change = {"value": -0.2, "low": -0.3, "high": -0.1}
+    first = {"before": {"ciede2000_mean": 10.0}, "difference": {"ciede2000_mean": change}}
+    second = {"before": {"ciede2000_mean": 10.0, "spots": 2.5}, "difference": {"ciede2000_mean": None, "spots": 0.125}}
+    headings, cells = refined_table([first, second])
+    assert headings == ["CIEDE2000", "small spots"]
+    assert cells == [["10.00, -0.20 (-0.30 to -0.10)", "–"], ["–", "2.50, +0.12"]]
+    assert refined_table([]) == ([], [])

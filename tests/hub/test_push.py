@@ -118,7 +118,7 @@ def test_the_card_names_the_data_that_the_run_had_and_no_folder_of_the_machine(s
     push(study)
     text = server.files("someone/study-compact")["README.md"].decode()
     assert "Trained on birds" in text and "Imagenette" not in text and str(tmp_path) not in text
-    assert "| 3 | 9.12 (8.50 to 10.00) | 0.50 | 0.91 (0.90 to 0.92) | 40 |" in text
+    assert "| 3 | 9.12 (8.50 to 10.00) | 0.50 | 0.910 (0.900 to 0.920) | 40 |" in text
     card = ModelCard(text)
     card.validate()
     assert {(r.dataset_name, r.dataset_type) for r in card.data.eval_results} == {
@@ -289,7 +289,7 @@ def test_a_refiner_goes_to_a_repository_of_its_own_and_comes_back(server, refine
     }  # fmt: skip
     assert json.loads(files["train.json"]) == {"steps": 9}  # nothing of the machine
     card = files["README.md"].decode()
-    assert "| compact | 3 | 9 | 10.00, -0.20 (-0.30 to -0.10) | – |" in card and "like its neighbors" in card
+    assert "| compact | 3 | 9 | 10.00, -0.20 (-0.30 to -0.10) |\n" in card and "like its neighbors" in card
     assert [(c.decoder, c.epoch) for c in list_checkpoints("someone/study")] == [
         ("compact", 0), ("compact", 3), ("depthwise", 0)
     ]  # fmt: skip
