@@ -382,9 +382,6 @@ def connect(monkeypatch, url, cache, token=TOKEN):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_TOKEN", token)
     monkeypatch.setitem(repositories._probe, "at", -float("inf"))
-    monkeypatch.setattr(repositories, "_trusted", None)  # a demo in this process trusts less
-    monkeypatch.setattr(repositories, "_cached_before", set())
-    monkeypatch.setattr(repositories, "_kept", {})
 
 
 def disconnect(monkeypatch, cache):

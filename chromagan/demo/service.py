@@ -130,10 +130,10 @@ class DemoService:
             print(f"{error}; using the shipped checkpoints", file=sys.stderr)
             self.notice = f"{source} cannot be used: the shipped checkpoints are used."
             self.shipped = CheckpointSource(shipped)
-        repositories.trust_only(self.shipped.name)
         self.shipped.colorizer(self.shipped.recommended)
         self.general = self._general()
-        self._visited = functools.lru_cache(maxsize=VISITED)(CheckpointSource)
+        visitors = repositories.VisitorAccess()
+        self._visited = functools.lru_cache(maxsize=VISITED)(lambda name: CheckpointSource(name, visitors))
         self._photos = LRUCache(PHOTO_BYTES, getsizeof=lambda photo: photo.bytes)
         self._photos_lock = threading.Lock()
         self.files = FileStore(folder, DISK_BYTES, MAX_AGE)
@@ -166,6 +166,8 @@ class DemoService:
             raise RequestError(f"the networks {GENERAL!r} (photos of any kind) are not installed here: use {STUDY!r}")
         if not repositories.is_prefix(name):  # visitors cannot read folders
             raise RequestError(f"{name!r} is neither {STUDY}, {GENERAL} nor a Hub prefix of the form owner/name")
+        if name == self.shipped.name:  # the owner's choice, which may be private
+            return self.shipped
         try:
             return self._visited(name)
         except CheckpointError as error:

@@ -32,7 +32,7 @@ from chromagan.hub.checkpoints import (
 from chromagan.hub.files import OPTIONS_FILE, names_of, plain_name, read_json
 from chromagan.hub.measured import measures_of, number_of, split_of
 from chromagan.hub.refiners import NoRefinerError, load_refiner
-from chromagan.hub.repositories import HubError, is_prefix
+from chromagan.hub.repositories import OWNER, HubAccess, HubError, is_prefix
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS, build_decoder
 from chromagan.network.folding import fold
@@ -90,11 +90,12 @@ class CachedTrunk(nn.Module):
 class CheckpointSource:
     """The checkpoints of one source, ready to color. Safe to use from several threads."""
 
-    def __init__(self, name: str | os.PathLike):
-        """name: a folder or a Hub prefix; CheckpointError if it holds no checkpoints or is out of reach."""
-        self.name = str(name)
+    def __init__(self, name: str | os.PathLike, access: HubAccess = OWNER):
+        """name: a folder or a Hub prefix, which is read with `access`; CheckpointError if it holds no checkpoints or is
+        out of reach."""
+        self.name, self.access = str(name), access
         self.title = self.name if is_prefix(self.name) else Path(self.name).name  # without the server's path
-        self.checkpoints = list_checkpoints(name)
+        self.checkpoints = list_checkpoints(name, access)
         self.networks = LRUCache(NETWORK_BYTES, getsizeof=network_bytes)
         self.predictions = LRUCache(PREDICTION_BYTES, getsizeof=lambda each: tensor_bytes(each.ab, each.L))
         self.rollouts = LRUCache(ROLLOUT_BYTES, getsizeof=rollout_bytes)
@@ -133,7 +134,7 @@ class CheckpointSource:
         if found:
             return recommended_checkpoint(found)
         try:
-            return find_checkpoint(self.name, decoder, epoch)
+            return find_checkpoint(self.name, decoder, epoch, self.access)
         except CheckpointError as error:
             raise CheckpointError(str(error).replace(self.name, self.title)) from error
 
@@ -154,7 +155,8 @@ class CheckpointSource:
     def _find_refiner(self) -> tuple[Refiner | None, float]:
         """The refiner, and the time, as of `time.monotonic`, at which to look for it again."""
         try:
-            return load_refiner(self.name, self.colorizer(self.recommended).model.config), math.inf
+            config = self.colorizer(self.recommended).model.config
+            return load_refiner(self.name, config, self.access), math.inf
         except NoRefinerError:
             return None, math.inf
         except CheckpointError as error:

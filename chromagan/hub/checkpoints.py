@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from chromagan.errors import check_whole
@@ -22,6 +22,7 @@ from chromagan.hub import repositories
 from chromagan.hub.files import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE, read_json, write_json
 from chromagan.hub.measured import value_of
 from chromagan.hub.model import CheckpointError, ChromaGAN, fetch, read_fetched, read_network
+from chromagan.hub.repositories import OWNER, HubAccess
 from chromagan.hub.trunks import half, save_trunk, trunk_file_name, write_weights
 from chromagan.network.decoders import DECODERS
 from chromagan.programs import printable
@@ -47,6 +48,7 @@ class Checkpoint:
     epoch: int
     path: str  # its folder or its Hub repository
     revision: str | None = None  # the repository's tag
+    access: HubAccess = field(default=OWNER, repr=False, compare=False)  # how the repository is read
 
     def __lt__(self, other: "Checkpoint") -> bool:
         return self._order < other._order
@@ -74,28 +76,30 @@ class Checkpoint:
 
     def file(self, name: str) -> Path:
         """The path of one of its files, downloaded from the Hub if necessary; HubError if that fails."""
-        return Path(self.path, name) if self.revision is None else repositories.download(self.path, self.revision, name)
+        if self.revision is None:
+            return Path(self.path, name)
+        return repositories.download(self.path, self.revision, name, self.access)
 
     def __str__(self) -> str:
         return self.path if self.revision is None else f"{self.path} ({self.revision})"
 
 
-def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
+def list_checkpoints(source: str | os.PathLike, access: HubAccess = OWNER) -> list[Checkpoint]:
     """Every checkpoint of `source`, decoders in the order of DECODERS, epochs ascending.
 
     source: a folder, a Hub prefix owner/name, or the name of a shipped source: "study" (Imagenette, every epoch) or
-    "general" (more kinds of photos, one epoch per decoder).
+    "general" (more kinds of photos, one epoch per decoder). access: how a study on the Hub is read, also later.
     Raises CheckpointError if the folder does not exist, cannot be read or holds none, or if the Hub has none or is out
     of reach.
     """
     source = NAMED_SOURCES.get(source, source)
     if repositories.is_prefix(source):
         try:
-            epochs = repositories.list_epochs(source)
+            epochs = repositories.list_epochs(source, access)
         except repositories.HubError as error:
             raise CheckpointError(str(error)) from error
         return [
-            Checkpoint(decoder, epoch, repositories.repository(source, decoder), repositories.tag(epoch))
+            Checkpoint(decoder, epoch, repositories.repository(source, decoder), repositories.tag(epoch), access)
             for decoder in DECODERS
             for epoch in epochs.get(decoder, [])
         ]
@@ -123,14 +127,16 @@ def list_checkpoints(source: str | os.PathLike) -> list[Checkpoint]:
     return sorted(found)
 
 
-def find_checkpoint(source: str | os.PathLike, decoder: str | None = None, epoch: int | None = None) -> Checkpoint:
+def find_checkpoint(
+    source: str | os.PathLike, decoder: str | None = None, epoch: int | None = None, access: HubAccess = OWNER
+) -> Checkpoint:
     """The checkpoint of `decoder` at `epoch`; None is the first decoder of the source, and its recommended epoch.
 
     Raises CheckpointError, listing the available ones, if it does not exist, and OptionError for an epoch that is not a
     whole number.
     """
     check_whole("epoch", epoch)
-    found = list_checkpoints(source)
+    found = list_checkpoints(source, access)
     decoder = found[0].decoder if decoder is None else decoder
     if decoder not in DECODERS:
         raise CheckpointError(f"unknown decoder {decoder!r}; choose from {', '.join(DECODERS)}")
@@ -208,7 +214,7 @@ def load_checkpoint(checkpoint: Checkpoint) -> ChromaGAN:
     if checkpoint.revision is None:
         return read(Path(checkpoint.path))
     try:
-        return read_fetched(functools.partial(fetch, checkpoint.path, checkpoint.revision), read)
+        return read_fetched(functools.partial(fetch, checkpoint.path, checkpoint.revision, checkpoint.access), read)
     except repositories.HubError as error:
         raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {error}") from error
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from chromagan.errors import ChromaGANError
 from chromagan.hub import repositories
 from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE, JSONError, read_json
+from chromagan.hub.repositories import OWNER, HubAccess
 from chromagan.hub.trunks import (
     DamagedTrunkError,
     find_trunk,
@@ -112,13 +113,13 @@ class ChromaGAN(
         return {k: v for k, v in state.items() if not (self.config.trunk_digest and k.startswith(TRUNK))}
 
 
-def fetch(repo: str, revision: str, *, trunk: bool = True, **download) -> Path:
+def fetch(repo: str, revision: str, access: HubAccess = OWNER, *, trunk: bool = True, **download) -> Path:
     """Download the files of a network in the Hub repository `repo` and return their folder; HubError if that fails.
 
     trunk: download its frozen trunk, too, if it has one. download: options of the client.
     """
     for _ in range(2):  # a branch may move while its files are downloaded: then all of them are the new commit's
-        config_file = repositories.download(repo, revision, CONFIG_FILE, **download)
+        config_file = repositories.download(repo, revision, CONFIG_FILE, access, **download)
         names = [WEIGHTS_FILE]
         try:
             config = ModelConfig.from_dict(read_json(config_file)) if trunk else None
@@ -127,7 +128,7 @@ def fetch(repo: str, revision: str, *, trunk: bool = True, **download) -> Path:
         except ValueError:
             pass  # a damaged config: read_network reports it
         folder = config_file.parent
-        if all(repositories.download(repo, revision, name, **download) == folder / name for name in names):
+        if all(repositories.download(repo, revision, name, access, **download) == folder / name for name in names):
             return folder
     raise repositories.HubError(f"{repo} ({revision}) changed while it was downloaded: try again")
 

@@ -19,6 +19,7 @@ from chromagan.hub import repositories
 from chromagan.hub.checkpoints import NAMED_SOURCES, refined_by_default
 from chromagan.hub.files import CONFIG_FILE, WEIGHTS_FILE, read_json, write_json
 from chromagan.hub.model import CheckpointError, fetch, fitting, load_copies, read_fetched, reading
+from chromagan.hub.repositories import OWNER, HubAccess
 from chromagan.hub.trunks import half, write_weights
 from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
@@ -34,8 +35,9 @@ class NoRefinerError(CheckpointError):
     """A source that has no refiner."""
 
 
-def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
-    """The refiner of `source` for colorings of the network `model`, float32 on the CPU, in eval mode.
+def load_refiner(source: str | os.PathLike, model: ModelConfig, access: HubAccess = OWNER) -> Refiner:
+    """The refiner of `source` for colorings of the network `model`, float32 on the CPU, in eval mode. access: how a
+    source on the Hub is read.
 
     Raises CheckpointError, one line, if it is out of reach, damaged or was trained for another trunk, and
     NoRefinerError if there is none.
@@ -43,7 +45,8 @@ def load_refiner(source: str | os.PathLike, model: ModelConfig) -> Refiner:
     source = NAMED_SOURCES.get(source, source)
     if repositories.is_prefix(source):
         name = f"refiner {repositories.repository(source, REFINER)}"
-        refiner = read_fetched(functools.partial(find_refiner, source), lambda folder: read_refiner(folder, name))
+        find = functools.partial(find_refiner, source, access)
+        refiner = read_fetched(find, lambda folder: read_refiner(folder, name))
     else:
         folder = find_refiner(source)
         name = f"refiner {folder}"
@@ -103,13 +106,13 @@ def save_refiner(refiner: Refiner, folder: Path) -> None:
     write_json(folder / CONFIG_FILE, asdict(refiner.config))
 
 
-def find_refiner(source: str | os.PathLike, **download) -> Path:
+def find_refiner(source: str | os.PathLike, access: HubAccess = OWNER, **download) -> Path:
     """The folder of a source's refiner, downloaded from the Hub if necessary; NoRefinerError if there is none,
     CheckpointError if the Hub does not tell. download: options of the client."""
     source = NAMED_SOURCES.get(source, source)
     if repositories.is_prefix(source):
         try:
-            return fetch(repositories.repository(source, REFINER), "main", trunk=False, **download)
+            return fetch(repositories.repository(source, REFINER), "main", access, trunk=False, **download)
         except repositories.MissingError as error:
             raise NoRefinerError(f"{source!r} has no refiner: {error}") from error
         except repositories.HubError as error:

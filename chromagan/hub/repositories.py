@@ -4,6 +4,7 @@
 reachable, since the client itself would retry for twenty seconds; if it is not, cached downloads are used.
 """
 
+import math
 import os
 import queue
 import re
@@ -60,57 +61,60 @@ class NotCachedError(HubError):
     """A file that was not downloaded before, and the Hub is out of reach or not to be asked."""
 
 
-_trusted: set[str] | None = None  # the prefixes that are not a visitor's choice; None: all
+class HubAccess:
+    """How studies on the Hub are read. This is how the owner of a machine reads them: with its token, and with all that
+    is in its cache."""
+
+    token: bool | None = None  # the client's option: None is this machine's token, False none
+    most_epochs: float = math.inf  # of a decoder
+
+    def may_read_cache(self, repo: str) -> bool:
+        """Whether what the cache holds of a repository may be used without asking the Hub."""
+        return True
+
+    def make_room(self, repo: str, size: int) -> None:
+        """Called before a file of `repo` is downloaded, with the bytes that the cache will grow by; HubError if there
+        is no room for them."""
 
 
-def trust_only(*prefixes: str) -> None:
-    """From now on, all studies but these count as named by visitors of a server.
+OWNER = HubAccess()
 
-    For those the token of this machine is not sent, since it would show them its owner's private repositories. Nor is
-    its cache, which may hold them too: without the Hub's consent, visitors get only what is downloaded for visitors
-    from now on, of which MOST_BYTES_KEPT stay.
+
+class VisitorAccess(HubAccess):
+    """How a server reads the studies that its visitors name. Safe to use from several threads.
+
+    The token of this machine is not sent, since it would show them its owner's private repositories. Nor is its cache
+    used, which may hold them too: without the Hub's consent, visitors get only what was downloaded by this object, of
+    which `most_bytes` stay.
     """
-    global _trusted, _cached_before
-    _trusted = set(prefixes)
-    _cached_before = set(Path(constants.HF_HUB_CACHE).glob("models--*"))
-    with _kept_lock:
-        _kept.clear()
 
+    token = False
 
-def _is_trusted(repo: str) -> bool:
-    return _trusted is None or repo.rpartition("-")[0] in _trusted
+    def __init__(self, most_bytes: int = MOST_BYTES_KEPT, most_epochs: int = MOST_EPOCHS):
+        self.most_bytes, self.most_epochs = most_bytes, most_epochs
+        self.kept: dict[str, int] = {}  # bytes downloaded of each repository, the longest unused first
+        # Folders of repositories, which are neither counted nor deleted.
+        self._cached_before = set(Path(constants.HF_HUB_CACHE).glob("models--*"))
+        self._lock = threading.Lock()
 
+    def may_read_cache(self, repo: str) -> bool:
+        """Whether the Hub gave a file of `repo` to this object, and thus without a token."""
+        return repo in self.kept
 
-def _token(repo: str) -> bool | None:
-    """The client's option `token`: None is this machine's token, False none."""
-    return None if _is_trusted(repo) else False
-
-
-def _may_read_cache(repo: str) -> bool:
-    """Whether what the cache holds of a repository may be used without asking the Hub: a visitor may have it only if
-    the Hub gave it to this server without a token before."""
-    return _is_trusted(repo) or repo in _kept
-
-
-_cached_before: set[Path] = set()  # folders of repositories, which are neither counted nor deleted
-_kept: dict[str, int] = {}  # bytes downloaded of each repository that a visitor named, the longest unused first
-_kept_lock = threading.Lock()
-
-
-def _make_room(repo: str, size: int) -> None:
-    """Count `size` bytes that are about to be downloaded for a visitor; to make room for them, delete the repositories
-    that are longest unused. HubError if one repository alone needs more than there is."""
-    if _cache_folder(repo) in _cached_before:
-        return
-    with _kept_lock:
-        _kept[repo] = _kept.pop(repo, 0) + size
-        if _kept[repo] > MOST_BYTES_KEPT:
-            _kept[repo] -= size
-            raise HubError(f"this server keeps at most {MOST_BYTES_KEPT / 1e9:.1f} GB of {repo}")
-        while sum(_kept.values()) > MOST_BYTES_KEPT:
-            oldest = next(iter(_kept))
-            shutil.rmtree(_cache_folder(oldest), ignore_errors=True)
-            del _kept[oldest]
+    def make_room(self, repo: str, size: int) -> None:
+        """Count `size` bytes that are about to be downloaded; to make room for them, delete the repositories that are
+        longest unused. HubError if one repository alone needs more than there is."""
+        if _cache_folder(repo) in self._cached_before:
+            return
+        with self._lock:
+            self.kept[repo] = self.kept.pop(repo, 0) + size
+            if self.kept[repo] > self.most_bytes:
+                self.kept[repo] -= size
+                raise HubError(f"this server keeps at most {self.most_bytes / 1e9:.1f} GB of {repo}")
+            while sum(self.kept.values()) > self.most_bytes:
+                oldest = next(iter(self.kept))
+                shutil.rmtree(_cache_folder(oldest), ignore_errors=True)
+                del self.kept[oldest]
 
 
 def is_prefix(source: str | os.PathLike) -> bool:
@@ -126,14 +130,13 @@ def tag(epoch: int) -> str:
     return f"epoch-{epoch}"
 
 
-def list_epochs(prefix: str) -> dict[str, list[int]]:
+def list_epochs(prefix: str, access: HubAccess = OWNER) -> dict[str, list[int]]:
     """The epochs of each decoder of the study `prefix`, ascending; those in the cache if the Hub is out of reach.
 
     Raises HubError, with the reason, if there are none.
     """
-    cached = {
-        decoder: _cached_epochs(repo) for decoder in DECODERS if _may_read_cache(repo := repository(prefix, decoder))
-    }
+    repos = {decoder: repository(prefix, decoder) for decoder in DECODERS}
+    cached = {decoder: _cached_epochs(repo) for decoder, repo in repos.items() if access.may_read_cache(repo)}
     cached = {decoder: epochs for decoder, epochs in cached.items() if epochs}
     if not reachable():
         if not cached:
@@ -141,7 +144,7 @@ def list_epochs(prefix: str) -> dict[str, list[int]]:
         return cached
     with ThreadPoolExecutor(len(DECODERS)) as pool:
         try:
-            listed = list(pool.map(lambda decoder: _tagged_epochs(repository(prefix, decoder)), DECODERS))
+            listed = list(pool.map(lambda repo: _tagged_epochs(repo, access), repos.values()))
         except HubError:
             if cached:
                 return cached
@@ -155,10 +158,10 @@ def list_epochs(prefix: str) -> dict[str, list[int]]:
     return found
 
 
-def _tagged_epochs(repo: str) -> list[int]:
+def _tagged_epochs(repo: str, access: HubAccess) -> list[int]:
     """Ascending; empty if the repository does not exist or is private, which the Hub does not distinguish."""
     try:
-        refs = HfApi(token=_token(repo)).list_repo_refs(repo)
+        refs = HfApi(token=access.token).list_repo_refs(repo)
     except GatedRepoError as error:
         raise HubError(f"{repo} is gated: ask for access on its page") from error
     except RepositoryNotFoundError:
@@ -166,12 +169,14 @@ def _tagged_epochs(repo: str) -> list[int]:
     except Exception as error:  # network errors are of many kinds, not all of them OSError
         raise HubError(f"the Hub does not list {repo}: {_first_line(error)}") from error
     epochs = sorted(int(match[1]) for ref in refs.tags if (match := EPOCH_TAG.fullmatch(ref.name)))
-    if len(epochs) > MOST_EPOCHS and not _is_trusted(repo):
-        raise HubError(f"{repo} has {len(epochs)} tags epoch-<N>, more than {MOST_EPOCHS}")
+    if len(epochs) > access.most_epochs:
+        raise HubError(f"{repo} has {len(epochs)} tags epoch-<N>, more than {access.most_epochs}")
     return epochs
 
 
-def download(repo: str, revision: str, name: str, *, local_files_only: bool = False, **options) -> Path:
+def download(
+    repo: str, revision: str, name: str, access: HubAccess = OWNER, *, local_files_only: bool = False, **options
+) -> Path:
     """The file `name` of `repo` at `revision`, from the cache if it is there; HubError if it is unavailable, of kind
     MissingError if it does not exist and NotCachedError if only the Hub could tell.
 
@@ -180,18 +185,17 @@ def download(repo: str, revision: str, name: str, *, local_files_only: bool = Fa
     """
     try:
         local = local_files_only or not reachable()
-        if local and not _may_read_cache(repo):  # the same answer whether or not it is there
+        if local and not access.may_read_cache(repo):  # the same answer whether or not it is there
             raise _not_cached(repo, revision, name, local_files_only)
-        options = {"token": _token(repo)} | options
+        options = {"token": access.token} | options
         if not local:
             most = MOST_BYTES if name.endswith(".safetensors") else MOST_BYTES_OF_JSON
             size = get_hf_file_metadata(hf_hub_url(repo, name, revision=revision), token=options["token"]).size
             if size is None or size > most:
                 has = "an unknown size" if size is None else f"{size / 1e6:,.0f} MB"
                 raise HubError(f"{name} of {repo} has {has}: at most {most / 1e6:,.0f} MB are downloaded")
-            if not _is_trusted(repo):
-                cached = isinstance(try_to_load_from_cache(repo, name, revision=revision), str)
-                _make_room(repo, 0 if cached else size)
+            cached = isinstance(try_to_load_from_cache(repo, name, revision=revision), str)
+            access.make_room(repo, 0 if cached else size)
         return Path(hf_hub_download(repo, name, revision=revision, local_files_only=local, **options))
     except HubError:
         raise
@@ -204,7 +208,8 @@ def download(repo: str, revision: str, name: str, *, local_files_only: bool = Fa
     except LocalEntryNotFoundError as error:
         raise _not_cached(repo, revision, name, local_files_only) from error
     except EntryNotFoundError as error:
-        raise MissingError(f"{repo} ({revision}) has no {name}{_pickle_instead(repo, revision, name)}") from error
+        instead = _pickle_instead(repo, revision, name, access)
+        raise MissingError(f"{repo} ({revision}) has no {name}{instead}") from error
     except Exception as error:
         raise HubError(f"{name} of {repo} ({revision}) could not be downloaded: {_first_line(error)}") from error
 
@@ -215,11 +220,11 @@ def _not_cached(repo: str, revision: str, name: str, local_files_only: bool) -> 
     return NotCachedError(f"{why}: {_remedy()}")
 
 
-def _pickle_instead(repo: str, revision: str, name: str) -> str:
+def _pickle_instead(repo: str, revision: str, name: str, access: HubAccess) -> str:
     if not name.endswith(".safetensors"):
         return ""
     try:
-        files = HfApi(token=_token(repo)).list_repo_files(repo, revision=revision)
+        files = HfApi(token=access.token).list_repo_files(repo, revision=revision)
         pickles = [file for file in files if file.endswith(PICKLES)]
     except Exception:  # then only the missing file is reported
         return ""

@@ -15,8 +15,9 @@ from chromagan.demo.api import Api
 from chromagan.demo.service import CHROMA, DemoService, Options, RequestError, options_of
 from chromagan.demo.source import CheckpointSource
 from chromagan.demo.tabs import Tabs
-from chromagan.hub.checkpoints import Checkpoint, CheckpointError, save_checkpoint
+from chromagan.hub.checkpoints import Checkpoint, CheckpointError, list_checkpoints, save_checkpoint
 from chromagan.hub.model import ChromaGAN
+from chromagan.hub.publish import publish
 from chromagan.network.config import ModelConfig
 
 EPOCHS = {"compact": (0, 3), "depthwise": (0, 3, 6)}
@@ -56,7 +57,17 @@ def test_sources_are_hub_prefixes_and_never_folders(service, source):
             service.source(named)
 
 
-def test_the_epoch_of_the_nearest_is_measured_where_none_is_named(service, photo):
+def test_visitors_get_no_private_study_but_the_demos_own(server, source, tmp_path):
+    for name in ("own", "secret"):
+        publish(source, f"someone/{name}", private=True, say=lambda line: None)
+    service = DemoService("someone/own", str(source), tmp_path / "files")
+    assert service.source("someone/own") is service.shipped and not service.notice
+    with pytest.raises(RequestError, match="no study 'someone/secret' on the Hub"):
+        service.source("someone/secret")
+    assert list_checkpoints("someone/secret")  # what else runs in this process keeps its token
+
+
+def test_the_epoch_of_the_recommended_is_measured_where_none_is_named(service, photo):
     tabs = Tabs(service)
     _, both = tabs.at_epoch("", "")
     assert [(each.decoder, each.epoch) for each in both] == [("compact", 3), ("depthwise", 3)]

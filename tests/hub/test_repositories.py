@@ -1,6 +1,7 @@
 """The Hub over HTTP: the real client against tests/hub_standin.py, from push to pull, and all that fails."""
 
 import errno
+import functools
 import os
 import re
 import shlex
@@ -24,6 +25,7 @@ from chromagan.hub.access import PublishError
 from chromagan.hub.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint, recommended_checkpoint
 from chromagan.hub.publish import publish
 from chromagan.hub.refiners import load_refiner
+from chromagan.hub.repositories import VisitorAccess
 from train.train import main as train
 from train.training.options import parse_config
 
@@ -125,17 +127,16 @@ def test_a_private_study_needs_the_token(server, source, monkeypatch):
         list_checkpoints("someone/study")
 
 
-def test_a_server_keeps_its_token_from_studies_that_visitors_name(server, source, monkeypatch):
+def test_a_server_keeps_its_token_from_studies_that_visitors_name(server, source):
     publish(source, "someone/secret", private=True, say=lambda line: None)
-    repositories.trust_only("someone/study")
+    visitors = VisitorAccess()
     with pytest.raises(CheckpointError, match="no study 'someone/secret' on the Hub"):
-        list_checkpoints("someone/secret")
-    repositories.trust_only("someone/secret")
-    checkpoints = list_checkpoints("someone/secret")
+        list_checkpoints("someone/secret", visitors)
+    checkpoints = list_checkpoints("someone/secret")  # the owner, in the same process
     assert len(checkpoints) == 3 and load_checkpoint(checkpoints[0])
-    repositories.trust_only("someone/study")  # what is in the cache by now is no secret's file either
-    with pytest.raises(CheckpointError, match="cannot be used"):
-        load_checkpoint(checkpoints[1])
+    for checkpoint in checkpoints[:2]:  # the first is in the cache by now
+        with pytest.raises(CheckpointError, match="cannot be used: no repository"):
+            load_checkpoint(replace(checkpoint, access=visitors))
 
 
 @pytest.mark.parametrize("lost", ["out of reach", "switched off"])
@@ -146,35 +147,31 @@ def test_without_the_hub_visitors_get_nothing_that_was_cached_for_others(server,
         server.put(f"someone/{name}-compact", files, tag=f"epoch-{epoch}", private=name != "public")
     secrets = list_checkpoints("someone/secret")
     load_checkpoint(secrets[0])
-    repositories.trust_only("someone/own")
+    visitors = VisitorAccess()
     (own,) = list_checkpoints("someone/own")
     load_checkpoint(own)
-    public = find_checkpoint("someone/public", "compact", 3)
+    public = find_checkpoint("someone/public", "compact", 3, visitors)
     load_checkpoint(public)
-    monkeypatch.setattr(repositories, "_trusted", None)
     load_checkpoint(secrets[1])  # the owner, at the command line
-    monkeypatch.setattr(repositories, "_trusted", {"someone/own"})
+    named = [replace(each, access=visitors) for each in secrets]  # copies, which remember no measures
     with pytest.raises(CheckpointError, match="no repository"):  # what is cached does not count while the Hub answers
-        load_checkpoint(secrets[0])
+        load_checkpoint(named[0])
 
-    kept = dict(repositories._kept)
     if lost == "out of reach":
         disconnect(monkeypatch, tmp_path / "cache")
-        monkeypatch.setattr(repositories, "_trusted", {"someone/own"})
-        monkeypatch.setattr(repositories, "_kept", kept)
     else:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(
         CheckpointError, match=f"the Hub is {lost}.*, and nothing of someone/secret was downloaded before"
     ):
-        list_checkpoints("someone/secret")
-    for each in secrets:
+        list_checkpoints("someone/secret", visitors)
+    for each in named:
         with pytest.raises(
             CheckpointError, match=f"the Hub is {lost}.*, and config.json of .* was not downloaded before"
         ):
             load_checkpoint(each)
-        assert replace(each).metrics == {}  # a copy, which remembers none
-    assert list_checkpoints("someone/public") == [public] and load_checkpoint(public)
+        assert each.metrics == {}
+    assert list_checkpoints("someone/public", visitors) == [public] and load_checkpoint(public)
     assert list_checkpoints("someone/own") == [own] and load_checkpoint(own)
 
 
@@ -182,14 +179,21 @@ def test_a_hub_that_does_not_list_a_study_gives_visitors_nothing_from_the_cache(
     publish(source, "someone/secret", private=True, say=lambda line: None)
     load_checkpoint(list_checkpoints("someone/secret")[0])
 
-    def refuse(repo):
+    def refuse(repo, access):
         raise repositories.HubError(f"{repo} is gated: ask for access on its page")
 
     monkeypatch.setattr(repositories, "_tagged_epochs", refuse)
     assert len(list_checkpoints("someone/secret")) == 1
-    repositories.trust_only("someone/own")
     with pytest.raises(CheckpointError, match="is gated"):
-        list_checkpoints("someone/secret")
+        list_checkpoints("someone/secret", VisitorAccess())
+
+
+def test_a_refiner_of_the_owners_is_not_a_visitors(server, refined_source):
+    publish(refined_source, "someone/secret", private=True, say=lambda line: None)
+    model = load_checkpoint(list_checkpoints("someone/secret")[0]).config
+    assert load_refiner("someone/secret", model).config.steps == 2
+    with pytest.raises(CheckpointError, match="has no refiner: no repository"):
+        load_refiner("someone/secret", model, VisitorAccess())
 
 
 def test_files_and_tags_of_a_strangers_study_are_bounded(server, source, monkeypatch):
@@ -197,45 +201,45 @@ def test_files_and_tags_of_a_strangers_study_are_bounded(server, source, monkeyp
     monkeypatch.setattr(repositories, "MOST_BYTES_OF_JSON", 100)
     with pytest.raises(CheckpointError, match=r"config.json of someone/study-compact has 0 MB: at most 0 MB"):
         load_checkpoint(find_checkpoint("someone/study", "compact", 3))
-    monkeypatch.setattr(repositories, "MOST_EPOCHS", 1)
     assert len(list_checkpoints("someone/study")) == 3  # one's own studies are as long as they are
-    repositories.trust_only("someone/own")
     with pytest.raises(CheckpointError, match="someone/study-compact has 2 tags epoch-<N>, more than 1"):
-        list_checkpoints("someone/study")
+        list_checkpoints("someone/study", VisitorAccess(most_epochs=1))
 
 
-def test_downloads_for_visitors_are_bounded(server, source, monkeypatch):
+def test_downloads_for_visitors_are_bounded(server, source):
     """The longest unused repository goes first; what was there before the server, or is its own, stays."""
     for study in ("someone/own", "someone/before", "someone/first", "someone/second"):
         publish(source, study, say=lambda line: None)
 
-    def load(study, decoder="compact", epoch=0):
-        return load_checkpoint(find_checkpoint(study, decoder, epoch))
+    def load(study, decoder="compact", epoch=0, access=repositories.OWNER):
+        return load_checkpoint(find_checkpoint(study, decoder, epoch, access))
 
     def cached(study, decoder="compact"):
         return Path(constants.HF_HUB_CACHE, f"models--someone--{study}-{decoder}").exists()
 
     shutil.rmtree(constants.HF_HUB_CACHE)  # publishing reads cards
     load("someone/before")
-    repositories.trust_only("someone/own")
+    visitors = VisitorAccess()
+    visit = functools.partial(load, access=visitors)
     load("someone/own")
-    load("someone/first")
-    one = sum(repositories._kept.values())
+    visit("someone/first")
+    one = sum(visitors.kept.values())
     weights = server.files("someone/first-compact", "epoch-0")
     assert one == sum(len(weights[name]) for name in ("config.json", "model.safetensors", TRUNK))
-    load("someone/first")  # from the cache: not counted again
-    assert sum(repositories._kept.values()) == one
-    monkeypatch.setattr(repositories, "MOST_BYTES_KEPT", int(2.5 * one))
-    load("someone/second")
-    load("someone/first")
-    load("someone/second", "depthwise")
+    visit("someone/first")  # from the cache: not counted again
+    visit("someone/before")
+    assert sum(visitors.kept.values()) == one
+    visitors.most_bytes = int(2.5 * one)
+    visit("someone/second")
+    visit("someone/first")
+    visit("someone/second", "depthwise")
     assert not cached("second") and cached("first") and cached("second", "depthwise")
     assert cached("before") and cached("own")
-    assert sum(repositories._kept.values()) <= repositories.MOST_BYTES_KEPT
-    load("someone/second")  # it is downloaded anew
-    monkeypatch.setattr(repositories, "MOST_BYTES_KEPT", one)
+    assert sum(visitors.kept.values()) <= visitors.most_bytes
+    visit("someone/second")  # it is downloaded anew
+    visitors.most_bytes = one
     with pytest.raises(CheckpointError, match=r"keeps at most 0.0 GB of someone/second-compact"):
-        load("someone/second", epoch=3)
+        visit("someone/second", epoch=3)
     load("someone/own", epoch=3)
 
 
