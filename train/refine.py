@@ -35,7 +35,7 @@ from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
 from chromagan.network.trunk import Trunk
 from train.training.batches import Batches, fingerprint, normalized_lab, trunk_stages
-from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run, lock_run
+from train.training.checks import check_data, check_run_dir, check_shares, fit_batch, load_run, lock_run
 from train.training.cores import check_environment, check_launcher, share_cores
 from train.training.refine_options import RefineConfig, parse_config
 from train.training.refining import RefinerLoss, noise_of

@@ -45,7 +45,7 @@ from chromagan.data import PhotoSet
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
 from chromagan.hub.files import OPTIONS_FILE
 from chromagan.network.decoders import DECODERS
-from train.training.beginning import check_run_dir, check_sources, check_state
+from train.training.checks import check_run_dir, check_sources, check_state
 from train.training.options import TrainConfig, parse_config
 from train.training.watching import LOG_FILE, last_entry
 

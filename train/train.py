@@ -46,7 +46,7 @@ from train.training.batches import (
     teacher_targets,
     trunk_stages,
 )
-from train.training.beginning import check_data, check_run_dir, check_shares, fit_batch, load_run, lock_run
+from train.training.checks import check_data, check_run_dir, check_shares, fit_batch, load_run, lock_run
 from train.training.cores import check_environment, check_launcher, share_cores
 from train.training.options import TrainConfig, parse_config
 from train.training.run import Run, part_of_batch, run_script, speaker

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from chromagan.programs import end_in_one_line
-from train.training.beginning import explain
+from train.training.checks import explain
 from train.training.options import TrainConfig
 from train.training.refine_options import RefineConfig
 from train.training.watching import LOG_FILE, Log, Meter, StopSignal

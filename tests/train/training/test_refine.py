@@ -12,7 +12,7 @@ from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.hub.refiners import load_refiner
 from chromagan.hub.trunks import digest_of
 from train.refine import main
-from train.training.beginning import explain
+from train.training.checks import explain
 from train.training.refine_options import parse_config
 from train.training.refining import RefinerLoss
 from train.training.watching import StopSignal, TrainingError

@@ -19,7 +19,7 @@ from chromagan.hub.files import write_json
 from chromagan.network.decoders import DECODERS
 from train.study import Processes, describe, main, parse_args, plan, train
 from train.train import main as train_one
-from train.training.beginning import check_sources
+from train.training.checks import check_sources
 from train.training.options import parse_config
 from train.training.watching import TrainingError
 

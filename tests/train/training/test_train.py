@@ -23,7 +23,7 @@ from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.measures.metrics import colorfulness
 from chromagan.network.decoders import DECODERS
 from train.train import main
-from train.training.beginning import check_run_dir, check_shares, explain, fit_batch
+from train.training.checks import check_run_dir, check_shares, explain, fit_batch
 from train.training.options import TrainConfig, parse_config
 from train.training.watching import Meter, TrainingError
 

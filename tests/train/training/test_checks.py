@@ -12,7 +12,7 @@ from chromagan.hub.files import read_json, write_json
 from train.study import main as study
 from train.study import parse_args
 from train.training import refine_options
-from train.training.beginning import check_run_dir, load_run, lock_run
+from train.training.checks import check_run_dir, load_run, lock_run
 from train.training.options import parse_config
 from train.training.state import save_state
 from train.training.watching import TrainingError
