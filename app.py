@@ -24,12 +24,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from chromagan.demo.address import listening_address, reach_without_proxy
-from chromagan.programs import ArgumentParser, end_in_one_line, end_process, errors_in_one_line, heed
+from chromagan.programs import ArgumentParser, end_in_one_line, end_process, errors_in_one_line, set_signal_handler
 
 NAME = Path(__file__).name
 if __name__ == "__main__":  # before importing gradio, which takes seconds
     end_in_one_line(f"{NAME}: stopped", at_once=True)
-    heed(lambda *_: end_process(), "SIGTERM", "SIGHUP")
+    set_signal_handler(lambda *_: end_process(), "SIGTERM", "SIGHUP")
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no call home
 if not os.environ.get("GRADIO_TEMP_DIR"):  # before importing gradio, which uses one folder for all programs

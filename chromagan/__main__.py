@@ -16,13 +16,13 @@ from pathlib import Path
 from chromagan.programs import (
     STOPPED_STATUS,
     ArgumentParser,
-    count,
     end_in_one_line,
     ignore_interrupts,
     is_closed,
-    is_told,
+    is_user_error,
     names_folder,
     one_line,
+    positive_int,
     printable,
     raise_again,
 )
@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if not is_told(error):
+        if not is_user_error(error):
             raise
         print(f"chromagan: {one_line(error)}", file=sys.stderr)
         return 1
@@ -180,7 +180,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="refine the colors in N steps of the source's refiner, 0 for none; without N, in all the steps that it "
         "was trained to take, the default with general",
     )  # fmt: skip
-    coloring.add_argument("--jobs", type=count, default=2, metavar="N", help="photos processed at once (2)")
+    coloring.add_argument("--jobs", type=positive_int, default=2, metavar="N", help="photos processed at once (2)")
     coloring.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     exists = coloring.add_mutually_exclusive_group()
     exists.add_argument("--overwrite", action="store_true", help="replace outputs that exist")

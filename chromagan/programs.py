@@ -34,7 +34,7 @@ def end_in_one_line(line: str, at_once: bool = False) -> None:
         sys.exit(STOPPED_STATUS)
 
     open_closed_streams()
-    heed(stop, "SIGINT")
+    set_signal_handler(stop, "SIGINT")
 
 
 def end_process(status: int = 0) -> None:
@@ -54,16 +54,16 @@ def end_process(status: int = 0) -> None:
 
 def raise_again() -> None:
     """From now on, Ctrl-C raises KeyboardInterrupt, Python's default."""
-    heed(signal.default_int_handler, "SIGINT")
+    set_signal_handler(signal.default_int_handler, "SIGINT")
 
 
 def ignore_interrupts() -> None:
     """From now on, Ctrl-C does nothing: the program is ending, and another one would break off its last steps, or those
     of Python while threads still compute, which aborts the process."""
-    heed(signal.SIG_IGN, "SIGINT")
+    set_signal_handler(signal.SIG_IGN, "SIGINT")
 
 
-def heed(handler: Callable | signal.Handlers, *names: str) -> None:
+def set_signal_handler(handler: Callable | signal.Handlers, *names: str) -> None:
     """From now on, the signals `names` call `handler`. Those that are ignored, as with nohup, stay ignored."""
     for number in (getattr(signal, name) for name in names if hasattr(signal, name)):  # Windows lacks some
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -85,9 +85,9 @@ def is_closed(stream: TextIO) -> bool:
     return getattr(stream, "name", None) == os.devnull
 
 
-def is_told(error: BaseException) -> bool:
-    """Whether an error is reported in one line: an error of this project or the operating system, or a lack of memory.
-    Any other is a bug, which gets a traceback."""
+def is_user_error(error: BaseException) -> bool:
+    """Whether a user can fix an error, so that it is reported in one line: an error of this project or the operating
+    system, or a lack of memory. Any other is a bug, which gets a traceback."""
     return isinstance(error, ChromaGANError | OSError) or is_out_of_memory(error)
 
 
@@ -100,11 +100,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def errors_in_one_line(program: str) -> Iterator[None]:
-    """A context in which an error that `is_told` ends the program with status 1 and one line on standard error."""
+    """A context in which an error that `is_user_error` ends the program with status 1 and a line on standard error."""
     try:
         yield
     except Exception as error:
-        if not is_told(error):
+        if not is_user_error(error):
             raise
         sys.exit(f"{program}: {one_line(error)}")
 
@@ -150,8 +150,17 @@ class ArgumentParser(argparse.ArgumentParser):
         pass
 
 
-def count(text: str, least: int = 1) -> int:
-    """Parse the value of a flag: a whole number, `least` or more."""
+def positive_int(text: str) -> int:
+    """Parse the value of a flag: a whole number, 1 or more."""
+    return _whole_number(text, 1)
+
+
+def nonnegative_int(text: str) -> int:
+    """Parse the value of a flag: a whole number, 0 or more."""
+    return _whole_number(text, 0)
+
+
+def _whole_number(text: str, least: int) -> int:
     with contextlib.suppress(ValueError):
         if int(text) >= least:
             return int(text)

@@ -13,11 +13,11 @@ from chromagan.programs import (
     ArgumentParser,
     check_output_folder,
     errors_in_one_line,
-    heed,
     is_closed,
     one_line,
     open_closed_streams,
     printable,
+    set_signal_handler,
 )
 
 
@@ -80,7 +80,7 @@ def test_a_signal_that_is_ignored_stays_so():
     """As nohup leaves it; the system may lack one."""
     got = []
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    heed(lambda number, frame: got.append(number), "SIGHUP", "SIGTERM", "SIGNONE")
+    set_signal_handler(lambda number, frame: got.append(number), "SIGHUP", "SIGTERM", "SIGNONE")
     signal.raise_signal(signal.SIGHUP)
     signal.raise_signal(signal.SIGTERM)
     assert got == [signal.SIGTERM] and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

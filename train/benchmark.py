@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import ArgumentParser, count, end_in_one_line, errors_in_one_line
+from chromagan.programs import ArgumentParser, end_in_one_line, errors_in_one_line, positive_int
 
 STOPPED = "benchmark.py: stopped"
 if __name__ == "__main__":  # the next imports take seconds
@@ -120,7 +120,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     def size(text: str) -> tuple[int, int]:
         width, _, height = text.partition("x")
         try:
-            return count(width), count(height)
+            return positive_int(width), positive_int(height)
         except argparse.ArgumentTypeError as error:
             raise argparse.ArgumentTypeError(f"must be a width and a height such as 1152x864, got {text!r}") from error
 
@@ -132,11 +132,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     step = parser.add_argument_group("training, options, inference")
     step.add_argument("--preset", nargs="+", choices=MODEL_PRESETS, default=["lite"])
     step.add_argument("--decoders", nargs="+", choices=DECODERS, default=list(DECODERS))
-    step.add_argument("--batch-size", type=count, help="images per step; default: the preset's")
-    step.add_argument("--crop", type=count, help="side of the training window in pixels; default: the preset's")
+    step.add_argument("--batch-size", type=positive_int, help="images per step; default: the preset's")
+    step.add_argument("--crop", type=positive_int, help="side of the training window in pixels; default: the preset's")
     step.add_argument("--train-trunk", action="store_true", help="also train the trunk, as in the paper preset")
-    step.add_argument("--repeats", type=count, default=5, help="timed runs of each variant, after a warm-up")
-    step.add_argument("--soak", type=count, help="also take N steps and report speed and memory over time")
+    step.add_argument("--repeats", type=positive_int, default=5, help="timed runs of each variant, after a warm-up")
+    step.add_argument("--soak", type=positive_int, help="also take N steps and report speed and memory over time")
     files = parser.add_argument_group("photos")
     files.add_argument(
         "--sizes", nargs="+", type=size, default=photos.SIZES, metavar="WxH", help="default: 1 and 12 megapixels"
@@ -149,7 +149,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="folder of checkpoints, Hub prefix or name of a shipped source; default: study",
     )
     edges.add_argument(
-        "--limit", type=count, default=400, metavar="N", help="photos, spread evenly over the split; default: 400"
+        "--limit", type=positive_int, default=400, metavar="N", help="photos, spread over the split; default: 400"
     )
     args = parser.parse_args(argv)
     if args.json and not args.json.parent.is_dir():

@@ -18,12 +18,18 @@ import argparse
 import os
 import sys
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
-from chromagan.programs import ArgumentParser, check_output_folder, count, end_in_one_line, errors_in_one_line
+from chromagan.programs import (
+    ArgumentParser,
+    check_output_folder,
+    end_in_one_line,
+    errors_in_one_line,
+    nonnegative_int,
+    positive_int,
+)
 
 STOPPED = "evaluate.py: stopped; measurements are kept: run the same command to resume"
 if __name__ == "__main__":  # the next imports take seconds
@@ -236,7 +242,7 @@ def main(args: argparse.Namespace) -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     def side(text: str) -> int:
-        if count(text) % 32 or int(text) < 32:
+        if positive_int(text) % 32 or int(text) < 32:
             raise argparse.ArgumentTypeError(f"must be a multiple of 32, got {text}")
         return int(text)
 
@@ -245,10 +251,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", required=True, nargs="+", help=DATA_HELP)
     parser.add_argument("--data-name", help="name of the data in metrics.json; default: from --data")
     parser.add_argument("--output-dir", required=True, help="folder for metrics.json, per_image.parquet and the report")
-    parser.add_argument("--limit", type=count, help="measure only N photos, spread evenly over the data")
+    parser.add_argument("--limit", type=positive_int, help="measure only N photos, spread evenly over the data")
     parser.add_argument("--size", type=side, default=224, help="side in pixels at which everything is measured")
     parser.add_argument(
-        "--refine", nargs="?", default=0, const=None, type=partial(count, least=0), metavar="N",
+        "--refine", nargs="?", default=0, const=None, type=nonnegative_int, metavar="N",
         help="also measure colorings after N refiner steps, 0 for none; without N, after all of them",
     )  # fmt: skip
     parser.add_argument("--write-metrics", action="store_true", help="also write each checkpoint's metrics.json")

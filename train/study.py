@@ -28,11 +28,11 @@ from chromagan.programs import (
     STOPPED_STATUS,
     ArgumentParser,
     check_output_folder,
-    count,
     end_in_one_line,
     errors_in_one_line,
-    heed,
     one_line,
+    positive_int,
+    set_signal_handler,
 )
 
 STOPPED = "study.py: stopped; run the same command to resume"
@@ -145,7 +145,7 @@ class Processes:
     def __init__(self):
         self.running: set[subprocess.Popen] = set()
         self.stopped = False
-        heed(self._stop, "SIGTERM", "SIGINT", "SIGHUP")
+        set_signal_handler(self._stop, "SIGTERM", "SIGINT", "SIGHUP")
 
     def _stop(self, number, frame) -> None:
         self.stopped = True
@@ -255,7 +255,7 @@ def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     parser.add_argument("--decoders", nargs="+", choices=DECODERS, default=list(DECODERS), help="default: all")
-    parser.add_argument("--limit", type=count, help="evaluate on only N validation photos")
+    parser.add_argument("--limit", type=positive_int, help="evaluate on only N validation photos")
     parser.add_argument("--dry-run", action="store_true", help="print the plan with the estimated time")
     parser.add_argument(
         "--images-per-second", type=positive, help="for --dry-run: a training rate measured on another machine"

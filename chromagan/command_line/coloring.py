@@ -18,7 +18,7 @@ from chromagan.imaging.formats import format_of_suffix, holds_pages
 from chromagan.imaging.photo import Photo, open_image, page_numbers, read_pages
 from chromagan.imaging.writing import unsupported_metadata, write_image
 from chromagan.network.decoders import LABELS
-from chromagan.programs import ignore_interrupts, is_told, one_line, printable
+from chromagan.programs import ignore_interrupts, is_user_error, one_line, printable
 
 stopping = threading.Event()  # set by Ctrl-C: no further file is written
 
@@ -44,7 +44,7 @@ def colorize_files(args: argparse.Namespace) -> int:
             notes.extend(f"{task.photo}: {note}" for note in color_photo(task, colorizers, args))
             return None
         except Exception as error:
-            if not is_told(error):
+            if not is_user_error(error):
                 raise
             line = one_line(error)
             photo = printable(str(task.photo))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, SoftFileLock, Timeout
 
 from chromagan.hub.files import OPTIONS_FILE, TRACKER_FILE
-from chromagan.programs import check_output_folder, is_out_of_memory, is_told, one_line
+from chromagan.programs import check_output_folder, is_out_of_memory, is_user_error, one_line
 from train.training.options import TrainConfig
 from train.training.refine_options import RefineConfig
 from train.training.state import has_state, load_state
@@ -178,4 +178,4 @@ def explain(error: Exception, config: TrainConfig | RefineConfig) -> str | None:
     """One line for an error that a user can fix; None for a bug."""
     if is_out_of_memory(error):
         return f"a batch of {config.batch_size} does not fit into memory: lower {config.memory_options}"
-    return one_line(error) if is_told(error) else None
+    return one_line(error) if is_user_error(error) else None

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from chromagan.atomic import replacing
 from chromagan.errors import ChromaGANError
-from chromagan.programs import heed
+from chromagan.programs import set_signal_handler
 
 LOG_FILE = "log.jsonl"
 
@@ -114,7 +114,7 @@ class StopSignal:
     def __init__(self):
         self.number = 0
         self.at_once = signal.getsignal(signal.SIGINT)
-        heed(self._receive, "SIGTERM", "SIGHUP", "SIGINT")
+        set_signal_handler(self._receive, "SIGTERM", "SIGHUP", "SIGINT")
         self.group = None
 
     def _receive(self, number, frame) -> None:
