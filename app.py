@@ -180,7 +180,7 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         download = gr.Button("Download", variant="primary", elem_id="download", min_width=120)
         button = gr.Button("Colorize again", elem_id="colorize", min_width=120)
         refined = gr.Checkbox(
-            False, label="Refined", info="Fewer red patches and spots, colors more even.", elem_id="refine-colors",
+            False, label="Refined", info="Fewer red patches and spots, more even colors.", elem_id="refine-colors",
             container=False, min_width=260, visible=service.shipped.refiner is not None,
         )  # fmt: skip
     about = gr.HTML(words, elem_id="caption", elem_classes="caption")
@@ -208,10 +208,8 @@ def refine_tab(controls: SimpleNamespace, colorize: SimpleNamespace) -> SimpleNa
     with gr.Row(elem_classes="actions"):
         button = gr.Button("Refine", variant="primary", elem_id="refine", min_width=120)
     steps = service.shipped.refiner.config.steps if service.shipped.refiner else 1
-    step = gr.Slider(
-        0, steps, steps, step=1, label="Step of the refiner", elem_id="step", info="0 is before the first."
-    )
-    views = [("Coloring", "coloring"), ("What each pixel did", "actions")]
+    step = gr.Slider(0, steps, steps, step=1, label="Refiner step", elem_id="step", info="0 is before the first step.")
+    views = [("Coloring", "coloring"), ("Action per pixel", "actions")]
     view = radio_buttons(Offer(views, "coloring"), "Shown as", "step-view")
     gr.HTML(REFINER_NOTE)
     refine = dict(
@@ -229,7 +227,7 @@ def matrix_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     here = service.shipped
     pair = gr.HTML(EMPTY["matrix"], elem_id="pair", elem_classes="stage follow")
     with gr.Row(elem_classes="actions"):
-        button = gr.Button("Color with all of them", variant="primary", elem_id="fill", min_width=120)
+        button = gr.Button("Color with all", variant="primary", elem_id="fill", min_width=120)
         stop = gr.Button("Stop", elem_id="stop-fill", min_width=80)
         pack = gr.Button("Download all (ZIP)", elem_id="zip", min_width=120)
     cells = gr.HTML(page.matrix(here, 1.5, {}), elem_id="matrix", js_on_load=PICK, elem_classes="quiet")
@@ -266,7 +264,7 @@ def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     film = gr.HTML(EMPTY["epochs"], elem_id="film", elem_classes="stage")
     decoder = radio_buttons(choices.decoders(STUDY), "Decoder", "epochs-of")
     with gr.Row(elem_classes="actions"):
-        button = gr.Button("Show its epochs", variant="primary", elem_id="scrub", min_width=120)
+        button = gr.Button("Show all epochs", variant="primary", elem_id="scrub", min_width=120)
         webp = gr.Button("Download WebP", elem_id="webp", min_width=120)
         gif = gr.Button("Download GIF", elem_id="gif", min_width=120)
     shown = gr.State()
@@ -291,7 +289,7 @@ def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         save_table = gr.Button("Download CSV", elem_id="csv", min_width=120)
     table = gr.HTML(EMPTY["measure"], elem_id="table", elem_classes="measures quiet")
     errors = gr.HTML("", elem_id="errors", elem_classes="stage")
-    errors_of = radio_buttons(choices.decoders(STUDY), "Where it errs: decoder", "errors-of")
+    errors_of = radio_buttons(choices.decoders(STUDY), "Show errors of", "errors-of")
     places = [(words, name) for name, words in PLACES.items()]
     views = [("Error heat map", "errors"), ("Boundaries", "boundaries"), *places]
     view = radio_buttons(Offer(views, "errors"), "Shown as", "view")
@@ -317,15 +315,15 @@ def measure_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
 
 EMPTY = {
     "refine": "<p class='empty'>An agent corrects the coloring in a few steps.</p>",
-    "matrix": "<p class='empty'>Every decoder at every epoch, on your photo. Then click any two to compare them.</p>",
+    "matrix": "<p class='empty'>Your photo, by every decoder at every epoch. Click any two to compare them.</p>",
     "epochs": "<p class='empty'>How one decoder learned: your photo at each of its epochs.</p>",
-    "measure": "<p class='note'>How far each decoder is from the photo's own colors, and where. "
-    "A gray photo has none; the table then shows only what can be measured without them.</p>",
+    "measure": "<p class='note'>How far each decoder's colors are from the photo's own, and where. "
+    "For a gray photo, the table shows only what can be measured without true colors.</p>",
 }
 REFINER_NOTE = (
     "<p class='note'>An agent trained by reinforcement learning corrects the coloring of the Colorize tab in a few "
     "steps. In each step, every pixel takes one small action: redder, weaker, like its neighbors, and so on. This "
-    "removes red patches and spots and makes colors more even: vivid ones weaker, gray ones less gray.</p>"
+    "removes red patches and spots and evens out the colors: vivid ones become weaker, gray ones less gray.</p>"
 )
 
 

@@ -158,9 +158,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description="Color photos: the result has the photo's lightness, its transparency, its metadata and, if it "
         "can hold colors, its ICC profile. Every page of a multi-page TIFF or an animation is colored.",
         epilog="A result keeps the format of its photo if that is JPEG, PNG, WebP, TIFF, BMP, AVIF or an animated "
-        "GIF; HEIC becomes JPEG, every other format PNG. In folders and patterns, hidden files, system folders and the "
-        "results of earlier runs, recognized by name, sheets also by a mark, are skipped. "
-        "HEIC needs: pip install pillow-heif.",
+        "GIF; HEIC becomes JPEG, every other format PNG. Skipped in folders: hidden files, system folders and "
+        "earlier results. HEIC needs: pip install pillow-heif.",
     )
     coloring.add_argument("inputs", nargs="+", metavar="IN", help="image files, patterns, folders; - is stdin")
     coloring.add_argument(
@@ -178,13 +177,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     coloring.add_argument(
         "--refine", nargs="?", const=ALL_STEPS, type=_steps, metavar="N",
         help="refine the colors in N steps of the source's refiner, 0 for none; without N, in all the steps that it "
-        "was trained to take, the default with general",
+        "was trained for (the default with general)",
     )  # fmt: skip
     coloring.add_argument("--jobs", type=positive_int, default=2, metavar="N", help="photos processed at once (2)")
     coloring.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     exists = coloring.add_mutually_exclusive_group()
     exists.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    exists.add_argument("--skip-existing", action="store_true", help="keep them: resume an interrupted run")
+    exists.add_argument("--skip-existing", action="store_true", help="keep outputs that exist: resume a run")
     coloring.set_defaults(run=colorize_command)
 
     exporting = commands.add_parser("export", help="write a checkpoint as ONNX")
@@ -195,13 +194,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
     for command in (coloring, exporting):
         command.add_argument("--decoder", choices=DECODERS, help="default: the first of the source")
-        command.add_argument(
-            "--epoch",
-            type=int,
-            help="default: the recommended one, the most colorful within 1 %% of the lowest CIEDE2000",
-        )
+        command.add_argument("--epoch", type=int, help="default: the recommended epoch (see docs/coloring.md)")
     publishing = commands.add_parser("publish", help="push a study to the Hugging Face Hub")
-    publishing.add_argument("--to", required=True, metavar="OWNER/NAME", help="repositories are <this>-<decoder>")
+    publishing.add_argument("--to", required=True, metavar="OWNER/NAME", help="the repositories: OWNER/NAME-<decoder>")
     publishing.add_argument("--private", action="store_true", help="make new repositories private")
     publishing.add_argument("--collection", action="store_true", help="gather them in a collection")
     publishing.add_argument(
@@ -209,9 +204,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     publishing.set_defaults(run=publish_command)
 
-    space = commands.add_parser("space", help="make a Space of the demo, from a clone of this project")
+    space = commands.add_parser("space", help="create a Space with this demo, from a clone of this project")
     space.add_argument("--to", required=True, metavar="OWNER/SPACE")
-    space.add_argument("--source", default="", help="Hub prefix that it shows; default: the shipped checkpoints")
+    space.add_argument("--source", default="", help="Hub prefix of the checkpoints it shows; default: the shipped ones")
     space.add_argument("--private", action="store_true", help="make it private")
     space.set_defaults(run=space_command)
 
@@ -230,7 +225,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.run is publish_command and args.supersedes == args.to:
         publishing.error(f"--supersedes {args.to}: a study cannot be its own newer version")
     if getattr(args, "all", False) and (args.decoder or args.epoch is not None):
-        coloring.error("--all is every decoder and epoch: it cannot be combined with --decoder or --epoch")
+        coloring.error("--all means every decoder and epoch: it cannot be combined with --decoder or --epoch")
     return args
 
 

@@ -29,8 +29,8 @@ r"""Run the study on rented hardware: this file is sent there alone and fetches 
         --data frgfm/imagenette --epochs 900 --output-dir /runs/study --push-to-hub owner/name
 
 Fetches this project at a revision and runs its study.py, which trains the decoders in a folder that outlives the
-machine, pushes each saved epoch, measures them and writes the report; then pushes the measurements. A preempted job
-resumes exactly with the same command; a first one starts. Other options are those of study.py and train.py. --dry-run
+machine, pushes each saved epoch, measures them and writes the report; then pushes the measurements. The same command
+starts a job, and resumes one that was preempted, exactly. Other options are those of study.py and train.py. --dry-run
 prints what would be done, with hours and price.
 """
 

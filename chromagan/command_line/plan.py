@@ -97,7 +97,8 @@ def _rank_and_processes() -> tuple[int, int]:
         if 0 <= int(rank) < int(processes):
             return int(rank), int(processes)
     raise OptionError(
-        f"RANK={rank} and WORLD_SIZE={processes} in the environment must be whole, 0 <= RANK < WORLD_SIZE: unset them"
+        f"RANK={rank} and WORLD_SIZE={processes} in the environment must be whole numbers, 0 <= RANK < WORLD_SIZE: "
+        "unset them"
     )
 
 
@@ -174,10 +175,10 @@ def _reason_against(
     if skip_existing:
         return ""
     if task.sheet in existing and task.sheet.exists() and not is_contact_sheet(task.sheet):
-        what = "not marked as one (a photo, or a sheet of an earlier version)"
-        return f"{task.sheet} is where its contact sheet would go, and {what}: move it away"
+        what = "the file there is not marked as one (a photo, or a sheet of an earlier version)"
+        return f"its contact sheet would replace {task.sheet}, and {what}: move it away"
     if photo := next((file for file in existing if file.exists() and _identity(file) in named), None):
-        return f"its result would replace {photo}, a photo that was named: give it another name"
+        return f"its result would replace {photo}, which is itself an input: give it another name"
     if existing and not overwrite:
         return f"{existing[0]} already exists: --overwrite replaces it, --skip-existing keeps it"
     return ""

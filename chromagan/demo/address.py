@@ -69,7 +69,7 @@ def reach_without_proxy(host: str, environment: MutableMapping[str, str] = os.en
             if separator and kind.lower() not in PROXIES:
                 raise AddressError(f"{variable} is a {kind}:// proxy; supported are {', '.join(PROXIES)}")
             if not _is_read(proxy if separator else f"http://{proxy}"):  # not shown: it may hold a password
-                raise AddressError(f"{variable} is not an address: write it as http://name:port")
+                raise AddressError(f"{variable} is not a proxy's address: write it as http://name:port")
     bare = host.removeprefix("[").removesuffix("]")
     given = environment.get("no_proxy") or environment.get("NO_PROXY", "")  # the first wins if both are set
     hosts = [name.strip().removeprefix("[").removesuffix("]") for name in given.split(",")]

@@ -30,11 +30,11 @@ class Api:
         Args:
             image: The photo; for a multi-page file, its first page.
             decoder: The decoder that colors, as listed by checkpoints; empty for the source's first.
-            epoch: Its epoch; none for the recommended one, the most colorful within 1 % of the lowest CIEDE2000.
+            epoch: Its epoch; none for the recommended one, the most colorful within 1 % of the lowest color error.
             chroma: How colors are upsampled to full size: along the photo's edges, or bilinearly.
             saturation: Factor that multiplies the chroma, from 0 (gray) to 3.
             source: "general" (or empty), "study" (or empty with an epoch), or a study on the Hub, owner/name.
-            refine: "yes": fewer red patches and spots; "no"; or "default": yes with "general" only.
+            refine: "yes" for fewer red patches and spots, "no", or "default": yes with "general" only.
 
         Returns:
             A PNG of the photo's size.
@@ -83,7 +83,7 @@ class Api:
         return self.tabs.animation_file(Filmed(image, options_of(source, chroma, saturation), decoder), kind)
 
     def measure(self, image: Path, epoch: int | None = None, source: str = "") -> dict:
-        """Measure how near every decoder comes to the photo's own colors; for a gray photo, only what needs no truth.
+        """Measure how close every decoder comes to the photo's own colors; for a gray photo, only what needs no truth.
 
         Args:
             image: The photo, in color.

@@ -280,7 +280,7 @@ def heat_legend() -> str:
 
 def edges_legend() -> str:
     """Legend of a boundary overlay."""
-    edges = ((BOTH_EDGES, "kept"), (TRUE_EDGE, "lost: color bled over it"), (FOUND_EDGE, "invented"))
+    edges = ((BOTH_EDGES, "kept"), (TRUE_EDGE, "lost: color bled across it"), (FOUND_EDGE, "invented"))
     return rendered("edges_legend", edges=edges)
 
 

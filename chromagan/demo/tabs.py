@@ -95,7 +95,7 @@ class Tabs:
 
     def refine(self, photo: Path | None, decoder: str, epoch: str, step: float, view: str, *options) -> str:
         """HTML comparing a coloring before the refiner's first step and after step `step`, with a legend of the actions
-        taken in it. view: "coloring", or "actions" for a map of what each pixel did.
+        taken in it. view: "coloring", or "actions" for a map of the pixels' actions.
         """
         options, step = options_of(*options), whole_number(step, "step")
         here, checkpoint = self.service.source(options.source), self.service.find(options.source, decoder, epoch)
@@ -110,7 +110,7 @@ class Tabs:
         if view == "actions" and step:
             right = action_picture(rollout[step].actions, shown.gray_image())
             right = self.service.picture(
-                right, f"Step {step}: actions", f"What each pixel did in step {step}", exact=True
+                right, f"Step {step}: actions", f"The action of each pixel in step {step}", exact=True
             )
         else:
             words = f"Step {step} of {len(rollout) - 1}" if step else "Before"
@@ -138,7 +138,7 @@ class Tabs:
     def compare(self, left: str, right: str, state: Filled | None) -> tuple[str, str]:
         """HTML of the grid with two colorings marked, and of the two on the slider. left, right: their keys."""
         if state is None:
-            raise RequestError("Color the photo with all of them first.")
+            raise RequestError("Color the photo with all checkpoints first.")
         here, loaded = self.service.source(state.options.source), self.service.load(state.photo)
         whats = {page.key_of(checkpoint): checkpoint for checkpoint in here.checkpoints} | {GRAY: GRAY, TRUTH: TRUTH}
         try:
@@ -170,7 +170,7 @@ class Tabs:
                 ):
                     if file.tell() > ARCHIVE_BYTES:
                         most = f"{ARCHIVE_BYTES >> 30} GiB"
-                        raise RequestError(f"All colorings together have more than {most}: take a smaller photo.")
+                        raise RequestError(f"All colorings together exceed {most}: use a smaller photo.")
                     yield done, count, None
             yield count, count, self.service.files.put(path, downloads.named(photo, options.source, "matrix.zip"))
 
@@ -258,7 +258,7 @@ class Tabs:
             words, legend = (PLACES[view], said), page.place_legend(said)
         elif view == "boundaries":
             right = photo_report.boundary_picture(image, loaded.truth, report.size)
-            words = "Boundaries", "True color edges: white where kept, pink where color bled over them; blue: invented"
+            words = "Boundaries", "True color edges: white where kept, pink where color bled across; invented: blue"
             legend = page.edges_legend()
         else:
             right = photo_report.error_picture(image, loaded.truth)

@@ -25,7 +25,7 @@ from chromagan.hub.checkpoints import GENERAL, STUDY
 from chromagan.network.decoders import DECODERS
 
 TABS = ("colorize", "refine", "matrix", "epochs", "measure", "about")
-SOURCE_INFO = "Empty for the shipped checkpoints, or a Hub prefix owner/name of published ones. Press Enter to apply."
+SOURCE_INFO = "Leave empty for this demo's own, or enter a Hub prefix owner/name. Press Enter to apply."
 
 
 def radio(offer: Offer, now: str | None = None) -> gr.Radio:
@@ -95,7 +95,7 @@ class Updates:
         return (
             gr.Radio(
                 choices=measured, value=errors_of if errors_of in state.checkpoints else next(iter(state.checkpoints)),
-                label="Where it errs: decoder" if state.report.colored else "Decoder",
+                label="Show errors of" if state.report.colored else "Decoder",
             ),
             gr.Radio(visible=state.report.colored),
         )  # fmt: skip
@@ -131,7 +131,7 @@ class Updates:
         try:
             return self._source(source_name(source))
         except ChromaGANError as error:
-            words = f"{str(error).rstrip('.')}. The shipped checkpoints are used."
+            words = f"{str(error).rstrip('.')}. This demo's own checkpoints are used."
             gr.Warning(as_html(words))
             return self._source("", words)
 

@@ -41,7 +41,7 @@ def test_another_photo_that_was_named_is_not_replaced_even_if_asked(source, tmp_
         made_photo(seed).save(path)
     before = photos[1].read_bytes()
     assert colorize(source, *photos, "-o", tmp_path, "--decoder", "compact", "--epoch", "3", "--overwrite") == 1
-    assert f"would replace {photos[1]}, a photo that was named" in capsys.readouterr().err
+    assert f"would replace {photos[1]}, which is itself an input" in capsys.readouterr().err
     assert photos[1].read_bytes() == before
     chosen = ["--decoder", "compact", "--epoch", "3", "--skip-existing"]
     assert colorize(source, *photos, "-o", tmp_path, *chosen) == 0  # as a shell's *.png names them the next time
@@ -194,7 +194,7 @@ def test_a_photo_that_is_named_like_a_contact_sheet_is_a_photo(source, tmp_path,
     for inputs, options in ((tmp_path, ["--overwrite"]), (photos[0], ["--overwrite"]), (photos[0], [])):
         assert colorize(source, inputs, "-o", tmp_path, "--all", *options) == 1
         (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("chromagan: "))
-        assert f"{photos[0]}: {photos[1]} is where its contact sheet would go, and not marked as one" in line
+        assert f"{photos[0]}: its contact sheet would replace {photos[1]}, and the file there is not marked" in line
     assert colorize(source, photos[0], "-o", tmp_path, "--all", "--skip-existing") == 0  # the colorings that lack
     assert (tmp_path / "family-depthwise-epoch-0.jpg").exists() and photos[1].read_bytes() == before
     photos[1].rename(tmp_path / "aunts.jpg")

@@ -113,7 +113,7 @@ def test_the_client_of_gradio_goes_by_it(monkeypatch):
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:x", "127.0.0.1:x", "http://[::1:9", "http://u:secret@h:9a"])
 def test_a_proxy_whose_address_is_none_is_one_line(address):
-    with pytest.raises(AddressError, match="^https_proxy is not an address: write it as http://name:port$"):
+    with pytest.raises(AddressError, match="^https_proxy is not a proxy's address: write it as http://name:port$"):
         reach_without_proxy("127.0.0.1", {"https_proxy": address})
 
 

@@ -106,7 +106,7 @@ def test_refiner_shows_its_steps_and_what_pixels_did(page, harbor):
     assert page.inner_text("#refined .tag.start") == "Before"
     legend = page.inner_text("#refined .legend")
     assert any(action in legend for action in ACTIONS) and " 0 %" not in legend
-    page.click("#step-view >> text=What each pixel did")
+    page.click("#step-view >> text=Action per pixel")
     page.wait_for_selector("#refined .tag.end:has-text('Step 2: actions')")
     page.focus("#step input[type=range]")
     page.keyboard.press("ArrowLeft")

@@ -1,4 +1,4 @@
-"""The refiner in the demo: its steps, and the map of what pixels did."""
+"""The refiner in the demo: its steps, and the map of the pixels' actions."""
 
 import re
 import shutil

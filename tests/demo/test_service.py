@@ -130,7 +130,7 @@ def test_full_size_is_that_of_the_photo_however_large(service, tmp_path):
 
 def test_an_archive_of_gigabytes_is_refused(service, photo, monkeypatch):
     monkeypatch.setattr(tabs_module, "ARCHIVE_BYTES", 10_000)
-    with pytest.raises(RequestError, match="take a smaller photo"):
+    with pytest.raises(RequestError, match="use a smaller photo"):
         list(Tabs(service).archive(photo, *Options()[:3]))
     assert not list(service.files.folder.rglob("*.zip"))
 

@@ -168,7 +168,7 @@ def test_where_a_photo_was_measured_only_what_was_is_offered(updates, photo, tmp
 
 
 def test_a_source_out_of_reach_is_said_as_text_and_what_ships_takes_its_place(updates):
-    with pytest.warns(UserWarning, match="&lt;img&gt;.*The shipped checkpoints are used"):
+    with pytest.warns(UserWarning, match="&lt;img&gt;.*This demo's own checkpoints are used"):
         box, applied, left, right, epochs_of, network, about = updates.on_source("<img>")
     assert box.value == applied == "" and "<img>" in box.info  # Gradio escapes a control's words itself
     assert offered(epochs_of) == (["compact", "depthwise"], "compact")
