@@ -26,7 +26,7 @@ def test_photo_in_color_on_the_page_and_as_a_file(page, demo, harbor, tmp_path):
     page.wait_for_selector("#caption >> text=epoch 5")  # one's own photo: by the network for any kind
     assert page.locator("#network input:checked").get_attribute("value") == "general"
     page.wait_for_function("location.search.includes('network=general')")
-    page.click("#network >> text=Imagenette")
+    page.click("#network label >> text=Imagenette")
     page.wait_for_selector("#caption >> text=epoch 3")
     wait_for_another(page, before)
     before = picture_urls(page)
@@ -107,7 +107,7 @@ def test_source_out_of_reach_falls_back_visibly(page):
 
 def test_the_network_is_a_choice_that_a_link_carries(page, visitor):
     assert page.locator("#network input:checked").get_attribute("value") == "study"  # of an example
-    page.click("#network >> text=any photo")
+    page.click("#network label >> text=Photos of any kind")
     page.wait_for_selector("#caption >> text=epoch 5")
     page.wait_for_function("location.search.includes('network=general') && location.search.includes('epoch=5')")
     other = visitor.new_page()
@@ -234,10 +234,10 @@ def test_a_late_answer_changes_nothing_that_was_selected_since(page, harbor):
     assert sizes(page)[0][0] > 310 and page.input_value("#network input:checked") == "study"
     assert "example=cat" in page.evaluate("location.search")
 
-    page.click("#network >> text=any photo")
+    page.click("#network label >> text=Photos of any kind")
     page.wait_for_selector("#caption >> text=epoch 5")
     page.evaluate(LATE, late)
-    page.click("#network >> text=Imagenette")
+    page.click("#network label >> text=Imagenette")
     page.click("#decoder >> text=Transposed convolutions")
     page.wait_for_selector("#caption >> text=epoch 8")
     page.wait_for_timeout(SETTLED)

@@ -121,7 +121,7 @@ def test_measures_of_a_photo_in_color(page, harbor):
     open_tab(page, "Measure")
     page.wait_for_selector("#table >> text=Transposed convolutions, epoch 6")  # by the network for photos of any kind
     assert page.locator("#table tbody tr").count() == 3 and "Each decoder's own" in page.inner_text("#measured-at")
-    page.click("#network >> text=Imagenette")  # is measured anew: at epoch 3, that of the recommended checkpoint
+    page.click("#network label >> text=Imagenette")  # is measured anew: at epoch 3, that of the recommended checkpoint
     page.wait_for_function("document.querySelectorAll('#table tbody tr').length == 2")
     assert "CIEDE2000" in page.inner_text("#table")
     page.click("#measured-at >> text=0")
