@@ -101,7 +101,7 @@ def to_srgb8(L: Tensor, ab: Tensor | None) -> Tensor:
     """sRGB (B, 3, H, W) in [0, 1], rounded to 8 bits, from L (B, 1, H, W) and ab (B, 2, H, W), or None for gray.
 
     By `fit_gamut`, not by the faster `lab_to_srgb8` that renders photos. They differ by 1 in less than 1 % of the
-    values, but the published CDR, of four decimals, would change in the last one.
+    values, but last decimals of published numbers would change.
     """
     if ab is None:
         return (255 * color.L_to_gray(L)).round().div(255).expand(-1, 3, -1, -1)
