@@ -35,7 +35,7 @@ def test_photo_in_color_on_the_page_and_as_a_file(page, demo, harbor, tmp_path):
     page.wait_for_selector("#caption >> text=epoch 8")
     wait_for_another(page, before)
     caption = page.inner_text("#caption")
-    assert all(word in caption for word in ("208,058 parameters", "9.9 CIEDE2000", "42%", "1,234 validation photos"))
+    assert all(word in caption for word in ("208,058 parameters", "9.87 CIEDE2000", "42%", "1,234 validation photos"))
 
     before = picture_urls(page)
     page.click("#epoch >> text=0")
@@ -99,7 +99,7 @@ def test_options_change_the_picture(page):
 
 def test_source_out_of_reach_falls_back_visibly(page):
     enter_source(page, "nobody/nothing")
-    assert "shipped checkpoints" in said(page)
+    assert "own checkpoints are used" in said(page)
     assert page.input_value("#source textarea, #source input") == ""
     page.click("#decoder >> text=Transposed convolutions")
     page.wait_for_selector("#caption >> text=Transposed convolutions")
