@@ -65,12 +65,12 @@ MEASURES = {
     "lpips": Measure("LPIPS", decimals=3, better="lower", meaning="learned perceptual image patch similarity"),
     # How much color there is.
     "colorfulness": Measure(
-        "colorfulness", decimals=1, meaning="Hasler and Süsstrunk's; 0 is gray", reading="0 is gray"),
+        "colorfulness", "colorful", decimals=1, meaning="Hasler and Süsstrunk's; 0 is gray", reading="0 is gray"),
     "colorfulness_ratio": Measure(
         "share of true colorfulness", meaning="colorfulness of all colorings over that of the true photos",
         reading="1 is as colorful as the true photos"),
     "colorfulness_difference": Measure(
-        "colorfulness minus the true photo's", "± colorfulness", decimals=1, better="zero",
+        "colorfulness minus the true photo's", "± colorful", decimals=1, better="zero",
         meaning="colorfulness minus the true photo's; nearest to 0 is best"),
     "mean_chroma": Measure("mean chroma", unit="Lab units", meaning="mean CIELAB chroma"),
     "mean_a": Measure("mean a*", unit="Lab units"),

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from browsing import narrow_page, open_tab, picture_urls, wait_for_another
 
+from chromagan.demo.page import CSS, rendered
+from chromagan.demo.paper import read_findings
 from docs import make_picture
 
 
@@ -16,6 +18,21 @@ def test_wide_tables_keep_their_first_column_in_sight(visitor, demo):
     page.evaluate("document.querySelector('#about .scroll').scrollLeft = 300")
     table, name = (page.locator(f"#about .scroll {part} >> nth=0").bounding_box() for part in ("", "tbody th"))
     assert abs(name["x"] - table["x"]) < 1 and name["width"] < 0.45 * table["width"]
+    page.close()
+
+
+def test_no_verdict_covers_the_claim_beside_it(visitor):
+    """With the shipped claims.json, which has every verdict, and the page's style."""
+    page = narrow_page(visitor, 1280)
+    page.set_content(
+        f"<style>body {{ font-family: system-ui, sans-serif }} {CSS}</style>"
+        + rendered("paper", findings=read_findings("study"))
+    )
+    rows = page.locator(".claims summary")
+    assert rows.count() == 32 and len(set(page.locator(".claims .verdict").all_inner_texts())) == 4
+    for row in rows.all():
+        verdict, words = (row.locator(part).bounding_box() for part in (".verdict", "span"))
+        assert verdict["x"] + verdict["width"] <= words["x"], row.inner_text()
     page.close()
 
 
