@@ -160,14 +160,12 @@ class DemoService:
         name = source_name(name) or STUDY
         if name == GENERAL and self.general is not None:
             return self.general
-        if name in (STUDY, self.shipped.title):
+        if name in (STUDY, self.shipped.title):  # the title of a prefix is the prefix: the owner's, maybe private
             return self.shipped
         if name == GENERAL:
             raise RequestError(f"the networks {GENERAL!r} (photos of any kind) are not installed here: use {STUDY!r}")
         if not repositories.is_prefix(name):  # visitors cannot read folders
             raise RequestError(f"{name!r} is neither {STUDY}, {GENERAL} nor a Hub prefix of the form owner/name")
-        if name == self.shipped.name:  # the owner's choice, which may be private
-            return self.shipped
         try:
             return self._visited(name)
         except CheckpointError as error:
