@@ -37,7 +37,7 @@ def test_a_measure_is_found_by_its_name_in_metrics_json():
 
 def test_a_value_is_printed_with_the_decimals_of_its_measure():
     assert MEASURES["psnr"].heading == "PSNR, dB" and MEASURES["psnr"].arrowed == "PSNR, dB ↑"
-    assert MEASURES["colorfulness"].arrowed == "colorfulness"  # more is not better
+    assert MEASURES["colorfulness"].arrowed == "colorful"  # more is not better
     assert MEASURES["parameters"].text(129_762) == "129,762" and MEASURES["cdr"].text(0.5) == "0.500"
     assert MEASURES["ciede2000"].text(0.25, signed=True) == "+0.25" and MEASURES["psnr"].text(math.inf) == "inf"
 
