@@ -338,10 +338,10 @@ def test_saturation(colorizer):
 
 @pytest.mark.parametrize("value", ["3", 3.0, True, [3]])
 def test_options_of_another_type_are_named(source, refined_source, colorizer, value):
-    for name in ("epoch", "refine"):
+    for name, others in (("epoch", " or None"), ("refine", ', "all" or None')):
         with pytest.raises(OptionError) as caught:
             Colorizer.from_pretrained(source, **{name: value})
-        assert str(caught.value) == f"{name} must be a whole number or None, got {value!r}"
+        assert str(caught.value) == f"{name} must be a whole number{others}, got {value!r}"
     with pytest.raises(OptionError, match="refine must be a whole number or None"):
         load_refiner(refined_source, colorizer.model.config).config.count(value)
     if not isinstance(value, float):

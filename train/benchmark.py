@@ -49,7 +49,7 @@ from train.training.options import DATA_SET_HELP, TrainConfig
 from train.training.step import resolve_precision
 
 SECTIONS = ("training", "options", "inference", "photos", "chroma")
-USUAL = SECTIONS[:-1]  # chroma needs --data
+DEFAULT_SECTIONS = SECTIONS[:-1]  # chroma needs --data
 
 
 def tables(results: dict) -> str:
@@ -126,7 +126,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--only", nargs="+", choices=SECTIONS, default=list(USUAL), help="what to measure; default: all but chroma"
+        "--only",
+        nargs="+",
+        choices=SECTIONS,
+        default=list(DEFAULT_SECTIONS),
+        help="what to measure; default: all but chroma",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
     step = parser.add_argument_group("training, options, inference")

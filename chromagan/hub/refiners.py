@@ -68,7 +68,7 @@ def select_refiner(
     """
     if refine == ALL_STEPS:
         return load_refiner(source, model), None
-    check_whole("refine", refine)
+    check_whole("refine", refine, others=f', "{ALL_STEPS}" or None')
     if refine is not None:
         return (load_refiner(source, model) if refine else None), refine
     try:
