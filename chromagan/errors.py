@@ -19,7 +19,9 @@ class ImageError(ChromaGANError, ValueError):
 
 
 def check_whole(name: str, value: object, others: str = " or None") -> None:
-    """Raise OptionError if the value of the option `name` is neither a whole number nor None. others: how the message goes
-    on where it names what may be given."""
+    """Raise OptionError if the value of the option `name` is neither a whole number nor None.
+
+    others: how the message goes on where it names what may be given.
+    """
     if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
         raise OptionError(f"{name} must be a whole number{others}, got {value!r:.80}")
