@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from chromagan.data import PhotoSet
+from chromagan.device import torch_threads
 from train.evaluation.classifier import Classifier
 from train.evaluation.measuring import Measurer
 from train.evaluation.networks import Entry, load_networks
@@ -77,11 +78,9 @@ def measure_shards(task: MeasuringTask, shards: list[range], cores: int, show: b
     workers = workers_for(shards, cores, task.device)
     with tqdm(total=sum(map(len, shards)), desc="measure", unit=" photos", disable=not show) as bar:
         if workers == 1:
-            threads = torch.get_num_threads()
-            torch.set_num_threads(1)  # see train/evaluation/measuring.py
-            for shard in shards:
-                bar.update(task.measure(shard))
-            torch.set_num_threads(threads)
+            with torch_threads(1):  # see train/evaluation/measuring.py
+                for shard in shards:
+                    bar.update(task.measure(shard))
             return
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, context, _start_worker, (task,)) as pool:
