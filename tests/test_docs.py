@@ -228,7 +228,7 @@ def test_what_the_pages_say_colors_by_default_does():
     assert 'Colorizer.from_pretrained("general", decoder="compact")' in readme  # beside it: "As colorize does"
     assert inspect.signature(Colorizer.from_pretrained).parameters["refine"].default is None
     assert "colored by `general`, at the recommended epoch, and refined" in page and chosen() == ("general", True)
-    assert "An epoch, `--all` or a decoder that `general`\nlacks is the study's" in page
+    assert "for an epoch, for `--all` or for a\ndecoder that `general` lacks, the study colors it" in page
     assert chosen("--epoch", "3") == chosen("--all") == ("study", False)
 
 
