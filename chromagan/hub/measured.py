@@ -88,8 +88,6 @@ def refined_table(rows: list[dict]) -> tuple[list[str], list[list[str]]]:
         if before is None or change is None:
             return "–"
         measure = measure_called(name)
-        signed = [measure.text(value, signed=True) for value in (change, *(interval_of(row, name, "difference") or ()))]
-        interval = " ({} to {})".format(*signed[1:]) if signed[1:] else ""
-        return f"{measure.text(before)}, {signed[0]}{interval}"
+        return f"{measure.text(before)}, {measure.text(change, interval_of(row, name, 'difference'), signed=True)}"
 
     return [measure_called(name).heading for name in used], [[cell(row, name) for name in used] for row in rows]

@@ -176,11 +176,8 @@ def _place(metrics: dict) -> str:
 
 def _cell(metrics: dict, key: str) -> str:
     """The value, and its 95 % interval if there is one."""
-    if (value := value_of(metrics, key)) is None:
-        return "–"
-    ends = interval_of(metrics, key)
-    text = measure_called(key).text
-    return text(value) + (f" ({text(ends[0])} to {text(ends[1])})" if ends else "")
+    value = value_of(metrics, key)
+    return "–" if value is None else measure_called(key).text(value, interval_of(metrics, key))
 
 
 def _measured_epochs(epochs: list[Checkpoint]) -> dict | None:

@@ -38,9 +38,13 @@ class Measure:
         """The heading, with an arrow toward better values."""
         return self.heading + {"higher": " ↑", "lower": " ↓"}.get(self.better, "")
 
-    def text(self, value: float, signed: bool = False) -> str:
-        """A value as printed, without its unit. signed: with a plus sign, for a difference of two."""
-        return f"{value:{'+' if signed else ''},.{self.decimals}f}"
+    def text(self, value: float, ends: tuple[float, float] | None = None, *, signed: bool = False) -> str:
+        """A value as printed, without its unit, and the ends of its interval if there is one: "8.77 (8.51 to 9.02)".
+
+        signed: with a plus sign, for a difference of two.
+        """
+        form = f"{'+' if signed else ''},.{self.decimals}f"
+        return f"{value:{form}}" + (f" ({ends[0]:{form}} to {ends[1]:{form}})" if ends else "")
 
     def best(self, entries: Iterable[T], value_of: Callable[[T], float] = float) -> T | None:
         """The entry with the best value; None if there are no entries, or no value is better than another."""

@@ -39,6 +39,8 @@ def test_a_value_is_printed_with_the_decimals_of_its_measure():
     assert MEASURES["psnr"].heading == "PSNR, dB" and MEASURES["psnr"].arrowed == "PSNR, dB ↑"
     assert MEASURES["colorfulness"].arrowed == "colorful"  # more is not better
     assert MEASURES["parameters"].text(129_762) == "129,762" and MEASURES["cdr"].text(0.5) == "0.500"
+    assert MEASURES["ciede2000"].text(8.774, (8.5, 9.0)) == "8.77 (8.50 to 9.00)"
+    assert MEASURES["ciede2000"].text(-1, (-1.5, 0.25), signed=True) == "-1.00 (-1.50 to +0.25)"
     assert MEASURES["ciede2000"].text(0.25, signed=True) == "+0.25" and MEASURES["psnr"].text(math.inf) == "inf"
 
 

@@ -59,11 +59,8 @@ class Verdict:
 
 def format_difference(difference: Difference, measure: Measure) -> str:
     """A difference in a measure as text, with its interval if it has one."""
-    text = measure.text(difference.value, signed=True)
-    if difference.photos is None or np.isnan(difference.low):
-        return text
-    low, high = (measure.text(end, signed=True) for end in (difference.low, difference.high))
-    return f"{text} ({low} to {high})"
+    ends = None if difference.photos is None or np.isnan(difference.low) else (difference.low, difference.high)
+    return measure.text(difference.value, ends, signed=True)
 
 
 def judge(study: Comparison, claims: tuple[Claim, ...] = CLAIMS) -> list[Verdict]:

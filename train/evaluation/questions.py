@@ -120,10 +120,8 @@ class AgainstOthers(Question):
             found = study.paired(own, self.values(study.left_gray, "photos left gray"), "gray")
             if side(found.low, found.high) != 1:
                 measure = measure_called(self.measure)
-                value, low, high = (measure.text(each, signed=True) for each in (found.value, found.low, found.high))
-                raise CannotTellError(
-                    f"needs colorings above leaving the photos gray in {measure.title}: {value} ({low} to {high})"
-                )
+                value = measure.text(found.value, (found.low, found.high), signed=True)
+                raise CannotTellError(f"needs colorings above leaving the photos gray in {measure.title}: {value}")
         differences = [study.paired(own, values, name) for name, values in theirs.items()]
         missing = tuple(name for name in FIVE if name not in (subject, *others))
         return Answer(differences, entry, own - np.mean(list(theirs.values()), axis=0), missing)
