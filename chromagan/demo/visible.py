@@ -21,9 +21,9 @@ DRAWN_SIDE = 900  # pixels of a picture with marked places: a line of one pixel 
 class VisibleFault:
     """A measure of one photo, in plain words and units.
 
-    column: of chromagan.measures.colorings, which it is made of: 100 times it if percent, less the photo's own value if
-    relative. best: the value of a coloring without the fault, or OF_THE_PHOTO. decimals: fewer than those of the
-    column's means over thousands of photos.
+    column: of chromagan.measures.colorings, which it is made of: 100 times it if the unit is %, less the photo's own
+    value if relative. best: the value of a coloring without the fault, or OF_THE_PHOTO. decimals: fewer than those of
+    the column's means over thousands of photos.
     """
 
     column: str
@@ -32,20 +32,24 @@ class VisibleFault:
     hint: str
     decimals: int
     best: float
-    percent: bool = False
     relative: bool = False
+
+    def of(self, coloring: dict[str, float], photo: dict[str, float]) -> float:
+        """Its value for a coloring; the columns of both are what `Truth.measure` returns for PARTS."""
+        factor = 100 if self.unit.startswith("%") else 1
+        return factor * coloring[self.column] - (photo[self.column] if self.relative else 0)
 
 
 VISIBLE = {
     "vivid_kept": VisibleFault(
         "chroma_kept_vivid", "Vivid colors kept", "%",
-        "Chroma left where the photo is vivid: 100 is true, 0 is gray.", 0, 100, percent=True),
+        "Chroma left where the photo is vivid: 100 is true, 0 is gray.", 0, 100),
     "weak_lost": VisibleFault(
         "weak_to_gray", "Weak colors lost", "%",
-        "Of the photo's pale colors, the share that came out gray.", 0, 0, percent=True),
+        "Of the photo's pale colors, the share that came out gray.", 0, 0),
     "dark_kept": VisibleFault(
         "chroma_kept_dark", "Colors kept in the dark", "%",
-        "Chroma left where the photo is dark and colored: 100 is true.", 0, 100, percent=True),
+        "Chroma left where the photo is dark and colored: 100 is true.", 0, 100),
     "red_cast": VisibleFault(
         "light_a", "Red cast on white", "Lab a*",
         "How much redder light neutral areas are than in the photo; below 0 greener.", 1, 0, relative=True),
@@ -54,7 +58,7 @@ VISIBLE = {
         "How much yellower the same areas are; below 0 bluer.", 1, 0, relative=True),
     "false_red": VisibleFault(
         "false_red", "False red patches", "% of the area",
-        "Patches that came out red where the photo is not red.", 2, 0, percent=True),
+        "Patches that came out red where the photo is not red.", 2, 0),
     "spots": VisibleFault(
         "spots", "Small spots", "number", "Specks of color that the photo does not have.", 0, 0),
     "border_stripes": VisibleFault(
@@ -62,7 +66,7 @@ VISIBLE = {
         "How much color changes from line to line along the picture's edges.", 1, OF_THE_PHOTO),
     "edges_kept": VisibleFault(
         "edge_gradient_kept", "Color steps kept", "%",
-        "How steeply color changes at true edges: 100 is true, 0 is no step.", 0, 100, percent=True),
+        "How steeply color changes at true edges: 100 is true, 0 is no step.", 0, 100),
     "edge_width": VisibleFault(
         "edge_width", "Width of color steps", "pixels",
         "Over how many pixels color changes at true edges: wide ones look blurred.", 1, OF_THE_PHOTO),
@@ -77,10 +81,7 @@ def visible_faults(coloring: dict[str, float], photo: dict[str, float]) -> dict[
 
     Both are what `Truth.measure` returns for PARTS: of the coloring, and of the photo itself.
     """
-    return {
-        name: (100 if fault.percent else 1) * coloring[fault.column] - (photo[fault.column] if fault.relative else 0)
-        for name, fault in VISIBLE.items()
-    }
+    return {name: fault.of(coloring, photo) for name, fault in VISIBLE.items()}
 
 
 def marked_picture(image: Image.Image, place: np.ndarray) -> Image.Image:
