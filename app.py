@@ -27,21 +27,18 @@ from chromagan.demo.address import listening_address, reach_without_proxy
 from chromagan.programs import ArgumentParser, end_in_one_line, end_process, errors_in_one_line, set_signal_handler
 
 NAME = Path(__file__).name
-if __name__ == "__main__":  # before importing gradio, which takes seconds
+if __name__ == "__main__":  # before importing gradio, which reads the environment and takes seconds
     end_in_one_line(f"{NAME}: stopped", at_once=True)
     set_signal_handler(lambda *_: end_process(), "SIGTERM", "SIGHUP")
+    ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    with errors_in_one_line(NAME):
+        HOST, PORT = listening_address()
+        reach_without_proxy(HOST)
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no call home
 if not os.environ.get("GRADIO_TEMP_DIR"):  # before importing gradio, which uses one folder for all programs
     os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="chromagan-studio-")
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
-
-if __name__ == "__main__":  # before importing gradio, which reads the environment
-    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
-    with errors_in_one_line(NAME):
-        HOST, PORT = listening_address()
-        reach_without_proxy(HOST)
 
 import gradio as gr
 from fastapi.responses import JSONResponse
