@@ -44,6 +44,7 @@ import gradio as gr
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from chromagan import DECODERS
 from chromagan.colorizer import MOST_SATURATION, warm_up
@@ -454,7 +455,8 @@ if __name__ == "__main__":
             allowed_paths=[str(EXAMPLES[0].parent)], server_name=HOST, server_port=PORT, prevent_thread_lock=True,
             app_kwargs={
                 "routes": [APIRoute("/health", health, methods=["GET"])],
-                "middleware": [Middleware(BodyLimit, most=MAX_BODY)],
+                # Gradio compresses its files but not the page, which is 230 kB and a sixth of that compressed.
+                "middleware": [Middleware(BodyLimit, most=MAX_BODY), Middleware(GZipMiddleware, compresslevel=6)],
             },
         )  # fmt: skip
     # The port was taken since it was checked, or the machine is too busy to show Gradio its own page within seconds.

@@ -1,5 +1,6 @@
 """The API of a demo that runs, by gradio_client, and what it answers over HTTP alone."""
 
+import gzip
 import json
 import os
 import urllib.error
@@ -156,6 +157,13 @@ def test_api_measure_is_a_table(client, harbor):
 def test_page_can_be_installed(demo):
     with urllib.request.urlopen(f"{demo.url}/manifest.json", timeout=20) as answer:
         assert json.load(answer)["name"] == "ChromaGAN Studio"
+
+
+def test_page_is_compressed(demo):
+    request = urllib.request.Request(demo.url, headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        compressed = answer.read()
+    assert b"ChromaGAN Studio" in gzip.decompress(compressed) and len(compressed) < 50_000
 
 
 def test_health(demo):
