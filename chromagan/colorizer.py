@@ -21,6 +21,7 @@ from chromagan.hub.refiners import select_refiner
 from chromagan.imaging import color
 from chromagan.imaging.chroma import MODES, ChromaUpsampler
 from chromagan.imaging.compiled import each_band
+from chromagan.imaging.contrast import stretch_contrast
 from chromagan.imaging.gamut import lab_to_srgb8
 from chromagan.imaging.photo import Photo, open_image, read_photo
 from chromagan.imaging.scaling import scaled
@@ -41,7 +42,7 @@ class Prediction:
     """A network's prediction for a photo, at the network's size; it can be rendered several times."""
 
     ab: Tensor  # (1, 2, h, w), CIELAB units
-    L: Tensor  # (1, 1, h, w), [0, 100]: the lightness it was given, which guides the upsampling
+    L: Tensor  # (1, 1, h, w), [0, 100]: the photo's lightness at that size, which guides the upsampling
     actions: Tensor | None = None  # (h/2, w/2), indices of chromagan.network.refiner.ACTIONS: the last step's
 
 
@@ -178,7 +179,7 @@ class Colorizer:
 
     def _color(self, L: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         """L (B, 1, h, w) in [0, 100] -> the trunk's stages, L and ab as the networks see them, on the device."""
-        lightness = color.normalize_L(L.to(self.device))
+        lightness = color.normalize_L(torch.cat([stretch_contrast(each) for each in L.split(1)]).to(self.device))
         stages = self.model.stages(lightness)
         ab = self.model.color(stages, lightness).float()
         check_finite(ab, f"decoder {self.model.config.decoder}")

@@ -10,16 +10,17 @@ import torch
 from made_photos import made_photo
 from PIL import Image, ImageCms
 from skimage import color as reference
+from torch.nn import functional as F
 
 from chromagan import Colorizer
 from chromagan import colorizer as colorizer_module
-from chromagan.colorizer import MOST_SATURATION
+from chromagan.colorizer import MOST_SATURATION, render
 from chromagan.device import fast_dtype
 from chromagan.errors import ImageError, OptionError
 from chromagan.hub.checkpoints import NAMED_SOURCES, CheckpointError, find_checkpoint, load_checkpoint
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.refiners import load_refiner
-from chromagan.imaging.photo import open_image, read_photo
+from chromagan.imaging.photo import Photo, open_image, read_photo
 from chromagan.imaging.writing import write_image
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
@@ -70,6 +71,19 @@ def test_colored_input_is_taken_by_its_lightness(colorizer):
     muted = Image.fromarray((reference.lab2rgb(lab) * 255).round().astype(np.uint8))
     results = [np.asarray(colorizer(photo)).astype(int) for photo in (made_photo(2), muted)]
     assert np.abs(results[0] - results[1]).mean() < 1
+
+
+def test_a_faded_photo_gets_the_colors_that_it_would_have_had(refined_source):
+    """Also with the refiner, and beside others; it stays as faded as it is."""
+    colorizer = Colorizer.from_pretrained(refined_source, "compact", 0, "cpu", refine="all")
+    L = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    bright = Photo(30 + 60 * F.interpolate(L, (224, 224), mode="bilinear"), None, None)
+    faded = Photo(20 + 0.5 * bright.L, None, None)
+    for one, other in (colorizer.predict([bright, faded]), (colorizer.rollout(p)[1] for p in (bright, faded))):
+        torch.testing.assert_close(one.ab, other.ab, atol=0.01, rtol=0)
+        torch.testing.assert_close(20 + 0.5 * one.L, other.L, atol=1e-3, rtol=0)
+        assert one.ab.std() > 0.1
+    assert np.abs(lightness(render(faded, other)) - faded.L[0, 0].numpy()).mean() < 0.5
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F"])

@@ -3,7 +3,7 @@
     python train/benchmark.py                                  # lite, every decoder, on the available hardware
     python train/benchmark.py --preset paper --batch-size 8 --decoders original
     python train/benchmark.py --only photos --sizes 1152x864 4000x3000 12000x9000
-    python train/benchmark.py --only chroma --data frgfm/imagenette
+    python train/benchmark.py --only chroma contrast --data frgfm/imagenette
 
 training: the median time of a step on random images. GFLOP are counted by torch, including second derivatives, and
 compared with this machine's matrix products. MiB are of the tensors that a step makes, without compiling.
@@ -11,6 +11,7 @@ options: how much longer a training step takes with each option that makes it sl
 inference: the folded networks, as evaluate.py measures them, with random weights.
 photos: coloring from file to file, as a ratio to decoding and encoding the same file, with the shipped checkpoints.
 chroma: the gain of edge-aware upsampling at color boundaries, on validation photos of --data; only on request.
+contrast: the gain of stretching the contrast of faded and dark photos, on the same; only on request.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from chromagan.errors import OptionError
 from chromagan.hub.files import read_json, write_json
 from chromagan.network.config import PRESETS as MODEL_PRESETS
 from chromagan.network.decoders import DECODERS
-from train.benchmarks import chroma, photos
+from train.benchmarks import chroma, contrast, photos
 from train.benchmarks.counting import matrix_rate
 from train.benchmarks.inference import inference_table, measure_inference
 from train.benchmarks.training import (
@@ -48,8 +49,8 @@ from train.training.cores import share_cores
 from train.training.options import DATA_SET_HELP, TrainConfig
 from train.training.step import resolve_precision
 
-SECTIONS = ("training", "options", "inference", "photos", "chroma")
-DEFAULT_SECTIONS = SECTIONS[:-1]  # chroma needs --data
+DEFAULT_SECTIONS = ("training", "options", "inference", "photos")
+WITH_DATA = {"chroma": chroma.measure_source, "contrast": contrast.measure_source}  # sections that need --data
 
 
 def tables(results: dict) -> str:
@@ -68,6 +69,8 @@ def tables(results: dict) -> str:
         parts.append(photos.photos_table(results["photos"]))
     if results["chroma"]:
         parts.append(chroma.chroma_table(results["chroma"]))
+    if results["contrast"]:
+        parts.append(contrast.contrast_table(results["contrast"]))
     return "\n\n".join(parts)
 
 
@@ -79,9 +82,11 @@ def main(args: argparse.Namespace) -> None:
     accelerator = Accelerator(mixed_precision="no")
     share_cores(accelerator)
     device = accelerator.device
-    results = {"training": [], "options": {}, "inference": [], "soak": [], "photos": None, "chroma": None}
-    if "chroma" in args.only:  # first, so that errors in the data are reported before anything takes time
-        results["chroma"] = chroma.measure_source(args.source, args.data, args.limit)
+    results = {"training": [], "options": {}, "inference": [], "soak": [], "photos": None}
+    # First, so that errors in the data are reported before anything takes time.
+    for section, measure_source in WITH_DATA.items():
+        asked = section in args.only
+        results[section] = measure_source(args.source, args.data, args.limit) if asked else None
     precisions = {"fp32", resolve_precision("auto", device)}
     peak = {precision: matrix_rate(device, precision, 10) for precision in sorted(precisions)}
     results["machine"] = {
@@ -128,9 +133,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=SECTIONS,
+        choices=(*DEFAULT_SECTIONS, *WITH_DATA),
         default=list(DEFAULT_SECTIONS),
-        help="what to measure; default: all but chroma",
+        help="what to measure; default: all that need no --data",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
     step = parser.add_argument_group("training, options, inference")
@@ -145,14 +150,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     files.add_argument(
         "--sizes", nargs="+", type=size, default=photos.SIZES, metavar="WxH", help="default: 1 and 12 megapixels"
     )
-    edges = parser.add_argument_group("chroma")
-    edges.add_argument("--data", help=DATA_SET_HELP)
-    edges.add_argument(
+    colors = parser.add_argument_group("chroma, contrast")
+    colors.add_argument("--data", help=DATA_SET_HELP)
+    colors.add_argument(
         "--source",
         default="study",
         help="folder of checkpoints, Hub prefix or name of a shipped source; default: study",
     )
-    edges.add_argument(
+    colors.add_argument(
         "--limit", type=positive_int, default=400, metavar="N", help="photos, spread over the split; default: 400"
     )
     args = parser.parse_args(argv)
@@ -160,8 +165,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--json {args.json}: no folder {str(args.json.parent)!r}")
     if args.json and args.json.exists() and not is_result(args.json):
         parser.error(f"--json {args.json} is not a benchmark result and would be overwritten: give another name")
-    if ("chroma" in args.only) != (args.data is not None):
-        parser.error("--only chroma and --data go together: chroma is measured on photos")
+    if any(section in args.only for section in WITH_DATA) != (args.data is not None):
+        names = " or ".join(WITH_DATA)
+        parser.error(f"--only {names} and --data go together: they are measured on photos")
     try:
         for preset in args.preset:
             train_config(preset, args.decoders[0], args)

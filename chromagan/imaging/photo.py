@@ -51,7 +51,7 @@ class Photo:
         return image
 
     def gray_image(self) -> Image.Image:
-        """The photo as the network sees it: 8-bit gray of the same lightness, with the alpha channel, if any."""
+        """The photo without its colors: 8-bit gray of the same lightness, with the alpha channel, if any."""
         image = Image.fromarray(color.to_uint8(color.L_to_gray(self.L[0, 0])).numpy())
         if self.alpha is not None:
             image.putalpha(self.alpha)
