@@ -55,6 +55,7 @@ def test_every_8_bit_color_survives_the_round_trip():
 def test_lightness_alone_and_gray_of_it():
     srgb = torch.rand(2, 3, 5, 7, dtype=torch.float64)
     L = color.srgb_to_lab(srgb)[:, :1]
+    assert torch.allclose(color.lab_to_srgb(color.srgb_to_lab(srgb)), srgb, atol=1e-6)
     assert torch.allclose(color.srgb_to_L(srgb), L, atol=1e-9)
     gray = color.L_to_gray(L).expand(-1, 3, -1, -1)
     assert torch.allclose(color.srgb_to_L(gray), L, atol=1e-6)
@@ -99,10 +100,12 @@ def test_gradients_outside_the_gamut_are_finite():
     assert lab.grad.isfinite().all()
 
 
-def test_gradients_are_right():
-    srgb = torch.rand(3, 2, 2, dtype=torch.float64, requires_grad=True)
+@pytest.mark.parametrize("most", [1.0, 0.03])  # the second is below the thresholds of all curves
+def test_gradients_are_right(most):
+    srgb = (most * torch.rand(3, 2, 2, dtype=torch.float64)).requires_grad_(True)
     assert torch.autograd.gradcheck(color.srgb_to_lab, srgb)
     lab = color.srgb_to_lab(srgb.detach()).requires_grad_(True)
+    assert torch.allclose(color.lab_to_srgb(lab), srgb, atol=1e-6)  # what has a gradient is computed in another way
     assert torch.autograd.gradcheck(color.lab_to_srgb, lab)
 
 
@@ -117,5 +120,7 @@ def test_normalized_units():
 def test_wrong_shapes_and_types_are_named():
     with pytest.raises(ValueError, match=r"sRGB must be .* \(1, 4, 4\)"):
         color.srgb_to_lab(torch.rand(1, 4, 4))
+    with pytest.raises(ValueError, match=r"Lab must be .* \(2, 4, 4\)"):
+        color.lab_to_srgb(torch.rand(2, 4, 4))
     with pytest.raises(ValueError, match="uint8"):
         color.srgb_to_lab(torch.zeros(3, 4, 4, dtype=torch.uint8))

@@ -130,6 +130,25 @@ def test_the_color_difference_is_near_ciede2000():
     assert gray.grad.isfinite().all()
 
 
+def test_the_color_difference_of_two_colors_of_one_hue_is_ciede2000():
+    """What it leaves out needs a difference of hue."""
+    hue, (strong, weak) = torch.linspace(0, 6.2, 20).double(), 100 * torch.rand(2, 20, 20).double() + 1
+    one, other = (chroma * torch.stack([hue.cos(), hue.sin()])[None, ..., None] for chroma in (strong, weak))
+    L = torch.full_like(one[:, :1], 50)
+    exact = ciede2000(torch.cat([L, one], dim=1), torch.cat([L, other], dim=1))
+    torch.testing.assert_close(losses.color_difference(one, other), exact.view(1, 20, 20), atol=2e-3, rtol=1e-4)
+
+
+def test_the_color_difference_is_ciede2000_at_hues_where_t_is_1():
+    """Of vivid colors, 8 degrees apart, whose hues are far from the blues that R_T rotates."""
+    L, pairs = torch.full((1, 1, 4, 3), 50.0), []
+    for side in (-4, 4):
+        hue = torch.tensor([17.4, 115.6, 177.8, 320.0]).add(side).deg2rad()
+        pairs.append(torch.stack([hue.cos(), hue.sin()])[None, ..., None] * torch.tensor([60.0, 80.0, 100.0]))
+    exact = ciede2000(*(torch.cat([L, ab], dim=1) for ab in pairs))
+    torch.testing.assert_close(losses.color_difference(*pairs), exact, atol=0, rtol=2e-3)
+
+
 def nearest_color(plausible, pivot):
     """Where the color loss against several plausible colors, a and b (N, 2), is least: found by descent."""
     truth = (losses.GRAY + plausible / 255).view(-1, 2, 1, 1)
