@@ -15,11 +15,12 @@ def test_layers_and_score_map():
     assert not any(isinstance(module, nn.BatchNorm2d | nn.InstanceNorm2d) for module in critic.modules())
 
 
-def test_equals_the_layers_written_out():
+@pytest.mark.parametrize("side", [32, 29])
+def test_equals_the_layers_written_out(side):
     """ "Same" padding as TensorFlow defines it, slope 0.3, nothing behind the last convolution."""
     torch.manual_seed(0)
     critic = Critic(width=4)
-    L, ab = torch.rand(2, 1, 32, 32), torch.rand(2, 2, 32, 32)
+    L, ab = torch.rand(2, 1, side, side), torch.rand(2, 2, side, side)
     x = torch.cat([L, ab], dim=1)
     for number, conv in enumerate(critic.convs):
         size, stride = x.shape[-1], conv.stride[0]
