@@ -4,13 +4,14 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torch.nn import functional as F
 
 from chromagan.hub.model import CheckpointError, ChromaGAN
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
 from chromagan.network.generator import Generator
-from chromagan.network.layers import Merge
+from chromagan.network.layers import ConvReluNorm, Merge
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,14 @@ def test_forward_is_color_of_stages():
     model = lite().eval()
     L = torch.rand(1, 1, 64, 64)
     assert torch.equal(model(L), model.color(model.stages(L), L))
+
+
+def test_convolution_relu_and_batch_norm_in_the_references_order():
+    """A negative sum becomes 0, which is 1 below a mean without variance, and Keras divides by sqrt(0 + 1e-3)."""
+    conv, _, norm = layers = ConvReluNorm(1, 1).eval()
+    nn.init.zeros_(conv.weight), nn.init.constant_(conv.bias, -5)
+    norm.running_mean.fill_(1), norm.running_var.fill_(0)
+    torch.testing.assert_close(layers(torch.rand(1, 1, 2, 2)), torch.full((1, 1, 2, 2), -(1000**0.5)))
 
 
 def test_the_first_of_several_maps_determines_the_size():
