@@ -81,9 +81,13 @@ def test_the_most_chroma_that_there_is_is_left_of_far_more(times):
 
 
 @pytest.mark.parametrize("L", [0.0, 100.0])
-def test_black_and_white_have_no_color(L):
-    lab = torch.cat([torch.full((1, 1, 4, 5), L), torch.full((1, 2, 4, 5), 40.0)], dim=1)
+@pytest.mark.parametrize("ab", [0.0, 40.0])  # without chroma, there is none to divide by
+def test_black_and_white_have_no_color(L, ab):
+    lab = torch.cat([torch.full((1, 1, 4, 5), L), torch.full((1, 2, 4, 5), ab)], dim=1)
     assert (gamut.fit_gamut(lab) - L / 100).abs().max() < 1e-3
+    compiled = np.empty((4, 5, 3), np.uint8)
+    gamut.lab_to_srgb8(lab[0, 0].numpy(), lab[0, 1:].numpy(), compiled)
+    assert (compiled == 255 * L / 100).all()
 
 
 def test_gamut_of_a_batch_equals_single():
