@@ -1,5 +1,6 @@
 import struct
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
 from skimage import color as reference
 
 from chromagan.errors import ImageError
+from chromagan.imaging import color, gray
 from chromagan.imaging import photo as photo_module
-from chromagan.imaging.gray import declared_range
 from chromagan.imaging.photo import open_image, page_numbers, read_photo, srgb_image
 from chromagan.imaging.writing import write_image
 
@@ -135,8 +136,47 @@ def test_a_float_tiff_that_says_what_white_is(tmp_path, most):
     pixels = np.linspace(0, most, 20, dtype=np.float32).reshape(4, 5)
     Image.fromarray(pixels).save(tmp_path / "float.tif", tiffinfo=tags)
     opened = open_image(tmp_path / "float.tif")
-    assert declared_range(opened) == (0, most)
+    assert gray.declared_range(opened) == (0, most)
     assert read_photo(opened).L[0, 0, -1, -1] == pytest.approx(100, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "mode, tags, expected",
+    [
+        ("I;16", {}, (0, 65_535)),
+        ("I;16", {281: (255,)}, (0, 255)),
+        ("I;16", {281: (127,)}, (0, 65_535)),  # so few levels only describe a dark picture
+        ("I;16", {281: (4_000,)}, (0, 65_535)),
+        ("I;16", {281: (2**17 - 1,)}, (0, 65_535)),  # more than 16 bits hold
+        ("I;16", {281: ()}, (0, 65_535)),
+        ("I;16", {281: (1_023,), 341: (4_095,), 262: 0}, (4_095, 0)),
+        ("I;16", {339: (2,)}, (0, 32_767)),
+        ("I", {258: (12,)}, (0, 4_095)),
+        ("I", {258: (32,)}, None),
+        ("I", {258: (32,), 262: 0}, (2**32 - 1, 0)),
+        ("F", {258: (32,), 339: (3,)}, None),
+        ("F", {258: (32,), 339: (3,), 262: 0}, (1, 0)),
+        ("F", {258: (16,), 339: (3,), 281: 2.0**17 - 1}, (0, 2**17 - 1)),
+    ],
+)
+def test_black_and_white_by_the_tags_of_a_tiff(mode, tags, expected):
+    """258: bits, 262: 0 if zero is white, 281 and 341: the maximum, 339: 2 if signed, 3 if float."""
+    assert gray.declared_range(SimpleNamespace(mode=mode, format="TIFF", tag_v2=tags)) == expected
+
+
+@pytest.mark.parametrize(
+    "values, white",
+    [
+        ([0, 1], 1), ([0, 2, 255], 255), ([9, 256], 65_535), ([9, 65_536], 2**31 - 1),
+        ([0.3, 0.9], 1), ([0.3, 0.4, 0.5, 0.6, 1.7], 1), ([0.3, 0.4, 0.5, 200.5], 255), ([7.5, 255.5], 65_535),
+        ([7.5, 65_535.5], 65_535.5), ([3.0, 200.0], 255), ([0.5, np.inf, np.nan], 1),
+    ],
+)  # fmt: skip
+def test_white_is_guessed_from_the_values(values, white):
+    pixels = np.array([values], np.int32 if all(isinstance(value, int) for value in values) else np.float32)
+    expected = color.gray_to_L(torch.from_numpy(np.nan_to_num(pixels / white, posinf=0).clip(0, 1)))
+    found = gray.lightness(Image.fromarray(pixels), declared=None, profile=None)
+    np.testing.assert_allclose(found, expected, atol=0.01)
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0)])
