@@ -36,6 +36,7 @@ def test_nothing_changes(decoder):
     assert len(norms) > 45 and left == NOT_FOLDED and Conv2dSame not in kinds
     assert kinds.count(torch.nn.ConvTranspose2d) == TRANSPOSED.get(decoder, 0)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert not any(module.training for module in folded.modules())
 
 
 class Reordered(torch.nn.Module):
@@ -139,6 +140,25 @@ def test_what_another_forward_computes_stays():
             return self[1](self[0](x - 0.5).relu())
 
     assert_unchanged(Rectified(torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(4, 4, 3, padding=1)))
+
+
+def test_a_decoder_that_would_return_another_size_stays():
+    """Of two layers in a row it calls the second alone, which would double what it returns."""
+
+    class Undoubled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pair = torch.nn.Sequential(torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(128, 2, 3, padding=1))
+
+        def forward(self, x):
+            return self.pair[1](x)
+
+    model, x = torch.nn.Module(), torch.rand(1, 128, 3, 4)
+    model.decoder = Undoubled()
+    expected, folded = model.decoder(x), fold(model)
+    fold_upsampling_for_training(model)
+    for each in (folded, model):
+        torch.testing.assert_close(each.decoder(x), expected)
 
 
 def layers_named(order):
