@@ -1,14 +1,16 @@
 """The refiner: what its actions do, what it reads, and which networks it is for."""
 
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from chromagan.network.config import ModelConfig
-from chromagan.network.refiner import ACTIONS, REACH, Refiner, RefinerConfig, double, halve, select_action
+from chromagan.errors import OptionError
+from chromagan.network.config import MAX_CHANNELS, ModelConfig
+from chromagan.network.refiner import ACTIONS, MAX_STEPS, REACH, Refiner, RefinerConfig, double, halve, select_action
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = RefinerConfig(channels=8, steps=3, trunk_channels=(3, 4, 5, 6))
@@ -72,6 +74,14 @@ def test_neighbors_of_another_lightness_do_not_count(refiner):
     assert flat[0, 0, 4, 3] == pytest.approx(0.4 * 2 / 5)  # two of five columns lie beyond
 
 
+def test_weights_of_neighbors_fall_with_the_difference_in_lightness(refiner):
+    """A pixel that is one standard deviation lighter than the 24 around it: each of them counts exp(-1/2)."""
+    L = torch.zeros(1, 1, 9, 9)
+    L[..., 4, 4] = CONFIG.like / 50
+    own = refiner.bilateral_weights(L)[0, 12, 4, 4].item()
+    assert own == pytest.approx(1 / (1 + 24 * math.exp(-0.5)), rel=1e-5)
+
+
 def test_steps_are_the_most_probable_actions_one_after_the_other(refiner):
     stages, L, ab = made_inputs()
     with torch.no_grad():
@@ -87,6 +97,15 @@ def test_steps_are_the_most_probable_actions_one_after_the_other(refiner):
             assert torch.equal(after, present)
         assert torch.equal(refiner.refine(stages, L, ab, 3), double(present))
         assert torch.equal(refiner.refine(stages, L, ab, 0), ab)
+
+
+def test_each_step_is_told_which_share_of_the_steps_is_behind_it(refiner):
+    seen = []
+    hook = refiner.read_ab.register_forward_pre_hook(lambda _, inputs: seen.extend(inputs[0][:, -1].unique().tolist()))
+    with torch.no_grad():
+        list(refiner.steps(*made_inputs(), 2))
+    hook.remove()
+    assert seen == pytest.approx([0, 1 / 3])
 
 
 def test_an_untrained_refiner_leaves_everything_as_it_is():
@@ -178,9 +197,17 @@ def test_it_is_small():
     assert sum(p.numel() for p in Refiner(RefinerConfig()).parameters()) < 500_000
 
 
-def test_halving_and_doubling_keep_flat_colors():
-    ab = torch.full((1, 2, 8, 8), 0.3)
-    torch.testing.assert_close(double(halve(ab)), ab)
+def test_halving_takes_means_and_doubling_is_bilinear():
+    ab = torch.tensor([0.0, 0.2, 0.4, 1.0]).expand(1, 2, 4, 4)
+    torch.testing.assert_close(halve(ab), torch.tensor([0.1, 0.7]).expand(1, 2, 2, 2))
+    torch.testing.assert_close(double(halve(ab)), torch.tensor([0.1, 0.25, 0.55, 0.7]).expand(1, 2, 4, 4))
+
+
+def test_a_refiner_takes_no_more_steps_than_it_was_trained_to():
+    assert [CONFIG.count(steps) for steps in (None, 0, 2, 3)] == [3, 0, 2, 3]
+    for steps in (-1, 4):
+        with pytest.raises(OptionError, match=f"this refiner takes 0 to 3 steps, got {steps}"):
+            CONFIG.count(steps)
 
 
 def test_a_refiner_is_for_one_trunk():
@@ -199,6 +226,15 @@ def test_a_refiner_is_for_one_trunk():
         ({"factor": 1.5}, "factor must be between 0 and 1"),
         ({"target_scale": 0.0}, "target_scale must be more than 0"),
         ({"inverse_temperature": -1.0}, "inverse_temperature must be more than 0"),
+        ({"channels": MAX_CHANNELS + 1}, "a refiner has at most"),
+        ({"steps": MAX_STEPS + 1}, "a refiner has at most"),
+        ({"factor": 1.0}, "factor must be between 0 and 1"),
+        ({"trunk_strides": [4, 8, 16]}, "trunk_stages, trunk_strides and trunk_channels differ in length"),
+        ({"trunk_strides": [4, 8, 32, 16]}, "trunk_strides must be ascending powers of two"),
+        ({"trunk_strides": [4, 8, 12, 16]}, "trunk_strides must be ascending powers of two"),
+        ({"trunk_strides": [2, 4, 16, 32]}, "trunk_strides must be ascending powers of two, among them 8"),
+        ({"trunk_channels": [0, 40, 112, 320]}, "trunk_channels must be between 1 and"),
+        ({"trunk_channels": [24, 40, 112, MAX_CHANNELS + 1]}, "trunk_channels must be between 1 and"),
         ({"version": 9}, "config version 9"),
         ({"wings": 2}, "unknown keys in the config: wings"),
     ],
@@ -208,3 +244,6 @@ def test_nonsense_in_a_config_is_refused(values, message):
         RefinerConfig.from_dict(values)
     trunk = {"trunk_stages": [1, 2], "trunk_strides": [4, 8], "trunk_channels": [24, 40]}
     assert RefinerConfig.from_dict(trunk).trunk_strides == (4, 8)
+    for channels, steps in ((1, 1), (MAX_CHANNELS, MAX_STEPS)):
+        extreme = {"channels": channels, "steps": steps, "trunk_channels": [channels] * 4}
+        assert RefinerConfig.from_dict(extreme).steps == steps
