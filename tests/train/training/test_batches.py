@@ -222,6 +222,28 @@ def test_teacher_and_features_are_kept_until_data_or_network_change(tmp_path, mo
     assert not any(stage.is_inference() for stage in stages)
 
 
+def test_what_is_kept_of_an_image_is_its_own_in_every_batch_of_images(tmp_path, monkeypatch):
+    """Five images, computed four at a time: the teacher's classes, and features with those of the mirror image behind
+    them."""
+    images = made_images(5, 32)
+    L = color.normalize_L(color.srgb_to_L(images.float() / 255))
+
+    class Teacher(torch.nn.Module):
+        def forward(self, L):
+            return L.flatten(1)[:, :4]
+
+    monkeypatch.setattr(batches_module, "build_teacher", lambda name: Teacher())
+    found = teacher_targets(images, config(cache_dir=str(tmp_path)), CPU)
+    torch.testing.assert_close(found, L.flatten(1)[:, :4].half(), atol=1e-3, rtol=0)
+
+    trunk = Trunk("tf_efficientnet_lite0", (2, 3)).eval()
+    generator = SimpleNamespace(trunk=trunk, config=ModelConfig(trunk_stages=(2, 3)))
+    with torch.no_grad():
+        expected = trunk(torch.stack([L, L.flip(-1)], dim=1).flatten(0, 1))
+    for stage, maps in zip(trunk_stages(images, generator, str(tmp_path), CPU), expected, strict=True):
+        torch.testing.assert_close(stage.float(), maps.movedim(1, -1), atol=2e-3 * maps.abs().max().item(), rtol=0)
+
+
 def test_only_a_gpu_with_room_takes_the_data(monkeypatch):
     free = 8000  # bytes, of a device that has a hundred times as many
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 100 * free))
