@@ -105,6 +105,21 @@ def test_bands_equal_the_whole(mode, size):
         torch.testing.assert_close(bands, whole, atol=1e-4, rtol=0)
 
 
+TURNS = {"mirrored": lambda x: x.flip(-1), "upside down": lambda x: x.flip(-2), "transposed": lambda x: x.mT}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("size", [(100, 150), (40, 46), (22, 30), (20, 300), (12, 36)])
+def test_a_turned_photo_has_its_colors_turned(turn, size):
+    """No border and no axis is treated unlike the others, sharpening included. Sides are even: of an odd one, the last
+    pixel alone has no partner."""
+    turn, (L, _) = TURNS[turn], photo(1, *size, (16, 24))
+    noise = 30 * torch.randn(1, 2, 17, 25, generator=torch.Generator().manual_seed(0))
+    ab = F.avg_pool2d(noise, 2, stride=1)  # neighbors alike, as in photographs
+    turned = chroma.upsample(turn(ab).contiguous(), turn(L).contiguous())
+    torch.testing.assert_close(turned, turn(chroma.upsample(ab, L)), atol=1e-3, rtol=0)
+
+
 def test_batch_equals_single():
     L, ab = photo(3, 70, 80, (16, 16))
     together = chroma.upsample(ab, L)
