@@ -157,7 +157,6 @@ def fingerprint(images: Tensor) -> str:
     return hashlib.blake2b(images[..., ::8, ::8].contiguous().numpy(), digest_size=16).hexdigest()
 
 
-@torch.no_grad()
 def normalized_lab(images: Tensor, device: torch.device) -> Tensor:
     """uint8 sRGB (N, 3, S, S) -> normalized L and ab, (N, S, S, 3) in [-1, 1].
 

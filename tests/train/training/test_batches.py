@@ -11,7 +11,7 @@ from chromagan.network.config import ModelConfig
 from chromagan.network.layers import cut
 from chromagan.network.trunk import Trunk
 from train.training import batches as batches_module
-from train.training.batches import DEVICE_SHARE, Batches, fits, normalized_lab, teacher_targets, trunk_stages
+from train.training.batches import DEVICE_SHARE, Batches, fits, mixed, normalized_lab, teacher_targets, trunk_stages
 from train.training.options import BatchSpec, TrainConfig
 from train.training.step import GeneratorForward
 
@@ -93,6 +93,20 @@ def test_windows_flips_and_kept_features_belong_together():
             flips += flip
             places.add((top, left))
     assert 0 < flips < 40 and len(places) > 20
+
+
+def test_every_seed_and_step_has_a_stream_of_its_own():
+    streams = {mixed(seed, number) for seed in range(10) for number in range(1000)}
+    assert len(streams) == 10_000 and 0 <= min(streams) < 2**60 and 2**62 < max(streams) < 2**63
+
+
+@pytest.mark.parametrize("side, places", [(96, 5), (64, 1)])
+def test_windows_are_at_every_place_of_the_grid(side, places):
+    """Of 8 pixels: windows of 64 pixels in 96 have 0 to 4 cells before them, along each side."""
+    batches = Batches(torch.zeros(4, side, side, 3), config().batch_spec, CPU)
+    drawn = [batches(step, slice(0, 4)) for step in range(60)]
+    for cells in ([batch.rows for batch in drawn], [batch.columns for batch in drawn]):
+        assert set(torch.cat(cells)[:, 0].tolist()) == set(range(places))
 
 
 def test_a_trunk_whose_features_are_not_kept_sees_the_whole_image_as_it_is_turned():
