@@ -183,7 +183,7 @@ def _f(t: Tensor) -> Tensor:
 def _f_inverse(f: Tensor) -> Tensor:
     """The inverse of `_f`. Without gradients, f is overwritten, which takes half of the time."""
     bent = f.clamp_min(DELTA)
-    if torch.is_grad_enabled() and f.requires_grad:
+    if f.requires_grad:
         return torch.addcmul((f - bent) * (3 * DELTA**2), bent * bent, bent)
     line = f.sub_(bent).mul_(3 * DELTA**2)
     return line.addcmul_(bent * bent, bent)

@@ -184,6 +184,13 @@ def test_the_context_of_a_window_is_that_of_its_place(refiner):
     torch.testing.assert_close(part[..., inside, inside], whole[..., 4:20, 8:24][..., inside, inside])
 
 
+def test_coarse_features_are_interpolated_not_repeated(refiner):
+    stages, L, ab = made_inputs()
+    with torch.no_grad():
+        context = refiner.context([0 * stages[0], *stages[1:]], 0 * L, 0 * halve(ab))
+    assert (context[..., 1::2] - context[..., ::2]).abs().mean() > 0.1 * context.std()
+
+
 def test_every_parameter_learns():
     refiner = made_refiner()
     stages, L, ab = made_inputs()
