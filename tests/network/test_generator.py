@@ -171,7 +171,7 @@ def test_what_the_class_term_trains(preset, reached):
     assert {name.split(".")[0] for name, p in generator.named_parameters() if p.grad is not None} == reached
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 64, 64), (1, 64, 64), (64, 64)])
+@pytest.mark.parametrize("shape", [(1, 3, 64, 64), (1, 64, 64), (64, 1, 64), (64, 64)])
 def test_another_shape_is_named(shape):
     with pytest.raises(ValueError, match=r"L must have the shape \(B, 1, H, W\), got"):
         Generator(ModelConfig.preset("lite"))(torch.zeros(shape))
