@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from chromagan.imaging.contrast import BLACK, MOST_GAIN, WHITE, stretch_contrast
+from chromagan.imaging.contrast import BLACK, FADED, MOST_GAIN, SOUND, WHITE, stretch_contrast
 
 
 def lightness(dark: float, light: float, height: int = 60, width: int = 80) -> torch.Tensor:
@@ -18,22 +18,35 @@ def percentiles(L: torch.Tensor) -> np.ndarray:
     return np.percentile(L[0, 0, height // 10 : -(height // 10), width // 10 : -(width // 10)], [1, 99])
 
 
-def test_a_photo_from_black_to_white_is_returned_as_it_is():
-    L = lightness(0, 100)
+@pytest.mark.parametrize(("dark", "light"), [(0, 100), (5, 78), (25, 98)])
+def test_a_photo_of_good_contrast_is_returned_as_it_is(dark, light):
+    L = lightness(dark, light)
     assert stretch_contrast(L) is L
 
 
-@pytest.mark.parametrize(("dark", "light"), [(20, 80), (5, 40), (60, 95), (40, 65)])
+@pytest.mark.parametrize(("dark", "light"), [(40, 70), (6, 40), (60, 94), (40, 65)])
 def test_faded_and_dark_photos_are_brought_to_the_same(dark, light):
     seen = stretch_contrast(lightness(dark, light))
     assert percentiles(seen) == pytest.approx([BLACK, WHITE], abs=1e-3)
-    torch.testing.assert_close(seen, stretch_contrast(lightness(10, 90)), rtol=0, atol=1e-3)
+    torch.testing.assert_close(seen, stretch_contrast(lightness(20, 60)), rtol=0, atol=1e-3)
 
 
 def test_an_end_that_is_reached_stays_where_it_is():
     seen = stretch_contrast(lightness(0, 50))  # the first percentile is darker than BLACK
     dark = percentiles(lightness(0, 50))[0]
     assert percentiles(seen) == pytest.approx([dark, WHITE], abs=1e-3) and dark < BLACK
+
+
+def test_the_stretch_grows_from_none_to_all_of_it():
+    contrasts = np.linspace(FADED - 2, SOUND + 2, 25)
+    ends = np.array([percentiles(stretch_contrast(lightness(20, 20 + contrast))) for contrast in contrasts])
+    assert (np.diff(ends[:, 0]) > -1e-3).all() and np.abs(
+        np.diff(ends, axis=0)
+    ).max() < 4  # no step between alike photos
+    dark, light = percentiles(lightness(20, 80))
+    share = (SOUND - (light - dark)) / (SOUND - FADED)
+    expected = [dark + share * (BLACK - dark), light + share * (WHITE - light)]
+    assert percentiles(stretch_contrast(lightness(20, 80))) == pytest.approx(expected, abs=1e-3)
 
 
 def test_borders_and_specks_are_not_looked_at():

@@ -16,6 +16,7 @@ from chromagan.imaging import color
 from chromagan.imaging.contrast import stretch_contrast
 from chromagan.measures import metrics
 from chromagan.network.folding import fold
+from train.evaluation.networks import to_srgb8
 
 FADINGS = {"as it is": (0, 100), "a little faded": (10, 90), "faded": (25, 85), "faint": (35, 70), "dark": (0, 50)}
 WAYS = {"as it is": lambda L: L, "stretched": stretch_contrast}
@@ -51,8 +52,8 @@ def measure(images: Tensor, network: torch.nn.Module) -> dict[str, dict[str, lis
 
 
 def _measured(L: Tensor, ab: Tensor, lab: Tensor) -> Tensor:
-    """Mean CIEDE2000 from `lab` and colorfulness of the coloring `ab` of a photo."""
-    srgb = color.lab_to_srgb(torch.cat([L, ab], dim=1)).clamp(0, 1)
+    """Mean CIEDE2000 from `lab` and colorfulness of the coloring `ab` of a photo, on 8-bit sRGB."""
+    srgb = to_srgb8(L, ab)
     difference = metrics.ciede2000(color.srgb_to_lab(srgb), lab).mean()
     return torch.stack([difference, metrics.colorfulness(srgb)[0]])
 
