@@ -36,11 +36,8 @@ def false_red(lab: Tensor, lab_truth: Tensor) -> Tensor:
     """
     red = ((lab[:, 1] > RED) & (lab_truth[:, 1] < NOT_RED)).cpu().numpy()
     for mask in red:
-        if np.count_nonzero(mask) >= SPOT:
-            labels, sizes = label_patches(mask)
-            mask &= (sizes >= SPOT)[labels]
-        else:
-            mask[:] = False
+        labels, sizes = label_patches(mask)
+        mask &= (sizes >= SPOT)[labels]
     return torch.from_numpy(red)
 
 
@@ -123,7 +120,7 @@ def _spots(ab, labels, sizes, true_details):
     for y in range(height):
         for x in range(width):
             label = labels[y, x]
-            if label and LEAST_SPOT <= sizes[label] < SPOT:
+            if LEAST_SPOT <= sizes[label] < SPOT:
                 ends[label, 0], ends[label, 1] = min(ends[label, 0], y), max(ends[label, 1], y)
                 ends[label, 2], ends[label, 3] = min(ends[label, 2], x), max(ends[label, 3], x)
                 sums[label, 0] += ab[0, y, x]

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import scipy.ndimage
 import torch
 
@@ -32,6 +33,13 @@ def test_false_red_counts_patches_where_the_truth_is_not_red():
     assert both.flatten(1).sum(dim=1).tolist() == [600, 0]
 
 
+@pytest.mark.parametrize("pixels, found", [(63, 0), (64, 64)])
+def test_false_red_begins_at_64_pixels(pixels, found):
+    coloring = plain()
+    coloring[1, 20:28, 20:28] = (torch.arange(64) < pixels).reshape(8, 8) * 40.0
+    assert false_red(coloring[None], plain()[None]).sum() == found
+
+
 def test_spots_are_small_apart_and_not_the_truths():
     truth, coloring = plain(b=10), plain(b=10)
     coloring[1, 20:25, 20:25] = 30  # a spot
@@ -63,3 +71,33 @@ def test_spots_of_the_surroundings_equal_a_plain_box_filter():
     means = [scipy.ndimage.convolve(plane, window, mode="constant") / count for plane in ab]
     expected = np.hypot(ab[0] - means[0], ab[1] - means[1]) > 15
     np.testing.assert_array_equal(Spots(lab).true_details, expected)
+
+
+def test_spots_equal_those_taken_patch_by_patch():
+    """On clouds of color, whose patches have all shapes and sizes and lie at the border, too."""
+    fine, coarse = np.random.default_rng(2).normal(size=(2, 2, 2, 120, 90))
+    clouds = 40 * scipy.ndimage.gaussian_filter(fine, (0, 0, 1.2, 1.2))
+    clouds += 100 * scipy.ndimage.gaussian_filter(coarse, (0, 0, 5, 5))
+    clouds[1] = 0.6 * clouds[0] + 0.7 * clouds[1]  # a coloring like the truth
+    truth, coloring = (torch.cat([torch.full((1, 120, 90), 50.0), 30 + torch.from_numpy(ab).float()]) for ab in clouds)
+    details, ab = Spots(truth).true_details, coloring[1:].double().numpy()
+    labels, patches = scipy.ndimage.label(Spots(coloring).true_details, np.ones((3, 3)))
+    spots, rejected = [], {"size": 0, "detail": 0, "ring": 0}
+    for label in range(1, patches + 1):
+        own = labels == label
+        y, x = own.nonzero()
+        around = np.zeros_like(own)
+        around[max(y.min() - 4, 0) : y.max() + 5, max(x.min() - 4, 0) : x.max() + 5] = True
+        apart = np.hypot(*(ab[:, own].mean(axis=1) - ab[:, around & ~own].mean(axis=1)))
+        if not 4 <= len(y) < 64:
+            rejected["size"] += 1
+        elif details[own].mean() >= 0.5:
+            rejected["detail"] += 1
+        elif apart <= 15:
+            rejected["ring"] += 1
+        else:
+            spots.append(label)
+    assert min(len(spots), *rejected.values()) > 20, (len(spots), rejected)
+    count, pixels = Spots(truth)(coloring)
+    assert count == len(spots)
+    np.testing.assert_array_equal(pixels, np.isin(labels, spots))
