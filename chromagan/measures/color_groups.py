@@ -66,10 +66,8 @@ class ColorGroups:
             "shadow": L < DARK,
             "not blue": b > NOT_BLUE,
         }
-        least = {"ground": LEAST_BOTH, "not blue": 0.0}
         self.counts = {
-            name: _count(mask).where(_held(mask, least.get(name, LEAST))[:, 0, 0], torch.nan)
-            for name, mask in self.groups.items()
+            name: _count(mask).where(_held(mask, LEAST)[:, 0, 0], torch.nan) for name, mask in self.groups.items()
         }
         self.true_chroma = {name: self._sum(chroma, name) for name in ("vivid", "dark")}
 
@@ -137,8 +135,8 @@ def _count(mask: Tensor) -> Tensor:
 
 
 def _held(mask: Tensor, least: float) -> Tensor:
-    """Whether at least a share `least` of each image, and a pixel, is in `mask` (B, H, W): (B, 1, 1)."""
-    return (_count(mask) >= max(least * mask[0].numel(), 1))[:, None, None]
+    """Whether at least a share `least` of each image is in `mask` (B, H, W): (B, 1, 1)."""
+    return (_count(mask) >= least * mask[0].numel())[:, None, None]
 
 
 def photo_traits(srgb: Tensor) -> dict[str, Tensor]:

@@ -5,6 +5,8 @@ import torch
 
 from chromagan.measures.color_groups import ColorGroups, chroma_and_hue, photo_traits
 
+GRASS, SOIL = (50, 40, 130), (40, 25, 70)  # L, chroma, hue
+
 
 def lab_of(*fields, size=20):
     """Horizontal fields of equal height, each (L, chroma, hue in degrees): Lab (1, 3, size * fields, size)."""
@@ -41,9 +43,9 @@ def test_casts_are_taken_on_light_neutral_pixels_and_on_all():
 
 
 def test_ground_painted_green_needs_grass_beside_it():
-    grass, soil, straw = (50, 40, 130), (40, 25, 70), (70, 30, 90)
-    truth = lab_of(grass, soil, straw, straw)
-    coloring = lab_of(grass, (40, 25, 110), (70, 30, 60), (70, 2, 130))  # green, kept, and gray whose hue is green
+    straw = (70, 30, 90)
+    truth = lab_of(GRASS, SOIL, straw, straw)
+    coloring = lab_of(GRASS, (40, 25, 110), (70, 30, 60), (70, 2, 130))  # green, kept, and gray whose hue is green
     found = measured(truth, coloring)
     assert found["ground_to_green"] == pytest.approx(1 / 3) and found["ground_kept"] == pytest.approx(1 / 3)
     alone = measured(truth[:, :, 20:], coloring[:, :, 20:])
@@ -60,6 +62,61 @@ def test_variation_in_shadow_is_the_spread_of_ab():
     truth = lab_of((10, 0, 0), (10, 0, 0), (80, 50, 0))
     coloring = lab_of((10, 6, 0), (10, 2, 180), (80, 90, 120))
     assert measured(truth, coloring)["shadow_variation"] == pytest.approx(4, abs=1e-5)  # a: 6 and -2
+
+
+@pytest.mark.parametrize(
+    "group, inside, outside",
+    [
+        ("vivid", [(60, 40.1, 10)], [(60, 39.9, 10)]),
+        ("weak", [(60, 6.1, 30), (60, 14.9, 30)], [(60, 5.9, 30), (60, 15.1, 30)]),
+        ("dark", [(29.9, 8.1, 60)], [(30.1, 8.1, 60), (29.9, 7.9, 60)]),
+        ("light", [(80.1, 7.9, 0)], [(79.9, 7.9, 0), (80.1, 8.1, 0)]),
+        ("ground", [(50, 12.1, 50.5), (50, 12.1, 94.5)], [(50, 11.9, 70), (50, 20, 49.5), (50, 20, 95.5)]),
+        ("shadow", [(29.9, 0, 0)], [(30.1, 0, 0)]),
+        ("not blue", [(50, 4.9, 270)], [(50, 5.1, 270)]),
+    ],
+)
+def test_limits_of_the_groups(group, inside, outside):
+    truth = lab_of(GRASS, *inside, *outside)
+    _, *found = ColorGroups(truth).groups[group][0, ::20, 0].tolist()
+    assert found == [True] * len(inside) + [False] * len(outside)
+
+
+@pytest.mark.parametrize(
+    "measure, true, inside, outside",
+    [
+        ("weak_to_gray", (60, 10, 30), [(60, 3.9, 30)], [(60, 4.1, 30)]),
+        ("ground_to_green", SOIL, [(40, 4.1, 100.5), (40, 4.1, 159.5)], [(40, 3.9, 130), (40, 20, 99), (40, 20, 161)]),
+        ("ground_kept", SOIL, [(40, 4.1, 50.5), (40, 4.1, 94.5)], [(40, 3.9, 70), (40, 20, 49), (40, 20, 96)]),
+        ("wrong_blue", (50, 0, 0), [(50, 12.1, 221), (50, 12.1, 299)], [(50, 11.9, 260), (50, 20, 219), (50, 20, 301)]),
+    ],
+)
+def test_limits_of_what_is_counted(measure, true, inside, outside):
+    groups = ColorGroups(lab_of(GRASS, *[true] * len(inside + outside)))
+    coloring = lab_of(GRASS, *inside, *outside)
+    _, *found = groups.places(coloring)[measure][0, ::20, 0].tolist()
+    assert found == [True] * len(inside) + [False] * len(outside)
+    of = len(found) + (measure == "wrong_blue")  # of the whole photo
+    assert groups(coloring)[measure].item() == pytest.approx(len(inside) / of)
+
+
+@pytest.mark.parametrize("pixels, measured_there", [(1, False), (2, True)])
+def test_a_group_is_half_a_percent_of_the_photo(pixels, measured_there):
+    truth = torch.tensor([50.0, 0, 0])[:, None, None].repeat(1, 20, 20)[None]
+    truth[0, 1, 0, :pixels] = 50
+    assert math.isnan(measured(truth, truth)["chroma_kept_vivid"]) != measured_there
+
+
+@pytest.mark.parametrize("grass, soil, measured_there", [(4, 4, True), (3, 4, False), (4, 3, False)])
+def test_grass_and_ground_are_a_hundredth_of_the_photo_each(grass, soil, measured_there):
+    truth = torch.tensor([50.0, 0, 0])[:, None, None].repeat(1, 20, 20)[None]
+    truth[..., 0, :grass], truth[..., 5, :soil] = lab_of(GRASS, size=1)[..., 0], lab_of(SOIL, size=1)[..., 0]
+    assert math.isnan(measured(truth, truth)["ground_kept"]) != measured_there
+
+
+def test_a_photo_of_one_pixel_is_a_group():
+    vivid = lab_of((60, 50, 10), size=1)
+    assert measured(vivid, vivid)["chroma_kept_vivid"] == 1
 
 
 def test_the_truth_keeps_all_and_a_photo_without_a_group_says_nothing():
@@ -88,6 +145,9 @@ def test_a_batch_is_its_images_one_by_one_and_one_truth_serves_many():
             for name, value in alone.items():
                 torch.testing.assert_close(found[name][index : index + 1], value, rtol=0, atol=0, equal_nan=True)
     assert list(together) == list(ColorGroups.NAMES)
+    photos = torch.rand(3, 3, 24, 30, generator=generator)
+    for name, values in photo_traits(photos).items():
+        assert values.tolist() == [photo_traits(photo[None])[name].item() for photo in photos]
 
 
 def test_places_are_the_pixels_that_are_counted():
