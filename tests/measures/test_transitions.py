@@ -21,7 +21,7 @@ def ramp(width, height=40.0, angle=0.0, size=80, shift=0.0):
     return torch.stack([torch.full((size, size), 50.0), values, torch.zeros(size, size)])
 
 
-@pytest.mark.parametrize("angle", [0, 90, 30, 45, 210])
+@pytest.mark.parametrize("angle", [0, 90, 30, 45, 210, 270])
 def test_a_step_is_two_pixels_wide_and_a_ramp_as_wide_as_it_is(angle):
     truth = Transitions(ramp(2, angle=angle))
     assert truth(ramp(2, angle=angle))["edge_gradient_kept"] == pytest.approx(1)
@@ -42,11 +42,37 @@ def test_width_does_not_change_with_strength_hue_or_place_and_the_gradient_does(
     assert moved["edge_width"] == pytest.approx(truth(ramp(2))["edge_width"]) and moved["edge_gradient_kept"] == 0
 
 
+def test_lightness_does_not_matter():
+    truth, coloring = ramp(2), ramp(6)
+    expected = Transitions(truth)(coloring)
+    for lab in (truth, coloring):
+        lab[0] = 100 * ((torch.arange(80)[:, None] + torch.arange(80)) // 8 % 2)  # stripes aslant, and steeper
+    assert Transitions(truth)(coloring) == expected
+
+
 def test_gray_has_no_width_and_a_photo_without_edges_has_nothing():
     gray = ramp(2, height=0)
     found = Transitions(ramp(2))(gray)
     assert found["edge_gradient_kept"] == 0 and math.isnan(found["edge_width"])
     assert all(math.isnan(value) for value in Transitions(gray)(ramp(2)).values())
+
+
+@pytest.mark.parametrize(
+    "height, width, column, measured",
+    [
+        (52, 13, 6, True),  # 50 edge pixels, as the frame has none, and 6 pixels on each side of them
+        (51, 13, 6, False),
+        (52, 13, 5, False),
+        (52, 13, 7, False),
+        (52, 12, 6, False),
+    ],
+)
+def test_fifty_edge_pixels_with_six_on_each_side_are_enough(height, width, column, measured):
+    lab = torch.full((3, height, width), 50.0)
+    lab[1] = 20.0 * (torch.arange(width) - column).sign()  # half of the step is in the edge's own column
+    for image in (lab, lab.mT):
+        expected = (1, 2) if measured else (math.nan, math.nan)
+        assert list(Transitions(image)(image).values()) == pytest.approx(expected, nan_ok=True)
 
 
 def test_border_excess_is_the_band_less_the_inside():
@@ -74,4 +100,5 @@ def test_stripes_along_the_border_are_seen_on_each_side_and_texture_and_inside_s
     assert border_stripes(inside).item() == 0
     noise = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(0)) * 10
     assert border_stripes(noise).item() == pytest.approx(math.sqrt(2 * 100 / 28 * 7 / 8), rel=0.15)
-    assert math.isnan(border_stripes(torch.zeros(1, 3, 20, 112)).item())
+    assert border_stripes(torch.zeros(1, 3, 28, 125)).item() == 0  # what is left of a side is not looked at
+    assert math.isnan(border_stripes(torch.zeros(1, 3, 27, 112)).item())
