@@ -57,3 +57,9 @@ def test_superpixels_follow_a_strong_edge():
     plane[:, :, 50:] = 60
     labels = segmentation.superpixels(plane)[0]
     assert not set(labels[:, :49].unique().tolist()) & set(labels[:, 51:].unique().tolist())
+
+
+def test_each_plane_is_taken_by_itself():
+    both = planes(0) * torch.tensor([1.0, 5.0])[:, None, None]  # of other ranges
+    for function in (segmentation.superpixels, segmentation.canny):
+        assert torch.equal(function(both), torch.cat([function(plane[None]) for plane in both]))
