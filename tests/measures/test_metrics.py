@@ -145,6 +145,32 @@ def test_chroma_edges_stand_where_color_changes_and_only_there():
     assert not metrics.chroma_edges(lab * torch.tensor([1, 0.2, 0.2]).view(3, 1, 1)).any()  # a step of 4 units
 
 
+def side_by_side(left, right, height=40, width=60):
+    """Two colors (a, b), Lab (1, 3, height, width)."""
+    lab = torch.full((1, 3, height, width), 50.0)
+    lab[:, 1:, :, : width // 2] = torch.tensor(left, dtype=torch.float32)[:, None, None]
+    lab[:, 1:, :, width // 2 :] = torch.tensor(right, dtype=torch.float32)[:, None, None]
+    return lab
+
+
+# Beside a step of 1, blurred with the weights w, the slope is (w(0) + w(1)) / 2, for sigma 1 0.32: a slope of 4 units
+# per pixel is a step of 12.48.
+@pytest.mark.parametrize("direction", [(1, 0), (0, 1), (-0.6, 0.8)])
+@pytest.mark.parametrize("height, edge", [(12.4, False), (12.6, True)])
+def test_a_chroma_edge_begins_at_a_slope_of_4(direction, height, edge):
+    lab = side_by_side((0, 0), [height * part for part in direction])
+    for image in (lab, lab.mT, lab.flip(3)):
+        assert metrics.chroma_edges(image).any() == edge
+
+
+def test_a_chroma_edge_is_followed_down_to_a_slope_of_2():
+    lab = side_by_side((0, 0), (1, 0), height=80)
+    heights = torch.linspace(20, 2, 80)
+    lab[:, 1] *= heights[:, None]
+    rows = metrics.chroma_edges(lab)[0].any(dim=1).nonzero().flatten()
+    assert rows.tolist() == list(range(1, len(rows) + 1)) and heights[rows[-1]] == pytest.approx(12.5 / 2, abs=0.3)
+
+
 def test_near_edges_is_the_euclidean_distance():
     edges = torch.zeros(1, 21, 21, dtype=torch.bool)
     edges[0, 10, 10] = True
@@ -329,3 +355,10 @@ def test_a_toned_strip_is_as_toned_as_a_whole_print():
     ramp = torch.linspace(0.1, 0.9, 1300).expand(1, 3, 12, 1300) * torch.tensor([1.0, 0.85, 0.65]).view(1, 3, 1, 1)
     beyond = metrics.chroma_beyond_tone(ramp)
     assert beyond.isfinite().all() and beyond < metrics.GRAY_CHROMA
+
+
+def test_chroma_beyond_tone_is_that_of_at_most_64_pixels_a_side():
+    """Columns of two colors, one pixel each: of twice 64 pixels, they are averaged in pairs, and nothing is left."""
+    columns = color.lab_to_srgb(torch.tensor([[50.0, 50.0], [10, -10], [0, 0]])[None, :, None])  # (1, 3, 1, 2)
+    few, many = (metrics.chroma_beyond_tone(columns.repeat(1, 1, side, side // 2)).item() for side in (64, 128))
+    assert few == pytest.approx(10, abs=0.01) and many == pytest.approx(0, abs=1e-3)
