@@ -34,7 +34,7 @@ def interval(value: float, samples: np.ndarray | None) -> dict | None:
     """{value, low, high}: the central 95 % of `samples`; ends are None without samples. None if there is no value."""
     if not np.isfinite(value):
         return None
-    if samples is None or not np.isfinite(samples).any():
+    if samples is None:
         return {"value": number(value), "low": None, "high": None}
     low, high = np.nanquantile(samples, [0.025, 0.975])
     return {"value": number(value), "low": number(low), "high": number(high)}
@@ -55,7 +55,6 @@ def mean_interval(values: np.ndarray, counts: np.ndarray | None) -> dict | None:
 
 def median_interval(values: np.ndarray, counts: np.ndarray | None) -> dict | None:
     """Median with its interval. Infinite values count as the largest."""
-    values = values[~np.isnan(values)] if counts is None else values
     if not len(values) or not np.isfinite(np.median(values)):
         return None
     if counts is None:

@@ -118,6 +118,32 @@ def test_intervals_cover_the_mean_and_the_median():
     assert [found["low"], found["high"]] == pytest.approx(np.quantile(expected, [0.025, 0.975]).tolist())
 
 
+def test_ends_are_quantiles_of_the_means_of_resamples():
+    values = np.random.default_rng(0).normal(10, 2, 50)
+    values[7] = np.nan  # drawn, too, and not counted
+    counts = draws(50)
+    assert counts.shape == (1000, 50) and (counts.sum(axis=1) == 50).all()
+    low, high = np.quantile([np.nanmean(values.repeat(row)) for row in counts], [0.025, 0.975])
+    value = np.nanmean(values)
+    assert mean_interval(values, counts) == pytest.approx({"value": value, "low": low, "high": high, "photos": 49})
+
+
+def test_two_photos_have_an_interval_and_fewer_have_none():
+    two, one = (summarize(per_image(count))["all"] for count in (2, 1))
+    assert two["psnr_mean"] == {"value": 1.5, "low": 1, "high": 2, "photos": 2}
+    assert two["psnr_median"] == {"value": 1.5, "low": 1, "high": 2}
+    assert one["psnr_mean"] == {"value": 1, "low": None, "high": None, "photos": 1}
+    assert one["psnr_median"] == {"value": 1, "low": None, "high": None}
+    exact = summarize(per_image(3, psnr=[math.inf, math.inf, 20], chroma_truth=[1.9, 1.9, 2]))
+    assert exact["all"]["psnr_median"] is None and exact["all"]["psnr_mean"]["value"] == 20
+    assert exact["colored"]["images"] == 1  # of chroma 2 and more
+    half = summarize(per_image(3, psnr=[20, 30, math.inf]))["all"]["psnr_median"]
+    assert half == {"value": 30, "low": 20, "high": None}  # JSON has no infinity
+    gray = summarize(per_image(2, chroma_truth=[0, 0], colorfulness_truth=[0, 0]))
+    assert gray["colored"]["psnr_mean"] is None and gray["colored"]["psnr_median"] is None
+    assert gray["all"]["colorfulness_ratio"] is None
+
+
 def test_cost_of_a_known_network():
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU())
     cost = network_costs({"known": (network, torch.rand(1, 3, 512, 512))})["known"]
