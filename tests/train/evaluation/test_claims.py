@@ -19,6 +19,7 @@ from train.evaluation.judging import CANNOT_TELL, CONTRADICTED, STANDS, UNDECIDE
 from train.evaluation.paper_table import ROWS, measured_table
 from train.evaluation.questions import (
     FIVE,
+    AcrossQuartiles,
     AgainstMeasure,
     AgainstOthers,
     AgainstTruth,
@@ -26,6 +27,7 @@ from train.evaluation.questions import (
     Cost,
     ModerateCost,
     SettlesAt,
+    SpreadOverQuartiles,
     Unmeasured,
 )
 
@@ -355,6 +357,10 @@ def test_a_curve_has_settled_only_where_little_is_left_of_its_change(pace, verdi
     assert found.verdict == verdict
     early, late = (np.exp(-a / pace) - np.exp(-b / pace) for a, b in ((100, 300), (300, 900)))
     assert found.findings[0].differences[0].value == pytest.approx(early - late, abs=1e-3)
+    for missing in (100, 900):
+        some = {key: own for key, own in columns.items() if key[1] != missing}
+        found = single(Comparison(some), question, subject="original")
+        assert found.needs == "needs a trained epoch before and one after epoch 300 of original"
 
 
 def test_the_photos_that_show_a_claim_and_speak_against_it():
@@ -363,6 +369,10 @@ def test_the_photos_that_show_a_claim_and_speak_against_it():
     change = plain.columns["transposed", 4]["x"] - plain.columns["compact", 4]["x"]
     found = single(plain, AgainstOthers(measure="x", direction="lower", reading="r"))
     assert found.shows == 3 * change.argmin() and found.contradicts == 3 * change.argmax()
+    true = np.where(np.arange(100) == 40, 9.0, -9.0) + plain.columns["transposed", 4]["x"]
+    against_truth = AgainstTruth(measure="x", direction="lower", reading="r")
+    found = single(Comparison(plain.columns, truth={"x": true}), against_truth)
+    assert (found.shows, found.contradicts) == (40, 0)
     clear = single(two(5, 0.1), Beyond(measure="x", direction="higher", level=0, reading="r"))
     assert clear.contradicts is None and clear.shows is not None
 
@@ -378,6 +388,17 @@ def test_quartiles_part_the_photos_and_are_in_the_table():
     expected = [own[mask].mean() for mask in comparison.quartiles("photo_texture")]
     assert row["means"] == pytest.approx(expected, abs=1e-6)
     assert row["spread"] == pytest.approx(max(expected) - min(expected), abs=1e-6) and sum(row["photos"]) == 402
+
+
+@pytest.mark.parametrize("quarter", [0, 3])
+def test_a_comparison_of_quarters_rests_on_the_fewer_photos(quarter):
+    plain = study(photos=400)
+    for entry in (("original", 300), ("original", 900)):
+        own = plain.columns[entry]
+        own["ciede2000"][np.flatnonzero(plain.quartiles("photo_contrast")[quarter])[:60]] = np.nan
+    about = dict(measure="ciede2000", trait="photo_contrast", direction="lower", reading="r")
+    for question in (AcrossQuartiles(**about), SpreadOverQuartiles(epochs=(900, 300), **about)):
+        assert single(plain, question, subject="original").photos == 40
 
 
 def test_table_1_of_a_study_like_the_papers_agrees_with_it():
