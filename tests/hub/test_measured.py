@@ -3,7 +3,7 @@
 import pytest
 
 from chromagan.hub.files import JSONError, read_json
-from chromagan.hub.measured import interval_of, measures_of, refined_table, value_of
+from chromagan.hub.measured import NO_SPLIT, interval_of, measures_of, photos_of, place_of, refined_table, value_of
 
 METRICS = {
     "all": {"psnr_mean": {"value": 21.5, "low": None, "high": None}},
@@ -35,6 +35,19 @@ def test_a_measure_is_a_number_alone_or_with_an_interval():
 def test_what_is_not_there_was_not_measured(metrics):
     assert value_of(metrics, "ssim") is None and interval_of(metrics, "ssim") is None
     assert isinstance(measures_of(metrics), dict)
+
+
+@pytest.mark.parametrize(
+    "metrics, photos, place",
+    [
+        ({"split": "test"}, "test photos", "the test split of birds"),
+        ({"split": NO_SPLIT}, "photos (no validation split)", "birds (no validation split)"),
+        ({"split": ["test"]}, "photos", "birds"),
+        ({}, "photos", "birds"),
+    ],
+)
+def test_what_was_measured_in_words(metrics, photos, place):
+    assert photos_of(metrics) == photos and place_of(metrics, "birds") == place
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' + "9" * 5000 + "}", "\udcff", ""])
