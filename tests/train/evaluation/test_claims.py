@@ -1,5 +1,6 @@
 import ast
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -112,6 +113,30 @@ def test_no_claim_and_no_word_of_the_paper_is_left_out():
     transposed = [row["transposed"] for row in PAPER_WORDS.values()]
     depthwise = [row["depthwise"] for row in PAPER_WORDS.values()]
     assert transposed == ["Good", "Good", "Good", "Poor"] and depthwise == ["Very Poor"] * 2 + ["Fair", "Excellent"]
+
+
+HIGHER = {"more", "larger", "farther", "above", "redder", "wider", "cleanest", "neither"}
+LOWER = {"less", "fewer", "nearer", "nearest", "smaller", "below"}
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_a_question_tests_what_its_words_say(claim):
+    for question in claim.questions:
+        if isinstance(question, Unmeasured):
+            continue
+        reading = question.reading
+        compared = next(word for word in re.findall("[a-z]+", reading) if word in HIGHER | LOWER)
+        assert question.direction == ("higher" if compared in HIGHER else "lower")
+        assert question.least == ("a Lab unit" in reading or "a pixel" in reading)
+        numbers = {int(number) for number in re.findall(r"\d+", reading)}
+        if isinstance(question, Beyond):
+            assert question.level == (0.5 if "half" in reading else numbers.pop())
+        if question.epochs:
+            first, *others = question.epochs
+            assert first == int(re.search(r"\d+", claim.words)[0])
+            assert {*others} == numbers - {first} or "quarter" in reading
+        if getattr(question, "within", None):
+            assert question.within == ("photo_texture", 3) and "the quarter of most texture" in reading
 
 
 def test_every_measure_that_a_claim_asks_for_is_taken():
