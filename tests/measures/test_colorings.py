@@ -61,6 +61,33 @@ def test_places_are_where_the_measure_found_something():
     assert place_of("colorfulness", coloring).all()
 
 
+@pytest.mark.parametrize("share, none", [(0.04, True), (0.06, False)])
+def test_the_95th_percentile_is_above_95_percent_of_the_pixels(share, none):
+    lab = torch.tensor([60.0, 0, 20])[:, None, None].repeat(1, 50, 40)
+    truth = Truth(from_lab(lab))
+    lab[1].view(-1)[: int(share * lab[1].numel())] = 30
+    assert (truth.measure(from_lab(lab), ["fidelity"])["ciede2000_p95"] == 0) == none
+
+
+def test_places_of_means_are_the_worst_tenth_and_places_of_edges_lie_near_them():
+    truth = Truth(made_tensor(0))
+    coloring = Coloring(made_tensor(1), truth)
+    worst = place_of("ciede2000", coloring)
+    assert worst.mean() == pytest.approx(0.1, abs=0.001)
+    assert coloring.difference[0].numpy()[worst].min() > coloring.difference[0].numpy()[~worst].max() - 1e-6
+    assert truth.near.any() and not truth.near.all()
+    for measure in ("ciede2000_near", "cdr", "edge_width"):
+        assert (place_of(measure, coloring) == truth.near[0].numpy()).all()
+    assert (place_of("ciede2000_elsewhere", coloring) != truth.near[0].numpy()).all()
+
+
+def test_a_gray_photo_has_no_cdr():
+    gray = made_tensor(0).mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    gray = (255 * gray).round() / 255
+    for coloring in (gray, made_tensor(0)):
+        assert math.isnan(Truth(gray).measure(coloring, ["boundaries"])["cdr"])
+
+
 def test_every_measure_has_a_place():
     coloring = Coloring(made_tensor(0).flip(2), Truth(made_tensor(0)))
     for measure in COLUMNS:
