@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 from made_photos import made_photo
+from matplotlib import colormaps
 
 from chromagan.measures import error_maps
 
@@ -18,11 +20,26 @@ def test_error_map_is_dark_where_equal_and_brighter_with_the_error():
 
 
 def test_the_scale_ends_where_it_says():
-    np.testing.assert_array_equal(
-        error_maps.heat_map(np.array([[0, 15, 30, 300]]))[0, [0, 2, 3]], error_maps.HEAT[[0, 8, 8]]
-    )
+    np.testing.assert_array_equal(error_maps.heat_map(np.array([[0, 15, 30, 300]]))[0], error_maps.HEAT[[0, 4, 8, 8]])
     scale = error_maps.heat_map(np.linspace(0, 30, 90)[None])
     assert scale.shape == (1, 90, 3) and (np.diff(scale.astype(int).sum(axis=-1)) >= 0).all()
+
+
+def test_the_scale_is_inferno():
+    np.testing.assert_allclose(error_maps.HEAT, 255 * colormaps["inferno"](np.linspace(0, 1, 9))[:, :3], atol=3)
+
+
+def test_edge_overlay_lies_on_the_darkened_photo():
+    assert (error_maps.edge_overlay(flat((200, 30, 30)), flat((100, 100, 100))) == 55).all()
+
+
+@pytest.mark.parametrize("shift, same", [(0, True), (1, True), (3, False)])
+def test_an_edge_is_the_same_within_a_pixel(shift, same):
+    truth, image = flat((60, 120, 60)), flat((60, 120, 60))
+    truth[:, 24:] = image[:, 24 + shift :] = (150, 90, 90)
+    overlay = error_maps.edge_overlay(image, truth)
+    inks = (error_maps.BOTH_EDGES, error_maps.TRUE_EDGE, error_maps.FOUND_EDGE)
+    assert [(overlay == ink).all(axis=-1).any() for ink in inks] == [same, not same, not same]
 
 
 def test_edge_overlay_tells_missed_true_and_invented_edges():
