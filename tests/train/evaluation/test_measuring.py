@@ -134,6 +134,8 @@ def test_two_photos_have_an_interval_and_fewer_have_none():
     assert two["psnr_median"] == {"value": 1.5, "low": 1, "high": 2}
     assert one["psnr_mean"] == {"value": 1, "low": None, "high": None, "photos": 1}
     assert one["psnr_median"] == {"value": 1, "low": None, "high": None}
+    of_three = mean_interval(np.array([np.nan, 4, np.nan]), draws(3))
+    assert of_three == {"value": 4, "low": None, "high": None, "photos": 1}
     exact = summarize(per_image(3, psnr=[math.inf, math.inf, 20], chroma_truth=[1.9, 1.9, 2]))
     assert exact["all"]["psnr_median"] is None and exact["all"]["psnr_mean"]["value"] == 20
     assert exact["colored"]["images"] == 1  # of chroma 2 and more
