@@ -432,6 +432,12 @@ def test_table_1_of_a_study_like_the_papers_agrees_with_it():
     fidelity = found["rows"][0]
     # Of ten pairs those of original and pixelshuffle, and of compact and depthwise, have the same word.
     assert fidelity["pairs"] == 8 and fidelity["tau"] == 1
+    assert {cell["epoch"] for cell in fidelity["cells"]} == {900}
+    assert {cell["epoch"] for cell in found["rows"][3]["cells"]} == {None}  # costs are those of any epoch
+    means = {cell["decoder"]: cell["value"] for cell in fidelity["cells"]}
+    assert means == pytest.approx(
+        {"compact": 12, "depthwise": 12, "transposed": 9, "original": 10, "pixelshuffle": 10}, rel=0.01
+    )
     ranks = {cell["decoder"]: cell["rank"] for cell in found["rows"][3]["cells"]}
     assert ranks.items() >= dict(depthwise=1, compact=2, original=3, transposed=4, pixelshuffle=5).items()
 
@@ -463,6 +469,7 @@ def test_table_1_tells_each_disagreement_in_a_sentence():
 def test_a_pair_that_chance_puts_in_order_counts_for_neither_side():
     alike = measured_table(study(PAPER | {"edge_gradient_kept": {"rest": 0.4}}, stray=0.5))["rows"][1]
     assert alike["pairs"] == 7 and alike["agreeing"] + alike["disagreeing"] <= 1  # one in twenty is told by chance
+    assert len(alike["sentences"]) == alike["disagreeing"]
     assert alike["tau"] == pytest.approx((alike["agreeing"] - alike["disagreeing"]) / 7, abs=1e-6)
     equal = {decoder: cost | {"gflops": 1.0} for decoder, cost in COSTS.items()}
     assert measured_table(study(cost=equal))["rows"][3]["tau"] == 0
