@@ -40,6 +40,7 @@ VIEWS = {
         "#matrix img, #pair img",
     ),
 }
+IDLE = "!/processing \\||queue: /.test(document.body.innerText)"  # JavaScript: Gradio's veil on what is in work
 LIMIT = 500_000  # bytes
 SCALES = (1.0, 0.85, 0.7, 0.6, 0.5)
 
@@ -56,7 +57,8 @@ def take(browser, url: str, example: str, tab: str) -> Image.Image:
         page.goto(f"{url}/?tab={tab}&example={example}")
         page.wait_for_function(f"document.querySelector('#photo img')?.src.includes('{example}')")
         page.wait_for_function(view.ready)
-        page.wait_for_timeout(1000)  # what fades in, has
+        page.wait_for_function(IDLE)
+        page.wait_for_timeout(3000)  # what fades in or out, has
         page.wait_for_function(
             f"[...document.querySelectorAll('{view.pictures}')].every(image => image.complete && image.naturalWidth)"
         )
