@@ -15,7 +15,6 @@ class Critic(nn.Module):
     """
 
     SLOPE = 0.3  # LeakyReLU's default in Keras, where the reference was written
-    PADDING = (1, 2, 1, 2)  # "same" of an even kernel; at stride 2 and even sides, no window reaches the last pixel
 
     def __init__(self, width: int = 64):
         super().__init__()
@@ -31,7 +30,7 @@ class Critic(nn.Module):
         for layer, conv in enumerate(self.convs):
             if layer:
                 x = F.leaky_relu(x, self.SLOPE)
-            x = conv(F.pad(x, self.PADDING))
+            x = conv(F.pad(x, self._padding(conv)))
         return x
 
     def ab_gradient(self, L: Tensor, ab: Tensor) -> Tensor:
@@ -46,7 +45,7 @@ class Critic(nn.Module):
             x = torch.cat([L, ab], dim=1)
             slopes = []
             for conv in self.convs[:-1]:
-                x = conv(F.pad(x, self.PADDING))
+                x = conv(F.pad(x, self._padding(conv)))
                 slopes.append(torch.full_like(x, self.SLOPE).masked_fill_(x > 0, 1))
                 x = F.leaky_relu(x, self.SLOPE)
         gradient = torch.ones_like(x[:, :1])  # of the sum with respect to the scores, of the last map's size
@@ -59,3 +58,8 @@ class Critic(nn.Module):
             if layer:
                 gradient = gradient * slopes[layer - 1]
         return gradient
+
+    @staticmethod
+    def _padding(conv: nn.Conv2d) -> tuple[int, int, int, int]:
+        """ "Same" padding of an even kernel: 1 + 1 at stride 2, 1 + 2 (the extra one at the end) at stride 1."""
+        return (1, 1, 1, 1) if conv.stride == (2, 2) else (1, 2, 1, 2)
