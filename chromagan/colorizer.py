@@ -146,7 +146,8 @@ class Colorizer:
 
     @torch.inference_mode()
     def predict(self, photos: Sequence[Photo]) -> list[Prediction]:
-        """The network's prediction for each photo. Photos of the same working size are batched."""
+        """The network's prediction for each photo; faded and dark ones it sees through `stretch_contrast`. Photos of
+        the same working size are batched."""
         by_size: dict[tuple[int, int], list[int]] = {}
         for index, photo in enumerate(photos):
             by_size.setdefault(self.working_size(*photo.L.shape[-2:]), []).append(index)
