@@ -15,8 +15,8 @@ def stretch_contrast(L: Tensor) -> Tensor:
     """Linear contrast stretching of a photo that uses only a part of the range from black to white, between percentiles
     of its lightness (Gonzalez and Woods, "Digital Image Processing").
 
-    L: (1, 1, H, W), [0, 100], on the CPU. Returns the same shape, clipped to [0, 100]; a photo of contrast SOUND is
-    returned as it is, and between SOUND and FADED the stretch grows from none to all of it. None loses contrast.
+    L: (1, 1, H, W), [0, 100], on the CPU. Returns the same shape, clipped to [0, 100]; a photo of contrast SOUND or
+    more is returned as it is, and from there to FADED the stretch grows from none to all of it. None loses contrast.
     """
     height, width = L.shape[-2:]
     top, left = int(BORDER * height), int(BORDER * width)

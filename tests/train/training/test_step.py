@@ -143,9 +143,9 @@ def test_one_batch_overfits(accelerator):
     with torch.no_grad():  # a frozen trunk's features: the rest has to learn it
         stages = nets.generator.generator.trunk.eval()(batch.L)
     batch = made_batch(2, stages=stages)
-    first, *_, last = (train_step(batch, nets, optimizers, options, accelerator) for _ in range(100))
-    for term in ("color", "semantic"):  # of color it is a difference; its square is a sixteenth
-        assert last[term] < 0.25 * first[term]
+    first, *_, last = (train_step(batch, nets, optimizers, options, accelerator) for _ in range(160))
+    assert last["color"] < 0.25 * first["color"]  # a difference; its square is a sixteenth
+    assert last["semantic"] < 0.1 * first["semantic"]
 
 
 def plain_step(batch, nets, optimizers, options):
