@@ -50,7 +50,11 @@ from train.training.options import DATA_SET_HELP, TrainConfig
 from train.training.step import resolve_precision
 
 DEFAULT_SECTIONS = ("training", "options", "inference", "photos")
-WITH_DATA = {"chroma": chroma.measure_source, "contrast": contrast.measure_source}  # sections that need --data
+# Sections that need --data: what measures a source, and its result as Markdown.
+WITH_DATA = {
+    "chroma": (chroma.measure_source, chroma.chroma_table),
+    "contrast": (contrast.measure_source, contrast.contrast_table),
+}
 
 
 def tables(results: dict) -> str:
@@ -67,10 +71,7 @@ def tables(results: dict) -> str:
         parts.append(soak_table(results["soak"]))
     if results["photos"]:
         parts.append(photos.photos_table(results["photos"]))
-    if results["chroma"]:
-        parts.append(chroma.chroma_table(results["chroma"]))
-    if results["contrast"]:
-        parts.append(contrast.contrast_table(results["contrast"]))
+    parts += [table(results[section]) for section, (_, table) in WITH_DATA.items() if results[section]]
     return "\n\n".join(parts)
 
 
@@ -84,7 +85,7 @@ def main(args: argparse.Namespace) -> None:
     device = accelerator.device
     results = {"training": [], "options": {}, "inference": [], "soak": [], "photos": None}
     # First, so that errors in the data are reported before anything takes time.
-    for section, measure_source in WITH_DATA.items():
+    for section, (measure_source, _) in WITH_DATA.items():
         asked = section in args.only
         results[section] = measure_source(args.source, args.data, args.limit) if asked else None
     precisions = {"fp32", resolve_precision("auto", device)}

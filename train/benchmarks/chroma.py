@@ -24,6 +24,7 @@ from chromagan.measures import metrics
 from chromagan.network.decoders import DECODERS
 from train.evaluation.intervals import number
 from train.evaluation.networks import to_srgb8
+from train.evaluation.results_table import markdown_table
 
 FACTORS = 4, 8  # by which the true chroma is downsampled
 
@@ -85,16 +86,13 @@ def measure_source(source: str, data: str, limit: int) -> dict:
 
 def chroma_table(results: dict) -> str:
     """The result of `measure_source` as Markdown: a row for each kind of map, with both modes' means and the ratio."""
-    lines = [
-        f"{results['photos']} colored photos of {results['data']} at 224×224, CIEDE2000",
-        "",
-        "| | near edges: edge-aware | bilinear | ratio | elsewhere: edge-aware | bilinear | ratio |",
-        "|---|--:|--:|--:|--:|--:|--:|",
-    ]
+    header = ["", "near edges: edge-aware", "bilinear", "ratio", "elsewhere: edge-aware", "bilinear", "ratio"]
+    rows = []
     for name, modes in results["ciede2000"].items():
-        cells = []
+        cells = [name]
         for ours, plain in zip(*(modes[mode] for mode in MODES)):
             missing = ours is None or plain is None
             cells += ["–"] * 3 if missing else [f"{ours:.3f}", f"{plain:.3f}", f"{ours / plain:.3f}"]
-        lines.append(" | ".join(["| " + name, *cells]) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    about = f"{results['photos']} colored photos of {results['data']} at 224×224, CIEDE2000"
+    return f"{about}\n\n{markdown_table(header, rows)}"

@@ -17,6 +17,7 @@ from chromagan.imaging.contrast import stretch_contrast
 from chromagan.measures import metrics
 from chromagan.network.folding import fold
 from train.evaluation.networks import to_srgb8
+from train.evaluation.results_table import markdown_table
 
 FADINGS = {"as it is": (0, 100), "a little faded": (10, 90), "faded": (25, 85), "faint": (35, 70), "dark": (0, 50)}
 WAYS = {"as it is": lambda L: L, "stretched": stretch_contrast}
@@ -37,13 +38,15 @@ def measure(images: Tensor, network: torch.nn.Module) -> dict[str, dict[str, lis
     sums = {fading: {way: torch.zeros(2) for way in WAYS} for fading in FADINGS}
     truth = torch.zeros(2)  # the sums of gray's CIEDE2000 and of true colorfulness
     for image in tqdm(images, "contrast", unit=" images", leave=False):
-        lab = color.srgb_to_lab(image[None].float() / 255)
+        srgb = image[None].float() / 255
+        lab = color.srgb_to_lab(srgb)
         L = lab[:, :1]
         gray, _ = _measured(L, torch.zeros_like(lab[:, 1:]), lab)
-        truth += torch.stack([gray, metrics.colorfulness(image[None] / 255)[0]])
+        truth += torch.stack([gray, metrics.colorfulness(srgb)[0]])
         for fading, levels in FADINGS.items():
+            shown = faded(L, *levels)
             for way, seen in WAYS.items():
-                ab = color.denormalize_ab(network(color.normalize_L(seen(faded(L, *levels)))).float())
+                ab = color.denormalize_ab(network(color.normalize_L(seen(shown))).float())
                 sums[fading][way] += _measured(L, ab, lab)
     return {
         fading: {way: [100 * (1 - (each / truth)[0].item()), (each / truth)[1].item()] for way, each in ways.items()}
@@ -74,17 +77,13 @@ def measure_source(source: str, data: str, limit: int) -> dict:
 
 def contrast_table(results: dict) -> str:
     """The result of `measure_source` as Markdown: a row for each fading."""
-    lines = [
-        f"{results['photos']} colored photos of {results['data']} at 224×224, {results['checkpoint']}",
-        "",
-        "| photo | black, white (L) | nearer than gray: as it is | stretched | colorful: as it is | stretched |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
+    header = ["photo", "black, white (L)", "nearer than gray: as it is", "stretched", "colorful: as it is", "stretched"]
+    rows = []
     for fading, ways in results["fadings"].items():
-        (plain, plain_colorful), (stretched, stretched_colorful) = (ways[way] for way in WAYS)
+        nearer, colorful = zip(*ways.values())
         black, white = FADINGS[fading]
-        lines.append(
-            f"| {fading} | {black}, {white} | {plain:.1f} % | {stretched:.1f} % | {plain_colorful:.2f} | "
-            f"{stretched_colorful:.2f} |"
-        )
-    return "\n".join(lines)
+        rows.append([
+            fading, f"{black}, {white}", *(f"{each:.1f} %" for each in nearer), *(f"{each:.2f}" for each in colorful),
+        ])  # fmt: skip
+    about = f"{results['photos']} colored photos of {results['data']} at 224×224, {results['checkpoint']}"
+    return f"{about}\n\n{markdown_table(header, rows)}"

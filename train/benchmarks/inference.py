@@ -9,6 +9,7 @@ from chromagan.hub.model import ChromaGAN
 from chromagan.network.config import ModelConfig
 from chromagan.network.folding import fold
 from train.evaluation.cost import network_costs
+from train.evaluation.results_table import markdown_table
 
 BATCH = 16  # images in a batch
 
@@ -40,14 +41,13 @@ def measure_inference(preset: str, decoders: Sequence[str], device: torch.device
 
 def inference_table(rows: list[dict]) -> str:
     """Results of `measure_inference` as Markdown."""
-    lines = [
-        f"| inference | parameters | GFLOP | ms, one image | images/s of {BATCH} | MiB of {BATCH} |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row['preset']} {row['decoder']} | {row['parameters']:,} | {row['gflop_per_image']:.3f} "
-            f"| {row['ms_one']:.1f} | {row['images_per_second_of_batch']:,.1f} "
-            f"| {row['peak_memory_mib_of_batch']:,.0f} |"
-        )
-    return "\n".join(lines)
+    header = ["inference", "parameters", "GFLOP", "ms, one image", f"images/s of {BATCH}", f"MiB of {BATCH}"]
+    cells = [
+        [
+            f"{row['preset']} {row['decoder']}", f"{row['parameters']:,}", f"{row['gflop_per_image']:.3f}",
+            f"{row['ms_one']:.1f}", f"{row['images_per_second_of_batch']:,.1f}",
+            f"{row['peak_memory_mib_of_batch']:,.0f}",
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return markdown_table(header, cells)

@@ -19,6 +19,7 @@ from chromagan.imaging.chroma import ChromaUpsampler
 from chromagan.imaging.compiled import each_band
 from chromagan.imaging.photo import open_image, read_photo
 from chromagan.imaging.writing import write_image
+from train.evaluation.results_table import markdown_table
 from train.training.timing import medians
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,13 +130,8 @@ def measure(device: torch.device | str, sizes: Sequence[tuple[int, int]] = SIZES
 
 def photos_table(results: dict) -> str:
     """The result of `measure` as Markdown: a row for each number, a column for each size."""
-    names = list(dict.fromkeys(name for numbers in results["sizes"].values() for name in numbers))
-    lines = ["| " + " | ".join(["", *results["sizes"]]) + " |", "|---" + "|--:" * len(results["sizes"]) + "|"]
-    for name in names:
-        cells = [f"{numbers[name]:.4g}" if name in numbers else "" for numbers in results["sizes"].values()]
-        lines.append("| " + " | ".join([name, *cells]) + " |")
-    lines += [
-        "",
-        f"A list of {SMALL} images of 224 pixels is {results['batch gain']:.2f} times as fast as one at a time.",
-    ]
-    return "\n".join(lines)
+    sizes = results["sizes"]
+    names = list(dict.fromkeys(name for numbers in sizes.values() for name in numbers))
+    rows = [[name, *(f"{n[name]:.4g}" if name in n else "" for n in sizes.values())] for name in names]
+    gain = f"A list of {SMALL} images of 224 pixels is {results['batch gain']:.2f} times as fast as one at a time."
+    return f"{markdown_table(['', *sizes], rows)}\n\n{gain}"

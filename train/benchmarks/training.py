@@ -8,6 +8,7 @@ from accelerate import Accelerator
 
 from train.benchmarks.counting import Flops, resident_mib
 from train.evaluation.cost import LiveMemory
+from train.evaluation.results_table import markdown_table
 from train.training.options import PRESETS, TrainConfig
 from train.training.timing import Trial, medians, wait
 
@@ -90,17 +91,16 @@ def soak(config: TrainConfig, accelerator: Accelerator, steps: int) -> list[dict
 
 def training_table(rows: list[dict]) -> str:
     """Results of `measure_training` as Markdown."""
-    lines = [
-        "| training step | batch | crop | images/s | GFLOP/image | of peak | MiB | input pipeline |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row['preset']} {row['decoder']} ({row['precision']}) | {row['batch_size']} | {row['crop']} "
-            f"| {row['images_per_second']:,.1f} | {row['gflop_per_image']:.2f} | {row['share_of_peak']:.0%} "
-            f"| {row['peak_memory_mib']:,.0f} | {row['input_pipeline_over_step']:,.0f}× the step |"
-        )
-    return "\n".join(lines)
+    header = ["training step", "batch", "crop", "images/s", "GFLOP/image", "of peak", "MiB", "input pipeline"]
+    cells = [
+        [
+            f"{row['preset']} {row['decoder']} ({row['precision']})", str(row["batch_size"]), str(row["crop"]),
+            f"{row['images_per_second']:,.1f}", f"{row['gflop_per_image']:.2f}", f"{row['share_of_peak']:.0%}",
+            f"{row['peak_memory_mib']:,.0f}", f"{row['input_pipeline_over_step']:,.0f}× the step",
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return markdown_table(header, cells)
 
 
 def options_line(preset: str, ratios: dict[str, float]) -> str:
@@ -110,5 +110,5 @@ def options_line(preset: str, ratios: dict[str, float]) -> str:
 
 def soak_table(lines: list[dict]) -> str:
     """The result of `soak` as Markdown."""
-    rows = [f"| {r['steps']} | {r['images_per_second']:,.1f} | {r['memory_mib']:,.0f} |" for r in lines]
-    return "\n".join(["| steps | images/s | MiB in use |", "|--:|--:|--:|", *rows])
+    rows = [[str(r["steps"]), f"{r['images_per_second']:,.1f}", f"{r['memory_mib']:,.0f}"] for r in lines]
+    return markdown_table(["steps", "images/s", "MiB in use"], rows, left=0)
