@@ -3,7 +3,7 @@
     python train/benchmark.py                                  # lite, every decoder, on the available hardware
     python train/benchmark.py --preset paper --batch-size 8 --decoders original
     python train/benchmark.py --only photos --sizes 1152x864 4000x3000 12000x9000
-    python train/benchmark.py --only chroma contrast --data frgfm/imagenette
+    python train/benchmark.py --only chroma degraded --data frgfm/imagenette
 
 training: the median time of a step on random images. GFLOP are counted by torch, including second derivatives, and
 compared with this machine's matrix products. MiB are of the tensors that a step makes, without compiling.
@@ -11,7 +11,7 @@ options: how much longer a training step takes with each option that makes it sl
 inference: the folded networks, as evaluate.py measures them, with random weights.
 photos: coloring from file to file, as a ratio to decoding and encoding the same file, with the shipped checkpoints.
 chroma: the gain of edge-aware upsampling at color boundaries, on validation photos of --data; only on request.
-contrast: the gain of stretching the contrast of faded and dark photos, on the same; only on request.
+degraded: colors of faded, soft and grainy photos, and the gain of stretching contrast, on the same; only on request.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from chromagan.errors import OptionError
 from chromagan.hub.files import read_json, write_json
 from chromagan.network.config import PRESETS as MODEL_PRESETS
 from chromagan.network.decoders import DECODERS
-from train.benchmarks import chroma, contrast, photos
+from train.benchmarks import chroma, degraded, photos
 from train.benchmarks.counting import matrix_rate
 from train.benchmarks.inference import inference_table, measure_inference
 from train.benchmarks.training import (
@@ -53,7 +53,7 @@ DEFAULT_SECTIONS = ("training", "options", "inference", "photos")
 # Sections that need --data: what measures a source, and its result as Markdown.
 WITH_DATA = {
     "chroma": (chroma.measure_source, chroma.chroma_table),
-    "contrast": (contrast.measure_source, contrast.contrast_table),
+    "degraded": (degraded.measure_source, degraded.degraded_table),
 }
 
 
@@ -151,7 +151,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     files.add_argument(
         "--sizes", nargs="+", type=size, default=photos.SIZES, metavar="WxH", help="default: 1 and 12 megapixels"
     )
-    colors = parser.add_argument_group("chroma, contrast")
+    colors = parser.add_argument_group("chroma, degraded")
     colors.add_argument("--data", help=DATA_SET_HELP)
     colors.add_argument(
         "--source",

@@ -48,6 +48,7 @@ from train.training.batches import (
 )
 from train.training.checks import check_data, check_run_dir, check_shares, fit_batch, load_run, lock_run
 from train.training.cores import check_environment, check_launcher, share_cores
+from train.training.degradation import degrade
 from train.training.options import TrainConfig, parse_config
 from train.training.run import Run, part_of_batch, run_script, speaker
 from train.training.state import save_state
@@ -94,6 +95,7 @@ def main(config: TrainConfig) -> None:
     generator, critic = build_networks(config)
     with accelerator.local_main_process_first():
         photos = load_photos(config.data, "train", size, config.limit_train or None, quiet=not main_process)
+        photos = replace(photos, images=degrade(photos.images, config.degraded_share, config.seed))
         targets = teacher_targets(photos.images, config, device)
         stages = None
         if config.keep_features and not config.train_trunk:

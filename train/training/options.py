@@ -51,6 +51,10 @@ class TrainConfig(Options):
 
     limit_train: int = option(0, "train on only N images, spread evenly over the data; 0: all")
     limit_validation: int = option(256, "images of the quick validation at every saved epoch; 0: none")
+    degraded_share: float = option(
+        0.0, "share of the photos that are made soft and grainy, as old prints are, before training: for networks that "
+        "are to color such"
+    )  # fmt: skip
     batch_size: int = option(16, "images per step, over all processes together")
     crop: int = option(120, "side in pixels of the random window of each photo that the decoder colors")
     critic_crop: int = option(
@@ -132,6 +136,7 @@ class TrainConfig(Options):
         if self.push_to_hub:
             self._require(REPO_ID.fullmatch(self.push_to_hub) is not None, "push_to_hub", "owner/name")
         self._require(self.ema_share < 1, "ema_share", "below 1")
+        self._require(0 <= self.degraded_share <= 1, "degraded_share", "in [0, 1]")
         self._require(
             all(0 <= epoch <= self.epochs for epoch in self.save_epochs), "save_epochs", f"in 0..{self.epochs}"
         )

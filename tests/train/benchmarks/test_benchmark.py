@@ -120,9 +120,9 @@ def test_a_file_that_is_no_result_is_not_overwritten(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--only", "chroma"], "--only chroma or contrast and --data go together"),
-        (["--only", "photos", "contrast"], "--only chroma or contrast and --data go together"),
-        (["--data", "somewhere"], "--only chroma or contrast and --data go together"),
+        (["--only", "chroma"], "--only chroma or degraded and --data go together"),
+        (["--only", "photos", "degraded"], "--only chroma or degraded and --data go together"),
+        (["--data", "somewhere"], "--only chroma or degraded and --data go together"),
         (["--sizes", "12"], "must be a width and a height such as 1152x864, got '12'"),
         (["--json", "nowhere/results.json"], "--json nowhere/results.json: no folder 'nowhere'"),
         (["--sizes", "0x9"], "such as 1152x864, got '0x9'"),
@@ -139,20 +139,20 @@ def test_what_needs_data_is_measured_only_when_asked():
     assert args.only == ["training", "options", "inference", "photos"] and args.sizes == photos.SIZES
 
 
-def test_photos_chroma_and_contrast_from_the_one_command(source, image_folder, tmp_path, capsys, monkeypatch):
+def test_photos_chroma_and_degraded_from_the_one_command(source, image_folder, tmp_path, capsys, monkeypatch):
     measured = {"sizes": {"96x64": {"whole / codec": 4.5}}, "batch gain": 1.5}
     monkeypatch.setattr(photos, "measure", lambda device, sizes: measured | {"asked": sizes})
     monkeypatch.setattr(script, "matrix_rate", lambda *args: 100.0)
     out = tmp_path / "bench.json"
-    arguments = ["--only", "photos", "chroma", "contrast", "--sizes", "96x64", "12x9", "--data", str(image_folder)]
+    arguments = ["--only", "photos", "chroma", "degraded", "--sizes", "96x64", "12x9", "--data", str(image_folder)]
     main(parse_args([*arguments, "--source", str(source), "--limit", "2", "--json", str(out)]))
     results = json.loads(out.read_text())
     assert results["training"] == [] and results["photos"]["asked"] == [[96, 64], [12, 9]]
     assert results["chroma"]["photos"] == 2 and "Compact" in results["chroma"]["ciede2000"]
-    assert results["contrast"]["photos"] == 2 and len(results["contrast"]["fadings"]) == 5
+    assert results["degraded"]["photos"] == 2 and len(results["degraded"]["degraded"]) == 10
     printed = capsys.readouterr().out
     assert "| whole / codec | 4.5 |" in printed and "| true chroma, 56×56 |" in printed
-    assert "| faint | 35, 70 |" in printed
+    assert "| faint | L 35 to 70 |" in printed
 
 
 @pytest.mark.parametrize("flag", ["--source", "--data"])

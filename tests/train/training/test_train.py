@@ -173,6 +173,19 @@ def test_what_a_decoder_drops_at_random_depends_on_the_step_alone(image_folder, 
     assert resumed.read_bytes() == whole.read_bytes()
 
 
+def test_photos_are_degraded_before_training_and_alike_on_resuming(image_folder, tmp_path):
+    def weights(run, *more, **options):
+        folder = tmp_path / run
+        flags = dict(decoder="compact", output_dir=folder, limit_validation=0, samples=0) | options
+        main(parse_config([*train_flags(image_folder, tmp_path, **flags), *more]))
+        return (folder / "compact" / f"epoch-{options['epochs']}" / "model.safetensors").read_bytes()
+
+    sharp, degraded = weights("sharp", epochs=2), weights("degraded", epochs=2, degraded_share=0.5)
+    assert sharp != degraded
+    weights("resumed", epochs=1, degraded_share=0.5)
+    assert weights("resumed", "--resume", epochs=2, degraded_share=0.5) == degraded
+
+
 def test_two_processes_take_the_step_of_one(tmp_path):
     result = launch(script="tests/train/training/two_processes.py", processes=2)
     assert result.returncode == 0 and "the gradients are equal" in result.stdout, result.stderr[-3000:]
