@@ -246,7 +246,7 @@ class DemoService:
         """A picture for the page, at most `side` pixels a side. what: GRAY, TRUTH, or a checkpoint."""
         if what == GRAY:
             gray = resize_photo(photo.shown, side).gray_image()
-            return self.picture(gray, "Gray", "The photo in gray, as the network sees it")
+            return self.picture(gray, "Gray", "The photo in gray")
         if what == TRUTH:
             return self.picture(photo.truth, "The photo", "The photo in its own colors")
         image = self.source(options.source).color(photo, what, side, options.refined, **options.rendering)
