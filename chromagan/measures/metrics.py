@@ -144,7 +144,7 @@ def _power_7(x: Tensor) -> Tensor:
 
 
 EDGE_RADIUS = 4  # pixels from a true chroma edge that count as near it
-EDGE_LOW, EDGE_HIGH = 2.0, 4.0  # Lab units per pixel; after the blur a step of 10 units has a slope of 4
+EDGE_LOW, EDGE_HIGH = 2.0, 4.0  # Lab units per pixel; a step of 12.5 units, blurred, has a slope of 4
 
 
 def chroma_edges(lab: Tensor) -> Tensor:
