@@ -71,21 +71,15 @@ def measure(images: Tensor, network: torch.nn.Module) -> dict[str, dict[str, lis
     """
     sums = {name: torch.zeros(len(WAYS), 2) for name in DEGRADATIONS}
     truth = torch.zeros(2)  # the sums of gray's CIEDE2000 and of true colorfulness
-
-    def coloring(seen: Tensor) -> Tensor:
-        """The measures of what the network makes of a photo that it sees so."""
-        return _measured(L, color.denormalize_ab(network(color.normalize_L(seen)).float()), lab)
-
     for seed, image in enumerate(tqdm(images, "degraded", unit=" images", leave=False)):
         srgb = image[None].float() / 255
         lab = color.srgb_to_lab(srgb)
-        L = lab[:, :1]
-        gray, _ = _measured(L, torch.zeros_like(lab[:, 1:]), lab)
+        gray, _ = _measured(torch.zeros_like(lab[:, 1:]), lab)
         truth += torch.stack([gray, metrics.colorfulness(srgb)[0]])
         for name, degrade in DEGRADATIONS.items():
-            shown = degrade(L, seed)
-            stretched, plain = stretch_contrast(shown), coloring(shown)
-            sums[name] += torch.stack([plain, plain if stretched is shown else coloring(stretched)])
+            shown = degrade(lab[:, :1], seed)
+            stretched, plain = stretch_contrast(shown), _colored(network, shown, lab)
+            sums[name] += torch.stack([plain, plain if stretched is shown else _colored(network, stretched, lab)])
     return {
         name: {
             way: [100 * (1 - difference), colorful]
@@ -95,9 +89,14 @@ def measure(images: Tensor, network: torch.nn.Module) -> dict[str, dict[str, lis
     }
 
 
-def _measured(L: Tensor, ab: Tensor, lab: Tensor) -> Tensor:
-    """Mean CIEDE2000 from `lab` and colorfulness of the coloring `ab` of a photo, on 8-bit sRGB."""
-    srgb = to_srgb8(L, ab)
+def _colored(network: torch.nn.Module, seen: Tensor, lab: Tensor) -> Tensor:
+    """`_measured` of the network's coloring of a photo of which it sees the lightness `seen`."""
+    return _measured(color.denormalize_ab(network(color.normalize_L(seen)).float()), lab)
+
+
+def _measured(ab: Tensor, lab: Tensor) -> Tensor:
+    """Mean CIEDE2000 from `lab` and colorfulness, on 8-bit sRGB, of that photo with the colors `ab`."""
+    srgb = to_srgb8(lab[:, :1], ab)
     difference = metrics.ciede2000(color.srgb_to_lab(srgb), lab).mean()
     return torch.stack([difference, metrics.colorfulness(srgb)[0]])
 

@@ -1,8 +1,8 @@
 """Photos as old prints and scans have them: soft and grainy.
 
 Trained on sharp and clean photos alone, a network colors others falsely, since what it takes for things are edges and
-grain. Half of what it sees is therefore degraded, as in restoring old photos (Wan et al., "Bringing Old Photos Back to
-Life", CVPR 2020). The colors that it is to find are those of the photo.
+grain. With --degraded-share it sees degraded ones, too, as in restoring old photos (Wan et al., "Bringing Old Photos
+Back to Life", CVPR 2020). Blur softens their colors as well; grain leaves them alone.
 """
 
 import torch
