@@ -162,7 +162,8 @@ def test_the_stage_ends_up_with_the_last_of_two_photos(page, harbor, tmp_path):
         )
         page.wait_for_function(right)
         page.wait_for_timeout(SETTLED)
-        page.wait_for_function(right)  # waits: the same coloring may just come once more, its pictures not yet loaded
+        page.wait_for_function(f"{images}.every(image => image.complete)")  # one that was just drawn has no size yet
+        assert page.evaluate(right)
 
     pick_example(page, 1)
     give(page, harbor)
