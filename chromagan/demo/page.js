@@ -144,6 +144,31 @@
         if (event.target.matches('#photo input[type=file]') && event.target.files.length) event.target.files = listOf(event.target.files[0]);
     }, true);
 
+    // Gradio's client takes answers from one stream, which ends when none is due, and opens another with the next event.
+    // It opens none for an event that is acknowledged before that end is heard, and sent after the last answer: the
+    // answer would wait for ever, and with it what was selected since. An event without effect makes it open one.
+    const send = window.fetch, sent = new Set(), answered = new Set();
+    const follow = async reader => {
+        for (let text = '', part; !(part = await reader.read()).done; text = text.slice(-200)) {  // an answer comes in parts
+            text += part.value;
+            for (const [, event] of text.matchAll(/"process_completed","event_id":"([^"]+)"/g)) answered.add(event);
+        }
+    };
+    const ended = () => {
+        const lost = answered.size && [...sent].some(event => !answered.has(event));
+        sent.clear();
+        if (lost) document.querySelector('#nudge').click();
+    };
+    window.fetch = async (...request) => {
+        const answer = await send(...request);
+        if (answer.url.includes('/queue/join') && answer.ok) sent.add((await answer.clone().json()).event_id);
+        if (answer.url.includes('/queue/data') && request[0].signal) {
+            follow(answer.clone().body.pipeThrough(new TextDecoderStream()).getReader()).catch(() => {});  // aborted
+            request[0].signal.addEventListener('abort', ended);
+        }
+        return answer;
+    };
+
     // A tab that is opened, or is open when another photo arrives, shows that photo: its first button is pressed unless
     // it was pressed for the same photo and options. Measures also depend on the selected network, refined colorings on
     // the checkpoint.

@@ -245,3 +245,40 @@ def test_a_late_answer_changes_nothing_that_was_selected_since(page, harbor):
     chosen = [page.input_value(f"#{name} input:checked") for name in ("network", "decoder", "epoch")]
     assert chosen == ["study", "transposed", "8"] and "Transposed" in page.inner_text("#caption")
     assert page.faults == []
+
+
+CLOSES_LATE = """delay => {  // the end of each stream of answers is heard `delay` ms late, as where page or network are busy
+    const fetch = window.fetch;
+    window.fetch = async (...request) => {
+        const answer = await fetch(...request);
+        if (!answer.url.includes('/queue/data')) return answer;
+        const late = {async transform(chunk, controller) {
+            const at = new TextDecoder('latin1').decode(chunk).search(/data: .{0,20}close_stream/);
+            if (at < 0) return controller.enqueue(chunk);
+            if (at) controller.enqueue(chunk.slice(0, at));
+            await new Promise(done => setTimeout(done, delay));
+            controller.enqueue(chunk.slice(at));
+        }};
+        return new Response(answer.body.pipeThrough(new TransformStream(late)), answer);
+    };
+}"""
+
+
+def test_a_coloring_is_not_lost_where_the_stream_of_answers_closes(page):
+    """Gradio's browser client waits for ever for an event that is acknowledged just before such a stream ends."""
+    picture_urls(page)
+    choices = (("transposed", "Transposed convolutions"), ("compact", "Compact"))
+
+    def requests_for(choices) -> int:
+        page.wait_for_timeout(SETTLED)
+        page.requests.clear()
+        for decoder, label in choices:
+            page.evaluate("value => document.querySelector(`#decoder input[value=${value}]`).click()", decoder)
+            page.wait_for_selector(f"#caption h2:has-text('{label}')")
+        page.wait_for_timeout(SETTLED)
+        return sum("/queue/join" in url for url in page.requests)
+
+    assert requests_for(choices) == 2
+    page.evaluate(CLOSES_LATE, 3 * SETTLED)
+    assert requests_for(2 * choices) > 4  # also those without effect that make it open a stream
+    assert page.faults == []
