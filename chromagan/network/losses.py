@@ -19,6 +19,8 @@ GRAY = 128 / 255  # a and b of gray, in loss units
 # L_e per unit of color difference. With it, the gradient of a difference equals that of the squared error at 13 Lab
 # units, the mean distance of colors, so that the paper's weights of the other terms apply.
 LOSS_PER_DIFFERENCE = 4e-4
+# What L_e can be, and to which power it scales with a pivot.
+COLOR_LOSSES = {"difference": 1 / 3, "squared": 1 / 2}
 
 
 def loss_units(L: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,22 +28,24 @@ def loss_units(L: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
     return (L + 1) / 2, color.denormalize_ab(ab) / 255 + GRAY
 
 
-def color_loss(ab_pred: Tensor, ab: Tensor, pivot: float = 0.0) -> Tensor:
-    """L_e, the error of ab (B, 2, H, W), both in loss units: the paper's mean squared error (eq. 2), or with a pivot, a
-    chroma in Lab units, the mean `color_difference` of the prediction times the cube root of
-    (pivot + 2) / (chroma + 2).
+def color_loss(ab_pred: Tensor, ab: Tensor, kind: str = "squared", pivot: float = 0.0) -> Tensor:
+    """L_e, the error of ab (B, 2, H, W), both in loss units: their mean squared error (eq. 2), or their mean
+    `color_difference` in the squared error's units.
 
-    The minimizer of a squared error is the mean of the colors that are plausible given L, which a few vivid ones pull
-    away from gray; that of a difference is their median, which follows the majority. This scaling keeps the median's
-    hue and raises its chroma to about the power 1.5: unchanged at the pivot, more vivid above it, where the network is
-    sure of a color, nearer to gray below it, where it is not. CIEDE2000 penalizes errors of vivid colors less than
-    those of gray ones, so this costs less of it than scaling all colors equally.
+    kind: one of COLOR_LOSSES. Against several plausible colors a squared error is least at their mean, which a few
+    vivid ones pull away from gray; a difference at their median, which follows the majority.
+    pivot: a chroma in Lab units; 0 is the paper's loss. With a pivot the prediction is scaled before it is compared, so
+    that the color at which the loss is least keeps its hue, and its chroma is raised to about the power 2 (squared) or
+    1.5 (difference): unchanged at the pivot, more vivid above it, where the network is sure of a color, nearer to gray
+    below it, where it is not. CIEDE2000 penalizes errors of vivid colors less than those of gray ones, so this costs
+    less of it than scaling all colors equally.
     """
-    if not pivot:
-        return F.mse_loss(ab_pred, ab)
     ab_pred, ab = 255 * (ab_pred - GRAY), 255 * (ab - GRAY)
-    factor = ((pivot + 2) / (chroma(*ab_pred.split(1, dim=1)) + 2)) ** (1 / 3)
-    return LOSS_PER_DIFFERENCE * color_difference(ab_pred * factor, ab).mean()
+    if pivot:
+        ab_pred = ab_pred * ((pivot + 2) / (chroma(*ab_pred.split(1, dim=1)) + 2)) ** COLOR_LOSSES[kind]
+    if kind == "squared":
+        return F.mse_loss(ab_pred, ab) / 255**2
+    return LOSS_PER_DIFFERENCE * color_difference(ab_pred, ab).mean()
 
 
 def color_difference(ab_1: Tensor, ab_2: Tensor, dim: int = 1) -> Tensor:

@@ -247,7 +247,7 @@ def test_a_late_answer_changes_nothing_that_was_selected_since(page, harbor):
     assert page.faults == []
 
 
-CLOSES_LATE = """delay => {  // the end of each stream of answers is heard `delay` ms late, as where page or network are busy
+CLOSES_LATE = """delay => {  // the end of each stream of answers is heard so many ms late, as by a busy page
     const fetch = window.fetch;
     window.fetch = async (...request) => {
         const answer = await fetch(...request);

@@ -149,7 +149,7 @@ def test_the_color_difference_is_ciede2000_at_hues_where_t_is_1():
     torch.testing.assert_close(losses.color_difference(*pairs), exact, atol=0, rtol=2e-3)
 
 
-def nearest_color(plausible, pivot):
+def nearest_color(plausible, kind, pivot=0.0):
     """Where the color loss against several plausible colors, a and b (N, 2), is least: found by descent."""
     truth = (losses.GRAY + plausible / 255).view(-1, 2, 1, 1)
     ab_pred = torch.full((1, 2, 1, 1), losses.GRAY + 1e-2, dtype=torch.float64, requires_grad=True)
@@ -157,7 +157,7 @@ def nearest_color(plausible, pivot):
 
     def closure():
         descent.zero_grad()
-        loss = 1e4 * losses.color_loss(ab_pred.expand(len(truth), 2, 1, 1), truth, pivot)
+        loss = 1e4 * losses.color_loss(ab_pred.expand(len(truth), 2, 1, 1), truth, kind, pivot)
         loss.backward()
         return loss
 
@@ -167,16 +167,28 @@ def nearest_color(plausible, pivot):
 
 @pytest.mark.parametrize("likely", [3.0, 14.0, 30.0])
 def test_color_pivot_makes_vivid_what_most_colors_are(likely):
-    """Closed form: where three of five plausible colors are one of chroma m, the loss is least at its hue
+    """Closed form: where three of five plausible colors are one of chroma m, the difference is least at its hue
     and the chroma c of (pivot + 2) c^3 = m^3 (c + 2), whatever the two others are."""
     pivot, hue = 14.0, torch.tensor([0.6, -0.8], dtype=torch.float64)
     plausible = torch.stack([likely * hue] * 3 + [torch.zeros(2), likely * hue.flip(0)])
     chroma = np.roots([pivot + 2, 0, -(likely**3), -2 * likely**3]).real.max()
-    torch.testing.assert_close(nearest_color(plausible, pivot), chroma * hue, atol=0.1, rtol=0)
+    torch.testing.assert_close(nearest_color(plausible, "difference", pivot), chroma * hue, atol=0.1, rtol=0)
+
+
+@pytest.mark.parametrize("likely", [3.0, 14.0, 30.0])
+def test_color_pivot_makes_vivid_what_colors_are_on_average(likely):
+    """Closed form: where the mean of the plausible colors has a chroma m, the squared error is least at its hue
+    and the chroma c of (pivot + 2) c^2 = m^2 (c + 2)."""
+    pivot, hue = 14.0, torch.tensor([0.6, -0.8], dtype=torch.float64)
+    plausible = torch.stack([1.5 * likely * hue, 0.5 * likely * hue])
+    chroma = np.roots([pivot + 2, -(likely**2), -2 * likely**2]).real.max()
+    torch.testing.assert_close(nearest_color(plausible, "squared", pivot), chroma * hue, atol=0.1, rtol=0)
 
 
 def test_what_most_colors_are_may_be_gray():
-    """The paper's squared error takes the mean of three grays and two vivid colors."""
+    """The squared error takes the mean of three grays and two vivid colors."""
     plausible = torch.tensor([[0.0, 0], [0, 0], [0, 0], [40, 30], [40, 30]], dtype=torch.float64)
-    torch.testing.assert_close(nearest_color(plausible, 14.0), torch.zeros(2).double(), atol=0.1, rtol=0)
-    torch.testing.assert_close(nearest_color(plausible, 0.0), plausible.mean(dim=0), atol=0.01, rtol=0)
+    for pivot in (0.0, 14.0):
+        color = nearest_color(plausible, "difference", pivot)
+        torch.testing.assert_close(color, torch.zeros(2).double(), atol=0.1, rtol=0)
+    torch.testing.assert_close(nearest_color(plausible, "squared"), plausible.mean(dim=0), atol=0.01, rtol=0)

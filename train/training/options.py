@@ -12,6 +12,7 @@ from chromagan.network.config import PRESETS as MODEL_PRESETS
 from chromagan.network.config import ModelConfig
 from chromagan.network.decoders import DECODERS
 from chromagan.network.layers import FEATURE_STRIDE
+from chromagan.network.losses import COLOR_LOSSES
 from train.training.parsing import Options, option, parse_options
 
 DATA_SET_HELP = "a Hub id (optionally with @revision), a folder of Parquet files or a folder of images"
@@ -71,9 +72,13 @@ class TrainConfig(Options):
     weight_decay: float = option(0.05, "AdamW's weight decay of the generator's kernels and matrices; 0: plain Adam")
     dropout: float = option(0.1, "share of a frozen trunk's channels to drop, drawn for each photo and step")
     beta1: float = option(0.5, "beta1 of both optimizers")
+    color_loss: str = option(
+        "difference", "what L_e is: difference, close to CIEDE2000 and least at the median of the plausible colors, or "
+        "squared, the paper's squared error and least at their mean: smoother colors"
+    )  # fmt: skip
     color_pivot: float = option(
-        9.0, "chroma above which colors come out more vivid, and below which grayer, than the median of the plausible "
-        "ones; L_e is then a color difference close to CIEDE2000. 0: the paper's squared error"
+        9.0, "chroma above which colors come out more vivid, and below which grayer, than that median or mean; 0 for "
+        "none"
     )  # fmt: skip
     # 0.1 at 224 pixels corresponds to 0.04 at 64: the term's gradient per pixel grows as the critic's window shrinks
     # (a mean over fewer patches), and at 0.1 the generator outran the critic and saturated.
@@ -110,6 +115,7 @@ class TrainConfig(Options):
     CHOICES: ClassVar = {
         "decoder": tuple(DECODERS),
         "preset": tuple(MODEL_PRESETS),
+        "color_loss": tuple(COLOR_LOSSES),
         "precision": ("auto", "bf16", "fp32"),
         "compile": ("auto", "on", "off"),
         "tracker": ("none", "trackio", "tensorboard"),
@@ -208,6 +214,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         weight_decay=0.0,
         dropout=0.0,
         critic_width=64,
+        color_loss="squared",
         color_pivot=0.0,
         ema_share=0.0,
         teacher="vgg16.tv_in1k",

@@ -149,7 +149,7 @@ def train_step(
     critic = accelerator.unwrap_model(nets.critic).critic.requires_grad_(False)
     with mixed_precision:
         scores = critic(*(part(images, batch.corner, config.critic_side) for images in (L, ab_pred))).float()
-    color = losses.color_loss(ab_pred, ab, config.color_pivot)
+    color = losses.color_loss(ab_pred, ab, config.color_loss, config.color_pivot)
     adversarial = losses.adversarial_loss(scores)
     semantic = losses.class_loss(class_logits.float(), batch.class_target)
     terms = dict(color=color, adversarial=adversarial, semantic=semantic, wasserstein=wasserstein, penalty=penalty)

@@ -27,6 +27,7 @@ def test_the_paper_preset_is_the_papers_recipe():
     assert (
         paper.critic_width == 64 and paper.train_trunk and paper.ema_share == 0 and paper.model.trunk == "vgg16.tv_in1k"
     )
+    assert paper.color_loss == "squared"
     assert not any((paper.color_pivot, paper.weight_decay, paper.dropout, paper.lr_hold))
     assert paper.critic_crop == paper.crop
     assert parse_config([*REQUIRED, "--preset", "paper", "--lr", "1e-4"]).lr == 1e-4
@@ -71,7 +72,7 @@ NONSENSE = {
     "lr": 0.0, "critic_lr": -1.0, "beta1": 1.0, "dropout": 1.0, "weight_decay": -1.0,
     "critic_crop": 60, "adversarial_weight": -0.1, "class_weight": -1.0,
     "degraded_share": 1.1, "penalty_weight": 0.0, "critic_width": 0,
-    "ema_share": 1.0, "lr_hold": -1, "color_pivot": -1.0,
+    "ema_share": 1.0, "lr_hold": -1, "color_loss": "absolute", "color_pivot": -1.0,
     "log_every": 0, "limit_train": -1, "limit_validation": -1, "samples": -1, "state_every": 0,
     "precision": "fp16", "compile": "yes", "push_to_hub": "no-owner",
     "tracker": "paper",

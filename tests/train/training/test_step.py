@@ -122,7 +122,7 @@ def test_the_critic_learns_to_tell_true_colors_from_the_generators(accelerator):
 
 
 def test_the_two_gradient_norms_are_those_at_ab_pred(accelerator):
-    options = config(color_pivot=0.0)
+    options = config(color_loss="squared", color_pivot=0.0)
     nets, optimizers = networks(options, accelerator)
     batch = made_batch()
     ab_pred, _ = nets.generator(batch.L, None, batch.rows, batch.columns)
@@ -169,7 +169,8 @@ def plain_step(batch, nets, optimizers, options):
 
     critic.requires_grad_(False)
     ab_pred, class_logits = colored()
-    color, adversarial = losses.color_loss(ab_pred, ab, options.color_pivot), -critic(L, ab_pred).mean()
+    color = losses.color_loss(ab_pred, ab, options.color_loss, options.color_pivot)
+    adversarial = -critic(L, ab_pred).mean()
     semantic = losses.class_loss(class_logits, batch.class_target)
     optimizers.generator.zero_grad()
     (color + options.adversarial_weight * adversarial + options.class_weight * semantic).backward()
