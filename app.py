@@ -411,9 +411,8 @@ def build_demo() -> gr.Blocks:
                 lambda source: [page.matrix(service.source(source), 1.5, {}), *made.values()], controls.source,
                 [matrix.cells, *made], **AT_ONCE,
             )  # fmt: skip
-        gr.Button(visible="hidden", elem_id="nudge").click(
-            lambda: None, **RESTORE
-        )  # page.js: opens a stream of answers
+        nudge = gr.Button(visible="hidden", elem_id="nudge")  # for page.js: makes Gradio open a stream of answers
+        nudge.click(lambda: None, **RESTORE)
         endpoints()
     return demo.queue(max_size=QUEUE, default_concurrency_limit=1)
 
