@@ -12,6 +12,13 @@ def narrow_page(visitor, width: int):
     return page
 
 
+def arrive(page, url: str):
+    """Opens the demo; returns when all of it is there. Gradio mounts the choices and the examples after the picture."""
+    page.goto(url)
+    for part in ("#result img >> nth=1", "#decoder input:checked", "#epoch input:checked", "#examples .gallery-item"):
+        page.wait_for_selector(part, state="attached")
+
+
 def picture_urls(page) -> list[str]:
     """The addresses of the gray and of the color image, once both are loaded."""
     images = "[...document.querySelectorAll('#result img')]"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from browsing import arrive
 from demo_server import DemoServer, find_browser, running_demo
 from gradio_client import Client
 from made_demo import EPOCHS, GENERAL_EPOCHS, metrics, variables
@@ -127,7 +128,6 @@ def page(visitor, demo):
     page.requests, page.faults = [], []
     page.on("request", lambda request: page.requests.append(request.url))
     page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.goto(demo.url)
-    page.wait_for_function("document.querySelectorAll('#result img').length == 2")
+    arrive(page, demo.url)
     yield page
     page.close()

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browsing import narrow_page, open_tab, picture_urls, wait_for_another
+from browsing import arrive, narrow_page, open_tab, picture_urls, wait_for_another
 
 from chromagan.demo.page import CSS, rendered
 from chromagan.demo.paper import read_findings
@@ -47,8 +47,7 @@ def test_examples_have_names_for_screen_readers(page):
 def test_narrow_page_does_not_scroll_sideways(visitor, demo, scheme):
     page = narrow_page(visitor, 390)
     page.emulate_media(color_scheme=scheme)
-    page.goto(demo.url)
-    page.wait_for_selector("#result img")
+    arrive(page, demo.url)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     for part in ("#header", "#result", "#caption", "#photo", "#examples", "#network", "#decoder", "#download"):
         box = page.locator(part).bounding_box()
@@ -69,8 +68,7 @@ def test_narrow_page_does_not_scroll_sideways(visitor, demo, scheme):
 
 def test_tabs_that_do_not_fit_are_reached_before_the_picture(visitor, demo):
     page = narrow_page(visitor, 320)
-    page.goto(demo.url)
-    page.wait_for_selector("#result img")
+    arrive(page, demo.url)
     page.click(".overflow-menu > button >> visible=true")
     page.click(".overflow-dropdown button:has-text('About')")  # waits until nothing lies upon it
     page.wait_for_selector("#about >> visible=true")
