@@ -106,17 +106,15 @@ def ciede2000(lab_1: Tensor, lab_2: Tensor) -> Tensor:
     C1, C2 = torch.hypot(a1, b1), torch.hypot(a2, b2)  # (6)
     h1, h2 = torch.atan2(b1, a1) % (2 * math.pi), torch.atan2(b2, a2) % (2 * math.pi)  # (7)
 
-    colored = C1 * C2 != 0  # hue is undefined if either is gray
+    # Where either is gray, which (10) and (14) treat apart, dH is 0, and no hue has an effect.
     dh = h2 - h1
-    dh = torch.where(dh.abs() > math.pi, dh - dh.sign() * 2 * math.pi, dh)
-    dh = torch.where(colored, dh, 0)  # (10)
+    dh = torch.where(dh.abs() > math.pi, dh - dh.sign() * 2 * math.pi, dh)  # (10)
     dH = 2 * (C1 * C2).sqrt() * torch.sin(dh / 2)  # (11)
 
     mean_L, mean_C = (L1 + L2) / 2, (C1 + C2) / 2  # (12), (13)
     total_h = h1 + h2
     turned = torch.where(total_h < 2 * math.pi, total_h + 2 * math.pi, total_h - 2 * math.pi)
-    mean_h = torch.where((h1 - h2).abs() > math.pi, turned, total_h) / 2
-    mean_h = torch.where(colored, mean_h, total_h)  # (14)
+    mean_h = torch.where((h1 - h2).abs() > math.pi, turned, total_h) / 2  # (14)
 
     T = (
         1

@@ -29,6 +29,7 @@ def test_psnr_equals_scikit_image():
 
 def test_ciede2000_equals_scikit_image():
     lab = [color.srgb_to_lab(images(seed).double()) for seed in (2, 3)]
+    lab[0][:, 1:, :8], lab[1][:, 1:, 4:12] = 0, 0  # gray has no hue: either one, and both
     expected = [reference_color.deltaE_ciede2000(a, b, channel_axis=0) for a, b in zip(*(x.numpy() for x in lab))]
     np.testing.assert_allclose(metrics.ciede2000(*lab), expected, rtol=0, atol=1e-9)  # in float64 throughout
 
