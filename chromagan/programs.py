@@ -132,15 +132,23 @@ def names_folder(name: str | os.PathLike) -> bool:
 
 
 def check_output_folder(name: str | os.PathLike) -> None:
-    """Raise OSError, in one line, if no folder of this name can exist: it is empty, or it or a parent is a file."""
+    """Raise OSError, in one line, if no folder of this name can exist: it is empty, or it or a parent is a file or a
+    link to what is missing, such as a disk that is not connected."""
     if not os.fspath(name):
         raise FileNotFoundError("no folder is named to write to")
     folder = Path(name)
     for path in (folder, *folder.parents):
-        if path.exists():
+        if os.path.lexists(path):
             if not path.is_dir():
-                raise NotADirectoryError(f"{folder} cannot be written to: {path} is a file, not a folder")
+                what = "a file, not a folder" if os.path.exists(path) else "a link to a folder that is missing"
+                raise NotADirectoryError(f"{folder} cannot be written to: {path} is {what}")
             return
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it that are missing; OSError, in one line, if it cannot be made."""
+    check_output_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 class ArgumentParser(argparse.ArgumentParser):

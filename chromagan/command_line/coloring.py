@@ -4,13 +4,14 @@ import argparse
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
-from tqdm import tqdm
 
 from chromagan.colorizer import Colorizer, render
 from chromagan.command_line.plan import Task, make_plan
+from chromagan.command_line.progress import Progress
 from chromagan.hub.checkpoints import Checkpoint, find_checkpoint, list_checkpoints, load_checkpoint
 from chromagan.hub.refiners import select_refiner
 from chromagan.imaging.contact_sheet import contact_sheet
@@ -33,38 +34,39 @@ def colorize_files(args: argparse.Namespace) -> int:
         args.inputs, args.output, checkpoints,
         sheets=args.all, overwrite=args.overwrite, skip_existing=args.skip_existing,
     )  # fmt: skip
-    tasks, problems = plan.tasks, plan.problems
+    tasks = plan.tasks
+    for problem in plan.problems:
+        print(f"chromagan: {printable(problem)}", file=sys.stderr)
     if tasks:
         colorizers = {checkpoint: load_colorizer(checkpoint, args) for checkpoint in checkpoints}
-    notes: list[str] = []
 
-    def work(task: Task) -> str | None:
-        """Do `task`; return the error line if it fails."""
+    def work(task: Task) -> bool:
+        """Do `task`, or say in one line why it failed; return whether it is done."""
         try:
-            notes.extend(f"{task.photo}: {note}" for note in color_photo(task, colorizers, args))
-            return None
+            for note in color_photo(task, colorizers, args, progress):
+                progress.say(f"note: {task.photo}: {note}")
+            return True
         except Exception as error:
             if not is_user_error(error):
                 raise
             line = one_line(error)
             photo = printable(str(task.photo))
-            return line if photo in line else f"{photo}: {line}"
+            progress.say(f"chromagan: {line if photo in line else f'{photo}: {line}'}")
+            return False
 
     done = 0
-    with ThreadPoolExecutor(args.jobs) as pool:  # one photo is decoded or encoded while another is colored
+    with (
+        Progress("colorize", len(tasks) * len(checkpoints)) as progress,
+        ThreadPoolExecutor(args.jobs) as pool,  # one photo is decoded or encoded while another is colored
+    ):
         try:
-            for problem in tqdm(pool.map(work, tasks), "colorize", len(tasks), unit=" photos", disable=len(tasks) < 2):
-                done += problem is None
-                problems += [problem] if problem else []
+            for success in pool.map(work, tasks):
+                done += success
         except KeyboardInterrupt:
             ignore_interrupts()  # an impatient second one
             stopping.set()
             pool.shutdown(cancel_futures=True)
             raise
-    for note in notes:
-        print(f"note: {printable(note)}", file=sys.stderr)
-    for problem in problems:
-        print(f"chromagan: {printable(problem)}", file=sys.stderr)
     if plan.skipped:
         print(f"skipped: {printable(plan.skipped)}", file=sys.stderr)
     photos, colored = len(tasks) + plan.kept, "colored"
@@ -75,7 +77,7 @@ def colorize_files(args: argparse.Namespace) -> int:
         print(f"{done} of {photos} photo{'s' if photos > 1 else ''} {colored}{kept}", file=sys.stderr)
     elif done:
         print(colored, file=sys.stderr)
-    return 1 if problems else 0
+    return 1 if plan.problems or done < len(tasks) else 0
 
 
 def by_what(colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -> str:
@@ -92,7 +94,9 @@ def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorize
     return Colorizer(model, args.device, refiner=refiner, refine=steps)
 
 
-def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace) -> list[str]:
+def color_photo(
+    task: Task, colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace, progress: Progress
+) -> list[str]:
     """Write the targets of `task` and its sheet, if any; without --overwrite, only those that do not exist yet.
 
     Returns a line for each feature of the photo that the target's format cannot hold.
@@ -101,11 +105,14 @@ def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argpa
     kind = format_of_suffix(next(iter(task.targets.values())).suffix)
     numbers = page_numbers(image)
     photos = list(read_pages(image, numbers if holds_pages(image.format, kind) else numbers[:1]))
+    progress.expect((len(photos) - 1) * len(task.targets))
     results: dict[tuple[str, int], Image.Image] = {}
     for checkpoint, target in task.targets.items():
-        pages = color_pages(photos, colorizers[checkpoint], args)
-        if stopping.is_set():
-            return []
+        pages = []
+        for page in color_pages(photos, colorizers[checkpoint], args, progress):
+            if stopping.is_set():
+                return []
+            pages.append(page)
         if args.overwrite or not os.path.lexists(target):
             write_image(pages, target)
         if task.sheet:
@@ -117,9 +124,14 @@ def color_photo(task: Task, colorizers: dict[Checkpoint, Colorizer], args: argpa
     return what_is_lost(pages, len(numbers), kind)
 
 
-def color_pages(photos: list[Photo], colorizer: Colorizer, args: argparse.Namespace) -> list[Image.Image]:
-    options = {"saturation": args.saturation, "chroma": args.chroma}
-    return [render(photo, colorizer.predict([photo])[0], **options) for photo in photos]
+def color_pages(
+    photos: list[Photo], colorizer: Colorizer, args: argparse.Namespace, progress: Progress
+) -> Iterator[Image.Image]:
+    """The pages of a file in color, one after the other."""
+    for photo in photos:
+        (prediction,) = colorizer.predict([photo])
+        yield render(photo, prediction, saturation=args.saturation, chroma=args.chroma)
+        progress.advance()
 
 
 def what_is_lost(results: list[Image.Image], pages: int, kind: str) -> list[str]:

@@ -14,7 +14,7 @@ from chromagan.imaging.folders import find_photos, real
 from chromagan.imaging.formats import format_of_suffix, suffix_for
 from chromagan.imaging.writing import check_suffix, fitting_name
 from chromagan.network.decoders import DECODERS
-from chromagan.programs import check_output_folder, names_folder
+from chromagan.programs import check_output_folder, make_folder, names_folder, one_line
 
 RESULT = re.compile(rf"-({'|'.join(DECODERS)})-epoch-\d+$")  # ending of the names of results
 SHEET = "-all.jpg"  # ending of the names of contact sheets
@@ -68,19 +68,19 @@ def make_plan(
     check_output_folder(output.parent)
     single = len(found.photos) == 1 and not Path(inputs[0]).is_dir() and not sheets
     if not as_folder and _is_one_file(output, single, bool(found.photos)):
-        wanted = [Task(found.photos[0][0], {checkpoints[0]: output}, None)]
+        top, wanted = output.parent, [Task(found.photos[0][0], {checkpoints[0]: output}, None)]
     else:
-        wanted = _named_after_photos(found.photos, output, checkpoints, sheets)
+        top, wanted = output, _named_after_photos(found.photos, output, checkpoints, sheets)
 
     tasks, problems, kept = [], found.problems if rank == 0 else [], 0
-    named = {_identity(task.photo) for task in wanted if task.photo.exists()} if overwrite else set()
+    named = {_identity(task.photo) for task in wanted if os.path.exists(task.photo)} if overwrite else set()
     for task, rival in list(zip(wanted, _rivals(wanted, folds_case(output))))[rank::processes]:
         if rival and real(rival) == real(task.photo):  # named twice
             continue
         reason = _reason_against(task, rival, named, overwrite, skip_existing)
         if not reason and skip_existing and all(map(os.path.lexists, task.files)):
             kept += 1
-        elif reason := reason or _make_folder(task.files[0].parent):
+        elif reason := reason or _make_folder(task.files[0].parent, top):
             problems.append(f"{task.photo}: {reason}")
         else:
             tasks.append(task)
@@ -184,13 +184,14 @@ def _reason_against(
     return ""
 
 
-def _make_folder(folder: Path) -> str:
-    """Create an output folder; return the reason if a file is in its place, else ""."""
+def _make_folder(folder: Path, top: Path) -> str:
+    """Create an output folder, `top` or below it; return the reason if it cannot be made, such as a file in its place,
+    else "". OSError if `top` cannot be made: no photo has a place then."""
+    make_folder(top)
     try:
-        check_output_folder(folder)
+        make_folder(folder)
     except OSError as error:
-        return str(error)
-    folder.mkdir(parents=True, exist_ok=True)
+        return one_line(error)
     return ""
 
 

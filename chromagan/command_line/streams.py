@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 from chromagan.command_line.coloring import color_pages, load_colorizer, what_is_lost
+from chromagan.command_line.progress import Progress
 from chromagan.errors import ImageError
 from chromagan.hub.checkpoints import find_checkpoint
 from chromagan.imaging.formats import format_for, format_of_suffix, holds_pages
 from chromagan.imaging.photo import open_image, page_numbers, read_pages
 from chromagan.imaging.writing import check_suffix, encode_image, write_image
-from chromagan.programs import is_closed, names_folder
+from chromagan.programs import is_closed, make_folder, names_folder
 
 STREAM = "-"  # stdin as input, stdout as output
 
@@ -37,13 +38,16 @@ def colorize_stream(args: argparse.Namespace) -> int:
         if args.skip_existing:
             return 0
         raise ImageError(f"{output} already exists: --overwrite replaces it, --skip-existing keeps it")
+    if output:
+        make_folder(output.parent)
     image = open_image(sys.stdin.buffer if name == STREAM else name)
     numbers = page_numbers(image)
     alpha = image.has_transparency_data
     kind = format_of_suffix(output.suffix) if output else format_for(image.format, len(numbers) > 1, alpha)
     photos = list(read_pages(image, numbers if holds_pages(image.format, kind) else numbers[:1]))
     colorizer = load_colorizer(find_checkpoint(args.source, args.decoder, args.epoch), args)
-    pages = color_pages(photos, colorizer, args)
+    with Progress("colorize", len(photos)) as progress:
+        pages = list(color_pages(photos, colorizer, args, progress))
     if output:
         write_image(pages, output)
     else:

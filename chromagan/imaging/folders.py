@@ -92,7 +92,10 @@ def skip_reason_by_name(path: Path) -> str | None:
 
 def skip_reason_by_type(path: Path) -> str | None:
     """Why a path is skipped that is no regular file, as a readable kind of files; None for a file."""
-    return None if path.is_file() else "broken links" if path.is_symlink() else "special files"
+    try:
+        return None if path.is_file() else "broken links" if path.is_symlink() else "special files"
+    except PermissionError:  # in a folder that may be listed but not entered: opening the file says so
+        return None
 
 
 def _match(pattern: str, output: Path, is_result: Callable[[Path], bool], found: Found) -> None:

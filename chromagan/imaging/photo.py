@@ -21,7 +21,7 @@ from chromagan.imaging.structure import check_structure
 
 MAX_PIXELS = 178_956_970  # Pillow's limit, twice Image.MAX_IMAGE_PIXELS: a small file may declare any size
 STEPS = {"L;2": 85, "L;4": 17}  # 8-bit steps per level of a 2-bit or 4-bit gray PNG
-ICC_PROFILE, ORIENTATION = 34675, 274  # TIFF tags
+ORIENTATION = 274  # TIFF tag
 # What readers say of a file whose end is missing, in lower case: each format's in its own words.
 TORN = (
     "truncated", "could not create decoder object", "buffer is not large enough", "broken data stream",
@@ -117,11 +117,11 @@ def page_numbers(image: Image.Image) -> list[int]:
         numbers, pixels = [0], image.width * image.height
         try:
             for number in range(1, count):
-                image.seek(number)
+                _turn_to(image, number)
                 if not image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & REDUCED:
                     numbers.append(number)
                     pixels += image.width * image.height
-            image.seek(0)
+            _turn_to(image, 0)
         except MemoryError:
             raise
         except Exception as error:
@@ -141,9 +141,7 @@ def read_pages(image: Image.Image, numbers: list[int]) -> Iterator[Photo]:
     for number in numbers:
         try:
             if len(numbers) > 1:
-                image.seek(number)
-            if image.format == "TIFF" and ICC_PROFILE not in image.tag_v2:
-                image.info.pop("icc_profile", None)  # Pillow keeps the previous page's
+                _turn_to(image, number)
             photo = read_photo(image)
         except MemoryError:
             raise
@@ -152,6 +150,16 @@ def read_pages(image: Image.Image, numbers: list[int]) -> Iterator[Photo]:
         if len(numbers) > 1:
             photo.info.update(_timing(image))
         yield photo
+
+
+def _turn_to(image: Image.Image, number: int) -> None:
+    """Seek to a page. Of a TIFF, Pillow would give it what it lacks itself and the page visited before has: resolution,
+    ICC profile, and the palette, put on its pixels whatever they are."""
+    if image.format == "TIFF" and image.tell() != number:
+        image.palette = None
+        for key in ("dpi", "icc_profile"):
+            image.info.pop(key, None)
+    image.seek(number)
 
 
 def _timing(image: Image.Image) -> dict:

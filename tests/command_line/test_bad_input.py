@@ -195,3 +195,39 @@ def test_a_file_in_the_place_of_a_folder_stops_only_what_would_go_there(source, 
     assert f"b.png: {tmp_path / 'out' / 'deep'} cannot be written to" in line
     assert (tmp_path / "out" / "deep").read_text() == "the user's own"
     assert (tmp_path / "out" / "a-compact-epoch-3.png").exists()
+
+
+def test_a_folder_that_cannot_be_entered_costs_its_own_photos_only(source, tmp_path, capsys, monkeypatch):
+    """It can be listed; asked about what lies in it, Python 3.11 raises. Root may enter every folder."""
+    for name in ("open/a.png", "closed/b.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        made_photo(0).save(tmp_path / "in" / name)
+    stat = os.stat
+
+    def refused(path, **options):
+        if not isinstance(path, int) and os.fspath(path).endswith("b.png"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    for option in (), ("--overwrite",):
+        monkeypatch.setattr(os, "stat", refused)
+        status = colorize(source, tmp_path / "in", "-o", tmp_path / "out", *option)
+        monkeypatch.undo()
+        lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+        assert status == 1 and f"chromagan: {tmp_path / 'in' / 'closed' / 'b.png'}: Permission denied" in lines
+        assert [path.name for path in (tmp_path / "out").rglob("*.png")] == ["a-compact-epoch-3.png"]
+
+
+def test_a_result_folder_that_cannot_be_made_costs_its_own_photos_only(source, tmp_path, capsys):
+    for name in ("good/a.png", "gone/b.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        made_photo(0).save(tmp_path / "in" / name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "gone").symlink_to(tmp_path / "disk")
+    assert colorize(source, tmp_path / "in", "-o", tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert f"b.png: {tmp_path}/out/gone cannot be written to: {tmp_path}/out/gone is a link to a folder that" in error
+    assert (tmp_path / "out" / "good" / "a-compact-epoch-3.png").exists()
+    assert colorize(source, tmp_path / "in", "-o", tmp_path / "out" / "gone") == 1  # none of them has a place
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("out/gone is a link to a folder that is missing")

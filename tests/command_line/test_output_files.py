@@ -242,3 +242,13 @@ def test_one_photo_into_a_file_without_a_suffix(source, tmp_path, capsys):
     (tmp_path / "out").touch()
     assert colorize(source, tmp_path / "a.png", "-o", tmp_path / "out") == 1
     assert "out: cannot write a file without a suffix" in capsys.readouterr().err
+
+
+def test_long_work_shows_a_bar_over_pages_and_networks(source, tmp_path, capsys):
+    made_photo(0).save(tmp_path / "photo.png")
+    made_photo(0).save(tmp_path / "book.tif", save_all=True, append_images=[made_photo(1)] * 4)
+    for photo, options, pictures in (("photo.png", [], 1), ("photo.png", ["--all"], 3), ("book.tif", [], 5)):
+        assert colorize(source, tmp_path / photo, "-o", tmp_path / "out", *options, "--overwrite") == 0
+        error = capsys.readouterr().err
+        assert ("colorize:" in error) == (pictures > 1), photo
+        assert pictures == 1 or f"| {pictures}/{pictures} [" in error

@@ -110,6 +110,15 @@ def test_a_pipe_keeps_the_format_one_expects(source, monkeypatch, capfdbinary):
         assert result.has_transparency_data == (image is clear)
 
 
+def test_the_folder_of_a_streams_result_is_made(source, tmp_path, monkeypatch):
+    buffer = io.BytesIO()
+    made_photo(0).save(buffer, "PNG")
+    for name, status in (("new/deeper/x.png", 0), ("new/deeper/x.png/y.png", 1)):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(buffer.getvalue())))
+        assert colorize(source, "-", "-o", tmp_path / name) == status
+    assert Image.open(tmp_path / "new" / "deeper" / "x.png").size == (64, 64)
+
+
 def test_a_reader_that_leaves_and_a_full_stdout_are_one_line(source, tmp_path):
     Image.effect_noise((700, 600), 99).save(tmp_path / "in.tif")
     command = [sys.executable, "-m", "chromagan", "colorize", str(tmp_path / "in.tif"), "-o", "-"]
@@ -150,6 +159,26 @@ def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(source, tmp_path, ca
     assert written == ["0-compact-epoch-3.png", "1-compact-epoch-3.png"]
     for name in written:
         Image.open(tmp_path / "out" / name).load()
+
+
+def test_ctrl_c_ends_a_book_after_its_page_and_tells_what_failed_before(source, tmp_path, capsys, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(b"not a JPEG")
+    made_photo(0).save(tmp_path / "in" / "book.tif", save_all=True, append_images=[made_photo(1)] * 30)
+    predict, calls = Colorizer.predict, []
+
+    def interrupted(self, photos):
+        calls.append(photos)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+        return predict(self, photos)
+
+    monkeypatch.setattr(Colorizer, "predict", interrupted)
+    assert colorize(source, tmp_path / "in", "-o", tmp_path / "out", "--jobs", "1") == 130
+    assert len(calls) == 2 and not list((tmp_path / "out").iterdir())
+    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    assert any(line.startswith(f"chromagan: {tmp_path / 'in' / 'a.jpg'}: it is not") for line in lines)
 
 
 def test_ctrl_c_twice_is_as_once(source, tmp_path):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from made_photos import made_photo
-from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin, TiffImagePlugin
 from skimage import color as reference
 
 from chromagan.errors import ImageError
 from chromagan.imaging import color, gray
 from chromagan.imaging import photo as photo_module
-from chromagan.imaging.photo import open_image, page_numbers, read_photo, srgb_image
+from chromagan.imaging.photo import open_image, page_numbers, read_pages, read_photo, srgb_image
 from chromagan.imaging.writing import write_image
 
 
@@ -295,3 +295,22 @@ def test_pages_of_unequal_sizes_are_counted_in_pixels_one_by_one(tmp_path, monke
     monkeypatch.setattr(photo_module, "MAX_PIXELS", 20_099)
     with pytest.raises(ImageError, match="in its 3 pages: split it"):
         page_numbers(open_image(tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "CMYK", "I;16"])
+def test_a_page_of_a_tiff_gets_nothing_of_the_pages_beside_it(tmp_path, mode):
+    """Pillow keeps the palette, the profile and the resolution of the page visited before."""
+    photo = Image.linear_gradient("L").resize((40, 30))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    rich = photo.convert("RGB").quantize(64)
+    rich.encoderinfo = {"dpi": (600, 600), "icc_profile": profile}
+    page = photo.convert("I").point(lambda level: 257 * level).convert(mode) if mode == "I;16" else photo.convert(mode)
+    page.save(tmp_path / "alone.tif")
+    page.save(tmp_path / "book.tif", save_all=True, append_images=[rich, page, rich, page])
+    alone, book = read_photo(open_image(tmp_path / "alone.tif")), open_image(tmp_path / "book.tif")
+    for number, each in enumerate(read_pages(book, page_numbers(book))):
+        if number % 2:
+            assert each.info["dpi"] == (600, 600)
+        else:
+            assert torch.equal(each.L, alone.L) and each.profile is None
+            assert "dpi" not in each.info
