@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -131,9 +131,13 @@ def names_folder(name: str | os.PathLike) -> bool:
     return os.path.basename(name) in ("", os.curdir)
 
 
-def check_output_folder(name: str | os.PathLike) -> None:
+def check_output_folder(name: str | os.PathLike, data: Sequence[str] = ()) -> None:
     """Raise OSError, in one line, if no folder of this name can exist: it is empty, or it or a parent is a file or a
-    link to what is missing, such as a disk that is not connected."""
+    link to what is missing, such as a disk that is not connected. Or if it lies in a folder of `data`, the values of
+    --data: pictures written there would be photos of the next run."""
+    for each in data:
+        if os.path.isdir(each) and Path(os.path.realpath(name)).is_relative_to(os.path.realpath(each)):
+            raise OSError(f"--output-dir {name} lies in --data {each}, whose photos its pictures would join: move it")
     if not os.fspath(name):
         raise FileNotFoundError("no folder is named to write to")
     folder = Path(name)

@@ -111,6 +111,18 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
     with pytest.raises(OSError, match="no folder is named"):
         check_output_folder("")
     assert sorted(os.listdir(tmp_path)) == ["file", "link"]
+    (tmp_path / "disk").symlink_to(tmp_path / "unplugged")
+    with pytest.raises(NotADirectoryError, match="disk is a link to a folder that is missing"):
+        check_output_folder(tmp_path / "disk" / "new")
+
+
+def test_output_does_not_go_among_the_photos(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    check_output_folder(tmp_path / "run", ["owner/name", str(tmp_path / "photos")])
+    for folder in ("photos", "photos/run", "link/run"):
+        with pytest.raises(OSError, match="whose photos its pictures would join"):
+            check_output_folder(tmp_path / folder, ["owner/name", str(tmp_path / "photos")])
 
 
 def test_a_wrong_argument_is_one_line_in_a_subcommand_too(capsys):

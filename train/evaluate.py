@@ -166,10 +166,12 @@ def write_into_source(
 def main(args: argparse.Namespace) -> None:
     accelerator = Accelerator()
     cores, device, main_process = share_cores(accelerator), accelerator.device, accelerator.is_main_process
-    check_output_folder(args.output_dir)
+    check_output_folder(args.output_dir, args.data)
     output_dir = Path(args.output_dir)
-    check_for_other_files(output_dir)
     source = NAMED_SOURCES.get(args.source, args.source)
+    if output_dir.is_dir() and os.path.isdir(source) and output_dir.samefile(source):
+        raise OSError(f"--output-dir {output_dir} is the source of the checkpoints: give another folder")
+    check_for_other_files(output_dir)
     checkpoints = list_checkpoints(source)
     if args.write_metrics and any(checkpoint.revision for checkpoint in checkpoints):
         raise CheckpointError(f"--write-metrics writes into a folder, and {args.source} is on the Hub: leave it out")

@@ -72,10 +72,12 @@ def main(config: RefineConfig) -> None:
     with accelerator.local_main_process_first():
         photos = load_photos(config.data, "train", model.image_size, config.limit_train or None, quiet=not main_process)
         stages = trunk_stages(photos.images, models[0], config.cache_dir, device)
+    data_digest, sources = fingerprint(photos.images), photos.sources
+    if state is not None:
+        check_data(data_digest, state.pop("data"), config)
     config = fit_batch(config, len(photos), processes, recorded)
     part = part_of_batch(config.batch_size, accelerator)
     batches = Batches(normalized_lab(photos.images, device), config.batch_spec, device, stages=stages)
-    data_digest, sources = fingerprint(photos.images), photos.sources
 
     # The agent and its optimizer.
     refiner = build_refiner(config, model, trunk)
@@ -93,7 +95,6 @@ def main(config: RefineConfig) -> None:
     step = 0
     if state is not None:
         step = state.pop("step")
-        check_data(data_digest, state.pop("data"), config)
         if state.pop("refined") != refined:
             raise TrainingError(
                 f"--source {config.source} does not hold the networks that {config.run_dir} was started with"

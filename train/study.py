@@ -66,6 +66,11 @@ class Run:
     def finished(self) -> bool:
         return self.config.epochs in _saved_epochs(self.config)  # the last epoch implies the earlier ones
 
+    @property
+    def lost(self) -> set[int]:
+        """The epochs of a finished run that are asked for now and were not when it passed them."""
+        return self.config.saved_epochs - _saved_epochs(self.config) if self.finished else set()
+
 
 def plan(decoders: list[str], flags: list[str]) -> list[Run]:
     """The runs of the study with their progress. A wrong flag ends the program before any work."""
@@ -110,24 +115,29 @@ def describe(runs: list[Run], images: int, workers: int, rate: float | None = No
 
     rate: images per second, if measured elsewhere. price: of the machine, in US dollars an hour.
     """
-    lines, ends = [], [0.0] * workers  # seconds from now at which each worker is free
+    checkpoints, lines, ends = 0, [], [0.0] * workers  # seconds from now at which each worker is free
     for run in runs:
         left = 0 if run.finished else run.config.epochs - run.epochs_done
         steps = images // run.config.batch_size or 1
         seconds = left * steps * run.config.batch_size / (rate or measured_rate(run)) if left else 0.0
         heapq.heapreplace(ends, ends[0] + seconds)  # a decoder runs on the worker that is free first: see train
         state = "finished" if run.finished else f"epochs {run.epochs_done} to {run.config.epochs}, {_hours(seconds)}"
-        saves = " ".join(map(str, sorted(run.config.saved_epochs)))
+        saves = " ".join(map(str, sorted(run.config.saved_epochs - run.lost)))
         lines.append(f"{DECODERS[run.config.decoder].label}: {state}; saves {saves}")
+        checkpoints += len(run.config.saved_epochs - run.lost)
     whole = max(ends)
     at_once = f"{workers} decoders at once" if workers > 1 else "one decoder after the other"
     lines.append(
-        f"{images:,} images, {at_once}: about {_hours(whole)} of training, plus the evaluation of "
-        f"{sum(len(run.config.saved_epochs) for run in runs)} checkpoints"
+        f"{images:,} images, {at_once}: {f'about {_hours(whole)}' if whole else 'nothing left'} of training, plus the "
+        f"evaluation of {checkpoints} checkpoints"
     )
     if price is not None:
         lines.append(f"training at {price:.2f} US dollars an hour: about {price * whole / 3600:.2f}")
     return "\n".join(lines)
+
+
+def _named(epochs: set[int]) -> str:
+    return f"epoch{'s' if len(epochs) > 1 else ''} {' '.join(map(str, sorted(epochs)))}"
 
 
 def _hours(seconds: float) -> str:
@@ -212,7 +222,10 @@ def _visible(worker: int) -> str:
 def main(args: argparse.Namespace, flags: list[str]) -> int:
     runs = plan(args.decoders, flags)
     config = runs[0].config
-    check_output_folder(config.output_dir)
+    check_output_folder(config.output_dir, config.data)
+    for run in runs:
+        if run.lost:
+            print(f"{run.config.decoder}: is finished and did not save {_named(run.lost)}", file=sys.stderr)
     photos = PhotoSet(config.data, "train", limit=config.limit_train or None)
     for run in runs:
         check_sources(photos.sources, run.recorded, run.config)

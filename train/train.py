@@ -46,7 +46,7 @@ from train.training.batches import (
     teacher_targets,
     trunk_stages,
 )
-from train.training.checks import check_data, check_run_dir, check_shares, fit_batch, load_run, lock_run
+from train.training.checks import check_data, check_run_dir, check_shares, fit_batch, load_run, lock_run, restore
 from train.training.cores import check_environment, check_launcher, share_cores
 from train.training.degradation import degrade
 from train.training.options import TrainConfig, parse_config
@@ -103,11 +103,13 @@ def main(config: TrainConfig) -> None:
     if validation is not None and not (validation.held_out and photos.held_out):
         say("--data is not split into train and validation: measures and samples are of photos that are trained on")
         validation = replace(validation, held_out=False)  # also if its only split is called validation
+    data_digest, sources = fingerprint(photos.images), photos.sources
+    if state is not None:  # before the batch is fitted to other photos, and --batch-size called wrong
+        check_data(data_digest, state.pop("data"), config)
     config = fit_batch(config, len(photos), processes, recorded)
     part = part_of_batch(config.batch_size, accelerator)
     trunk = None if config.keep_features or config.train_trunk else frozen_trunk(generator.trunk, device)
     batches = Batches(normalized_lab(photos.images, device), config.batch_spec, device, targets, stages, trunk)
-    data_digest, sources = fingerprint(photos.images), photos.sources
 
     # Networks and optimizers, and the average of the generator's weights, which is saved.
     average = copy.deepcopy(generator).to(device) if config.ema_share else generator
@@ -121,12 +123,10 @@ def main(config: TrainConfig) -> None:
     step, total = 0, config.epochs * batches.steps_per_epoch
     if state is not None:
         step = state.pop("step")
-        check_data(data_digest, state.pop("data"), config)
         if step > total:
             reached = -(-step // batches.steps_per_epoch)
             raise TrainingError(f"the run is already at epoch {reached}: --epochs must be at least that")
-        for name, part_state in state.items():
-            resumable[name].load_state_dict(part_state)
+        restore(resumable, state, config)
     accelerator.wait_for_everyone()  # until all have read, before the first one writes
     lock = lock or (lock_run(config) if main_process else None)
     tracker = Tracker(accelerator, config, step, say)

@@ -66,7 +66,10 @@ def plain_name(data: str) -> str:
 
     A relative path may look like a Hub id and cannot be distinguished from one here: see `recorded_data`.
     """
-    return Path(data).name or data if os.path.isabs(data) or data.startswith((".", "~")) else data
+    if not os.path.isabs(data) and not data.startswith((".", "~")):
+        return data
+    name = Path(data).name
+    return name if name not in ("", "..") else Path(data).resolve().name or "photos"
 
 
 def recorded_data(options: dict) -> list[str]:

@@ -12,7 +12,10 @@ SPACE_FILES = [
     "app.py", "README.md", "docs/**", "requirements.txt", "LICENSE", "chromagan/**", "examples/**", "checkpoints/**",
 ]  # fmt: skip
 # What may lie among them without being part of the demo: hidden files, and what a run leaves next to its epochs.
-NO_SPACE_FILES = ["*/__pycache__/*", "*/.*", "checkpoints/*/state-*", "checkpoints/*/samples/*"]
+NO_SPACE_FILES = [
+    "*/__pycache__/*", "*/.*", "checkpoints/*/state-*", "checkpoints/*/samples/*", "checkpoints/*/tracker.json",
+    "checkpoints/*/tensorboard/*", "checkpoints/*.txt", "checkpoints/report/*",
+]  # fmt: skip
 
 
 def publish_space(root: Path, to: str, *, source: str = "", private: bool = False) -> str:

@@ -1,5 +1,7 @@
 """JSON in the files of checkpoints, and the names of data sets in them."""
 
+from pathlib import Path
+
 import pytest
 
 from chromagan.hub.files import plain_name, read_json, write_json
@@ -27,4 +29,6 @@ def test_json_that_is_damaged_is_named(tmp_path, content, reason):
 
 def test_of_a_folder_of_data_others_read_the_last_part(tmp_path):
     assert plain_name(str(tmp_path / "birds")) == plain_name("~/photos/birds") == plain_name("./birds") == "birds"
+    assert plain_name(str(tmp_path / "birds" / "..")) == tmp_path.name and plain_name("./.") == Path.cwd().name
+    assert plain_name("/") == "photos"
     assert plain_name("shared/birds") == "shared/birds"  # it may be a Hub id

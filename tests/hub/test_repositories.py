@@ -388,7 +388,8 @@ def test_a_space_gets_no_hidden_files_and_nothing_that_a_run_left(server, tmp_pa
         "checkpoints/compact/.epoch-9-x1/model.safetensors", "checkpoints/compact/state-9-00.pt",
         "checkpoints/compact/.lock",
         "checkpoints/general/compact/state-9-00.damaged", "checkpoints/compact/samples/epoch-3.png",
-        "checkpoints/general/compact/samples/epoch-3.png",
+        "checkpoints/general/compact/samples/epoch-3.png", "checkpoints/compact/tracker.json",
+        "checkpoints/compact/tensorboard/events.1", "checkpoints/compact.txt", "checkpoints/report/measured/a.npz",
     }  # fmt: skip
     for name in parts | left:
         (root / name).parent.mkdir(parents=True, exist_ok=True)

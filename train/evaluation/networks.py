@@ -1,6 +1,9 @@
 """The networks to measure, each identified by an entry, and their 8-bit pictures."""
 
+import ast
 import hashlib
+import inspect
+import textwrap
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -14,6 +17,7 @@ from chromagan.hub.refiners import load_refiner
 from chromagan.hub.repositories import HubError
 from chromagan.imaging import color
 from chromagan.imaging.gamut import fit_gamut
+from chromagan.network.decoders import DECODERS
 from chromagan.network.generator import check_finite
 
 
@@ -23,7 +27,7 @@ class Entry:
 
     decoder: str
     epoch: int | None
-    digest: str  # of the files that determine its pictures
+    digest: str  # of the files, and the decoder's class, that determine its pictures
     checkpoint: Checkpoint | None = None
     refiner: str | None = None  # the source whose refiner refines its colorings
     steps: int = 0  # of the refiner
@@ -40,7 +44,7 @@ TRUTH = Entry("truth", None, "truth")
 
 def checkpoint_entry(checkpoint: Checkpoint) -> Entry:
     """The entry of a checkpoint; CheckpointError if its files cannot be read."""
-    digest = hashlib.blake2b(digest_size=10)
+    digest = hashlib.blake2b(_class_of(checkpoint.decoder), digest_size=10)
     try:
         for name in (CONFIG_FILE, WEIGHTS_FILE):
             with open(checkpoint.file(name), "rb") as file:
@@ -48,6 +52,12 @@ def checkpoint_entry(checkpoint: Checkpoint) -> Entry:
     except (HubError, OSError) as error:
         raise CheckpointError(f"checkpoint {checkpoint} cannot be used: {error}") from error
     return Entry(checkpoint.decoder, checkpoint.epoch, digest.hexdigest(), checkpoint)
+
+
+def _class_of(decoder: str) -> bytes:
+    """The code of a decoder's class without comments and layout: with the same tensors, `forward` may do another
+    thing."""
+    return ast.dump(ast.parse(textwrap.dedent(inspect.getsource(DECODERS[decoder].build)))).encode()
 
 
 class Networks:

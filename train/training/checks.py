@@ -4,7 +4,6 @@ line."""
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, SoftFileLock, Timeout
@@ -26,13 +25,15 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
     Raises OSError if the folder cannot be written to, and TrainingError if it holds a run that would be lost, or if
     the run to resume is missing or has other options.
     """
-    check_output_folder(config.output_dir)
+    check_output_folder(config.output_dir, config.data)
     recorded = config.run_dir / OPTIONS_FILE
     if not config.resume:
-        if config.run_dir.exists() and any(not begins_a_run(path) for path in config.run_dir.iterdir()):
-            raise TrainingError(
-                f"{config.run_dir} already holds a run: continue it with --resume, or give another --output-dir"
-            )
+        there = [path.name for path in config.run_dir.iterdir()] if config.run_dir.exists() else []
+        if others := sorted(name for name in there if not begins_a_run(name)):
+            holds, do = f"{others[0]}, which is not a run's", "move it away"
+            if recorded.exists():
+                holds, do = "a run", "continue it with --resume"
+            raise TrainingError(f"{config.run_dir} already holds {holds}: {do}, or give another --output-dir")
         return {}
     if not recorded.exists():
         raise TrainingError(f"nothing to resume in {config.run_dir}: start the run without --resume")
@@ -142,9 +143,10 @@ def _other_images(config: TrainConfig | RefineConfig) -> TrainingError:
     )
 
 
-def begins_a_run(path: Path) -> bool:
-    """Whether `path` may be left over from a run that was killed before its first step; a new run overwrites it."""
-    return path.name in (LOCK_FILE, TRACKER_FILE, "tensorboard") or path.suffix == ".part"
+def begins_a_run(name: str) -> bool:
+    """Whether a file of this name may be left over from a run that was killed before its first step; a new run
+    overwrites it."""
+    return name in (LOCK_FILE, TRACKER_FILE, "tensorboard") or name.endswith(".part")
 
 
 def check_shares(config: TrainConfig | RefineConfig, processes: int) -> None:
@@ -172,6 +174,21 @@ def fit_batch(config: C, images: int, processes: int, recorded: dict[str, Any] |
     if recorded:
         check_options(fitted, recorded)
     return fitted
+
+
+def restore(parts: dict[str, Any], state: dict[str, Any], config: TrainConfig) -> None:
+    """Load each part's state, {name: state_dict}; TrainingError if it does not fit, because the class of the decoder
+    was changed since."""
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    except (RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"the state in {config.run_dir} does not fit the decoder {config.decoder} as its class is now: "
+            "undo the change, or give another --output-dir"
+        ) from error
 
 
 def explain(error: Exception, config: TrainConfig | RefineConfig) -> str | None:

@@ -25,7 +25,9 @@ def degrade(images: Tensor, share: float, seed: int) -> Tensor:
     """
     generator = torch.Generator().manual_seed(seed)
     drawn = (torch.rand(len(images), generator=generator) < share).nonzero()[:, 0].tolist()
-    images = images.clone() if drawn else images
+    if not drawn:
+        return images
+    images = images.clone()
     for index in tqdm(drawn, "degrade", unit=" images", leave=False):
         images[index] = _degraded(images[index], generator)
     return images

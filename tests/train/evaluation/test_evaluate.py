@@ -20,6 +20,7 @@ from chromagan.data import DataError
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
 from chromagan.measures import colorings
 from chromagan.network.config import ModelConfig
+from chromagan.network.decoders import DECODERS
 from train import evaluate as script
 from train.evaluation import measuring as measure
 from train.evaluation import readme, results, shards
@@ -191,6 +192,25 @@ def test_files_of_something_else_are_not_overwritten(evaluated, tmp_path):
         (folder / name).write_text(content)
         with pytest.raises(OSError, match=f"holds {name}, not from an evaluation"):
             script.check_for_other_files(folder)
+
+
+def test_the_source_is_no_place_for_its_report(source, data):
+    with pytest.raises(OSError, match="is the source of the checkpoints: give another folder"):
+        run(source, data, source)
+
+
+def test_a_decoder_whose_class_was_changed_is_measured_anew(source, monkeypatch):
+    """With the same tensors: only `forward` is another."""
+    (first, *_) = list_checkpoints(source)
+    before, spec = checkpoint_entry(first).digest, DECODERS[first.decoder]
+    assert checkpoint_entry(first).digest == before
+
+    class Louder(spec.build):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    monkeypatch.setitem(DECODERS, first.decoder, replace(spec, build=Louder))
+    assert checkpoint_entry(first).digest != before
 
 
 def test_a_class_of_any_bytes_has_a_name():

@@ -6,13 +6,14 @@ import warnings
 from dataclasses import asdict
 
 import pytest
+import torch
 from filelock import FileLock
 
 from chromagan.hub.files import read_json, write_json
 from train.study import main as study
 from train.study import parse_args
 from train.training import refine_options
-from train.training.checks import check_run_dir, load_run, lock_run
+from train.training.checks import check_run_dir, load_run, lock_run, restore
 from train.training.options import parse_config
 from train.training.state import save_state
 from train.training.watching import TrainingError
@@ -144,6 +145,25 @@ def test_a_run_that_began_since_the_folder_was_checked_is_not_overwritten(tmp_pa
     begun(tmp_path)
     with pytest.raises(TrainingError, match="already holds a run"):
         lock_run(config)
+
+
+def test_a_stray_file_is_not_called_a_run(tmp_path):
+    """Advice to resume would end in: nothing to resume."""
+    config = parse_config(["--decoder", "compact", *flags(tmp_path)])
+    config.run_dir.mkdir()
+    (config.run_dir / ".DS_Store").touch()
+    with pytest.raises(TrainingError, match=r"holds \.DS_Store, which is not a run's: move it away"):
+        check_run_dir(config)
+
+
+def test_the_state_of_a_decoder_whose_class_was_changed_is_one_line(tmp_path):
+    config = parse_config(["--decoder", "compact", *flags(tmp_path)])
+    before, after = torch.nn.Linear(2, 3), torch.nn.Linear(2, 4)
+    restore({"generator": before}, {"generator": before.state_dict()}, config)
+    for state in (after.state_dict(), {}):
+        with pytest.raises(TrainingError, match="does not fit the decoder compact as its class is now") as error:
+            restore({"generator": before}, {"generator": state}, config)
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError()])

@@ -124,6 +124,20 @@ def test_a_cut_off_decoder_is_resumed_and_one_without_a_state_is_not_lost(tmp_pa
     assert not original.started and original.epochs_done == 0
 
 
+def test_an_epoch_that_a_finished_run_did_not_save_is_not_promised(source, tmp_path):
+    """source: compact at epochs 0 and 3."""
+    folder = shutil.copytree(source, tmp_path / "study")
+    (folder / "compact" / "train.json").write_text("{}")
+    own = ["--data", "d", "--output-dir", str(folder), "--epochs", "3", "--save-epochs"]
+    for wanted, lost in (("0", set()), ("1", {1})):
+        (run,) = plan(["compact"], [*own, wanted])
+        assert run.finished and run.lost == lost
+        first, last = describe([run], images=100, workers=1).splitlines()
+        saves = "0 3" if wanted == "0" else "3"
+        assert first == f"{DECODERS['compact'].label}: finished; saves {saves}"
+        assert "nothing left of training" in last and f"evaluation of {len(saves.split())} checkpoint" in last
+
+
 def test_the_time_and_the_price_come_from_the_rate_that_the_run_had_or_that_is_given(tmp_path):
     folder = tmp_path / "compact"
     folder.mkdir()
@@ -222,7 +236,8 @@ def test_a_signal_during_the_evaluation_ends_the_study_as_one_during_training_do
             return status
 
     monkeypatch.setattr("train.study.Processes", Processes)
-    shutil.copytree(SHIPPED / "compact" / "epoch-1", tmp_path / "compact" / "epoch-1")
+    for epoch in ("epoch-0", "epoch-1"):
+        shutil.copytree(SHIPPED / "compact" / epoch, tmp_path / "compact" / epoch)
     own = ["--data", str(image_folder), "--output-dir", str(tmp_path), "--epochs", "1", "--decoders", "compact"]
     assert main(*parse_args(own)) == expected
     said = capsys.readouterr().err

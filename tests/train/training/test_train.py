@@ -74,6 +74,11 @@ def test_two_steps_for_real_and_what_they_leave(image_folder, tmp_path):
 
     with pytest.raises(TrainingError, match="already holds a run: continue it with --resume"):
         main(parse_config(train_flags(image_folder, tmp_path)))
+    shutil.copytree(image_folder, tmp_path / "fewer")
+    for photo in sorted((tmp_path / "fewer" / "train").rglob("*.png"))[3:]:  # too few for the batch: not to blame
+        photo.unlink()
+    with pytest.raises(TrainingError, match="--data .*fewer does not hold the images"):
+        main(parse_config([*train_flags(image_folder, tmp_path, data=tmp_path / "fewer", epochs=2), "--resume"]))
 
 
 LONG = dict(decoder="depthwise", epochs=12, save_epochs=12, state_every=5, limit_validation=0, samples=0)
