@@ -54,7 +54,7 @@ from chromagan.demo.body_limit import BodyLimit
 from chromagan.demo.choices import NETWORKS, REMEMBERED, Offer
 from chromagan.demo.downloads import ANIMATIONS
 from chromagan.demo.events import as_handler, by_network, errors_as_messages, from_gradio
-from chromagan.demo.gradio_workarounds import fetched, not_a_tool, upload_folder
+from chromagan.demo.gradio_workarounds import fetched, icon, not_a_tool, upload_folder
 from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, DemoService, Options
 from chromagan.demo.tabs import Tabs
 from chromagan.demo.updates import SOURCE_INFO, TABS, Updates
@@ -67,6 +67,7 @@ SHIPPED = str(HERE / "checkpoints")
 EXAMPLES = [HERE / "examples" / f"{name}.jpg" for name in ("rocket", "cat", "coffee", "astronaut", "photographer")]
 MAX_FILE_SIZE = "50mb"
 MAX_BODY = 1 << 20  # bytes of any other request
+UNFIT = f"That file is no photo, or larger than {MAX_FILE_SIZE.removesuffix('mb')} MB: the photo stays as it is."
 QUEUE = 64  # waiting requests; further ones are rejected with a message
 TOOLS = ("colorize", "matrix", "measure", "checkpoints")  # functions of the API that are offered to assistants
 
@@ -166,7 +167,7 @@ def download_result(event, file: gr.File) -> None:
 def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     """One coloring, compared with the gray photo."""
     first = service.shipped.recommended
-    stage, words, arrival = tabs.colorize(EXAMPLES[0], first.decoder, str(first.epoch), *Options())
+    stage, words, _ = tabs.colorize(EXAMPLES[0], first.decoder, str(first.epoch), *Options())
     with gr.Row(elem_classes="choices"):
         decoder = radio_buttons(choices.decoders(STUDY), "Decoder", "decoder", scale=5, min_width=260)
         epoch = radio_buttons(
@@ -182,11 +183,11 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
             container=False, min_width=260, visible=service.shipped.refiner is not None,
         )  # fmt: skip
     about = gr.HTML(words, elem_id="caption", elem_classes="caption")
-    shown, refused = gr.State(arrival), gr.JSON(visible="hidden")
+    shown, refused = gr.State(), gr.JSON(visible="hidden")
 
+    chosen = [controls.photo, decoder, epoch, refined, controls.network, *controls.options]
     color = dict(
-        fn=updates.on_color,
-        inputs=[controls.photo, decoder, epoch, refined, controls.network, *controls.options],
+        fn=updates.on_color, inputs=chosen,
         outputs=[refused, result, about, shown], show_progress_on=result, trigger_mode="always_last", **QUICK,
     )  # fmt: skip
     button.click(**color)
@@ -194,9 +195,10 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         control(**color).then(**SHOW_TAB)
     refused.change(None, [controls.photo, refused], controls.photo, js=TAKE_OUT, **BROWSER)
     # Created on request: a photo of 12 megapixels takes seconds, and most pictures are never downloaded.
-    download_result(
-        download.click(as_handler(tabs.colorized_file), shown, file, show_progress_on=result, **QUICK), file
-    )
+    saving = download.click(
+        as_handler(updates.on_download), [shown, *chosen], file, show_progress_on=result, **QUICK
+    )  # fmt: skip
+    download_result(saving, file)
     return SimpleNamespace(color=color, choices=[decoder, epoch, refined], stage=[result, about, shown])
 
 
@@ -411,6 +413,8 @@ def build_demo() -> gr.Blocks:
                 lambda source: [page.matrix(service.source(source), 1.5, {}), *made.values()], controls.source,
                 [matrix.cells, *made], **AT_ONCE,
             )  # fmt: skip
+        unfit = gr.Button(visible="hidden", elem_id="unfit")  # for page.js
+        unfit.click(lambda: gr.Warning(UNFIT), **RESTORE)
         nudge = gr.Button(visible="hidden", elem_id="nudge")  # for page.js: makes Gradio open a stream of answers
         nudge.click(lambda: None, **RESTORE)
         endpoints()
@@ -456,7 +460,10 @@ if __name__ == "__main__":
             favicon_path=str(page.ICON),
             allowed_paths=[str(EXAMPLES[0].parent)], server_name=HOST, server_port=PORT, prevent_thread_lock=True,
             app_kwargs={
-                "routes": [APIRoute("/health", health, methods=["GET"])],
+                "routes": [
+                    APIRoute("/health", health, methods=["GET"]),
+                    APIRoute("/pwa_icon/{size}", functools.partial(icon, page.ICON), name="pwa_icon", methods=["GET"]),
+                ],
                 # Gradio compresses its files but not the page, which is 230 kB and a sixth of that compressed.
                 "middleware": [Middleware(BodyLimit, most=MAX_BODY), Middleware(GZipMiddleware, compresslevel=6)],
             },

@@ -5,13 +5,21 @@ is no longer needed.
 """
 
 import asyncio
+import io
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
+from fastapi import HTTPException
+from fastapi.responses import Response
 from gradio.utils import get_upload_folder
+from gradio_client.utils import is_http_url_like
+from PIL import Image
 
 FETCH_SECONDS = 15  # for a photo of which a request gives the URL: nobody else is served in the meantime
+
+ICON_SIZES = (192, 512)  # those of Gradio's manifest
 
 
 def upload_folder() -> Path:
@@ -23,19 +31,35 @@ def fetched(photo: gr.Image) -> gr.Image:
     """The input `photo`, which accepts URLs: one that cannot be fetched within FETCH_SECONDS becomes a message.
 
     Gradio waits for it without a limit and fails with a traceback. The method is replaced on the object: for a subclass
-    of a component, Gradio would write a .pyi file next to this module.
+    of a component, Gradio would write a .pyi file next to this module. Nor does Gradio ask twice for what an address
+    once gave, though a camera gives another photo each time: so each request has an address of its own, by a fragment,
+    which no host is sent.
     """
     fetch = photo.async_move_resource_to_block_cache
 
     async def fetch_or_say(address: str | Path | None) -> str | None:
         try:
-            return await asyncio.wait_for(fetch(address), FETCH_SECONDS)
+            unique = address
+            if is_http_url_like(str(address)):
+                unique = f"{address}{'' if '#' in str(address) else '#'}{secrets.token_hex(8)}"
+            return await asyncio.wait_for(fetch(unique), FETCH_SECONDS)
         except Exception as error:  # many kinds: unknown or private host, no answer, HTTP status
             reason = " ".join(str(error).split()) or type(error).__name__
             raise gr.Error(f"no photo at {address}: {reason}", print_exception=False) from error
 
     photo.async_move_resource_to_block_cache = fetch_or_say
     return photo
+
+
+def icon(file: Path, size: int) -> Response:
+    """Answer GET /pwa_icon/<size> with the icon in `file`, in ICON_SIZES. Gradio's own route would enlarge it to any
+    size, which takes gigabytes, and serve nobody else meanwhile."""
+    if size not in ICON_SIZES:
+        raise HTTPException(404)
+    png = io.BytesIO()
+    with Image.open(file) as image:
+        image.resize((size, size)).save(png, "PNG")
+    return Response(png.getvalue(), media_type="image/png")
 
 
 def not_a_tool(handler: Callable) -> Callable:

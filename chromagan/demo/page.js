@@ -78,7 +78,7 @@
 
     // A photo pasted or dropped anywhere becomes the photo: Gradio takes one only if none is shown, and a browser would
     // leave the page to show a file that was dropped next to the field.
-    const replacePhoto = file => {
+    const putPhoto = file => {
         document.querySelector('#photo [aria-label="Remove Image"]')?.click();
         document.querySelector('#photo [aria-label="Upload file"]:not(.selected)')?.click();  // no longer the camera
         const hand = tries => {
@@ -89,6 +89,9 @@
         };
         hand(20);
     };
+    // What Gradio would refuse must not remove the photo first. A file without a type may be a photo.
+    const fits = file => (!file.type || file.type.startsWith('image/')) && file.size <= (window.gradio_config?.max_file_size ?? Infinity);
+    const replacePhoto = file => fits(file) ? putPhoto(file) : document.querySelector('#unfit').click();
     const take = event => {
         const files = [...(event.clipboardData ?? event.dataTransfer).files];
         if (!files.length) return;

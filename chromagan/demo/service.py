@@ -83,7 +83,7 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
     """Raise RequestError if `value`, of any type, is not one of `choices`."""
     choices = tuple(choices)
     if value not in choices:
-        raise RequestError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        raise RequestError(f"{name} must be one of {', '.join(choices)}, got {value!r:.80}")
 
 
 def options_of(source: str | None, mode: str, saturation: float, refined: bool = False) -> Options:
@@ -91,8 +91,8 @@ def options_of(source: str | None, mode: str, saturation: float, refined: bool =
     check_choice("chroma upsampling", mode, chroma.MODES)
     try:
         saturation = float(saturation)
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"saturation {saturation!r} is not a number") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RequestError(f"saturation {saturation!r:.80} is not a number") from error
     if not 0 <= saturation <= MOST_SATURATION:
         raise RequestError(f"saturation must be 0 to {MOST_SATURATION}, got {saturation:g}")
     return Options(source_name(source) or STUDY, mode, saturation, bool(refined))
@@ -108,7 +108,7 @@ def whole_number(value: str | float | None, name: str = "epoch") -> int | None:
     except (TypeError, ValueError, OverflowError) as error:
         raise RequestError(f"{name} {value!r:.80} is not a whole number") from error
     if isinstance(value, float) and number != value:
-        raise RequestError(f"{name} {value!r} is not a whole number")
+        raise RequestError(f"{name} {value!r:.80} is not a whole number")
     return number
 
 

@@ -19,7 +19,7 @@ from chromagan.demo import page
 from chromagan.demo.choices import REMEMBERED, Choices, Offer, chosen_source, example_of
 from chromagan.demo.events import as_html, from_gradio
 from chromagan.demo.service import GRAY, PhotoError, RequestError, source_name
-from chromagan.demo.tabs import Measured, Tabs
+from chromagan.demo.tabs import Colored, Measured, Tabs
 from chromagan.errors import ChromaGANError
 from chromagan.hub.checkpoints import GENERAL, STUDY
 from chromagan.network.decoders import DECODERS
@@ -120,6 +120,14 @@ class Updates:
         except ChromaGANError as error:  # as an error, it would also end the event that waits ("always_last")
             gr.Warning(as_html(str(error)))
             return gr.skip(), page.failure(str(error)), "", None
+
+    def on_download(self, shown: Colored | None, photo, decoder: str, epoch: str, *options) -> Path:
+        """The file of what Colorize shows. Where the page has not colored yet, or the server has forgotten what it has
+        (it was restarted, or the connection was lost for an hour), that is what the controls say."""
+        if shown is None and (path := from_gradio(photo)) is not None:
+            refined, network, source, *rendering = options
+            _, _, shown = self.tabs.colorize(path, decoder, epoch, chosen_source(source, network), *rendering, refined)
+        return self.tabs.colorized_file(shown)
 
     def on_clear(self) -> tuple:
         """What Colorize shows without a photo."""

@@ -70,8 +70,9 @@ def publish(
     try:
         same = {each: check_epoch(each, repo, epochs) for repo, epochs in by_repo.items() for each in epochs}
         refiner = find_refiner(source) if has_refiner(source) else None
-        if refiner:
-            check_refiner(refiner, to)
+        if refiner and (reason := check_refiner(refiner, to, checkpoints)):
+            say(f"{refiner} is not pushed: {reason}")
+            refiner = None
         for repo, epochs in by_repo.items():
             HfApi().create_repo(repo, private=private, exist_ok=True)
             for checkpoint in epochs:
@@ -116,16 +117,23 @@ def check_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> 
     return same
 
 
-def check_refiner(folder: Path, study: str) -> None:
-    """Raise CheckpointError if the refiner in `folder` or its trunk cannot be loaded, or it has no card."""
+def check_refiner(folder: Path, study: str, checkpoints: list[Checkpoint]) -> str | None:
+    """Why the refiner in `folder` can refine the colorings of none of the checkpoints; None if it can, of one at least.
+
+    Raises CheckpointError if it or its trunk cannot be loaded, or no card can be made of it.
+    """
     name = f"refiner {folder}"
     config = read_refiner(folder, name).config
     with reading(name, folder):
         _files(folder, folder, RefinerConfig)
         if config.trunk_digest:
             read_trunk(find_trunk(folder, config.trunk), config.trunk_digest)
+    reasons = [config.incompatibility(ModelConfig.from_dict(read_json(each.file(CONFIG_FILE)))) for each in checkpoints]
+    if all(reasons):
+        return reasons[0]
     with _making_card(folder):
         refiner_card(folder, study)
+    return None
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The API of a demo that runs, by gradio_client, and what it answers over HTTP alone."""
 
 import gzip
+import io
 import json
 import os
 import urllib.error
@@ -157,6 +158,16 @@ def test_api_measure_is_a_table(client, harbor):
 def test_page_can_be_installed(demo):
     with urllib.request.urlopen(f"{demo.url}/manifest.json", timeout=20) as answer:
         assert json.load(answer)["name"] == "ChromaGAN Studio"
+
+
+def test_the_icon_has_two_sizes(demo):
+    """One of any size would be made while nobody else is served."""
+    for size in (192, 512):
+        with urllib.request.urlopen(f"{demo.url}/pwa_icon/{size}", timeout=20) as answer:
+            assert Image.open(io.BytesIO(answer.read())).size == (size, size)
+    for size in (0, -1, 8000):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{demo.url}/pwa_icon/{size}", timeout=20)
 
 
 def test_page_is_compressed(demo):

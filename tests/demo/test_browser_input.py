@@ -101,6 +101,26 @@ def test_a_photo_is_chosen_while_another_is_shown_and_stays_until_then(page, har
     assert download.value.suggested_filename.endswith(".tiff") and page.faults == []
 
 
+def test_a_file_that_does_not_fit_leaves_the_photo(page, harbor, tmp_path):
+    """What Gradio refuses would else empty the box, beside the coloring of what was in it."""
+    before = picture_urls(page)
+    upload(page, harbor)
+    wait_for_another(page, before)
+    before = picture_urls(page)
+    (tmp_path / "note.txt").write_text("no photo")
+    with (tmp_path / "huge.bmp").open("wb") as file:
+        file.truncate(51 << 20)
+    for name in ("note.txt", "huge.bmp"):
+        with page.expect_file_chooser() as chooser:
+            page.click("#choose")
+        chooser.value.set_files(tmp_path / name)
+        assert "is no photo, or larger than 50 MB" in said(page)
+        page.click("[data-testid=toast-close]")
+        page.wait_for_selector("[data-testid=toast-body]", state="detached")
+        assert picture_urls(page) == before and page.locator("#photo .image-frame img").count() == 1
+    assert page.faults == []
+
+
 @pytest.mark.parametrize("kind", ["text", "half"])
 def test_file_that_is_no_photo(page, demo, harbor, tmp_path, kind):
     path = tmp_path / "broken.jpg"

@@ -39,7 +39,7 @@ def test_gradio_asks_for_a_photo_through_the_method_that_is_replaced():
 )
 def test_an_address_without_a_photo_is_one_line(error, reason):
     async def fetch(address):
-        if address == "http://nowhere/x.png":
+        if address.startswith("http://nowhere/x.png"):
             raise error
         return address
 
@@ -48,6 +48,20 @@ def test_an_address_without_a_photo_is_one_line(error, reason):
         asyncio.run(photo.async_move_resource_to_block_cache("http://nowhere/x.png"))
     assert caught.value.message == f"no photo at http://nowhere/x.png: {reason}" and not caught.value.print_exception
     assert asyncio.run(photo.async_move_resource_to_block_cache("/uploads/cat.png")) == "/uploads/cat.png"
+
+
+def test_an_address_is_asked_each_time_it_is_named():
+    """Gradio would return the file that it once got from there: a camera's address gives another photo each time."""
+    asked = []
+
+    async def fetch(address):
+        asked.append(address)
+        return address
+
+    photo = fetched(SimpleNamespace(async_move_resource_to_block_cache=fetch))
+    for address in ("http://camera/now.jpg", "http://camera/now.jpg", "http://camera/now.jpg#top"):
+        asyncio.run(photo.async_move_resource_to_block_cache(address))
+    assert len(set(asked)) == 3 and {address.split("#")[0] for address in asked} == {"http://camera/now.jpg"}
 
 
 def test_an_address_that_answers_without_end_is_given_up(monkeypatch):

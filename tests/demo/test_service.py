@@ -39,6 +39,8 @@ def test_options_of_no_meaning_are_refused():
     for bad, words in (
         (("", "sharp", 1), "edge-aware"),
         (("", CHROMA, "much"), "not a number"),
+        (("", CHROMA, 10**400), "not a number"),  # for Python, too large for one with a point
+        (("", "x" * 10**6, 1), "got 'x{79}$"),
         (("", CHROMA, 4), "saturation must be 0 to 3, got 4"),
         (("", CHROMA, float("nan")), "0 to 3"),
     ):

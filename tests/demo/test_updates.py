@@ -7,7 +7,7 @@ import pytest
 from made_photos import made_photo
 
 from chromagan.demo.choices import EACH_OWN, REMEMBERED
-from chromagan.demo.service import CHROMA, GRAY
+from chromagan.demo.service import CHROMA, GRAY, RequestError
 from chromagan.demo.tabs import Tabs
 from chromagan.demo.updates import SOURCE_INFO, Updates
 from chromagan.hub.checkpoints import GENERAL, STUDY
@@ -126,6 +126,18 @@ def test_the_controls_color(updates, photo):
     assert (state.photo, state.options.source, state.checkpoint.epoch) == (photo, GENERAL, 5)
     *_, words, state = updates.on_color(upload, "compact", "0", False, STUDY, *OPTIONS)
     assert (state.options.source, state.checkpoint.epoch) == (STUDY, 0) and "any kind" not in words
+
+
+def test_a_download_is_what_the_page_shows_also_where_the_server_has_forgotten_it(updates, photo):
+    """After a restart, or an hour after a connection was lost, Gradio hands out a session's first state."""
+    chosen = [{"path": str(photo)}, "depthwise", "5", False, GENERAL, *OPTIONS]
+    *_, state = updates.on_color(*chosen)
+    kept = updates.on_download(state, None, "compact", "0", True, STUDY, *OPTIONS)  # what is shown, not what is chosen
+    forgotten = updates.on_download(None, *chosen)
+    assert kept.name == forgotten.name == f"{photo.stem}-general-depthwise-epoch-5{kept.suffix}"
+    assert kept.read_bytes() == forgotten.read_bytes()
+    with pytest.raises(RequestError, match="Upload a photo first"):
+        updates.on_download(None, None, *chosen[1:])
 
 
 def test_what_cannot_be_read_leaves_nothing_that_could_be_taken_for_it(updates, tmp_path):

@@ -19,8 +19,9 @@ from chromagan.hub.background_publisher import BackgroundPublisher
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.hub.files import write_json
 from chromagan.hub.publish import publish
-from chromagan.hub.refiners import load_refiner
+from chromagan.hub.refiners import load_refiner, save_refiner
 from chromagan.hub.trunks import write_weights
+from chromagan.network.refiner import Refiner, RefinerConfig
 
 
 @pytest.fixture
@@ -271,6 +272,18 @@ def test_a_token_that_only_reads_pulls_but_cannot_push(server, source, monkeypat
     for push in (publish, lambda source, to: BackgroundPublisher(to, "compact", source)):
         with pytest.raises(PublishError, match="the token may only read"):
             push(source, "someone/study")
+
+
+def test_a_refiner_of_other_networks_is_not_pushed(server, refined_source, tmp_path):
+    """Of the folder above, say, whose networks have another trunk than these."""
+    study = shutil.copytree(refined_source, tmp_path / "study")
+    shutil.rmtree(study / "refiner")
+    refiner = Refiner(RefinerConfig(channels=8, steps=2))  # of a trunk that was not frozen
+    save_refiner(refiner, study / "refiner")
+    (line,) = [line for line in push(study) if "refiner" in line]
+    assert "refiner is not pushed: it was trained for the trunk" in line
+    with pytest.raises(KeyError):
+        server.files("someone/study-refiner")
 
 
 def test_a_refiner_goes_to_a_repository_of_its_own_and_comes_back(server, refined_source, tmp_path):

@@ -322,7 +322,7 @@ def test_a_measure_that_is_new_is_taken_and_the_others_stay(evaluated, source, d
 
 
 def test_bad_input_is_one_line(source, tmp_path, capsys):
-    command = ["train/evaluate.py", "--source", tmp_path / "none", "--data", tmp_path, "--output-dir", tmp_path / "o"]
+    command = ["train/evaluate.py", "--source", tmp_path / "none", "--data", "d", "--output-dir", tmp_path / "o"]
     result = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "no folder" in result.stderr.strip().splitlines()[-1]
