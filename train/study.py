@@ -122,9 +122,9 @@ def describe(runs: list[Run], images: int, workers: int, rate: float | None = No
         seconds = left * steps * run.config.batch_size / (rate or measured_rate(run)) if left else 0.0
         heapq.heapreplace(ends, ends[0] + seconds)  # a decoder runs on the worker that is free first: see train
         state = "finished" if run.finished else f"epochs {run.epochs_done} to {run.config.epochs}, {_hours(seconds)}"
-        saves = " ".join(map(str, sorted(run.config.saved_epochs - run.lost)))
-        lines.append(f"{DECODERS[run.config.decoder].label}: {state}; saves {saves}")
-        checkpoints += len(run.config.saved_epochs - run.lost)
+        saved = sorted(run.config.saved_epochs - run.lost)
+        lines.append(f"{DECODERS[run.config.decoder].label}: {state}; saves {' '.join(map(str, saved))}")
+        checkpoints += len(saved)
     whole = max(ends)
     at_once = f"{workers} decoders at once" if workers > 1 else "one decoder after the other"
     lines.append(

@@ -71,16 +71,22 @@ class Tabs:
     # Colorize
 
     def colorize(self, photo: Path | None, decoder: str, epoch: str, *options) -> tuple[str, str, Colored]:
-        """HTML comparing gray and color, HTML of the caption, and the state. Refined only if the source can do it."""
-        options = options_of(*options)
-        if options.refined and self.service.source(options.source).refiner is None:
-            options = options._replace(refined=False)
-        checkpoint, loaded = self.service.find(options.source, decoder, epoch), self.service.load(photo)
+        """HTML comparing gray and color, HTML of the caption, and the state, as by `chosen`."""
+        state = self.chosen(photo, decoder, epoch, *options)
+        _, options, checkpoint = state
+        loaded = self.service.load(photo)
         both = (self.service.picture_of(loaded, what, options, SHOWN_SIDE) for what in (GRAY, checkpoint))
         networks = {STUDY: "", GENERAL: "photos of any kind"}.get(options.source, options.source)
         words = page.caption(checkpoint, networks, self.service.costs.get(checkpoint.decoder))
         words += page.first_page(loaded.pages)
-        return page.comparison(*both), words, Colored(photo, options, checkpoint)
+        return page.comparison(*both), words, state
+
+    def chosen(self, photo: Path | None, decoder: str, epoch: str, *options) -> Colored:
+        """The state of a coloring that is yet to be made. Refined only if the source can do it."""
+        options = options_of(*options)
+        if options.refined and self.service.source(options.source).refiner is None:
+            options = options._replace(refined=False)
+        return Colored(photo, options, self.service.find(options.source, decoder, epoch))
 
     def colorized_file(self, state: Colored | None) -> Path:
         """What `colorize` showed, as a file of the photo's size and format, named after photo and checkpoint."""

@@ -126,7 +126,7 @@ class Updates:
         (it was restarted, or the connection was lost for an hour), that is what the controls say."""
         if shown is None and (path := from_gradio(photo)) is not None:
             refined, network, source, *rendering = options
-            _, _, shown = self.tabs.colorize(path, decoder, epoch, chosen_source(source, network), *rendering, refined)
+            shown = self.tabs.chosen(path, decoder, epoch, chosen_source(source, network), *rendering, refined)
         return self.tabs.colorized_file(shown)
 
     def on_clear(self) -> tuple:

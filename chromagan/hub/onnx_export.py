@@ -17,7 +17,7 @@ from chromagan.hub.model import ChromaGAN
 from chromagan.imaging import color
 from chromagan.network.refiner import ACTIONS, Refiner, halve, select_action
 from chromagan.network.trunk import Trunk
-from chromagan.programs import check_output_folder
+from chromagan.programs import make_folder
 
 PACKAGES = ("onnx", "onnxruntime")  # chromagan[onnx]
 OPSET = 18
@@ -143,8 +143,7 @@ def _export(network, inputs: dict, outputs: list[str], axes: dict, facts: dict, 
     proto = onnx.load_model_from_string(buffer.getvalue())
     onnx.helper.set_model_props(proto, facts)
     try:
-        check_output_folder(path.parent)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with replacing(path) as part:
             onnx.save_model(proto, part)
             checked = check(part)

@@ -136,20 +136,26 @@ def test_a_reader_that_leaves_and_a_full_stdout_are_one_line(source, tmp_path):
     ]
 
 
-def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(source, tmp_path, capsys, monkeypatch):
-    (tmp_path / "in").mkdir()
-    for index in range(6):
-        made_photo(index).save(tmp_path / "in" / f"{index}.png")
+def interrupt(monkeypatch, number: int) -> list:
+    """Presses Ctrl-C at prediction `number`, counted from 1; what is predicted is appended to the result."""
     predict, calls = Colorizer.predict, []
 
     def interrupted(self, photos):
         calls.append(photos)
-        if len(calls) == 3:
+        if len(calls) == number:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.2)
         return predict(self, photos)
 
     monkeypatch.setattr(Colorizer, "predict", interrupted)
+    return calls
+
+
+def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(source, tmp_path, capsys, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for index in range(6):
+        made_photo(index).save(tmp_path / "in" / f"{index}.png")
+    interrupt(monkeypatch, 3)
     assert colorize(source, tmp_path / "in", "-o", tmp_path / "out", "--jobs", "1") == 130
     lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
     assert [line for line in lines if "chromagan" in line] == [
@@ -165,16 +171,7 @@ def test_ctrl_c_ends_a_book_after_its_page_and_tells_what_failed_before(source, 
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jpg").write_bytes(b"not a JPEG")
     made_photo(0).save(tmp_path / "in" / "book.tif", save_all=True, append_images=[made_photo(1)] * 30)
-    predict, calls = Colorizer.predict, []
-
-    def interrupted(self, photos):
-        calls.append(photos)
-        if len(calls) == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.2)
-        return predict(self, photos)
-
-    monkeypatch.setattr(Colorizer, "predict", interrupted)
+    calls = interrupt(monkeypatch, 2)
     assert colorize(source, tmp_path / "in", "-o", tmp_path / "out", "--jobs", "1") == 130
     assert len(calls) == 2 and not list((tmp_path / "out").iterdir())
     lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
