@@ -45,9 +45,19 @@ def pick_example(page, index: int):
 
 def upload(page, path: Path, refused: bool = False):
     """refused: whether the page is expected to take no such file."""
-    give(page, path)
+    page.click("#photo [aria-label='Remove Image']")
+    page.wait_for_selector("#result img", state="detached")  # as for a visitor, who takes seconds to choose another
+    page.set_input_files("#photo input[type=file]", path)
     if not refused:
         page.wait_for_selector("#photo [aria-label='Remove Image']")
+
+
+def color(page, path: Path) -> list[str]:
+    """Uploads a photo; returns the addresses of its pictures. It may be colored twice: what follows from removing the
+    former photo can find the new one in the box, before it has brought its network."""
+    upload(page, path)
+    page.wait_for_selector("#caption >> text=photos of any kind")
+    return picture_urls(page)
 
 
 def wait_for_another(page, before: list[str]):

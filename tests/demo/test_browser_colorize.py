@@ -1,7 +1,7 @@
 """The page in a real browser: one photo, its coloring, and what changes it."""
 
 import numpy as np
-from browsing import enter_source, give, pick_example, picture_urls, said, sizes, upload, wait_for_another
+from browsing import color, enter_source, give, pick_example, picture_urls, said, sizes, wait_for_another
 from made_demo import lightness
 from PIL import Image
 
@@ -18,10 +18,7 @@ def test_arrival_shows_a_result(page):
 
 
 def test_photo_in_color_on_the_page_and_as_a_file(page, demo, harbor, tmp_path):
-    before = picture_urls(page)
-    upload(page, harbor)
-    wait_for_another(page, before)
-    before = picture_urls(page)
+    before = color(page, harbor)
     assert sizes(page) == [[310, 203]] * 2
     page.wait_for_selector("#caption >> text=epoch 5")  # one's own photo: by the network for any kind
     assert page.locator("#network input:checked").get_attribute("value") == "general"
@@ -54,10 +51,7 @@ def test_photo_in_color_on_the_page_and_as_a_file(page, demo, harbor, tmp_path):
 
 def test_large_photo_is_shown_small_and_saved_whole(page, tmp_path):
     Image.linear_gradient("L").resize((2000, 1500)).save(tmp_path / "large.png")
-    before = picture_urls(page)
-    upload(page, tmp_path / "large.png")
-    wait_for_another(page, before)
-    picture_urls(page)
+    color(page, tmp_path / "large.png")
     assert sizes(page) == [[1600, 1200]] * 2
     with page.expect_download() as download:
         page.click("#download")

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browsing import enter_source, open_tab, picture_urls, said, sizes, upload, wait_for_another
+from browsing import color, enter_source, open_tab, picture_urls, said, sizes, upload, wait_for_another
 from PIL import Image
 
 FILE = """(bytes, kind) => {
@@ -103,10 +103,7 @@ def test_a_photo_is_chosen_while_another_is_shown_and_stays_until_then(page, har
 
 def test_a_file_that_does_not_fit_leaves_the_photo(page, harbor, tmp_path):
     """What Gradio refuses would else empty the box, beside the coloring of what was in it."""
-    before = picture_urls(page)
-    upload(page, harbor)
-    wait_for_another(page, before)
-    before = picture_urls(page)
+    before = color(page, harbor)
     (tmp_path / "note.txt").write_text("no photo")
     with (tmp_path / "huge.bmp").open("wb") as file:
         file.truncate(51 << 20)
