@@ -55,6 +55,7 @@ from chromagan.demo.choices import NETWORKS, REMEMBERED, Offer
 from chromagan.demo.downloads import ANIMATIONS
 from chromagan.demo.events import as_handler, by_network, errors_as_messages, from_gradio
 from chromagan.demo.gradio_workarounds import fetched, icon, not_a_tool, upload_folder
+from chromagan.demo.remote_photo import MOST_BYTES
 from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, DemoService, Options
 from chromagan.demo.tabs import Tabs
 from chromagan.demo.updates import SOURCE_INFO, TABS, Updates
@@ -65,9 +66,8 @@ from chromagan.imaging.chroma import MODES
 HERE = Path(__file__).resolve().parent
 SHIPPED = str(HERE / "checkpoints")
 EXAMPLES = [HERE / "examples" / f"{name}.jpg" for name in ("rocket", "cat", "coffee", "astronaut", "photographer")]
-MAX_FILE_SIZE = "50mb"
 MAX_BODY = 1 << 20  # bytes of any other request
-UNFIT = f"That file is no photo, or larger than {MAX_FILE_SIZE.removesuffix('mb')} MB: the photo stays as it is."
+UNFIT = f"That file is no photo, or larger than {MOST_BYTES >> 20} MB: the photo stays as it is."
 QUEUE = 64  # waiting requests; further ones are rejected with a message
 TOOLS = ("colorize", "matrix", "measure", "checkpoints")  # functions of the API that are offered to assistants
 
@@ -454,7 +454,7 @@ if __name__ == "__main__":
     service.files.pin(EXAMPLES)
     try:
         demo.launch(
-            theme=THEME, css=page.CSS, head=page.HEAD, max_file_size=MAX_FILE_SIZE,
+            theme=THEME, css=page.CSS, head=page.HEAD, max_file_size=MOST_BYTES,
             ssr_mode=False, run_history=False, footer_links=["api", "settings"], mcp_server=offers_tools(), pwa=True,
             enable_monitoring=False,
             favicon_path=str(page.ICON),

@@ -4,9 +4,7 @@ Checked with Gradio 6.31. tests/demo/test_gradio_workarounds.py fails if one no 
 is no longer needed.
 """
 
-import asyncio
 import io
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from gradio.utils import get_upload_folder
 from gradio_client.utils import is_http_url_like
 from PIL import Image
 
-FETCH_SECONDS = 15  # for a photo of which a request gives the URL: nobody else is served in the meantime
+from chromagan.demo.remote_photo import FetchError, fetch_photo
 
 ICON_SIZES = (192, 512)  # those of Gradio's manifest
 
@@ -28,24 +26,22 @@ def upload_folder() -> Path:
 
 
 def fetched(photo: gr.Image) -> gr.Image:
-    """The input `photo`, which accepts URLs: one that cannot be fetched within FETCH_SECONDS becomes a message.
+    """The input `photo`, which accepts URLs by `fetch_photo`: one that gives no photo becomes a message.
 
-    Gradio waits for it without a limit and fails with a traceback. The method is replaced on the object: for a subclass
-    of a component, Gradio would write a .pyi file next to this module. Nor does Gradio ask twice for what an address
-    once gave, though a camera gives another photo each time: so each request has an address of its own, by a fragment,
-    which no host is sent.
+    Gradio would wait for it without a limit and fail with a traceback. The method is replaced on the object: for a
+    subclass of a component, Gradio would write a .pyi file next to this module.
     """
-    fetch = photo.async_move_resource_to_block_cache
+    move = photo.async_move_resource_to_block_cache
 
     async def fetch_or_say(address: str | Path | None) -> str | None:
+        if not is_http_url_like(str(address)):
+            return await move(address)
         try:
-            unique = address
-            if is_http_url_like(str(address)):
-                unique = f"{address}{'' if '#' in str(address) else '#'}{secrets.token_hex(8)}"
-            return await asyncio.wait_for(fetch(unique), FETCH_SECONDS)
-        except Exception as error:  # many kinds: unknown or private host, no answer, HTTP status
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise gr.Error(f"no photo at {address}: {reason}", print_exception=False) from error
+            path = str(await fetch_photo(str(address), Path(photo.GRADIO_CACHE)))
+        except FetchError as error:
+            raise gr.Error(f"no photo at {address}: {error}", print_exception=False) from error
+        photo.temp_files.add(path)  # as the replaced method does
+        return path
 
     photo.async_move_resource_to_block_cache = fetch_or_say
     return photo

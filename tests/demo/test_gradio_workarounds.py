@@ -10,6 +10,7 @@ import pytest
 
 from chromagan.demo import gradio_workarounds
 from chromagan.demo.gradio_workarounds import fetched, upload_folder
+from chromagan.demo.remote_photo import FetchError
 
 NOWHERE = "http://127.0.0.1:9/x.png"  # which Gradio refuses to ask, as a host of this network
 
@@ -34,45 +35,25 @@ def test_gradio_asks_for_a_photo_through_the_method_that_is_replaced():
     assert isinstance(error, gr.Error) and error.message.startswith(f"no photo at {NOWHERE}: ")
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"), [(OSError("no such\n  host"), "no such host"), (TimeoutError(), "TimeoutError")]
-)
-def test_an_address_without_a_photo_is_one_line(error, reason):
-    async def fetch(address):
-        if address.startswith("http://nowhere/x.png"):
-            raise error
-        return address
+def test_what_a_url_gives_or_why_it_does_not(tmp_path, monkeypatch):
+    async def fetch(url, folder):
+        if url.endswith("none.png"):
+            raise FetchError("HTTP status 404")
+        return folder / "cat.png"
 
-    photo = fetched(SimpleNamespace(async_move_resource_to_block_cache=fetch))
+    async def move(path):
+        return path
+
+    monkeypatch.setattr(gradio_workarounds, "fetch_photo", fetch)
+    photo = fetched(SimpleNamespace(async_move_resource_to_block_cache=move, GRADIO_CACHE=tmp_path, temp_files=set()))
+    move_or_fetch = photo.async_move_resource_to_block_cache
     with pytest.raises(gr.Error) as caught:
-        asyncio.run(photo.async_move_resource_to_block_cache("http://nowhere/x.png"))
-    assert caught.value.message == f"no photo at http://nowhere/x.png: {reason}" and not caught.value.print_exception
-    assert asyncio.run(photo.async_move_resource_to_block_cache("/uploads/cat.png")) == "/uploads/cat.png"
-
-
-def test_an_address_is_asked_each_time_it_is_named():
-    """Gradio would return the file that it once got from there: a camera's address gives another photo each time."""
-    asked = []
-
-    async def fetch(address):
-        asked.append(address)
-        return address
-
-    photo = fetched(SimpleNamespace(async_move_resource_to_block_cache=fetch))
-    for address in ("http://camera/now.jpg", "http://camera/now.jpg", "http://camera/now.jpg#top"):
-        asyncio.run(photo.async_move_resource_to_block_cache(address))
-    assert len(set(asked)) == 3 and {address.split("#")[0] for address in asked} == {"http://camera/now.jpg"}
-
-
-def test_an_address_that_answers_without_end_is_given_up(monkeypatch):
-    monkeypatch.setattr(gradio_workarounds, "FETCH_SECONDS", 0.05)
-
-    async def fetch(address):
-        await asyncio.sleep(60)
-
-    photo = fetched(SimpleNamespace(async_move_resource_to_block_cache=fetch))
-    with pytest.raises(gr.Error, match="no photo at http://slow/x.png"):
-        asyncio.run(photo.async_move_resource_to_block_cache("http://slow/x.png"))
+        asyncio.run(move_or_fetch("http://host/none.png"))
+    assert caught.value.message == "no photo at http://host/none.png: HTTP status 404"
+    assert not caught.value.print_exception
+    assert asyncio.run(move_or_fetch("/uploads/cat.png")) == "/uploads/cat.png"
+    assert asyncio.run(move_or_fetch("http://host/cat.png")) == str(tmp_path / "cat.png")
+    assert photo.temp_files == {str(tmp_path / "cat.png")}  # so that Gradio serves it
 
 
 def test_gradio_has_no_option_for_what_is_a_tool():
