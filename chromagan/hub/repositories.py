@@ -34,6 +34,7 @@ from huggingface_hub.utils import get_session
 
 from chromagan.errors import ChromaGANError
 from chromagan.hub.files import WEIGHTS_FILE
+from chromagan.hub.process_folder import folder_of_process
 from chromagan.network.decoders import DECODERS
 
 REPO_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name, also of data sets and studies
@@ -45,6 +46,7 @@ MOST_BYTES = 1 << 30  # of weights; the largest network of this project, of the 
 MOST_BYTES_OF_JSON = 1 << 20
 MOST_EPOCHS = 100  # of a decoder, in a study that a visitor named
 MOST_BYTES_KEPT = 8 << 30  # of downloads for visitors
+VISITORS_FOLDER = "chromagan-visitors"  # in the Hub's cache, of downloads for visitors
 PROBE_SECONDS = 2.0
 PROBE_MEMORY = 30.0  # seconds for which a probe's result is reused
 
@@ -68,9 +70,9 @@ class HubAccess:
     token: bool | None = None  # the client's option: None is this machine's token, False none
     most_epochs: float = math.inf  # of a decoder
 
-    def may_read_cache(self, repo: str) -> bool:
-        """Whether what the cache holds of a repository may be used without asking the Hub."""
-        return True
+    def cache(self, repo: str) -> Path:
+        """The client's cache of downloads from `repo`. All that it holds may be used without asking the Hub."""
+        return Path(constants.HF_HUB_CACHE)
 
     def make_room(self, repo: str, size: int) -> None:
         """Called before a file of `repo` is downloaded, with the bytes that the cache will grow by; HubError if there
@@ -84,8 +86,8 @@ class VisitorAccess(HubAccess):
     """How a server reads the studies that its visitors name. Safe to use from several threads.
 
     The token of this machine is not sent, since it would show them its owner's private repositories. Nor is its cache
-    used, which may hold them too: without the Hub's consent, visitors get only what was downloaded by this object, of
-    which `most_bytes` stay.
+    used, which may hold them too: what visitors download has a folder of its own, which is this process's, and of which
+    `most_bytes` stay.
     """
 
     token = False
@@ -93,19 +95,23 @@ class VisitorAccess(HubAccess):
     def __init__(self, most_bytes: int = MOST_BYTES_KEPT, most_epochs: int = MOST_EPOCHS):
         self.most_bytes, self.most_epochs = most_bytes, most_epochs
         self.kept: dict[str, int] = {}  # bytes downloaded of each repository, the longest unused first
-        # Folders of repositories, which are neither counted nor deleted.
-        self._cached_before = set(Path(constants.HF_HUB_CACHE).glob("models--*"))
+        self._folder: Path | None = None  # made for the first visitor who names a study
         self._lock = threading.Lock()
 
-    def may_read_cache(self, repo: str) -> bool:
-        """Whether the Hub gave a file of `repo` to this object, and thus without a token."""
-        return repo in self.kept
+    def cache(self, repo: str) -> Path:
+        """One of its own for each repository: in a common one, the client shares equal files between repositories, and
+        they would outlive the one that is deleted."""
+        with self._lock:
+            if self._folder is None:
+                try:
+                    self._folder = folder_of_process(Path(constants.HF_HUB_CACHE, VISITORS_FOLDER))
+                except OSError as error:
+                    raise HubError(f"this server cannot store what it downloads: {error.strerror}") from error
+            return self._folder / repo.replace("/", "--")
 
     def make_room(self, repo: str, size: int) -> None:
         """Count `size` bytes that are about to be downloaded; to make room for them, delete the repositories that are
         longest unused. HubError if one repository alone needs more than there is."""
-        if _cache_folder(repo) in self._cached_before:
-            return
         with self._lock:
             self.kept[repo] = self.kept.pop(repo, 0) + size
             if self.kept[repo] > self.most_bytes:
@@ -113,7 +119,7 @@ class VisitorAccess(HubAccess):
                 raise HubError(f"this server keeps at most {self.most_bytes / 1e9:.1f} GB of {repo}")
             while sum(self.kept.values()) > self.most_bytes:
                 oldest = next(iter(self.kept))
-                shutil.rmtree(_cache_folder(oldest), ignore_errors=True)
+                shutil.rmtree(self._folder / oldest.replace("/", "--"), ignore_errors=True)
                 del self.kept[oldest]
 
 
@@ -136,7 +142,7 @@ def list_epochs(prefix: str, access: HubAccess = OWNER) -> dict[str, list[int]]:
     Raises HubError, with the reason, if there are none.
     """
     repos = {decoder: repository(prefix, decoder) for decoder in DECODERS}
-    cached = {decoder: _cached_epochs(repo) for decoder, repo in repos.items() if access.may_read_cache(repo)}
+    cached = {decoder: _cached_epochs(repo, access) for decoder, repo in repos.items()}
     cached = {decoder: epochs for decoder, epochs in cached.items() if epochs}
     if not reachable():
         if not cached:
@@ -185,17 +191,15 @@ def download(
     """
     try:
         local = local_files_only or not reachable()
-        if local and not access.may_read_cache(repo):  # the same answer whether or not it is there
-            raise _not_cached(repo, revision, name, local_files_only)
-        options = {"token": access.token} | options
+        options = {"token": access.token, "cache_dir": access.cache(repo)} | options
         if not local:
             most = MOST_BYTES if name.endswith(".safetensors") else MOST_BYTES_OF_JSON
             size = get_hf_file_metadata(hf_hub_url(repo, name, revision=revision), token=options["token"]).size
             if size is None or size > most:
                 has = "an unknown size" if size is None else f"{size / 1e6:,.0f} MB"
                 raise HubError(f"{name} of {repo} has {has}: at most {most / 1e6:,.0f} MB are downloaded")
-            cached = isinstance(try_to_load_from_cache(repo, name, revision=revision), str)
-            access.make_room(repo, 0 if cached else size)
+            cached = try_to_load_from_cache(repo, name, cache_dir=options["cache_dir"], revision=revision)
+            access.make_room(repo, 0 if isinstance(cached, str) else size)
         return Path(hf_hub_download(repo, name, revision=revision, local_files_only=local, **options))
     except HubError:
         raise
@@ -262,14 +266,9 @@ def _ask(answers: "queue.SimpleQueue[bool]") -> None:
         answers.put(False)
 
 
-def _cache_folder(repo: str) -> Path:
-    """Where the client keeps what it downloads of a repository."""
-    return Path(constants.HF_HUB_CACHE, f"models--{repo.replace('/', '--')}")
-
-
-def _cached_epochs(repo: str) -> list[int]:
+def _cached_epochs(repo: str, access: HubAccess) -> list[int]:
     """Epochs whose weights are in the cache: the client keeps a file refs/<tag> for every resolved tag."""
-    folder, epochs = _cache_folder(repo), []
+    folder, epochs = access.cache(repo) / f"models--{repo.replace('/', '--')}", []
     for ref in folder.glob("refs/epoch-*"):
         weights = folder / "snapshots" / ref.read_text().strip() / WEIGHTS_FILE
         if (match := EPOCH_TAG.fullmatch(ref.name)) and weights.exists():

@@ -207,40 +207,47 @@ def test_files_and_tags_of_a_strangers_study_are_bounded(server, source, monkeyp
 
 
 def test_downloads_for_visitors_are_bounded(server, source):
-    """The longest unused repository goes first; what was there before the server, or is its own, stays."""
-    for study in ("someone/own", "someone/before", "someone/first", "someone/second"):
+    """The longest unused repository goes first; what its owner has downloaded stays."""
+    for study in ("someone/own", "someone/first", "someone/second"):
         publish(source, study, say=lambda line: None)
 
     def load(study, decoder="compact", epoch=0, access=repositories.OWNER):
         return load_checkpoint(find_checkpoint(study, decoder, epoch, access))
 
-    def cached(study, decoder="compact"):
-        return Path(constants.HF_HUB_CACHE, f"models--someone--{study}-{decoder}").exists()
-
     shutil.rmtree(constants.HF_HUB_CACHE)  # publishing reads cards
-    load("someone/before")
+    load("someone/own")
     visitors = VisitorAccess()
     visit = functools.partial(load, access=visitors)
-    load("someone/own")
+
+    def cached(study, decoder="compact"):
+        return visitors.cache(f"someone/{study}-{decoder}").exists()
+
     visit("someone/first")
     one = sum(visitors.kept.values())
     weights = server.files("someone/first-compact", "epoch-0")
     assert one == sum(len(weights[name]) for name in ("config.json", "model.safetensors", TRUNK))
     visit("someone/first")  # from the cache: not counted again
-    visit("someone/before")
     assert sum(visitors.kept.values()) == one
     visitors.most_bytes = int(2.5 * one)
     visit("someone/second")
     visit("someone/first")
     visit("someone/second", "depthwise")
     assert not cached("second") and cached("first") and cached("second", "depthwise")
-    assert cached("before") and cached("own")
     assert sum(visitors.kept.values()) <= visitors.most_bytes
     visit("someone/second")  # it is downloaded anew
     visitors.most_bytes = one
     with pytest.raises(CheckpointError, match=r"keeps at most 0.0 GB of someone/second-compact"):
         visit("someone/second", epoch=3)
     load("someone/own", epoch=3)
+    assert {path.name for path in Path(constants.HF_HUB_CACHE).glob("models--*")} == {"models--someone--own-compact"}
+
+
+def test_a_server_that_cannot_store_downloads_says_so(server, source, tmp_path, monkeypatch):
+    publish(source, "someone/study", say=lambda line: None)
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file"))
+    with pytest.raises(CheckpointError, match="this server cannot store what it downloads: Not a directory"):
+        list_checkpoints("someone/study", VisitorAccess())
 
 
 def damaged(files: dict[str, bytes], kind: str) -> dict[str, bytes]:
