@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import torch
 from cachetools import LRUCache, cachedmethod
@@ -66,9 +67,10 @@ def network_bytes(colorizer: Colorizer) -> int:
 class CachedTrunk(nn.Module):
     """A frozen trunk with a cache of its features: a study's checkpoints share it, and see the same photos."""
 
-    def __init__(self, trunk: Trunk, cache: LRUCache, lock: threading.Lock):
+    def __init__(self, trunk: Trunk, weights: tuple, cache: LRUCache, lock: threading.Lock):
+        """weights: what tells the trunk from others in the cache, which outlives it."""
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self.weights = trunk, weights
         self.cache, self.lock = cache, lock
 
     def forward(self, L_norm: Tensor) -> list[Tensor]:
@@ -77,7 +79,7 @@ class CachedTrunk(nn.Module):
 
     @cachedmethod(
         lambda self: self.cache,
-        key=lambda self, L_norm: (id(self.trunk), tuple(L_norm.shape), tensor_digest(L_norm)),
+        key=lambda self, L_norm: (self.weights, tuple(L_norm.shape), tensor_digest(L_norm)),
         lock=lambda self: self.lock,
     )
     def features(self, L_norm: Tensor) -> list[Tensor]:
@@ -100,7 +102,8 @@ class CheckpointSource:
         self.predictions = LRUCache(PREDICTION_BYTES, getsizeof=lambda each: tensor_bytes(each.ab, each.L))
         self.rollouts = LRUCache(ROLLOUT_BYTES, getsizeof=rollout_bytes)
         self._features = LRUCache(FEATURE_BYTES, getsizeof=lambda stages: tensor_bytes(*stages))
-        self._trunks: dict[tuple, CachedTrunk] = {}  # by digests of their weights
+        # By digests of their weights, each for as long as a network has it.
+        self._trunks: WeakValueDictionary[tuple, CachedTrunk] = WeakValueDictionary()
         self._lock = threading.Lock()  # for the caches; held during a lookup, never while a network runs
         self._loading = threading.Lock()
         self._refiner, self._find_refiner_at = None, 0.0
@@ -209,12 +212,11 @@ class CheckpointSource:
         return Colorizer(model)
 
     def _shared_trunk(self, config: ModelConfig, trunk: Trunk) -> nn.Module:
-        """A trunk loaded before with the same weights, else this one: a study with a frozen trunk has only one."""
-        weights = [tensor_digest(tensor) for tensor in trunk.state_dict().values()]
-        key = config.trunk, config.trunk_stages, tuple(weights)
-        if key not in self._trunks and len(self._trunks) < 8:  # a trunk that was trained differs at each epoch
-            self._trunks[key] = CachedTrunk(trunk, self._features, self._lock)
-        return self._trunks.get(key, trunk)
+        """A trunk in use with the same weights, else this one: a study with a frozen trunk has only one."""
+        weights = config.trunk, config.trunk_stages, *map(tensor_digest, trunk.state_dict().values())
+        if (shared := self._trunks.get(weights)) is None:
+            shared = self._trunks[weights] = CachedTrunk(trunk, weights, self._features, self._lock)
+        return shared
 
 
 def decoder_milliseconds(decoder: str, repeats: int = 5) -> float:

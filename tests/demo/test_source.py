@@ -1,4 +1,6 @@
+import gc
 import shutil
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -58,6 +60,20 @@ def test_networks_of_one_trunk_share_it_and_say_what_they_say_alone(shared, phot
     for trunk in trunks.values():
         assert not any(module.training for module in trunk.modules())
         assert not any(p.requires_grad for p in trunk.parameters())
+
+
+def test_a_trunk_is_kept_no_longer_than_its_networks(shared, photo):
+    """What is kept of its features then serves the same trunk, loaded anew, and no other at its place in memory."""
+    source, loaded = CheckpointSource(shared), load_photo(photo, 10**6)
+    first, *_, other = (source.find("compact", epoch) for epoch in (0, 1, 2))
+    before = source.predict(loaded, first).ab
+    trunk = weakref.ref(source.colorizer(first).model.trunk)
+    source.networks.clear()
+    source.predictions.clear()
+    gc.collect()
+    assert trunk() is None
+    assert not torch.equal(source.predict(loaded, other).ab, before)
+    assert torch.equal(source.predict(loaded, first).ab, before)
 
 
 def test_network_and_trunk_run_once_for_a_photo(shared, photo, monkeypatch):
