@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-from chromagan.demo.address import listening_address, reach_without_proxy
+from chromagan.demo.address import is_local, listening_address, reach_without_proxy
 from chromagan.programs import ArgumentParser, end_in_one_line, end_process, errors_in_one_line, set_signal_handler
 
 NAME = Path(__file__).name
@@ -54,7 +54,7 @@ from chromagan.demo.body_limit import BodyLimit
 from chromagan.demo.choices import NETWORKS, REMEMBERED, Offer
 from chromagan.demo.downloads import ANIMATIONS
 from chromagan.demo.events import as_handler, by_network, errors_as_messages, from_gradio
-from chromagan.demo.gradio_workarounds import fetched, icon, not_a_tool, upload_folder
+from chromagan.demo.gradio_workarounds import fetched, for_any_client, icon, not_a_tool, upload_folder
 from chromagan.demo.remote_photo import MOST_BYTES
 from chromagan.demo.service import CHROMA, GRAY, MAX_AGE, DemoService, Options
 from chromagan.demo.tabs import Tabs
@@ -418,7 +418,7 @@ def build_demo() -> gr.Blocks:
         nudge = gr.Button(visible="hidden", elem_id="nudge")  # for page.js: makes Gradio open a stream of answers
         nudge.click(lambda: None, **RESTORE)
         endpoints()
-    return demo.queue(max_size=QUEUE, default_concurrency_limit=1)
+    return for_any_client(demo.queue(max_size=QUEUE, default_concurrency_limit=1))
 
 
 def offers_tools() -> bool:
@@ -452,6 +452,7 @@ with errors_in_one_line(NAME):
 
 if __name__ == "__main__":
     service.files.pin(EXAMPLES)
+    demo.api_open = is_local(HOST)  # direct requests skip the queue, and with it what bounds memory
     try:
         demo.launch(
             theme=THEME, css=page.CSS, head=page.HEAD, max_file_size=MOST_BYTES,

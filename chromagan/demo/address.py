@@ -34,6 +34,11 @@ def listening_address(environment: MutableMapping[str, str] = os.environ) -> tup
     return f"[{bare}]" if ":" in bare else bare, int(port) if port else None
 
 
+def is_local(host: str) -> bool:
+    """Whether what listens on `host`, as returned by `listening_address`, can be reached from this machine only."""
+    return host.removeprefix("[").removesuffix("]") in LOCAL
+
+
 def _try(host: str, port: int) -> None:
     """Raise AddressError if `port` of `host` cannot be listened on now. Port 0: any port."""
     try:

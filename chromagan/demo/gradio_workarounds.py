@@ -47,6 +47,35 @@ def fetched(photo: gr.Image) -> gr.Image:
     return photo
 
 
+def for_any_client(demo: gr.Blocks) -> gr.Blocks:
+    """`demo`, whose API takes what is written by hand: an image as `file_data` has it, and as many arguments as there
+    are, the rest being defaults. Gradio's own clients complete both; from others, Gradio fails with a traceback."""
+    check = demo.validate_inputs
+
+    def complete(function, inputs: list) -> None:
+        if function.api_visibility == "public":
+            inputs += [component.value for component in function.inputs[len(inputs) :]]
+            for index, component in enumerate(function.inputs):
+                if isinstance(component, gr.Image):
+                    inputs[index] = file_data(inputs[index])
+        check(function, inputs)
+
+    demo.validate_inputs = complete
+    return demo
+
+
+def file_data(image) -> dict | None:
+    """An image of a request, {"path": ...}, {"url": ...} or the text alone, as Gradio has it; gr.Error for others."""
+    if image is None:
+        return None
+    file = (image.get("path") or image.get("url")) if isinstance(image, dict) else image
+    if not isinstance(file, str):
+        words = f'an image is {{"path": ...}}: its URL, or what /gradio_api/upload has answered; got {image!r:.80}'
+        raise gr.Error(words, print_exception=False)
+    # What is marked as a file, Gradio fetches; or fails with a traceback, if it is on this machine and no upload.
+    return {"path": file, "meta": {"_type": "gradio.FileData"}} if is_http_url_like(file) else {"path": file}
+
+
 def icon(file: Path, size: int) -> Response:
     """Answer GET /pwa_icon/<size> with the icon in `file`, in ICON_SIZES. Gradio's own route would enlarge it to any
     size, which takes gigabytes, and serve nobody else meanwhile."""

@@ -8,13 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 import httpx
 import pytest
 
-from chromagan.demo.address import AddressError, listening_address, reach_without_proxy
+from chromagan.demo.address import AddressError, is_local, listening_address, reach_without_proxy
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 START_SECONDS = 300  # importing torch and gradio takes nearly all of it, on a busy machine
@@ -122,25 +123,37 @@ def test_a_kind_of_proxy_that_is_not_known_is_one_line():
         reach_without_proxy("127.0.0.1", {"ALL_PROXY": "socks://user:secret@127.0.0.1:9"})
 
 
-def test_demo_starts_under_a_dead_proxy_and_a_port_nobody_asked_for_moves(source, tmp_path):
+@pytest.mark.parametrize(
+    ("host", "local"), [("127.0.0.1", True), ("[::1]", True), ("localhost", True), ("0.0.0.0", False), ("[::]", False)]
+)
+def test_what_only_this_machine_reaches(host, local):
+    assert is_local(host) is local
+
+
+def test_demo_for_all_networks_starts_under_a_dead_proxy_and_a_port_nobody_asked_for_moves(source, tmp_path):
     dead = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "socks5://127.0.0.1:9"}
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # taken by another program: as good
             stack.enter_context(listening(7860))
-        demo = start(source, tmp_path, **dead)
+        demo = start(source, tmp_path, GRADIO_SERVER_NAME="0.0.0.0", **dead)
         stack.callback(demo.communicate)
         stack.callback(demo.terminate)
         late = threading.Timer(START_SECONDS, demo.kill)  # reading its output below waits for it
         stack.callback(late.cancel)
         late.start()
-        url = next((found[1] for line in demo.stdout if (found := re.search(r"(http://127\.0\.0\.1:\d+)", line))), None)
+        url = next((found[1] for line in demo.stdout if (found := re.search(r"(http://0\.0\.0\.0:\d+)", line))), None)
         assert url is not None, demo.stderr.read()
-        assert url != "http://127.0.0.1:7860"
+        assert url != "http://0.0.0.0:7860"
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         assert opener.open(f"{url}/health", timeout=START_SECONDS).status == 200
         controls = json.load(opener.open(f"{url}/config", timeout=START_SECONDS))["components"]
         network = next(each["props"] for each in controls if each["props"].get("elem_id") == "network")
         assert network["visible"] is False  # the source has no `general`: there is nothing to choose
+        direct = urllib.request.Request(
+            f"{url}/gradio_api/run/checkpoints", b'{"data": []}', {"Content-Type": "application/json"}
+        )
+        with pytest.raises(urllib.error.HTTPError, match="404"):  # it would skip the queue
+            opener.open(direct, timeout=START_SECONDS)
         with pytest.raises(subprocess.TimeoutExpired):  # it goes on behind Gradio's questions to itself
             demo.wait(2)
 

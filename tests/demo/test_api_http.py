@@ -100,6 +100,34 @@ def answer_of(demo):
     return ask
 
 
+@pytest.fixture
+def uploaded(demo, harbor):
+    """The path that the server gives to a photo sent as a browser or curl sends it."""
+    boundary = "part"
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="harbor.jpg"\r\n\r\n'
+    body = head.encode() + harbor.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    request = urllib.request.Request(f"{demo.url}/gradio_api/upload", body, headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())[0]
+
+
+def test_over_http_too_an_image_is_enough(answer_of, uploaded):
+    image = {"path": uploaded}
+    alone, defaults = (
+        answer_of("/gradio_api/run/colorize", {"data": [image, *others]})
+        for others in ([], ["", None, "edge-aware", 1, "", "default"])
+    )
+    results = [json.loads(answer)["data"][0]["path"] for status, answer in (alone, defaults) if status == 200]
+    assert len(results) == 2 and Path(results[0]).read_bytes() == Path(results[1]).read_bytes()
+    for name in ("matrix", "epochs", "measure", "checkpoints"):
+        data = [] if name == "checkpoints" else [image]
+        status, answer = answer_of(f"/gradio_api/run/{name}", {"data": data})
+        assert status == 200 and json.loads(answer)["data"][0], answer
+    status, answer = answer_of("/gradio_api/run/colorize", {"data": []})
+    assert (status, json.loads(answer)["error"]) == (500, "Upload a photo first.")
+
+
 @pytest.mark.parametrize("name", ["colorize", "matrix", "epochs", "measure"])
 @pytest.mark.parametrize("path", [str(Path(__file__).parents[2] / "examples" / "cat.jpg"), "/etc/passwd", "/dev/zero"])
 def test_no_file_of_the_server_is_read(answer_of, name, path):
@@ -115,6 +143,29 @@ def test_a_request_of_megabytes_is_refused(answer_of):
     data = [None, "", None, "edge-aware", 1, "x" * 2_000_000, "no"]
     status, answer = answer_of("/gradio_api/run/colorize", {"data": data})
     assert status == 413 and "at most 1,048,576 bytes" in answer
+
+
+NOT_UPLOADED = "This photo was not uploaded to this server"
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ({"path": "http://127.0.0.1/x.jpg"}, "no photo at http://127.0.0.1/x.jpg: "),
+        ({"url": "http://127.0.0.1/x.jpg"}, "no photo at http://127.0.0.1/x.jpg: "),
+        ("http://127.0.0.1/x.jpg", "no photo at http://127.0.0.1/x.jpg: "),
+        ({"path": "x.jpg", "meta": {"_type": "gradio.FileData"}}, NOT_UPLOADED),
+        ({"path": "x.jpg", "url": "http://127.0.0.1/x.jpg"}, NOT_UPLOADED),
+        ("data:image/png;base64,AAAA", NOT_UPLOADED),
+        ({"path": ["x"]}, 'an image is {"path": ...}: its URL, or what /gradio_api/upload has answered; got {'),
+        (["x"], "an image is"),
+        (5, "an image is"),
+        ({}, "an image is"),
+    ],
+)
+def test_an_image_is_a_url_or_an_upload(answer_of, image, words):
+    status, answer = answer_of("/gradio_api/run/colorize", {"data": [image]})
+    assert status == 500 and json.loads(answer)["error"].startswith(words)
 
 
 def test_nobody_sees_what_others_do(demo):
