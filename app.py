@@ -183,16 +183,17 @@ def colorize_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
             container=False, min_width=260, visible=service.shipped.refiner is not None,
         )  # fmt: skip
     about = gr.HTML(words, elem_id="caption", elem_classes="caption")
-    shown, refused = gr.State(), gr.JSON(visible="hidden")
+    shown, refused, wanted = gr.State(), gr.JSON(visible="hidden"), gr.JSON(visible="hidden")
 
     chosen = [controls.photo, decoder, epoch, refined, controls.network, *controls.options]
     color = dict(
         fn=updates.on_color, inputs=chosen,
-        outputs=[refused, result, about, shown], show_progress_on=result, trigger_mode="always_last", **QUICK,
+        outputs=[refused, result, about, shown, wanted], show_progress_on=result, trigger_mode="always_last", **QUICK,
     )  # fmt: skip
     button.click(**color)
     for control in (epoch.input, refined.input, controls.chroma.input, controls.saturation.input):
         control(**color).then(**SHOW_TAB)
+    wanted.change(updates.on_wanted, wanted, None, **LOOKUP).then(**color)
     refused.change(None, [controls.photo, refused], controls.photo, js=TAKE_OUT, **BROWSER)
     # Created on request: a photo of 12 megapixels takes seconds, and most pictures are never downloaded.
     saving = download.click(
@@ -267,14 +268,15 @@ def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
         button = gr.Button("Show all epochs", variant="primary", elem_id="scrub", min_width=120)
         webp = gr.Button("Download WebP", elem_id="webp", min_width=120)
         gif = gr.Button("Download GIF", elem_id="gif", min_width=120)
-    shown = gr.State()
+    shown, wanted = gr.State(), gr.JSON(visible="hidden")
 
     scrub = dict(
-        fn=as_handler(tabs.show_epochs), inputs=[controls.photo, decoder, *controls.options], outputs=[film, shown],
-        show_progress_on=film, trigger_mode="always_last", **QUICK,
+        fn=as_handler(updates.on_epochs), inputs=[controls.photo, decoder, *controls.options],
+        outputs=[film, shown, wanted], show_progress_on=film, trigger_mode="always_last", **QUICK,
     )  # fmt: skip
     button.click(**scrub)
     decoder.input(**scrub)
+    wanted.change(updates.on_wanted, wanted, None, **LOOKUP).then(**scrub)
     for kind, wanted in (("webp", webp), ("gif", gif)):
         animate = as_handler(functools.partial(tabs.animation_file, kind=kind))
         download_result(wanted.click(animate, shown, file, show_progress_on=film, **QUICK), file)

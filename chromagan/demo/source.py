@@ -4,6 +4,7 @@ Caches are bounded in bytes and keyed by content: predictions by the digest of t
 the digest of the lightness. So a cached result is only returned to someone who sent the same picture.
 """
 
+import contextlib
 import functools
 import hashlib
 import math
@@ -32,6 +33,7 @@ from chromagan.hub.checkpoints import (
 )
 from chromagan.hub.files import OPTIONS_FILE, names_of, plain_name, read_json
 from chromagan.hub.measured import measures_of, number_of, split_of
+from chromagan.hub.model import fetch
 from chromagan.hub.refiners import NoRefinerError, load_refiner
 from chromagan.hub.repositories import OWNER, HubAccess, HubError, is_prefix
 from chromagan.network.config import ModelConfig
@@ -106,6 +108,7 @@ class CheckpointSource:
         self._trunks: WeakValueDictionary[tuple, CachedTrunk] = WeakValueDictionary()
         self._lock = threading.Lock()  # for the caches; held during a lookup, never while a network runs
         self._loading = threading.Lock()
+        self._downloaded: set[Checkpoint] = set()  # or asked for in vain
         self._refiner, self._find_refiner_at = None, 0.0
         self._finding = threading.Lock()
 
@@ -143,8 +146,21 @@ class CheckpointSource:
 
     def prepare(self) -> None:
         """Load what colors a photo for which no checkpoint is selected; CheckpointError if it cannot be used."""
+        self.download(self.recommended)
         self.colorizer(self.recommended)
         _ = self.refiner
+
+    def must_download(self, checkpoint: Checkpoint) -> bool:
+        """Whether a checkpoint is on the Hub and nobody has asked for its files yet."""
+        return checkpoint.revision is not None and checkpoint not in self._downloaded
+
+    def download(self, checkpoint: Checkpoint) -> None:
+        """Ask the Hub for a checkpoint's files, so that `colorizer` need not wait for them; that says why, if there are
+        none. No other request waits meanwhile."""
+        if self.must_download(checkpoint):
+            with contextlib.suppress(HubError):
+                fetch(checkpoint.path, checkpoint.revision, checkpoint.access)
+            self._downloaded.add(checkpoint)
 
     @property
     def refiner(self) -> Refiner | None:

@@ -11,6 +11,7 @@ Only the view that an address names is set by the server, once.
 
 import filecmp
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
@@ -21,10 +22,11 @@ from chromagan.demo.events import as_html, from_gradio
 from chromagan.demo.service import GRAY, PhotoError, RequestError, source_name
 from chromagan.demo.tabs import Colored, Measured, Tabs
 from chromagan.errors import ChromaGANError
-from chromagan.hub.checkpoints import GENERAL, STUDY
+from chromagan.hub.checkpoints import GENERAL, STUDY, Checkpoint
 from chromagan.network.decoders import DECODERS
 
 TABS = ("colorize", "refine", "matrix", "epochs", "measure", "about")
+DOWNLOADING = "Downloading from the Hub …"
 SOURCE_INFO = "Leave empty for this demo's own, or enter a Hub prefix owner/name. Press Enter to apply."
 
 
@@ -103,23 +105,49 @@ class Updates:
     def on_color(
         self, photo, decoder: str, epoch: str, refined: bool, network: str, source, chroma, saturation
     ) -> tuple:
-        """The photo that is refused, if any, and the coloring, by what the controls say when it begins.
+        """The photo that is refused, if any, the coloring, by what the controls say when it begins, and what must be
+        downloaded before, as for `on_wanted`.
 
         Of whatever cannot be colored nothing is left on the stage that could be mistaken for its coloring. A photo that
         cannot be read is named as refused: the browser takes it out of its box, unless another is there by then.
         """
         try:
             if (path := from_gradio(photo)) is None:
-                return gr.skip(), *self.on_clear()
+                return gr.skip(), *self.on_clear(), gr.skip()
             here = chosen_source(source, network)
-            return gr.skip(), *self.tabs.colorize(path, decoder, epoch, here, chroma, saturation, refined)
+            if (wanted := self._wanted(here, [self.service.find(here, decoder, epoch)])) is not None:
+                return gr.skip(), page.failure(DOWNLOADING), "", None, wanted
+            return gr.skip(), *self.tabs.colorize(path, decoder, epoch, here, chroma, saturation, refined), gr.skip()
         except PhotoError as error:
             gr.Warning(as_html(str(error)))
             # The time: it may be given, and refused, once more.
-            return [photo["path"], time.time()], page.invitation(str(error)), "", None
+            return [photo["path"], time.time()], page.invitation(str(error)), "", None, gr.skip()
         except ChromaGANError as error:  # as an error, it would also end the event that waits ("always_last")
             gr.Warning(as_html(str(error)))
-            return gr.skip(), page.failure(str(error)), "", None
+            return gr.skip(), page.failure(str(error)), "", None, gr.skip()
+
+    def on_epochs(self, photo: Path | None, decoder: str, source, chroma, saturation) -> tuple:
+        """The photo at each epoch of a decoder, the state, and what must be downloaded before, as for `on_wanted`."""
+        here = chosen_source(source, STUDY)
+        epochs = [each for each in self.service.source(here).checkpoints if each.decoder == decoder]
+        if photo is not None and (wanted := self._wanted(here, epochs)) is not None:
+            return page.failure(DOWNLOADING), None, wanted
+        return *self.tabs.show_epochs(photo, decoder, here, chroma, saturation), None
+
+    def _wanted(self, source: str, checkpoints: list[Checkpoint]) -> list | None:
+        here = self.service.source(source)
+        keys = [page.key_of(each) for each in checkpoints if here.must_download(each)]
+        return [source, keys, time.time()] if keys else None  # the time: a page hears of changes only
+
+    def on_wanted(self, wanted) -> None:
+        """Download what a coloring waits for, where nobody else's waits: a source, and keys of its checkpoints."""
+        if not isinstance(wanted, list) or len(wanted) != 3 or not isinstance(wanted[1], list):
+            return  # not from the page
+        with suppress(ChromaGANError):  # the coloring that follows says why
+            here = self.service.source(wanted[0])
+            for checkpoint in here.checkpoints:
+                if page.key_of(checkpoint) in wanted[1]:
+                    here.download(checkpoint)
 
     def on_download(self, shown: Colored | None, photo, decoder: str, epoch: str, *options) -> Path:
         """The file of what Colorize shows. Where the page has not colored yet, or the server has forgotten what it has

@@ -1,5 +1,6 @@
 """What changes of the controls: called as Gradio calls them, without a page."""
 
+import functools
 from types import SimpleNamespace
 
 import gradio as gr
@@ -7,10 +8,11 @@ import pytest
 from made_photos import made_photo
 
 from chromagan.demo.choices import EACH_OWN, REMEMBERED
-from chromagan.demo.service import CHROMA, GRAY, RequestError
+from chromagan.demo.service import CHROMA, GRAY, DemoService, RequestError
 from chromagan.demo.tabs import Tabs
 from chromagan.demo.updates import SOURCE_INFO, Updates
 from chromagan.hub.checkpoints import GENERAL, STUDY
+from chromagan.hub.publish import publish
 
 OPTIONS = ("", CHROMA, 1.0)
 SKIP = gr.skip()
@@ -121,17 +123,19 @@ def test_what_a_page_has_never_kept_is_settled_anew(updates, photo):
 
 def test_the_controls_color(updates, photo):
     upload = {"path": str(photo)}
-    refused, stage, words, state = updates.on_color(upload, "depthwise", "5", False, GENERAL, *OPTIONS)
-    assert refused == SKIP and stage.count("<img") == 2 and "epoch 5" in words and "photos of any kind" in words
+    refused, stage, words, state, wanted = updates.on_color(upload, "depthwise", "5", False, GENERAL, *OPTIONS)
+    assert (
+        refused == wanted == SKIP and stage.count("<img") == 2 and "epoch 5" in words and "photos of any kind" in words
+    )
     assert (state.photo, state.options.source, state.checkpoint.epoch) == (photo, GENERAL, 5)
-    *_, words, state = updates.on_color(upload, "compact", "0", False, STUDY, *OPTIONS)
+    *_, words, state, _ = updates.on_color(upload, "compact", "0", False, STUDY, *OPTIONS)
     assert (state.options.source, state.checkpoint.epoch) == (STUDY, 0) and "any kind" not in words
 
 
 def test_a_download_is_what_the_page_shows_also_where_the_server_has_forgotten_it(updates, photo):
     """After a restart, or an hour after a connection was lost, Gradio hands out a session's first state."""
     chosen = [{"path": str(photo)}, "depthwise", "5", False, GENERAL, *OPTIONS]
-    *_, state = updates.on_color(*chosen)
+    *_, state, _ = updates.on_color(*chosen)
     kept = updates.on_download(state, None, "compact", "0", True, STUDY, *OPTIONS)  # what is shown, not what is chosen
     forgotten = updates.on_download(None, *chosen)
     assert kept.name == forgotten.name == f"{photo.stem}-general-depthwise-epoch-5{kept.suffix}"
@@ -145,14 +149,14 @@ def test_what_cannot_be_read_leaves_nothing_that_could_be_taken_for_it(updates, 
     twice = []
     for _ in range(2):
         with pytest.warns(UserWarning, match="&lt;b&gt;.jpg: "):
-            refused, *stage = updates.on_color(
+            refused, *stage, _ = updates.on_color(
                 {"path": str(tmp_path / "<b>.jpg")}, "compact", "7", False, GENERAL, *OPTIONS
             )
         assert refused[0] == str(tmp_path / "<b>.jpg") and stage[1:] == ["", None]
         assert "invitation" in stage[0] and "&lt;b&gt;.jpg" in stage[0]  # and why
         twice.append(refused)
     assert twice[0] != twice[1]  # else the page would hear of no change
-    refused, *stage = updates.on_color(None, "compact", "7", False, GENERAL, *OPTIONS)
+    refused, *stage, _ = updates.on_color(None, "compact", "7", False, GENERAL, *OPTIONS)
     assert refused == SKIP and tuple(stage) == updates.on_clear()
     assert "<img" not in stage[0] and "Choose a photo" in stage[0] and stage[1:] == ["", None]
 
@@ -160,8 +164,51 @@ def test_what_cannot_be_read_leaves_nothing_that_could_be_taken_for_it(updates, 
 def test_what_cannot_be_colored_is_said_on_the_stage(updates, photo):
     """As an error it would end the coloring that waits for this one, too."""
     with pytest.warns(UserWarning, match="&lt;i&gt;"):
-        refused, stage, words, state = updates.on_color({"path": str(photo)}, "<i>", "7", False, GENERAL, *OPTIONS)
+        refused, stage, words, state, _ = updates.on_color({"path": str(photo)}, "<i>", "7", False, GENERAL, *OPTIONS)
     assert refused == SKIP and "&lt;i&gt;" in stage and "<img" not in stage and (words, state) == ("", None)
+
+
+@pytest.fixture
+def visitor_of_hub(server, source, examples, tmp_path):
+    """The updates of a demo, a visitor of which has named the study "someone/study"."""
+    publish(source, "someone/study", say=lambda line: None)
+    updates = Updates(Tabs(DemoService(str(source), str(source), tmp_path / "files")), examples)
+    updates.on_source("someone/study")
+    return updates
+
+
+def test_an_epoch_of_the_hub_is_downloaded_before_it_colors(visitor_of_hub, photo):
+    """The lane of the colorings, where everybody waits, does not wait for the Hub."""
+    updates, options = visitor_of_hub, ("someone/study", *OPTIONS[1:])
+    here = updates.service.source("someone/study")
+    color = functools.partial(updates.on_color, {"path": str(photo)}, "compact", "0", False, STUDY, *options)
+    _, stage, words, state, wanted = color()
+    assert "Downloading" in stage and "<img" not in stage and (words, state) == ("", None)
+    assert wanted[:2] == ["someone/study", ["compact/0"]] and len(here.networks) == 1  # the recommended
+    updates.on_wanted(wanted)
+    _, stage, _, state, wanted = color()
+    assert stage.count("<img") == 2 and (state.checkpoint.decoder, state.checkpoint.epoch) == ("compact", 0)
+    assert wanted == SKIP
+
+    film, state, wanted = updates.on_epochs(photo, "depthwise", *options)
+    assert "Downloading" in film and state is None and wanted[1] == ["depthwise/0"]
+    updates.on_wanted(wanted)
+    film, state, wanted = updates.on_epochs(photo, "depthwise", *options)
+    assert film.count("<img") == 1 and state.decoder == "depthwise" and wanted is None
+
+
+def test_what_the_hub_does_not_deliver_is_asked_for_once_and_said(visitor_of_hub, photo, server):
+    color = functools.partial(
+        visitor_of_hub.on_color, {"path": str(photo)}, "compact", "0", False, STUDY, "someone/study", *OPTIONS[1:]
+    )
+    *_, wanted = color()
+    server.repos.clear()
+    visitor_of_hub.on_wanted(wanted)
+    with pytest.warns(UserWarning, match="compact"):
+        _, stage, _, state, wanted = color()
+    assert "cannot be used" in stage and state is None and wanted == SKIP
+    for nonsense in (None, {}, ["x"], ["no source", [], 0], ["someone/study", ["x"], 0], [5, [], 0]):
+        assert visitor_of_hub.on_wanted(nonsense) is None
 
 
 def test_where_a_photo_was_measured_only_what_was_is_offered(updates, photo, tmp_path):
