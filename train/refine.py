@@ -42,7 +42,7 @@ from train.training.refining import RefinerLoss, noise_of
 from train.training.rewards import FeatureDistance
 from train.training.run import Run, part_of_batch, run_script, speaker
 from train.training.state import save_state
-from train.training.watching import TrainingError
+from train.training.watching import TrainingError, require_finite_weights
 
 MULTIPLIER_EVERY = 4  # steps between updates of the multiplier: its greedy rollout takes a fifth of a step's time
 
@@ -136,6 +136,8 @@ def main(config: RefineConfig) -> None:
             saving = run.step + 1 in (config.greedy_steps, config.steps)
             run.count({"loss": value.detach(), **terms, **kept}, saving)
             with run.meter.paused():
+                if saving or run.state_is_due:
+                    require_finite_weights(run.step, loss)
                 if main_process and saving:
                     folder = config.run_dir / (REFINER if run.step == config.steps else f"{REFINER}-greedy")
                     save_refiner(refiner, folder)

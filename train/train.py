@@ -54,7 +54,7 @@ from train.training.run import Run, part_of_batch, run_script, speaker
 from train.training.state import save_state
 from train.training.step import prepare, resolve_precision, set_learning_rates, train_step, update_average
 from train.training.tracking import Tracker, check_tracker
-from train.training.watching import TrainingError
+from train.training.watching import TrainingError, require_finite_weights
 
 
 def main(config: TrainConfig) -> None:
@@ -165,6 +165,8 @@ def main(config: TrainConfig) -> None:
             if main_process and values:
                 tracker.log(values, run.step)
             with run.meter.paused():
+                if run.state_is_due:
+                    require_finite_weights(run.step, generator, critic)
                 if main_process and saving:
                     saver.save(epoch, run.step)
                 if main_process and run.state_is_due:
@@ -220,9 +222,10 @@ class EpochSaver:
         return self.config.run_dir / f"epoch-{epoch}"
 
     def save(self, epoch: int, step: int) -> None:
-        """Save `epoch`, after `step` steps."""
+        """Save `epoch`, after `step` steps. Raises TrainingError if its weights are not finite."""
         device = next(self.average.parameters()).device
         model = self.average.without_class_head().to(device)
+        require_finite_weights(step, model)
         measured = self._measure(model, epoch, device) if self.config.limit_validation else None
         samples = self._draw_samples(model, epoch, device) if self.config.samples else None
         if epoch not in self.saved:  # otherwise the tracker already has it

@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from chromagan.atomic import replacing
 from chromagan.errors import ChromaGANError
+from chromagan.hub.trunks import half
 from chromagan.programs import set_signal_handler
 
 LOG_FILE = "log.jsonl"
@@ -105,6 +106,18 @@ class Meter:
         start = time.perf_counter()
         yield
         self.time += time.perf_counter() - start
+
+
+def require_finite_weights(step: int, *networks: nn.Module) -> None:
+    """Raise TrainingError if weights after `step` steps are not finite in half precision, as networks are saved.
+
+    The loss terms of a step do not tell: they are from before its update.
+    """
+    for network in networks:
+        for name, tensor in half(network.state_dict()).items():
+            if not tensor.isfinite().all():
+                cure = "lower the learning rate" if step else "they are so before any training"
+                raise TrainingError(f"the weights {name} are not finite at step {step}: {cure}")
 
 
 class StopSignal:

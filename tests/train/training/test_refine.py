@@ -86,6 +86,12 @@ def test_what_is_no_number_is_not_kept(flags, tmp_path, monkeypatch):
     assert not list((tmp_path / "run").glob("state-*")) and not (tmp_path / "run" / "refiner-greedy").exists()
 
 
+def test_what_the_last_update_makes_infinite_is_not_kept(flags, tmp_path):
+    with pytest.raises(TrainingError, match="the weights .* are not finite at step 1: lower the learning rate"):
+        main(parse_config([*flags, str(tmp_path / "run"), "--steps", "1", "--greedy-steps", "1", "--lr", "1e30"]))
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".lock", "log.jsonl", "train.json"]
+
+
 def test_two_processes_train_the_agent_of_one(flags, tmp_path):
     """In greedy steps, in which the value learns nothing, and behind them."""
     main(parse_config([*flags, str(tmp_path / "one")]))

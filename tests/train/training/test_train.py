@@ -238,6 +238,29 @@ def test_a_term_that_is_not_finite_is_named_with_its_step():
         meter.read(5, 4)
 
 
+def test_what_the_last_update_makes_infinite_is_not_saved(image_folder, tmp_path):
+    """Its loss terms are from before it. 1e30 is infinite in half precision."""
+    flags = train_flags(image_folder, tmp_path, save_epochs=1, batch_size=8, limit_validation=0, lr=1e30)
+    with pytest.raises(TrainingError, match="the weights .* are not finite at step 1: lower the learning rate"):
+        main(parse_config(flags))
+    left = {path.name for path in (tmp_path / "run" / "compact").iterdir()}
+    assert left == {".lock", "log.jsonl", "train.json"}
+
+
+def test_an_epoch_that_is_not_finite_is_not_saved(image_folder, tmp_path, monkeypatch):
+    """Not even where no state is due, as before the first step."""
+
+    def broken():
+        decoder = DECODERS["depthwise"].build()
+        nn.init.constant_(next(decoder.parameters()), float("nan"))
+        return decoder
+
+    monkeypatch.setitem(DECODERS, "compact", replace(DECODERS["compact"], build=broken))
+    with pytest.raises(TrainingError, match="the weights decoder.* are not finite at step 0: .* before any training"):
+        main(parse_config(train_flags(image_folder, tmp_path)))
+    assert not list((tmp_path / "run" / "compact").glob("*epoch-*"))
+
+
 def test_the_log_holds_means_since_the_last_line():
     meter = Meter(Accelerator(cpu=True), 0)
     for step, value in enumerate((1.0, 2.0, 6.0), 1):
