@@ -113,6 +113,11 @@ def image_splits(data: str, folder: Folder) -> dict[str, list[Path]]:
                 f"move those into a split, or rename the folders that are not splits ({SPLIT_NAMES})"
             )
         loose = [path for path in folder.images if len(path.parts) == 1]
+        if loose and "train" not in named:  # the only split would serve as train
+            raise DataError(
+                f"{data!r} holds split folders ({', '.join(named)}) but no train, and images beside them "
+                f"({few([path.name for path in loose])}): move them into a folder train, or away"
+            )
         if loose:
             folder.skipped["outside the split folders"] += len(loose)
         inside = [path for path in folder.images if len(path.parts) > 1]

@@ -107,6 +107,10 @@ def test_a_split_that_another_serves_as_is_not_held_out(tmp_path, names, held_ou
         (["training/a.png", "testing/a.png"], r"look like splits \(testing, training\)"),
         (["imagenette2/train/a.png", "imagenette2/val/a.png"], "not at its top but in .*imagenette2: give that folder"),
         (["train/a.png", "test/a.png"], "has no split 'validation', only test, train"),
+        (
+            ["a.png", "b.png", "val/a.png"],
+            r"split folders \(val\) but no train, and images beside them \(a.png, b.png\)",
+        ),
     ],
 )
 def test_what_could_be_meant_in_two_ways_is_refused(tmp_path, names, message):
