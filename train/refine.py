@@ -12,6 +12,7 @@ import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone runs without being installed
 
@@ -115,6 +116,9 @@ def main(config: RefineConfig) -> None:
     del photos
 
     # Training.
+    ends = {config.greedy_steps: config.run_dir / f"{REFINER}-greedy", config.steps: config.run_dir / REFINER}
+    if main_process and step and step in ends and not (ends[step] / OPTIONS_FILE).exists():  # killed while it saved it
+        save(refiner, ends[step], options)
     loss.train()
     with Run(config, accelerator, step, config.steps, ("error_kept", "colorfulness_kept")) as run:
         while run.goes_on:
@@ -133,18 +137,16 @@ def main(config: RefineConfig) -> None:
             accelerator.clip_grad_norm_(loss.parameters(), 1.0)
             optimizer.step()
 
-            saving = run.step + 1 in (config.greedy_steps, config.steps)
+            saving = run.step + 1 in ends
             run.count({"loss": value.detach(), **terms, **kept}, saving)
             with run.meter.paused():
                 if saving or run.state_is_due:
                     require_finite_weights(run.step, loss)
-                if main_process and saving:
-                    folder = config.run_dir / (REFINER if run.step == config.steps else f"{REFINER}-greedy")
-                    save_refiner(refiner, folder)
-                    write_json(folder / OPTIONS_FILE, options)
-                if main_process and run.state_is_due:
+                if main_process and run.state_is_due:  # first, so that no kill leaves the refiner without a state
                     parts = {"loss": loss.state_dict(), "optimizer": optimizer.state_dict()}
                     save_state(config.run_dir, run.step, {"data": data_digest, "refined": refined, **parts})
+                if main_process and saving:
+                    save(refiner, ends[run.step], options)
     accelerator.end_training()
     run.exit_if_stopped(say)
 
@@ -177,6 +179,12 @@ def build_refiner(config: RefineConfig, model: ModelConfig, trunk: Trunk) -> Ref
             channels=config.channels, steps=config.agent_steps, delta=config.delta,
         )
     )  # fmt: skip
+
+
+def save(refiner: Refiner, folder: Path, options: dict[str, Any]) -> None:
+    """Save the agent with the run's options, which are written last."""
+    save_refiner(refiner, folder)
+    write_json(folder / OPTIONS_FILE, options)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, config: RefineConfig, step: int) -> None:

@@ -145,7 +145,8 @@ def main(config: TrainConfig) -> None:
     for epoch in sorted(saver.saved) if publisher is not None else ():  # the publisher skips what the Hub already has
         publisher.epoch_saved(epoch)
     reached, rest = divmod(step, batches.steps_per_epoch)
-    if main_process and rest == 0 and reached in config.saved_epochs - saver.saved:  # 0, or one requested on resuming
+    # 0, one requested on resuming, or one whose state was saved before the run was killed.
+    if main_process and rest == 0 and reached in config.saved_epochs - saver.saved:
         saver.save(reached, step)
 
     # Training.
@@ -167,11 +168,11 @@ def main(config: TrainConfig) -> None:
             with run.meter.paused():
                 if run.state_is_due:
                     require_finite_weights(run.step, generator, critic)
-                if main_process and saving:
-                    saver.save(epoch, run.step)
-                if main_process and run.state_is_due:
+                if main_process and run.state_is_due:  # first, so that no kill leaves the last epoch without a state
                     parts = {name: part.state_dict() for name, part in resumable.items()}
                     save_state(config.run_dir, run.step, {"data": data_digest, **parts})
+                if main_process and saving:
+                    saver.save(epoch, run.step)
     tracker.close()
     accelerator.end_training()
     for failure in publisher.close() if publisher is not None else ():

@@ -100,9 +100,10 @@ def check_state(config: TrainConfig | RefineConfig, recorded: dict[str, Any]) ->
         raise TrainingError(f"no state in {folder} is intact: start again with another --output-dir")
     after = config.saved_after(recorded)
     saved = max((step for name, step in after.items() if (folder / name).exists()), default=0)
-    # A state is saved last in its step, so a line of the log, or a network, of that step does not show that it was.
+    # In a step the log's line is written first, then the state, then the network: only the network shows that there
+    # was a state of the same step.
     first = recorded.get("state_every", config.state_every)
-    if max(saved, last_entry(folder / LOG_FILE, "step")) > first or saved == max(after.values()) > 0:
+    if last_entry(folder / LOG_FILE, "step") > first or saved >= min(first, max(after.values())) > 0:
         raise TrainingError(f"{folder} has no state and cannot be continued: give another --output-dir")
 
 

@@ -56,6 +56,7 @@ def contents(folder):
         (dict(logged=30, saved=[0, 1, 3]), 3),
         (dict(logged=30, saved=[0, 1, 3]), 9),  # a finished run that is to go on
         (dict(logged=26), 3),  # behind its first state
+        (dict(logged=10, saved=[0, 1], state_every=10), 3),  # which is saved before the epoch
         (dict(saved=[0, 1, 3]), 3),  # without lines
         (dict(saved=[0, 1, 3], epochs=5), 5),
         (dict(logged=10, saved=[0, 1], epochs=1), 2),  # its only state was that of its end
@@ -73,6 +74,7 @@ def test_a_run_whose_states_were_deleted_is_not_started_again(tmp_path, run, to)
     "run",
     [
         dict(logged=25, saved=[0, 1]),  # killed while it saved its first state
+        dict(logged=10, saved=[0], state_every=10),  # ... at the end of an epoch
         dict(logged=10, saved=[0], epochs=1),  # ... which is its last one, too
         dict(logged=12, saved=[0, 1]),
     ],

@@ -72,6 +72,23 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_weights(flags, source, tmp
     ).read_bytes()
 
 
+@pytest.mark.parametrize("killed_in", ["save_state", "save_refiner"])
+def test_a_run_that_is_killed_while_it_saves_its_end_goes_on(flags, tmp_path, monkeypatch, killed_in):
+    """Shorter than --state-every, it has no state before."""
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    flags = [*flags, str(tmp_path / "run"), "--steps", "1", "--greedy-steps", "0"]
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(f"train.refine.{killed_in}", interrupted)
+        main(parse_config(flags))
+    main(parse_config([*flags, "--resume"]))
+    assert {path.name for path in (tmp_path / "run" / "refiner").iterdir()} == {
+        "config.json", "model.safetensors", "train.json",
+    }  # fmt: skip
+
+
 def test_what_is_no_number_is_not_kept(flags, tmp_path, monkeypatch):
     """Between two lines of the log, too."""
     forward = RefinerLoss.forward

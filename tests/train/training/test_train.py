@@ -102,6 +102,10 @@ def stop_after(lines, number, arguments, folder, processes=1):
     return process.returncode, folder.with_suffix(".txt").read_text()
 
 
+def interrupted(*arguments):
+    raise KeyboardInterrupt
+
+
 @pytest.fixture(scope="module")
 def whole(image_folder, tmp_path_factory):
     """The weights of unbroken runs of 12 epochs of 2 steps, in this process and in two that are launched."""
@@ -158,6 +162,20 @@ def test_sigterm_saves_the_state_and_ends_the_run(image_folder, tmp_path, whole,
     lost = refused(*flags, "--epochs", "13")
     assert "no state in" in lost and "is intact" in lost
     assert "nothing to resume" in refused(*train_flags(image_folder, tmp_path, output_dir=tmp_path / "new"))
+
+
+@pytest.mark.parametrize("killed_in", ["save_state", "save_checkpoint"])
+def test_a_run_that_is_killed_while_it_saves_its_end_goes_on(image_folder, tmp_path, monkeypatch, killed_in):
+    """Shorter than --state-every, it has no state before."""
+    short = dict(save_epochs=1, limit_validation=0, samples=0)
+    flags = train_flags(image_folder, tmp_path, **short)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(f"train.train.{killed_in}", interrupted)
+        main(parse_config(flags))
+    main(parse_config([*flags, "--resume"]))
+    main(parse_config(train_flags(image_folder, tmp_path, **short, output_dir=tmp_path / "whole")))
+    resumed, whole = (tmp_path / run / "compact" / "epoch-1" / "model.safetensors" for run in ("run", "whole"))
+    assert resumed.read_bytes() == whole.read_bytes()
 
 
 def test_what_a_decoder_drops_at_random_depends_on_the_step_alone(image_folder, tmp_path, monkeypatch):
