@@ -275,6 +275,7 @@ def parse_args(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[
     )
     parser.add_argument("--price-per-hour", type=positive, help="for --dry-run: the machine's price in US dollars")
     args, flags = parser.parse_known_args(argv)
+    args.decoders = list(dict.fromkeys(args.decoders))  # one named twice would be trained twice in the same folder
     for own in ("--decoder", "--resume"):
         if any(flag == own or flag.startswith(own + "=") for flag in flags):
             parser.error(f"{own} is an option of train.py only: give --decoders; a study resumes by itself")

@@ -309,6 +309,11 @@ def test_nonsense_is_one_line(arguments, message, capsys):
     assert stop.value.code == 2 and message in error and len(error.strip().splitlines()) == 1
 
 
+def test_a_decoder_that_is_named_twice_is_planned_once():
+    args, _ = parse_args(["--decoders", "original", "compact", "original", "--data", "d"])
+    assert args.decoders == ["original", "compact"]
+
+
 def test_its_usage_names_what_train_py_requires(capsys):
     with pytest.raises(SystemExit) as stop:
         parse_args(["--help"])
