@@ -2,6 +2,8 @@
 line."""
 
 import json
+import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -17,6 +19,8 @@ from train.training.watching import LOG_FILE, TrainingError, last_entry
 
 C = TypeVar("C", TrainConfig, RefineConfig)
 LOCK_FILE = ".lock"  # in a run's folder
+# As `save_checkpoint` and `replacing` name what they write until it is complete.
+HALF_WRITTEN = re.compile(r"\.(epoch-\d+-[0-9a-f]{16}|.+-[0-9a-f]{16}\.part)")
 
 
 def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
@@ -50,7 +54,8 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
 
 
 def lock_run(config: TrainConfig | RefineConfig) -> FileLock:
-    """Make the run's folder and lock it: until the returned lock is gone, or the process, in whatever way it ends.
+    """Make the run's folder and lock it: until the returned lock is gone, or the process, in whatever way it ends. What
+    a killed run left half written in it is removed.
 
     Raises TrainingError if another process trains in it, or has done so since `check_run_dir`. On a file system without
     locks, as some network folders are, nothing is locked.
@@ -67,6 +72,10 @@ def lock_run(config: TrainConfig | RefineConfig) -> FileLock:
         lock.release()
     if not config.resume:
         check_run_dir(config)
+    if lock.is_locked:  # otherwise another process may be writing them
+        for path in config.run_dir.iterdir():
+            if HALF_WRITTEN.fullmatch(path.name):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
     return lock
 
 

@@ -168,6 +168,25 @@ def test_the_state_of_a_decoder_whose_class_was_changed_is_one_line(tmp_path):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("locks", [True, False])
+def test_what_a_killed_run_left_half_written_goes_when_it_is_resumed(tmp_path, monkeypatch, locks):
+    """Only in a folder that is locked: without locks another process may be writing it."""
+    folder, number = begun(tmp_path, saved=[0]), "0123456789abcdef"
+    left = [f".{name}-{number}.part" for name in ("train.json", "log.jsonl", "tracker.json", "state-25")]
+    own = [".epoch-1-notes", f".epochs-{number}", f"epoch-1-{number}", ".notes.part", f"{number}.part"]
+    for name in (*left, *own):
+        (folder / name).touch()
+    (folder / f".epoch-1-{number}").mkdir()
+    (folder / f".epoch-1-{number}" / "model.safetensors").touch()
+    if not locks:
+        monkeypatch.setattr(FileLock, "acquire", lambda self: None)
+    before = contents(folder).keys()
+    lock = lock_run(parse_config(["--decoder", "compact", *flags(tmp_path), "--resume"]))
+    assert lock.is_locked == locks
+    gone = {path.relative_to(folder).parts[0] for path in before - contents(folder).keys()}
+    assert gone == ({*left, f".epoch-1-{number}"} if locks else set())
+
+
 @pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError()])
 def test_a_file_system_without_locks_holds_up_no_run(tmp_path, monkeypatch, error):
     def refuse(*arguments, **options):
