@@ -44,7 +44,11 @@ class Folder:
 
     @classmethod
     def read(cls, data: str) -> "Folder":
-        """Links are followed, but not back to a folder that contains them."""
+        """Links are followed, but not back to a folder that contains them.
+
+        Raises DataError for a folder that cannot be read, and for a broken link at the top that is named like a split:
+        without it, another split would serve in its place.
+        """
         found = cls([], [], set(), Counter())
 
         def closed(error: OSError) -> None:
@@ -65,14 +69,20 @@ class Folder:
             if folder == data:
                 found.subfolders.update(subfolders)
             for name in files:
-                found._add(Path(folder, name), Path(folder, name).relative_to(data))
+                path = Path(folder, name)
+                if folder == data and looks_like_a_split(name) and path.is_symlink() and not os.path.exists(path):
+                    raise DataError(
+                        f"{data!r} holds a link {name!r} to {os.readlink(path)!r}, which cannot be reached: "
+                        "mount or restore it, or remove the link"
+                    )
+                found._add(path, path.relative_to(data))
         found.images.sort()
         found.parquet.sort()
         return found
 
     def _add(self, path: Path, below: Path) -> None:
         is_parquet = path.suffix.lower() == ".parquet" and not path.name.startswith(".")
-        if what := (None if is_parquet else skip_reason_by_name(path)) or skip_reason_by_type(path):
+        if what := skip_reason_by_type(path) or (None if is_parquet else skip_reason_by_name(path)):
             self.skipped[what] += 1
         elif is_parquet:
             self.parquet.append(below)

@@ -185,6 +185,23 @@ def test_photos_beside_the_split_folders_are_said(tmp_path):
     )
 
 
+@pytest.mark.parametrize("link", ["val", "validation", "val2017"])
+def test_a_split_that_is_a_broken_link_is_not_the_other_split(tmp_path, link):
+    """As where a disk is not mounted."""
+    write(tmp_path, "train/a.png")
+    (tmp_path / link).symlink_to("/media/notmounted")
+    for split in ("train", "validation"):
+        assert f"link '{link}' to '/media/notmounted', which cannot be reached: mount" in refusal(tmp_path, split)
+
+
+def test_broken_links_are_counted_as_such_whatever_their_suffix(tmp_path):
+    write(tmp_path, "train/a.png", "val/b.png")
+    for name in ("notes", "raw.cr2", "train/dog", "train/test", "test.png"):
+        (tmp_path / name).symlink_to(tmp_path / "nowhere")
+    assert counts(tmp_path) == (1, 1)
+    assert PhotoSet(str(tmp_path), "train", 16).found[0].endswith("skipped: 5 broken links")
+
+
 def test_links_are_followed_but_not_in_circles(tmp_path):
     elsewhere = write(tmp_path / "elsewhere", "x.png", "y.png")
     data = write(tmp_path / "data", "a/1.png")
