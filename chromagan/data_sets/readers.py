@@ -243,7 +243,8 @@ def _open_parquet(data: str, split: str, folder: Folder) -> Rows:
 def _check_parquet(data: str, files: list[Path]) -> tuple[list[tuple[str, int]], list[str]]:
     """The files that have rows, with their number (`datasets` fails on a file without rows), and the available columns.
 
-    Raises DataError, naming the file, if one cannot be read or its columns differ from those of the first.
+    Raises DataError, naming the file, if one cannot be read, has a column twice, or its columns differ from those of
+    the first.
     """
     from pyarrow import ArrowException, parquet
 
@@ -261,6 +262,8 @@ def _check_parquet(data: str, files: list[Path]) -> tuple[list[tuple[str, int]],
             require_image_column(data if len(files) == 1 else str(Path(data, path)), schema.names)
         first = first or (path, schema)
         for column in ("image", "label"):
+            if (count := schema.names.count(column)) > 1:
+                raise DataError(f"{path} of {data!r} has {count} columns {column!r}: rename or remove all but one")
             types = [str(each.field(column).type) if column in each.names else "missing" for each in (first[1], schema)]
             if types[0] != types[1]:
                 raise DataError(

@@ -377,6 +377,13 @@ def test_parquet_that_is_none_and_columns_that_differ_are_named(tmp_path):
     assert re.search("train-00001-of-00002.parquet of .* cannot be read: it is empty", refusal(tmp_path))
 
 
+@pytest.mark.parametrize("columns", [["image", "image"], ["image", "label", "label"]])
+def test_a_column_that_is_there_twice_is_named(tmp_path, columns):
+    table = pa.Table.from_arrays([pa.array([photo_bytes(0)])] * len(columns), names=columns)
+    parquet.write_table(table, tmp_path / "a.parquet")
+    assert f"a.parquet of '{tmp_path}' has 2 columns '{columns[-1]}': rename or remove all but one" in refusal(tmp_path)
+
+
 def test_classes_by_name_are_numbered(tmp_path):
     write_parquet(tmp_path / "a.parquet", [photo_bytes(n) for n in range(3)], label=["tench", "church", "tench"])
     photos = PhotoSet(str(tmp_path), "train", 16)
