@@ -34,7 +34,8 @@ CARRIED_BESIDE = {XMP, IPTC, PHOTOSHOP, ExifTags.Base.InterColorProfile}  # stor
 
 def upright(image: Image.Image) -> tuple[Image.Image, dict]:
     """`image` rotated according to its EXIF orientation, and its metadata if present: exif, xmp, iptc (bytes), notes,
-    dpi. notes: {title: text}, from a PNG's texts; the comment of other formats is titled Comment.
+    dpi, compressed. notes: {title: text}, from a PNG's texts; the comment of other formats is titled Comment.
+    compressed: True for a compressed page of a TIFF.
 
     Orientation, width and height in the EXIF and XMP data, if present, become those of the rotated image. Damaged EXIF
     data are left out, but a readable orientation in them is applied.
@@ -67,6 +68,8 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
         info["notes"] = notes
     if dpi := _dpi(image):
         info["dpi"] = dpi[::-1] if turned.size != image.size else dpi
+    if image.format == "TIFF" and image.info.get("compression", "raw") != "raw":
+        info["compressed"] = True
     return turned, info
 
 

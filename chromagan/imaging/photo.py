@@ -36,7 +36,7 @@ class Photo:
     L: Tensor  # (1, 1, H, W), [0, 100], upright
     alpha: Image.Image | None  # mode L, H x W
     profile: bytes | None  # ICC profile of the RGB space of the result; None is sRGB
-    info: dict = field(default_factory=dict)  # by Pillow's names: exif, xmp, iptc, dpi, duration, loop
+    info: dict = field(default_factory=dict)  # by Pillow's names: exif, xmp, iptc, dpi, duration, loop; compressed
 
     def carry_over(self, image: Image.Image) -> Image.Image:
         """`image`, sRGB, H x W, with the photo's color space, metadata (in `info`) and alpha channel."""

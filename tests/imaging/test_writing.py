@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from made_photos import made_photo
 from made_profiles import gray_profile, rgb_profile
@@ -261,8 +262,52 @@ def test_each_page_has_its_own_profile(tmp_path):
     results[1].info |= {"icc_profile": rgb_profile("adobe", 2.2), "dpi": (300, 300)}
     results[2].info["xmp"] = XMP
     write_image(results, tmp_path / "out.tif")
-    assert not any(hasattr(page, "encoderinfo") for page in results[1:])
+    assert not any(getattr(page, "encoderinfo", None) for page in results)
     written, found = open_image(tmp_path / "out.tif"), []
     for photo in read_pages(written, page_numbers(written)):
         found.append((photo.profile, photo.info.get("dpi"), photo.info.get("xmp")))
     assert found == [(None, None, None), (results[1].info["icc_profile"], (300, 300), None), (None, None, XMP)]
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "jpeg", "group4", "tiff_adobe_deflate", "raw"])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_compressed_tiff_becomes_a_compressed_one(tmp_path, compression, alpha):
+    """Without loss, and with all metadata: Pillow's own compression cannot write EXIF data."""
+    made_photo(0).convert("1" if compression == "group4" else "RGB").save(tmp_path / "in.tif", compression=compression)
+    result = read_photo(open_image(tmp_path / "in.tif")).carry_over(made_photo(1, 300, 201))
+    exif = Image.Exif()
+    exif[0x013B] = "Somebody"
+    exif.get_ifd(0x8769)[0x9003] = "1938:06:01 12:00:00"
+    result.info |= {"exif": exif.tobytes(), "xmp": XMP, "iptc": IPTC, "dpi": (300, 150)}
+    result.info["icc_profile"] = rgb_profile("adobe", 2.2)
+    if alpha:
+        result.putalpha(Image.linear_gradient("L").resize(result.size))
+    write_image(result, tmp_path / "out.tif")
+    written = open_image(tmp_path / "out.tif")
+    assert written.info["compression"] == ("raw" if compression == "raw" else "tiff_adobe_deflate")
+    assert written.mode == result.mode and written.tobytes() == result.tobytes()
+    assert (tifffile.imread(tmp_path / "out.tif") == np.asarray(result)).all()
+    assert written.getexif()[0x013B] == "Somebody"
+    assert written.getexif().get_ifd(0x8769)[0x9003] == "1938:06:01 12:00:00"
+    after = read_photo(written)
+    assert {name: after.info[name] for name in ("xmp", "iptc", "dpi")} == {"xmp": XMP, "iptc": IPTC, "dpi": (300, 150)}
+    assert after.profile == result.info["icc_profile"] and (after.alpha is not None) == alpha
+    size = (tmp_path / "out.tif").stat().st_size
+    assert size < (0.7 if compression != "raw" else 1.1) * len(result.tobytes())
+
+
+def test_of_a_book_each_page_is_compressed_if_it_was(tmp_path):
+    pages = [made_photo(seed, 40 + seed, 50) for seed in range(4)]
+    for page, compression in zip(pages, ("tiff_lzw", "raw", "jpeg", "raw"), strict=True):
+        page.encoderinfo = {"compression": compression}
+    pages[0].save(tmp_path / "in.tif", compression="tiff_lzw", save_all=True, append_images=pages[1:])
+    image = open_image(tmp_path / "in.tif")
+    results = [photo.carry_over(page.copy()) for photo, page in zip(read_pages(image, page_numbers(image)), pages)]
+    write_image(results, tmp_path / "out.tif")
+    written, found = open_image(tmp_path / "out.tif"), []
+    for number, result in enumerate(results):
+        written.seek(number)
+        found.append(written.info["compression"])
+        assert written.tobytes() == result.tobytes()
+    assert found == ["tiff_adobe_deflate", "raw"] * 2
+    assert len(tifffile.TiffFile(tmp_path / "out.tif").pages) == 4
