@@ -87,8 +87,7 @@ def publish(
         if refiner:
             repos.append(repositories.repository(to, REFINER))
             HfApi().create_repo(repos[-1], private=private, exist_ok=True)
-            push_refiner(refiner, repos[-1], to)
-            say(f"{repos[-1]}: pushed")
+            say(f"{repos[-1]}: {_outcome(push_refiner(refiner, repos[-1], to))}")
         if collection:
             _collect(to, repos, private)
     except CheckpointError:
@@ -100,7 +99,11 @@ def publish(
 
 
 def _told(checkpoint: Checkpoint, repo: str, pushed: bool) -> str:
-    return f"{repo} {repositories.tag(checkpoint.epoch)}: {'pushed' if pushed else 'already there'}"
+    return f"{repo} {repositories.tag(checkpoint.epoch)}: {_outcome(pushed)}"
+
+
+def _outcome(pushed: bool) -> str:
+    return "pushed" if pushed else "already there"
 
 
 def check_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> bool | None:
@@ -174,10 +177,12 @@ def _push(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint], same: boo
     return True
 
 
-def push_refiner(folder: Path, repo: str, study: str) -> None:
+def push_refiner(folder: Path, repo: str, study: str) -> bool:
     """Commit the refiner in `folder`: weights, config, trunk, measures, options, card. Without changes the client makes
-    no commit."""
-    _commit_files(_files(folder, folder, RefinerConfig), refiner_card(folder, study), repo, "The refiner")
+    no commit; return whether it made one."""
+    before = HfApi().model_info(repo).sha
+    card = refiner_card(folder, study)
+    return _commit_files(_files(folder, folder, RefinerConfig), card, repo, "The refiner") != before
 
 
 def commit_epoch(checkpoint: Checkpoint, repo: str, epochs: list[Checkpoint]) -> str:

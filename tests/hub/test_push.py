@@ -307,10 +307,10 @@ def test_a_refiner_goes_to_a_repository_of_its_own_and_comes_back(server, refine
         ("compact", 0), ("compact", 3), ("depthwise", 0)
     ]  # fmt: skip
     commits = server.commits("someone/study-refiner")
-    push(study)
+    assert push(study)[-1] == "someone/study-refiner: already there"
     assert server.commits("someone/study-refiner") == commits
     (study / "refiner" / "metrics.json").unlink(), (study / "refiner" / "train.json").unlink()
-    push(study)  # another refiner, not measured
+    assert push(study)[-1] == "someone/study-refiner: pushed"  # another refiner, not measured
     files = server.files("someone/study-refiner")
     assert not files.keys() & {"metrics.json", "train.json"} and b"Not measured yet" in files["README.md"]
     here, there = (load_refiner(source, load_checkpoint(list_checkpoints(source)[0]).config)
