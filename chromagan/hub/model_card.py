@@ -110,10 +110,10 @@ def model_card(
     return ModelCard(text, ignore_metadata_errors=False)
 
 
-def refiner_card(folder: Path, source: str) -> ModelCard:
+def refiner_card(folder: Path, source: str, newer: str | None = None) -> ModelCard:
     """The card of the refiner in `folder`, with its measures. source: the study that it belongs to.
 
-    Raises ValueError if its files are damaged.
+    newer: a repository that supersedes it. Raises ValueError if its files are damaged.
     """
     config = RefinerConfig.from_dict(read_json(folder / CONFIG_FILE))
     measured = read_json(folder / METRICS_FILE) if (folder / METRICS_FILE).exists() else None
@@ -121,6 +121,7 @@ def refiner_card(folder: Path, source: str) -> ModelCard:
     data = ModelCardData(
         license="apache-2.0", library_name="chromagan", pipeline_tag="image-to-image",
         tags=["colorization", "chromagan", "safetensors", "reinforcement-learning"],
+        **({"new_version": newer} if newer else {}),
     )  # fmt: skip
 
     rows = (measured or {}).get("refined", [])
@@ -129,7 +130,7 @@ def refiner_card(folder: Path, source: str) -> ModelCard:
         yaml=data.to_yaml(), config=config, actions=ACTIONS, source=source, measured=measured,
         arguments=f"{string_literal(source)}, refine={config.steps}",
         place=_place(measured or {}), parameters=sum(p.numel() for p in Refiner(config).parameters()),
-        headings=headings, rows=list(zip(rows, cells, strict=True)),
+        headings=headings, rows=list(zip(rows, cells, strict=True)), newer=newer, hub=constants.ENDPOINT,
     )  # fmt: skip
     return ModelCard(text, ignore_metadata_errors=False)
 

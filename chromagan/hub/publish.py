@@ -181,7 +181,7 @@ def push_refiner(folder: Path, repo: str, study: str) -> bool:
     """Commit the refiner in `folder`: weights, config, trunk, measures, options, card. Without changes the client makes
     no commit; return whether it made one."""
     before = HfApi().model_info(repo).sha
-    card = refiner_card(folder, study)
+    card = refiner_card(folder, study, _newer_version(repo))
     return _commit_files(_files(folder, folder, RefinerConfig), card, repo, "The refiner") != before
 
 

@@ -5,6 +5,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, hf_hub_downloa
 from chromagan.hub import repositories
 from chromagan.hub.access import PublishError, check_access, reason_of
 from chromagan.hub.files import CARD_FILE
+from chromagan.hub.refiners import REFINER
 from chromagan.network.decoders import DECODERS
 
 
@@ -22,21 +23,21 @@ def check_superseded(older: str) -> None:
 def supersede(older: str, to: str) -> list[str]:
     """Make the cards of the study `older` name the repositories of the study `to` as newer; return the changed ones.
 
-    Decoders that `to` does not have are left unchanged. Raises PublishError if `older` is not a study that the token
-    may write to.
+    Decoders and a refiner that `to` does not have are left unchanged. Raises PublishError if `older` is not a study
+    that the token may write to.
     """
     check_access(older)
     changed: list[str] = []
     try:
         there = [
-            decoder
-            for decoder in DECODERS
-            if all(HfApi().repo_exists(repositories.repository(study, decoder)) for study in (older, to))
+            network
+            for network in (*DECODERS, REFINER)
+            if all(HfApi().repo_exists(repositories.repository(study, network)) for study in (older, to))
         ]
-        for decoder in there:
-            repo = repositories.repository(older, decoder)
+        for network in there:
+            repo = repositories.repository(older, network)
             card = ModelCard.load(hf_hub_download(repo, CARD_FILE))
-            card.data["new_version"] = repositories.repository(to, decoder)
+            card.data["new_version"] = repositories.repository(to, network)
             operations = [CommitOperationAdd(CARD_FILE, str(card).encode())]
             HfApi().create_commit(repo, operations, commit_message="Name a newer version")
             changed.append(repo)

@@ -141,3 +141,15 @@ def test_a_newer_study_is_named_by_the_older_one_and_not_forgotten(server, study
     assert "someone/third-compact" not in server.repos  # before anything was pushed
     assert main([*arguments, "lab-of-others/first"]) == 1
     assert "may not write to lab-of-others" in capsys.readouterr().err
+
+
+def test_a_newer_refiner_is_named_by_the_older_one_and_not_forgotten(server, refined_source):
+    for study in ("someone/first", "someone/second"):
+        publish(refined_source, study, say=lambda line: None)
+    assert "someone/first-refiner" in supersede("someone/first", "someone/second")
+    for _ in range(2):
+        text = server.files("someone/first-refiner")["README.md"].decode()
+        assert ModelCard(text).data.get("new_version") == "someone/second-refiner"
+        commits = server.commits("someone/first-refiner")
+        publish(refined_source, "someone/first", say=lambda line: None)
+    assert "A newer version is [someone/second-refiner]" in text and server.commits("someone/first-refiner") == commits
