@@ -89,8 +89,8 @@ def list_checkpoints(source: str | os.PathLike, access: HubAccess = OWNER) -> li
 
     source: a folder, a Hub prefix owner/name, or the name of a shipped source: "study" (Imagenette, every epoch) or
     "general" (more kinds of photos, one epoch per decoder). access: how a study on the Hub is read, also later.
-    Raises CheckpointError if the folder does not exist, cannot be read or holds none, or if the Hub has none or is out
-    of reach.
+    Raises CheckpointError if the folder does not exist, cannot be read or holds none, or only those of decoders that
+    DECODERS lacks, or if the Hub has none or is out of reach.
     """
     source = NAMED_SOURCES.get(source, source)
     if repositories.is_prefix(source):
@@ -121,6 +121,12 @@ def list_checkpoints(source: str | os.PathLike, access: HubAccess = OWNER) -> li
     except OSError as error:
         raise CheckpointError(f"{error.filename} cannot be read: {error.strerror}") from error
     if not found:
+        saved = [path.parent for path in folder.glob(f"*/*/{WEIGHTS_FILE}") if EPOCH_FOLDER.fullmatch(path.parent.name)]
+        if saved:  # by a clone that has other decoders
+            others = ", ".join(sorted({epoch.parent.name for epoch in saved}))
+            raise CheckpointError(
+                f"{str(source)!r} has only checkpoints of {others}, which chromagan/network/decoders.py does not have"
+            )
         raise CheckpointError(
             f"no checkpoints in {str(source)!r}: expected <decoder>/epoch-<N>/{WEIGHTS_FILE} below it"
         )

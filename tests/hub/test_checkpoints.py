@@ -197,6 +197,15 @@ def test_empty_and_missing_sources_are_one_line(tmp_path):
         list_checkpoints(tmp_path / "nowhere")
 
 
+def test_checkpoints_of_decoders_that_are_not_registered_are_named(tmp_path):
+    """Of a run by another clone, say, whose decoders this one does not have."""
+    for name in ("mine/epoch-3", "another/epoch-0", "another/epoch-1", "other/last"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "model.safetensors").touch()
+    with pytest.raises(CheckpointError, match="only checkpoints of another, mine, which .*decoders.py does not have"):
+        list_checkpoints(tmp_path)
+
+
 def test_a_source_that_cannot_be_read_is_not_an_empty_one(tmp_path, monkeypatch):
     def refuse(path):  # the tests may run as root, from whom nothing can be closed
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
