@@ -24,9 +24,9 @@ def colorize_stream(args: argparse.Namespace) -> int:
         raise ImageError("'-' is one photo: it cannot be combined with other inputs or --all")
     output = None if args.output == STREAM else Path(args.output)
     if output:
-        check_suffix(output)
         if names_folder(args.output):
             raise ImageError(f"{args.output}: a photo from stdin has no name: -o must be a file")
+        check_suffix(output)
     (name,) = args.inputs
     if name == STREAM and is_closed(sys.stdin):
         raise ImageError("'-' is stdin, which is closed")

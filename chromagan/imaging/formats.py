@@ -10,8 +10,6 @@ from PIL import Image, TiffImagePlugin
 
 from chromagan.imaging.structure import check_structure
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")  # the usual ones
-
 # Known to Pillow, but not photos: pages rendered by another program, and data for which it has no reader.
 NO_PHOTOS = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC", "PDF"}
 
@@ -78,6 +76,13 @@ def is_written(suffix: str) -> bool:
     """Whether a result can be written to a file with this suffix."""
     name = format_of_suffix(suffix)
     return name in FORMATS and name in Image.SAVE
+
+
+def written_suffixes() -> list[str]:
+    """The suffixes of all files to which a result can be written, by format."""
+    register_heif()
+    formats = Image.registered_extensions()
+    return [suffix for kind in FORMATS if kind in Image.SAVE for suffix, name in formats.items() if name == kind]
 
 
 def read_formats() -> list[str]:

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 from chromagan.atomic import replacing
 from chromagan.errors import ImageError
 from chromagan.imaging import profiles
-from chromagan.imaging.formats import FORMATS, IMAGE_SUFFIXES, format_of_suffix, is_written
+from chromagan.imaging.formats import FORMATS, format_of_suffix, is_written, written_suffixes
 from chromagan.imaging.metadata import as_comment, comment_segment, photoshop_segment, tiff_tags, with_resolution
 from chromagan.imaging.photo import reason
 
@@ -58,7 +58,7 @@ def check_suffix(path: Path) -> None:
     """Raise ImageError if a result cannot be written to a file of this name."""
     if not is_written(path.suffix):
         what = path.suffix or "a file without a suffix"
-        raise ImageError(f"{path}: cannot write {what}: use {', '.join(IMAGE_SUFFIXES)}")
+        raise ImageError(f"{path}: cannot write {what}: use {', '.join(written_suffixes())}")
 
 
 def encode_image(image: Image.Image, kind: str, more: Sequence[Image.Image] = (), **options) -> bytes:

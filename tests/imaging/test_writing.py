@@ -12,7 +12,7 @@ from made_profiles import gray_profile, rgb_profile
 from PIL import Image, PngImagePlugin
 
 from chromagan.errors import ImageError
-from chromagan.imaging.formats import FORMATS
+from chromagan.imaging.formats import FORMATS, is_written
 from chromagan.imaging.metadata import photoshop_segment
 from chromagan.imaging.photo import open_image, page_numbers, read_pages, read_photo
 from chromagan.imaging.writing import encode_image, unsupported_metadata, write_image
@@ -130,6 +130,17 @@ def test_white_shows_behind_what_a_format_cannot_hold_of_alpha(kind):
     assert unsupported_metadata(photo, kind) == {"alpha": "half transparency" if kind == "GIF" else "transparency"}
     photo.putalpha(255)
     assert unsupported_metadata(photo, kind) == {}
+
+
+def test_every_suffix_that_an_error_names_can_be_written(tmp_path):
+    with pytest.raises(ImageError) as error:
+        write_image(made_photo(0), tmp_path / "out.xyz")
+    named = str(error.value).split(": use ")[1].split(", ")
+    assert {".jfif", ".png", ".tiff", ".gif"} <= set(named) and len(named) == len(set(named))
+    assert set(named) == set(filter(is_written, Image.registered_extensions()))
+    for suffix in named:
+        write_image(made_photo(0), tmp_path / f"out{suffix}")
+        assert open_image(tmp_path / f"out{suffix}").size == (64, 64)
 
 
 def test_a_name_of_the_longest_length(tmp_path):
