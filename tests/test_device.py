@@ -12,6 +12,14 @@ def test_unknown_device_is_one_line():
             pick_device(device)
 
 
+@pytest.mark.parametrize("cuda, usable", [(False, "auto or cpu"), (True, "auto or cpu or cuda")])
+def test_only_devices_of_this_machine_are_offered(monkeypatch, cuda, usable):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.mps, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=f"device 'abacus' is not available: use {usable}$"):
+        pick_device("abacus")
+
+
 @pytest.mark.parametrize(
     "amx, avx512, seconds, fast",
     [(True, True, 1.9, True), (False, True, 0.5, True), (False, True, 1.9, False), (False, False, 0.5, False)],
