@@ -135,7 +135,7 @@ class DecoderSpec:
     build: Callable[[], nn.Module]  # features (B, 128, H/8, W/8) -> ab_pred (B, 2, H, W)
     num_params: int  # as the paper prints it; the tests build the decoder and count
     label: str  # display name
-    summary: str  # one line, shown by --help and by the demo
+    summary: str  # one line, shown by the demo and on the model card
 
 
 DECODERS: dict[str, DecoderSpec] = {
