@@ -32,7 +32,7 @@ from train.evaluation.rendering import TEMPLATES
 from train.evaluation.results import read_comparison
 from train.evaluation.results_table import format_measure, measure_of, results_rows
 
-TITLE = "Five decoders, measured"
+COUNTED = ("No decoders", "One decoder", "Two decoders", "Three decoders", "Four decoders", "Five decoders")
 NEEDED = (  # of metrics.json
     "images", "data", "split", "size", "fingerprint", "classifier", "left_out", "damaged", "left_gray", "truth",
     "checkpoints", "cost",
@@ -76,9 +76,15 @@ def write_report(folder: Path) -> None:
     """Write report.md and report.html in `folder`, each atomically, from the files that evaluate.py wrote there;
     DataError if those are damaged."""
     blocks = list(report_blocks(folder))
+    title = report_title(read_json(folder / METRICS_FILE))
     for name in ("report.md", "report.html"):
         with replacing(folder / name) as part:
-            part.write_text(TEMPLATES.get_template(name).render(title=TITLE, blocks=blocks), encoding="utf-8")
+            part.write_text(TEMPLATES.get_template(name).render(title=title, blocks=blocks), encoding="utf-8")
+
+
+def report_title(about: dict) -> str:
+    count = len({result["decoder"] for result in about["checkpoints"]})
+    return f"{COUNTED[count] if count < len(COUNTED) else f'{count} decoders'}, measured"
 
 
 def report_blocks(folder: Path) -> Blocks:
@@ -92,9 +98,12 @@ def report_blocks(folder: Path) -> Blocks:
         raise DataError(f"{folder / 'per_image.parquet'} was not written by train/evaluate.py: {error}") from error
     yield from introduce(about)
     if comparison:
-        yield from measured_table_1(about, comparison)
+        if papers_entries(comparison):
+            yield from measured_table_1(about, comparison)
+        yield from quarters(comparison)
         yield from claims(comparison, folder)
-        yield from pairwise(comparison)
+        if len(newest(comparison.columns)) > 1:
+            yield from pairwise(comparison)
     yield heading("Every checkpoint")
     yield paragraph("Over the colored photos. PSNR rewards gray: read it together with colorfulness.")
     rows = [about["left_gray"], *about["checkpoints"]]
@@ -170,6 +179,9 @@ def measured_table_1(about: dict, comparison: Comparison) -> Blocks:
     if found["pairs"]:
         yield paragraph(f"Overall: {agreement(found)}")
     yield paragraph(f"Cost: {about['cost']['machine']}; the decoder alone. Peak memory is of activations, not weights.")
+
+
+def quarters(comparison: Comparison) -> Blocks:
     yield paragraph("CIEDE2000 over quarters of the photos, from the lowest to the highest in a trait:")
     rows = []
     for row in quartile_table(comparison):

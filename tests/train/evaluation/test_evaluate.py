@@ -26,6 +26,8 @@ from train.evaluation import measuring as measure
 from train.evaluation import readme, results, shards
 from train.evaluation.classifier import CLASSIFIER, Classifier, imagenet_labels
 from train.evaluation.networks import TRUTH, checkpoint_entry, load_networks
+from train.evaluation.plots import COLORS
+from train.evaluation.report import write_report
 from train.report import parse_args as report_args
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,6 +100,27 @@ def test_the_report_stands_alone_and_tells_the_claims(evaluated):
     for line in markdown.splitlines():
         if "](" in line:
             assert (evaluated[0] / line[line.index("](") + 2 : line.rindex(")")]).is_file()
+
+
+def test_a_report_compares_only_what_is_there(evaluated, tmp_path, monkeypatch):
+    """Of the paper's decoders only one, then none: a student's own under another name."""
+    assert (evaluated[0] / "report.md").read_text().startswith("# Two decoders, measured\n")
+    about = json.loads((evaluated[0] / "metrics.json").read_text())
+    rows = parquet.read_table(evaluated[0] / "per_image.parquet").to_pandas()
+    monkeypatch.setitem(DECODERS, "mine", DECODERS["compact"])
+    monkeypatch.setitem(COLORS, "mine", COLORS["compact"])
+    (tmp_path / "figures").mkdir()
+    for name in ("compact", "mine"):
+        own = [entry | {"decoder": name} for entry in about["checkpoints"] if entry["decoder"] == "compact"]
+        cost = about["cost"] | {"decoders": {name: about["cost"]["decoders"]["compact"]}}
+        (tmp_path / "metrics.json").write_text(json.dumps(about | {"checkpoints": own, "cost": cost}))
+        table = rows[rows.decoder != "depthwise"].replace({"decoder": {"compact": name}})
+        table.to_parquet(tmp_path / "per_image.parquet")
+        write_report(tmp_path)
+        markdown = (tmp_path / "report.md").read_text()
+        assert markdown.startswith("# One decoder, measured\n") and "## Decoders against each other" not in markdown
+        assert ("## Table 1, measured" in markdown) == (name == "compact")
+        assert "CIEDE2000 over quarters" in markdown and f"| {name} | 3 |" in markdown
 
 
 def test_numbers_are_the_same_on_two_processes(evaluated, source, data, tmp_path):
