@@ -9,7 +9,7 @@ import gradio as gr
 import pytest
 
 from chromagan.demo import gradio_workarounds
-from chromagan.demo.gradio_workarounds import fetched, upload_folder
+from chromagan.demo.gradio_workarounds import fetched, for_any_client, upload_folder
 from chromagan.demo.remote_photo import FetchError
 
 NOWHERE = "http://127.0.0.1:9/x.png"  # which Gradio refuses to ask, as a host of this network
@@ -54,6 +54,20 @@ def test_what_a_url_gives_or_why_it_does_not(tmp_path, monkeypatch):
     assert asyncio.run(move_or_fetch("/uploads/cat.png")) == "/uploads/cat.png"
     assert asyncio.run(move_or_fetch("http://host/cat.png")) == str(tmp_path / "cat.png")
     assert photo.temp_files == {str(tmp_path / "cat.png")}  # so that Gradio serves it
+
+
+def test_gradio_itself_takes_no_fewer_arguments_than_there_are():
+    with gr.Blocks() as demo:
+        gr.Button().click(print, [gr.Image(), gr.Number(3), gr.Textbox("all")], api_visibility="public")
+        gr.Button().click(print, [gr.Number(3)], api_visibility="private")
+    function, of_the_page = demo.fns.values()
+    with pytest.raises(ValueError, match="enough input values"):
+        demo.validate_inputs(function, [])
+    inputs = ["http://host/cat.png", 5]
+    for_any_client(demo).validate_inputs(function, inputs)
+    assert inputs == [{"path": "http://host/cat.png", "meta": {"_type": "gradio.FileData"}}, 5, "all"]
+    with pytest.raises(ValueError, match="enough input values"):  # a fault of the page's is none of a request's
+        demo.validate_inputs(of_the_page, [])
 
 
 def test_gradio_has_no_option_for_what_is_a_tool():
