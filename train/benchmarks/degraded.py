@@ -2,12 +2,13 @@
 
 Photos with known colors are made so; the checkpoint that a source recommends colors them as they are, and with their
 contrast stretched. Its colors are compared with the true ones at the original lightness, so that every row has the same
-truth: mean CIEDE2000, in percent below that of photos left gray, and the share of true colorfulness. Gray photos are
-left out.
+truth: mean CIEDE2000, in percent below that of photos left gray, with its 95 % interval over photos, and the share of
+true colorfulness. Gray photos are left out.
 """
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -18,6 +19,7 @@ from chromagan.imaging import color
 from chromagan.imaging.contrast import stretch_contrast
 from chromagan.measures import metrics
 from chromagan.network.folding import fold
+from train.evaluation.intervals import draws
 from train.evaluation.networks import to_srgb8
 from train.evaluation.results_table import markdown_table
 from train.training.degradation import grainy, soft
@@ -65,28 +67,39 @@ WAYS = ("as it is", "stretched")  # in which the network sees it
 
 @torch.inference_mode()
 def measure(images: Tensor, network: torch.nn.Module) -> dict[str, dict[str, list[float]]]:
-    """By degradation and way: how many percent CIEDE2000 is below gray's, and the share of true colorfulness.
+    """By degradation and way: how many percent CIEDE2000 is below gray's, the ends of its interval (NaN for a single
+    photo), and the share of true colorfulness.
 
     images: uint8 sRGB (N, 3, S, S), of a size that the network takes.
     """
-    sums = {name: torch.zeros(len(WAYS), 2) for name in DEGRADATIONS}
-    truth = torch.zeros(2)  # the sums of gray's CIEDE2000 and of true colorfulness
+    photos: dict[str, list[Tensor]] = {name: [] for name in DEGRADATIONS}  # each (ways, 2)
+    truth: list[Tensor] = []  # gray's CIEDE2000 and true colorfulness
     for seed, image in enumerate(tqdm(images, "degraded", unit=" images", leave=False)):
         srgb = image[None].float() / 255
         lab = color.srgb_to_lab(srgb)
         gray, _ = _measured(torch.zeros_like(lab[:, 1:]), lab)
-        truth += torch.stack([gray, metrics.colorfulness(srgb)[0]])
+        truth.append(torch.stack([gray, metrics.colorfulness(srgb)[0]]))
         for name, degrade in DEGRADATIONS.items():
             shown = degrade(lab[:, :1], seed)
             stretched, plain = stretch_contrast(shown), _colored(network, shown, lab)
-            sums[name] += torch.stack([plain, plain if stretched is shown else _colored(network, stretched, lab)])
-    return {
-        name: {
-            way: [100 * (1 - difference), colorful]
-            for way, (difference, colorful) in zip(WAYS, (each / truth).tolist(), strict=True)
+            both = [plain, plain if stretched is shown else _colored(network, stretched, lab)]
+            photos[name].append(torch.stack(both))
+    gray, true_colorfulness = torch.stack(truth).double().numpy().T
+    found = {}
+    for name, own in photos.items():
+        differences, colorful = torch.stack(own).double().numpy().T  # (ways, N) each
+        found[name] = {
+            way: [*_nearer(differences[index], gray), float(colorful[index].sum() / true_colorfulness.sum())]
+            for index, way in enumerate(WAYS)
         }
-        for name, each in sums.items()
-    }
+    return found
+
+
+def _nearer(differences: np.ndarray, gray: np.ndarray) -> list[float]:
+    """How many percent the mean of `differences` is below that of `gray`, (N,) each, and the ends of its interval."""
+    counts = draws(len(gray))
+    samples = [np.nan] if counts is None else 1 - (counts @ differences) / (counts @ gray)
+    return [100 * float(each) for each in (1 - differences.sum() / gray.sum(), *np.quantile(samples, [0.025, 0.975]))]
 
 
 def _colored(network: torch.nn.Module, seen: Tensor, lab: Tensor) -> Tensor:
@@ -127,8 +140,8 @@ def degraded_table(results: dict) -> str:
     ]
     rows = []
     for name, ways in results["degraded"].items():
-        nearer, colorful = zip(*ways.values())
         done = str(DEGRADATIONS[name])
-        rows.append([name, done, *(f"{each:.1f} %" for each in nearer), *(f"{each:.2f}" for each in colorful)])
+        nearer = [f"{value:.1f} ({low:.1f} to {high:.1f}) %" for value, low, high, _ in ways.values()]
+        rows.append([name, done, *nearer, *(f"{colorful:.2f}" for *_, colorful in ways.values())])
     about = f"{results['photos']} colored photos of {results['data']} at 224×224, {results['checkpoint']}"
     return f"{about}\n\n{markdown_table(header, rows)}"

@@ -11,6 +11,9 @@ Key = tuple[str, int]  # decoder, epoch
 Columns = dict[str, np.ndarray]  # {column: (N,)}, a number for each colored photo
 
 
+LEAST_PHOTOS = 30  # the fewest photos that a difference may rest on
+
+
 @dataclass(frozen=True)
 class Difference:
     """A difference of two numbers, the ends of its 95 % interval (NaN without one), and the photos that it rests on.
@@ -23,6 +26,13 @@ class Difference:
     low: float
     high: float
     photos: int | None
+
+    @property
+    def side(self) -> int:
+        """-1 or 1 if the interval lies entirely below or above 0, else 0; also 0 for one of fewer than LEAST_PHOTOS."""
+        if self.photos is not None and self.photos < LEAST_PHOTOS:
+            return 0
+        return -1 if self.high < 0 else 1 if self.low > 0 else 0
 
 
 class Comparison:
@@ -64,21 +74,15 @@ class Comparison:
         low, high = (np.nan, np.nan) if samples is None else np.nanquantile(samples, [0.025, 0.975])
         return Difference(to, value, float(low), float(high), len(finite))
 
-    def difference(self, one: Key, other: Key, column: str) -> tuple[float, float, float]:
-        """Mean of `one` minus mean of `other`, and the ends of its 95 % interval (NaN without one)."""
-        found = self.paired(self.columns[one][column], self.columns[other][column], other[0])
-        return found.value, found.low, found.high
+    def difference(self, one: Key, other: Key, column: str) -> Difference:
+        """Mean of `one` minus mean of `other`."""
+        return self.paired(self.columns[one][column], self.columns[other][column], other[0])
 
     def quartiles(self, trait: str) -> list[np.ndarray]:
         """Masks (N,) of the photos in each quarter by a trait, lowest first; of equal size as far as N allows."""
         values = next(iter(self.columns.values()))[trait]
         ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
         return [ranks * 4 // max(len(values), 1) == quarter for quarter in range(4)]
-
-
-def side(low: float, high: float) -> int:
-    """-1 or 1 if an interval lies entirely below or above 0, else 0."""
-    return -1 if high < 0 else 1 if low > 0 else 0
 
 
 def at_one_trained_epoch(entries: dict[str, Key]) -> bool:

@@ -9,10 +9,9 @@ from chromagan.hub.verdicts import CANNOT_TELL, CONTRADICTED, STANDS, UNDECIDED
 from chromagan.measures.catalog import Measure, measure_called
 from chromagan.network.decoders import DECODERS
 from train.evaluation.claims import CLAIMS, Claim
-from train.evaluation.comparison import Comparison, Difference
+from train.evaluation.comparison import LEAST_PHOTOS, Comparison, Difference
 from train.evaluation.questions import Answer, CannotTellError, Question
 
-LEAST_PHOTOS = 30  # the fewest photos that a difference may rest on
 LAST_EPOCH, FIRST_EPOCH = 900, 300  # the last and first trained epochs that the paper shows
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from chromagan.measures.catalog import MEASURES, Measure
 from train.evaluation.claims import PAPER_WORDS, WORDS
-from train.evaluation.comparison import Comparison, Difference, at_one_trained_epoch, side
+from train.evaluation.comparison import Comparison, Difference, at_one_trained_epoch
 from train.evaluation.intervals import number
 from train.evaluation.judging import format_difference, label
 from train.evaluation.questions import papers_entries
@@ -84,8 +84,7 @@ def _row(study: Comparison, name: str, words: dict[str, str], row: Row) -> dict:
         else:
             columns = (study.columns[entries[decoder]][row.measure] for decoder in (better, worse))
             difference = study.paired(*columns, worse)
-        told = side(difference.low, difference.high)
-        good = told if row.higher else -told
+        good = difference.side if row.higher else -difference.side
         counts["pairs"] += 1
         counts["agreeing"] += good > 0
         counts["disagreeing"] += good < 0

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from chromagan.measures.catalog import measure_called
-from train.evaluation.comparison import Comparison, Difference, Key, at_one_trained_epoch, newest, side
+from train.evaluation.comparison import Comparison, Difference, Key, at_one_trained_epoch, newest
 
 IN_A_QUARTER = " in a quarter of all"
 FIVE = ("original", "compact", "transposed", "depthwise", "pixelshuffle")  # that the paper compares
@@ -118,7 +118,7 @@ class AgainstOthers(Question):
         theirs = {name: self.values(study.columns[other], name) for name, other in others.items()}
         if self.above_gray and study.left_gray is not None:
             found = study.paired(own, self.values(study.left_gray, "photos left gray"), "gray")
-            if side(found.low, found.high) != 1:
+            if found.side != 1:
                 measure = measure_called(self.measure)
                 value = measure.text(found.value, (found.low, found.high), signed=True)
                 raise CannotTellError(f"needs colorings above leaving the photos gray in {measure.title}: {value}")

@@ -22,8 +22,8 @@ from chromagan.measures.catalog import MEASURES, measure_called
 from chromagan.network.decoders import DECODERS
 from train.evaluation import plots
 from train.evaluation.claims_report import claims_report, quartile_table
-from train.evaluation.comparison import Comparison, newest, side
-from train.evaluation.judging import LEAST_PHOTOS, judge
+from train.evaluation.comparison import LEAST_PHOTOS, Comparison, newest
+from train.evaluation.judging import judge
 from train.evaluation.paper_table import ROWS, measured_table
 from train.evaluation.pictures import FIGURES
 from train.evaluation.questions import papers_entries
@@ -96,6 +96,12 @@ def report_blocks(folder: Path) -> Blocks:
         comparison = read_comparison(folder)
     except (ArrowException, KeyError) as error:
         raise DataError(f"{folder / 'per_image.parquet'} was not written by train/evaluate.py: {error}") from error
+    known = {(result["decoder"], result["epoch"]) for result in about["checkpoints"]}
+    for decoder, epoch in comparison.columns.keys() - known if comparison else ():
+        raise DataError(
+            f"{folder}: {METRICS_FILE} has no {decoder} at epoch {epoch}, which per_image.parquet has: they are of two "
+            "evaluations; run train/evaluate.py again"
+        )
     yield from introduce(about)
     if comparison:
         if papers_entries(comparison):
@@ -229,7 +235,8 @@ def pairwise(comparison: Comparison) -> Blocks:
     yield heading("Decoders against each other")
     yield paragraph(
         "Row minus column on the same photos, at the newest shared epoch, with its 95 % interval; an asterisk marks "
-        "intervals that exclude zero. Lower is better for CIEDE2000, higher for CDR."
+        f"intervals that exclude zero and rest on {LEAST_PHOTOS} photos or more. Lower is better for "
+        "CIEDE2000, higher for CDR."
     )
     entries = newest(comparison.columns)
     for column in ("ciede2000", "cdr", "colorfulness"):
@@ -237,11 +244,11 @@ def pairwise(comparison: Comparison) -> Blocks:
         for one, entry in entries.items():
             cells = []
             for other, against in entries.items():
-                d, low, high = comparison.difference(entry, against, column)
-                text = measure.text(d, signed=True) + ("*" if side(low, high) else "")
-                if not np.isnan(low):
-                    text += f" ({measure.text(low, signed=True)} to {measure.text(high, signed=True)})"
-                cells.append("" if one == other else "–" if np.isnan(d) else text)
+                found = comparison.difference(entry, against, column)
+                text = measure.text(found.value, signed=True) + ("*" if found.side else "")
+                if not np.isnan(found.low):
+                    text += f" ({measure.text(found.low, signed=True)} to {measure.text(found.high, signed=True)})"
+                cells.append("" if one == other else "–" if np.isnan(found.value) else text)
             rows.append([one, *cells])
         yield table([measure.heading, *entries], rows)
 

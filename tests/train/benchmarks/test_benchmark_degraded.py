@@ -4,7 +4,7 @@ import torch
 from made_photos import made_photo
 
 from chromagan.imaging import color
-from train.benchmarks.degraded import DEGRADATIONS, Degradation, degraded_table, measure
+from train.benchmarks.degraded import DEGRADATIONS, Degradation, _nearer, degraded_table, measure
 
 
 def images(count: int) -> torch.Tensor:
@@ -22,18 +22,30 @@ def test_photos_left_gray_are_no_nearer_than_gray():
     found = measure(images(2), lambda L: torch.zeros(1, 2, *L.shape[-2:]))
     assert list(found) == list(DEGRADATIONS)
     for ways in found.values():
-        for nearer, colorful in ways.values():
-            assert nearer == pytest.approx(0, abs=1e-4) and colorful == pytest.approx(0, abs=0.01)
+        for *nearer, colorful in ways.values():
+            assert nearer == pytest.approx([0, 0, 0], abs=1e-4) and colorful == pytest.approx(0, abs=0.01)
 
 
 def test_stretched_photos_are_colored_alike_however_faded():
     found = measure(images(2), OneColor())
     plain, stretched = (np.array([ways[way] for ways in found.values()]) for way in ("as it is", "stretched"))
-    assert np.ptp(plain[:, 1]) > 10 * np.ptp(stretched[3:5, 1])
-    faint = f"{plain[3, 0]:.1f} % | {stretched[3, 0]:.1f} % | {plain[3, 1]:.2f} | {stretched[3, 1]:.2f}"
+    assert np.ptp(plain[:, 3]) > 10 * np.ptp(stretched[3:5, 3])
+    nearer = [f"{value:.1f} ({low:.1f} to {high:.1f}) %" for value, low, high, _ in (plain[3], stretched[3])]
+    faint = f"{nearer[0]} | {nearer[1]} | {plain[3, 3]:.2f} | {stretched[3, 3]:.2f}"
     assert f"| faint | L 35 to 70 | {faint} |" in degraded_table(
         {"photos": 2, "data": "made", "checkpoint": "one color", "degraded": found}
     )
+
+
+def test_the_interval_is_that_of_a_ratio_of_means():
+    rng = np.random.default_rng(0)
+    gray = rng.uniform(5, 15, 400)
+    differences = gray * 0.9 + rng.normal(0, 1, 400)
+    value, low, high = _nearer(differences, gray)
+    assert value == pytest.approx(100 * (1 - differences.mean() / gray.mean()))
+    half = 1.96 * 100 * (differences - (1 - value / 100) * gray).std() / gray.mean() / np.sqrt(400)  # to first order
+    assert (value - low, high - value) == pytest.approx((half, half), rel=0.1)
+    assert np.isnan(_nearer(gray[:1], gray[:1])[1:]).all()
 
 
 def test_what_fading_does_to_lightness():

@@ -14,7 +14,7 @@ from chromagan.network.decoders import DECODERS
 from train.evaluation import judging
 from train.evaluation.claims import CLAIMS, PAPER_WORDS, WORDS, Claim
 from train.evaluation.claims_report import claims_report, quartile_table
-from train.evaluation.comparison import Comparison
+from train.evaluation.comparison import LEAST_PHOTOS, Comparison
 from train.evaluation.intervals import draws
 from train.evaluation.judging import CANNOT_TELL, CONTRADICTED, STANDS, UNDECIDED, judge
 from train.evaluation.paper_table import ROWS, measured_table
@@ -187,7 +187,8 @@ def test_differences_are_paired():
     hard = np.random.default_rng(0).normal(0, 3, 400)
     noise = np.random.default_rng(1).normal(0, 0.2, (2, 400))
     pair = Comparison({("a", 1): {"x": hard + noise[0]}, ("b", 1): {"x": hard + 0.2 + noise[1]}})
-    difference, low, high = pair.difference(("a", 1), ("b", 1), "x")
+    found = pair.difference(("a", 1), ("b", 1), "x")
+    difference, low, high = found.value, found.low, found.high
     assert difference == pytest.approx(-0.2, abs=0.05)
     assert high - low < 0.1  # unpaired it would be 0.8
     assert low < difference < high < 0
@@ -440,6 +441,12 @@ def test_table_1_of_a_study_like_the_papers_agrees_with_it():
     )
     ranks = {cell["decoder"]: cell["rank"] for cell in found["rows"][3]["cells"]}
     assert ranks.items() >= dict(depthwise=1, compact=2, original=3, transposed=4, pixelshuffle=5).items()
+
+
+def test_few_photos_decide_nothing_of_table_1():
+    few, enough = (measured_table(study(photos=photos))["rows"][0] for photos in (LEAST_PHOTOS - 1, LEAST_PHOTOS))
+    assert (few["pairs"], few["agreeing"], few["disagreeing"], few["sentences"]) == (8, 0, 0, [])
+    assert enough["agreeing"] == 8
 
 
 def test_table_1_does_not_compare_decoders_at_different_epochs():

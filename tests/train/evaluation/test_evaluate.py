@@ -121,6 +121,9 @@ def test_a_report_compares_only_what_is_there(evaluated, tmp_path, monkeypatch):
         assert markdown.startswith("# One decoder, measured\n") and "## Decoders against each other" not in markdown
         assert ("## Table 1, measured" in markdown) == (name == "compact")
         assert "CIEDE2000 over quarters" in markdown and f"| {name} | 3 |" in markdown
+    (tmp_path / "metrics.json").write_text(json.dumps(about | {"checkpoints": []}))
+    with pytest.raises(DataError, match="metrics.json has no mine at epoch 3, which per_image.parquet has"):
+        write_report(tmp_path)
 
 
 def test_numbers_are_the_same_on_two_processes(evaluated, source, data, tmp_path):
