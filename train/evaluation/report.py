@@ -97,7 +97,7 @@ def report_blocks(folder: Path) -> Blocks:
     except (ArrowException, KeyError) as error:
         raise DataError(f"{folder / 'per_image.parquet'} was not written by train/evaluate.py: {error}") from error
     known = {(result["decoder"], result["epoch"]) for result in about["checkpoints"]}
-    for decoder, epoch in comparison.columns.keys() - known if comparison else ():
+    for decoder, epoch in sorted(comparison.columns.keys() - known) if comparison else ():
         raise DataError(
             f"{folder}: {METRICS_FILE} has no {decoder} at epoch {epoch}, which per_image.parquet has: they are of two "
             "evaluations; run train/evaluate.py again"
