@@ -277,9 +277,9 @@ def epochs_tab(controls: SimpleNamespace, file: gr.File) -> SimpleNamespace:
     button.click(**scrub)
     decoder.input(**scrub)
     wanted.change(updates.on_wanted, wanted, None, **LOOKUP).then(**scrub)
-    for kind, wanted in (("webp", webp), ("gif", gif)):
+    for kind, save in (("webp", webp), ("gif", gif)):
         animate = as_handler(functools.partial(tabs.animation_file, kind=kind))
-        download_result(wanted.click(animate, shown, file, show_progress_on=film, **QUICK), file)
+        download_result(save.click(animate, shown, file, show_progress_on=film, **QUICK), file)
     return SimpleNamespace(choices=[decoder], made={film: EMPTY["epochs"], shown: None})
 
 

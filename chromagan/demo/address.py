@@ -29,14 +29,19 @@ def listening_address(environment: MutableMapping[str, str] = os.environ) -> tup
         environment.pop(PORT, None)
     elif not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
         raise AddressError(f"{PORT} must be a port from 1 to 65535, got {port!r}")
-    bare = (host or "127.0.0.1").removeprefix("[").removesuffix("]")
+    bare = _bare(host or "127.0.0.1")
     _try(bare, int(port or 0))
     return f"[{bare}]" if ":" in bare else bare, int(port) if port else None
 
 
 def is_local(host: str) -> bool:
     """Whether what listens on `host`, as returned by `listening_address`, can be reached from this machine only."""
-    return host.removeprefix("[").removesuffix("]") in LOCAL
+    return _bare(host) in LOCAL
+
+
+def _bare(host: str) -> str:
+    """A host without the brackets that an IPv6 address has in a URL."""
+    return host.removeprefix("[").removesuffix("]")
 
 
 def _try(host: str, port: int) -> None:
@@ -75,9 +80,9 @@ def reach_without_proxy(host: str, environment: MutableMapping[str, str] = os.en
                 raise AddressError(f"{variable} is a {kind}:// proxy; supported are {', '.join(PROXIES)}")
             if not _is_read(proxy if separator else f"http://{proxy}"):  # not shown: it may hold a password
                 raise AddressError(f"{variable} is not a proxy's address: write it as http://name:port")
-    bare = host.removeprefix("[").removesuffix("]")
+    bare = _bare(host)
     given = environment.get("no_proxy") or environment.get("NO_PROXY", "")  # the first wins if both are set
-    hosts = [name.strip().removeprefix("[").removesuffix("]") for name in given.split(",")]
+    hosts = [_bare(name.strip()) for name in given.split(",")]
     hosts = [name for name in hosts if name and _is_read(_pattern(name))]
     hosts += [name for name in dict.fromkeys((*LOCAL, bare)) if name not in hosts]
     environment["no_proxy"] = environment["NO_PROXY"] = ",".join(hosts)

@@ -96,7 +96,7 @@ class VisitorAccess(HubAccess):
         self.most_bytes, self.most_epochs = most_bytes, most_epochs
         self.kept: dict[str, int] = {}  # bytes downloaded of each repository, the longest unused first
         self._folder: Path | None = None  # made for the first visitor who names a study
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def cache(self, repo: str) -> Path:
         """One of its own for each repository: in a common one, the client shares equal files between repositories, and
@@ -119,7 +119,7 @@ class VisitorAccess(HubAccess):
                 raise HubError(f"this server keeps at most {self.most_bytes / 1e9:.1f} GB of {repo}")
             while sum(self.kept.values()) > self.most_bytes:
                 oldest = next(iter(self.kept))
-                shutil.rmtree(self._folder / oldest.replace("/", "--"), ignore_errors=True)
+                shutil.rmtree(self.cache(oldest), ignore_errors=True)
                 del self.kept[oldest]
 
 

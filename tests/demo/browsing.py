@@ -32,9 +32,11 @@ def sizes(page) -> list[list[int]]:
     )
 
 
-def give(page, path: Path):
-    """Begins to upload a photo in place of the one that is shown."""
+def give(page, path: Path, at_once: bool = True):
+    """Begins to upload a photo in place of the one that is shown: at once, as a program can, or once that is gone."""
     page.click("#photo [aria-label='Remove Image']")
+    if not at_once:
+        page.wait_for_selector("#result img", state="detached")
     page.set_input_files("#photo input[type=file]", path)
 
 
@@ -45,9 +47,7 @@ def pick_example(page, index: int):
 
 def upload(page, path: Path, refused: bool = False):
     """refused: whether the page is expected to take no such file."""
-    page.click("#photo [aria-label='Remove Image']")
-    page.wait_for_selector("#result img", state="detached")  # as for a visitor, who takes seconds to choose another
-    page.set_input_files("#photo input[type=file]", path)
+    give(page, path, at_once=False)  # as a visitor, who takes seconds to choose another
     if not refused:
         page.wait_for_selector("#photo [aria-label='Remove Image']")
 

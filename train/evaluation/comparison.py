@@ -9,8 +9,6 @@ from train.evaluation.intervals import draws, mean_samples
 
 Key = tuple[str, int]  # decoder, epoch
 Columns = dict[str, np.ndarray]  # {column: (N,)}, a number for each colored photo
-
-
 LEAST_PHOTOS = 30  # the fewest photos that a difference may rest on
 
 
@@ -28,11 +26,14 @@ class Difference:
     photos: int | None
 
     @property
+    def decides(self) -> bool:
+        """Whether it rests on LEAST_PHOTOS or more, or nothing is sampled."""
+        return self.photos is None or self.photos >= LEAST_PHOTOS
+
+    @property
     def side(self) -> int:
-        """-1 or 1 if the interval lies entirely below or above 0, else 0; also 0 for one of fewer than LEAST_PHOTOS."""
-        if self.photos is not None and self.photos < LEAST_PHOTOS:
-            return 0
-        return -1 if self.high < 0 else 1 if self.low > 0 else 0
+        """-1 or 1 if the interval lies entirely below or above 0, and it `decides`; else 0."""
+        return 0 if not self.decides else -1 if self.high < 0 else 1 if self.low > 0 else 0
 
 
 class Comparison:

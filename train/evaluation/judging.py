@@ -160,7 +160,7 @@ def _finding(question: Question, answer: Answer | str, tests: int) -> Finding:
 
 
 def _require_photos(question: Question, difference: Difference) -> None:
-    if difference.photos is not None and (difference.photos < LEAST_PHOTOS or np.isnan(difference.low)):
+    if not difference.decides or (difference.photos is not None and np.isnan(difference.low)):
         needs = measure_called(question.measure).needs
         raise CannotTellError(
             f"needs {LEAST_PHOTOS} photos with {needs}{question.where}; {difference.photos} have them"

@@ -75,11 +75,14 @@ def picture(path: Path, caption: str, folder: Path) -> dict:
 def write_report(folder: Path) -> None:
     """Write report.md and report.html in `folder`, each atomically, from the files that evaluate.py wrote there;
     DataError if those are damaged."""
-    blocks = list(report_blocks(folder))
-    title = report_title(read_json(folder / METRICS_FILE))
+    about = read_json(folder / METRICS_FILE)
+    blocks = list(report_blocks(folder, about))
+    title = report_title(about)
     for name in ("report.md", "report.html"):
         with replacing(folder / name) as part:
-            part.write_text(TEMPLATES.get_template(name).render(title=title, blocks=blocks), encoding="utf-8")
+            part.write_text(
+                TEMPLATES.get_template(name).render(title=title, blocks=blocks), encoding="utf-8"
+            )
 
 
 def report_title(about: dict) -> str:
@@ -87,9 +90,8 @@ def report_title(about: dict) -> str:
     return f"{COUNTED[count] if count < len(COUNTED) else f'{count} decoders'}, measured"
 
 
-def report_blocks(folder: Path) -> Blocks:
-    """All blocks of the report, in order."""
-    about = read_json(folder / METRICS_FILE)
+def report_blocks(folder: Path, about: dict) -> Blocks:
+    """All blocks of the report, in order. about: the folder's metrics.json."""
     if missing := [name for name in NEEDED if name not in about]:
         raise DataError(f"{folder / METRICS_FILE} was not written by train/evaluate.py: it lacks {missing[0]!r}")
     try:
