@@ -80,9 +80,7 @@ def write_report(folder: Path) -> None:
     title = report_title(about)
     for name in ("report.md", "report.html"):
         with replacing(folder / name) as part:
-            part.write_text(
-                TEMPLATES.get_template(name).render(title=title, blocks=blocks), encoding="utf-8"
-            )
+            part.write_text(TEMPLATES.get_template(name).render(title=title, blocks=blocks), encoding="utf-8")
 
 
 def report_title(about: dict) -> str:
