@@ -314,11 +314,19 @@ def test_of_a_book_each_page_is_compressed_if_it_was(tmp_path):
     pages[0].save(tmp_path / "in.tif", compression="tiff_lzw", save_all=True, append_images=pages[1:])
     image = open_image(tmp_path / "in.tif")
     results = [photo.carry_over(page.copy()) for photo, page in zip(read_pages(image, page_numbers(image)), pages)]
+    for number, result in enumerate(results):
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0page " + b"x" * number  # of odd lengths, too
+        exif.get_ifd(0x8825)[29] = f"1938:06:0{number}"
+        result.info |= {"exif": exif.tobytes(), "icc_profile": rgb_profile("adobe", 2.2)}
     write_image(results, tmp_path / "out.tif")
     written, found = open_image(tmp_path / "out.tif"), []
     for number, result in enumerate(results):
         written.seek(number)
         found.append(written.info["compression"])
         assert written.tobytes() == result.tobytes()
+        assert written.getexif().get_ifd(0x8769)[0x9286] == b"ASCII\0\0\0page " + b"x" * number
+        assert written.getexif().get_ifd(0x8825)[29] == f"1938:06:0{number}"
+        assert written.info["icc_profile"] == result.info["icc_profile"]
     assert found == ["tiff_adobe_deflate", "raw"] * 2
     assert len(tifffile.TiffFile(tmp_path / "out.tif").pages) == 4
