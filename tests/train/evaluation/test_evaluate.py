@@ -3,15 +3,13 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from launching import launch
 from made_photos import folder_of, made_photo
 from PIL import Image
 from pyarrow import parquet
@@ -30,19 +28,8 @@ from train.evaluation.plots import COLORS
 from train.evaluation.report import write_report
 from train.report import parse_args as report_args
 
-ROOT = Path(__file__).resolve().parents[3]
+SCRIPT = "train/evaluate.py"
 CPU = torch.device("cpu")
-
-
-def launch(*arguments, processes=1):
-    """The real script: on its own, or in several processes by accelerate."""
-    command = [sys.executable]
-    if processes > 1:
-        command += ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
-        command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-        command += ["--main_process_port", "0"]
-    command += ["train/evaluate.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
 def run(source, data, out, *more):
@@ -58,7 +45,8 @@ def run(source, data, out, *more):
 def evaluated(source, data, tmp_path_factory):
     """The real script, launched, on one process."""
     out = tmp_path_factory.mktemp("report") / "one"
-    result = launch("--source", source, "--data", data, "--output-dir", out, "--size", "64")
+    flags = ("--source", source, "--data", data, "--output-dir", out, "--size", "64")
+    result = launch(*flags, script=SCRIPT, processes=None)
     assert result.returncode == 0, result.stderr[-2000:]
     return out, result
 
@@ -127,7 +115,8 @@ def test_a_report_compares_only_what_is_there(evaluated, tmp_path, monkeypatch):
 
 
 def test_numbers_are_the_same_on_two_processes(evaluated, source, data, tmp_path):
-    result = launch("--source", source, "--data", data, "--output-dir", tmp_path, "--size", "64", processes=2)
+    flags = ("--source", source, "--data", data, "--output-dir", tmp_path, "--size", "64")
+    result = launch(*flags, script=SCRIPT, processes=2)
     assert result.returncode == 0, result.stderr[-2000:]
     one, two = (json.loads((folder / "metrics.json").read_text()) for folder in (evaluated[0], tmp_path))
     assert one.keys() == two.keys()
@@ -348,8 +337,8 @@ def test_a_measure_that_is_new_is_taken_and_the_others_stay(evaluated, source, d
 
 
 def test_bad_input_is_one_line(source, tmp_path, capsys):
-    command = ["train/evaluate.py", "--source", tmp_path / "none", "--data", "d", "--output-dir", tmp_path / "o"]
-    result = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    flags = ("--source", tmp_path / "none", "--data", "d", "--output-dir", tmp_path / "o")
+    result = launch(*flags, script=SCRIPT, processes=None)
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "no folder" in result.stderr.strip().splitlines()[-1]
     gray = folder_of(tmp_path / "gray", [made_photo(seed).convert("L") for seed in range(2)])
