@@ -17,7 +17,7 @@ from chromagan.hub.refiners import load_refiner
 from chromagan.hub.repositories import HubError
 from chromagan.imaging import color
 from chromagan.imaging.gamut import fit_gamut
-from chromagan.network.decoders import DECODERS
+from chromagan.network.decoders import build_decoder
 from chromagan.network.generator import check_finite
 
 
@@ -27,7 +27,7 @@ class Entry:
 
     decoder: str
     epoch: int | None
-    digest: str  # of the files, and the decoder's class, that determine its pictures
+    digest: str  # of the files, and the decoder's code, that determine its pictures
     checkpoint: Checkpoint | None = None
     refiner: str | None = None  # the source whose refiner refines its colorings
     steps: int = 0  # of the refiner
@@ -44,7 +44,7 @@ TRUTH = Entry("truth", None, "truth")
 
 def checkpoint_entry(checkpoint: Checkpoint) -> Entry:
     """The entry of a checkpoint; CheckpointError if its files cannot be read."""
-    digest = hashlib.blake2b(_class_of(checkpoint.decoder), digest_size=10)
+    digest = hashlib.blake2b(_code_of(checkpoint.decoder), digest_size=10)
     try:
         for name in (CONFIG_FILE, WEIGHTS_FILE):
             with open(checkpoint.file(name), "rb") as file:
@@ -54,10 +54,19 @@ def checkpoint_entry(checkpoint: Checkpoint) -> Entry:
     return Entry(checkpoint.decoder, checkpoint.epoch, digest.hexdigest(), checkpoint)
 
 
-def _class_of(decoder: str) -> bytes:
-    """The code of a decoder's class without comments and layout: with the same tensors, `forward` may do another
-    thing."""
-    return ast.dump(ast.parse(textwrap.dedent(inspect.getsource(DECODERS[decoder].build)))).encode()
+NOT_OWN = ("torch", "typing", "builtins")  # whose classes no change of a decoder changes
+
+
+def _code_of(decoder: str) -> bytes:
+    """The layers of a decoder and the code of their classes, without comments and layout: with the same tensors,
+    `forward` may do another thing. They are those of the decoder as it is built, since what builds it may be a function
+    as well as its class."""
+    built = build_decoder(decoder)
+    classes = {each for module in built.modules() for each in type(module).__mro__}
+    own = {f"{each.__module__}.{each.__qualname__}": each for each in classes}
+    own = [own[name] for name in sorted(own) if name.split(".")[0] not in NOT_OWN]
+    code = [ast.dump(ast.parse(textwrap.dedent(inspect.getsource(each)))) for each in own]
+    return "\n".join([str(built), *code]).encode()
 
 
 class Networks:

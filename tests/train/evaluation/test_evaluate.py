@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from launching import launch
 from made_photos import folder_of, made_photo
 from PIL import Image
 from pyarrow import parquet
+from torch import nn
 
 from chromagan.data import DataError
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
@@ -226,6 +228,24 @@ def test_a_decoder_whose_class_was_changed_is_measured_anew(source, monkeypatch)
 
     monkeypatch.setitem(DECODERS, first.decoder, replace(spec, build=Louder))
     assert checkpoint_entry(first).digest != before
+
+
+def test_a_decoder_may_be_built_by_a_function(source, monkeypatch):
+    """Its settings and the classes of its layers are known as well."""
+    (first, *_) = list_checkpoints(source)
+    spec, digests = DECODERS[first.decoder], set()
+
+    class Scaled(nn.Module):
+        def forward(self, x):
+            return 2 * x
+
+    class Doubled(Scaled):
+        pass
+
+    for layer in (nn.Upsample(scale_factor=2), nn.Upsample(scale_factor=2, mode="bicubic"), Scaled(), Doubled()):
+        monkeypatch.setitem(DECODERS, first.decoder, replace(spec, build=partial(nn.Sequential, spec.build(), layer)))
+        digests.add(checkpoint_entry(first).digest)
+    assert len(digests) == 4
 
 
 def test_a_class_of_any_bytes_has_a_name():
