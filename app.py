@@ -460,6 +460,7 @@ if __name__ == "__main__":
             theme=THEME, css=page.CSS, head=page.HEAD, max_file_size=MOST_BYTES,
             ssr_mode=False, run_history=False, footer_links=["api", "settings"], mcp_server=offers_tools(), pwa=True,
             enable_monitoring=False,
+            i18n=gr.I18n(en={"common.complete": "Done"}),  # for screen readers: Gradio has the key, but no words for it
             favicon_path=str(page.ICON),
             allowed_paths=[str(EXAMPLES[0].parent)], server_name=HOST, server_port=PORT, prevent_thread_lock=True,
             app_kwargs={

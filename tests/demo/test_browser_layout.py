@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browsing import arrive, narrow_page, open_tab, picture_urls, wait_for_another
+from browsing import arrive, narrow_page, open_tab, pick_example, picture_urls, wait_for_another
 
 from chromagan.demo.page import CSS, rendered
 from chromagan.demo.paper import read_findings
@@ -41,6 +41,19 @@ def test_examples_have_names_for_screen_readers(page):
     page.wait_for_function("!document.querySelector('#examples button:not([aria-label])')")
     names = page.locator("#examples button").evaluate_all("all => all.map(each => each.ariaLabel)")
     assert names[:2] == ["Example photo: rocket", "Example photo: cat"] and all(names)
+
+
+def test_end_of_work_has_words_for_screen_readers(page):
+    """Gradio says it by the key of a translation that it does not have."""
+    page.evaluate("""() => {
+        const status = document.querySelector('.sr-only[role=status]');
+        window.said = [];
+        new MutationObserver(() => said.push(status.textContent)).observe(status, {childList: true, subtree: true,
+            characterData: true});
+    }""")
+    pick_example(page, 2)
+    page.wait_for_function("said.includes('Done')", timeout=20_000)
+    assert not any("." in words for words in page.evaluate("said"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
