@@ -56,6 +56,29 @@ def test_end_of_work_has_words_for_screen_readers(page):
     assert not any("." in words for words in page.evaluate("said"))
 
 
+def test_what_has_the_focus_is_not_behind_the_picture(visitor, demo):
+    """On the way back, too, where a browser would scroll it to the edge that the picture covers."""
+    page = narrow_page(visitor, 1000)
+    page.set_viewport_size({"width": 1000, "height": 480})
+    arrive(page, demo.url)
+    open_tab(page, "Matrix")
+    page.wait_for_selector("#matrix [aria-pressed=true]")
+    page.focus("#right input")
+    reached = []
+    while "fill" not in reached:
+        page.keyboard.press("Shift+Tab")
+        name, seen = page.evaluate("""() => {
+            const focused = document.activeElement, box = focused.getBoundingClientRect();
+            const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+            return [focused.dataset.key ?? focused.id, focused.contains(top) || Boolean(top?.contains(focused))];
+        }""")
+        assert seen, name
+        assert len(reached) < 30, reached
+        reached.append(name)
+    assert "compact/0" in reached
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_narrow_page_does_not_scroll_sideways(visitor, demo, scheme):
     page = narrow_page(visitor, 390)
