@@ -60,10 +60,11 @@ from train.evaluation.report import write_report
 from train.evaluation.results import frechet_distances, merge, read_comparison, summaries
 from train.evaluation.results_table import markdown_table, results_table
 from train.evaluation.shards import SHARD, MeasuringTask, measure_shards, workers_for
+from train.training.checks import lock_folder, remove_half_written
 from train.training.cores import share_cores
 from train.training.options import DATA_HELP
 
-MEASURED = "measured"  # the folder of measurements in --output-dir
+MEASURED, FIGURES = "measured", "figures"  # folders in --output-dir
 MODEL_BYTES = 4 << 30  # limit for the networks held at once, over all processes on a CPU; more take several passes
 
 
@@ -98,7 +99,7 @@ def check_for_other_files(folder: Path) -> None:
     with suppress(OSError, ValueError):
         if any((folder / MEASURED).glob("*.npz")) or "left_gray" in read_json(folder / METRICS_FILE):
             return  # perhaps cut off before it wrote metrics.json
-    written = (METRICS_FILE, CLAIMS_FILE, "per_image.parquet", "report.md", "report.html", "figures")
+    written = (METRICS_FILE, CLAIMS_FILE, "per_image.parquet", "report.md", "report.html", FIGURES)
     if there := [name for name in written if (folder / name).exists()]:
         raise FileExistsError(
             f"{folder} holds {', '.join(there)}, not from an evaluation, which would be lost: give another --output-dir"
@@ -177,7 +178,10 @@ def main(args: argparse.Namespace) -> None:
         raise CheckpointError(f"--write-metrics writes into a folder, and {args.source} is on the Hub: leave it out")
     with accelerator.main_process_first():
         photos = PhotoSet(args.data, "validation", args.size, args.limit)
-    check_photos(photos, args.data)
+        check_photos(photos, args.data)
+        if main_process:  # before the other processes write
+            lock = lock_folder(output_dir, "is being written by another evaluation: give another --output-dir")
+            remove_half_written(lock, output_dir, output_dir / MEASURED, output_dir / FIGURES)
     if main_process:
         print("\n".join(photos.found), file=sys.stderr)
     labels = imagenet_labels(photos.labels, photos.class_names)
@@ -226,13 +230,13 @@ def main(args: argparse.Namespace) -> None:
         "left_out": left_out,
     }
     write_json(output_dir / METRICS_FILE, everything)
-    draw_pictures(photos, tables, entries, output_dir / "figures", device)
+    draw_pictures(photos, tables, entries, output_dir / FIGURES, device)
     claims = None
     if comparison := read_comparison(output_dir):
         verdicts = judge(comparison)
         claims = claims_report(comparison, verdicts)
         write_json(output_dir / CLAIMS_FILE, claims)
-        draw_claims(photos, verdicts, entries, output_dir / "figures", device)
+        draw_claims(photos, verdicts, entries, output_dir / FIGURES, device)
     if args.write_metrics:
         write_into_source(source, entries, everything, about, claims)
     write_report(output_dir)

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, SoftFileLock, Timeout
@@ -18,7 +19,7 @@ from train.training.state import has_state, load_state
 from train.training.watching import LOG_FILE, TrainingError, last_entry
 
 C = TypeVar("C", TrainConfig, RefineConfig)
-LOCK_FILE = ".lock"  # in a run's folder
+LOCK_FILE = ".lock"  # in a locked folder
 # As `save_checkpoint` and `replacing` name what they write until it is complete.
 HALF_WRITTEN = re.compile(r"\.(epoch-\d+-[0-9a-f]{16}|.+-[0-9a-f]{16}\.part)")
 
@@ -54,29 +55,43 @@ def check_run_dir(config: TrainConfig | RefineConfig) -> dict[str, Any]:
 
 
 def lock_run(config: TrainConfig | RefineConfig) -> FileLock:
-    """Make the run's folder and lock it: until the returned lock is gone, or the process, in whatever way it ends. What
-    a killed run left half written in it is removed.
+    """Make the run's folder and lock it. What a killed run left half written in it is removed.
 
-    Raises TrainingError if another process trains in it, or has done so since `check_run_dir`. On a file system without
-    locks, as some network folders are, nothing is locked.
+    Raises TrainingError if another process trains in it, or has done so since `check_run_dir`.
     """
-    config.run_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(config.run_dir / LOCK_FILE, timeout=0, is_singleton=True)  # this process may train again
+    lock = lock_folder(config.run_dir, "is being trained by another process")
+    if not config.resume:
+        check_run_dir(config)
+    remove_half_written(lock, config.run_dir)
+    return lock
+
+
+def lock_folder(folder: Path, otherwise: str) -> FileLock:
+    """Make a folder and lock it: until the returned lock is gone, or the process, in whatever way it ends.
+
+    Raises TrainingError, the folder and what it is `otherwise`, if another process has locked it. On a file system
+    without locks, as some network folders are, nothing is locked.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE, timeout=0, is_singleton=True)  # this process may lock it again
     try:
         lock.acquire()
     except Timeout as error:
-        raise TrainingError(f"{config.run_dir} is being trained by another process") from error
+        raise TrainingError(f"{folder} {otherwise}") from error
     except (OSError, NotImplementedError):
         return lock
     if isinstance(lock, SoftFileLock):  # what FileLock becomes without locks: its file would outlive a killed process
         lock.release()
-    if not config.resume:
-        check_run_dir(config)
-    if lock.is_locked:  # otherwise another process may be writing them
-        for path in config.run_dir.iterdir():
+    return lock
+
+
+def remove_half_written(lock: FileLock, *folders: Path) -> None:
+    """Remove from `folders` what killed processes left half written, if the lock on what is written there is held:
+    otherwise another process may be writing it."""
+    for folder in folders if lock.is_locked else ():
+        for path in folder.iterdir() if folder.is_dir() else ():
             if HALF_WRITTEN.fullmatch(path.name):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return lock
 
 
 def load_run(

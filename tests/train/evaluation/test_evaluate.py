@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from launching import launch
 from made_photos import folder_of, made_photo
 from PIL import Image
@@ -29,6 +30,7 @@ from train.evaluation.networks import TRUTH, checkpoint_entry, load_networks
 from train.evaluation.plots import COLORS
 from train.evaluation.report import write_report
 from train.report import parse_args as report_args
+from train.training.watching import TrainingError
 
 SCRIPT = "train/evaluate.py"
 CPU = torch.device("cpu")
@@ -209,6 +211,25 @@ def test_files_of_something_else_are_not_overwritten(evaluated, tmp_path):
         (folder / name).write_text(content)
         with pytest.raises(OSError, match=f"holds {name}, not from an evaluation"):
             script.check_for_other_files(folder)
+
+
+def test_two_evaluations_do_not_write_one_report(source, data, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / ".lock"):  # of another process
+        with pytest.raises(TrainingError, match="is being written by another evaluation: give another --output-dir"):
+            run(source, data, out)
+        assert [path.name for path in out.iterdir()] == [".lock"]
+
+
+def test_what_a_killed_evaluation_left_half_written_goes(evaluated, source, data, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(evaluated[0], out)
+    half = [out / folder / ".it-0123456789abcdef.part" for folder in ("", "measured", "figures")]
+    for path in half:
+        path.touch()
+    run(source, data, out)
+    assert not [path for path in half if path.exists()]
 
 
 def test_the_source_is_no_place_for_its_report(source, data):
