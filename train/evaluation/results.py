@@ -67,6 +67,8 @@ def class_name(photos: PhotoSet, index: int) -> str | None:
     if photos.labels is None:
         return None
     label = photos.labels[index]
+    if label < 0:  # -1 is how `datasets` marks a photo without a class
+        return None
     name = photos.class_names[label] if photos.class_names else str(label)
     # A folder's name may not be valid UTF-8, which Parquet requires.
     return os.fsencode(name).decode("utf-8", "replace")

@@ -274,6 +274,13 @@ def test_a_class_of_any_bytes_has_a_name():
     assert results.class_name(photos, 0) == "caf\ufffd"
 
 
+def test_a_photo_without_a_class_is_of_none():
+    photos = SimpleNamespace(labels=np.array([1, -1]), class_names=["cat", "dog"])
+    assert [results.class_name(photos, index) for index in range(2)] == ["dog", None]
+    photos.class_names = None
+    assert [results.class_name(photos, index) for index in range(2)] == ["1", None]
+
+
 def test_as_many_networks_are_held_at_once_as_fit_into_memory(source, refined_source, monkeypatch):
     """Each process holds all networks of a pass, each with its frozen trunk, whose file lies beside the decoders'."""
     entries = [checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
