@@ -97,11 +97,11 @@ class PhotoEvaluator:
     def true_colorfulness(self) -> float:
         return metrics.colorfulness(self.truth.srgb).item()
 
-    def color(self, prediction: Prediction | None) -> Image.Image:
-        """The coloring to measure, at that size; gray for None."""
+    def color(self, prediction: Prediction | None, **options) -> Image.Image:
+        """The coloring to measure, at that size; gray for None. options: those of `render`."""
         if prediction is None:
             prediction = Prediction(torch.zeros(1, 2, *self.size), self.photo.L)
-        return render(self.photo, prediction)
+        return render(self.photo, prediction, **options)
 
     def measure(self, image: Image.Image, parts: Collection[str] = PARTS) -> dict[str, float]:
         """The measures of a coloring of that size. parts: those to take, keys of `colorings.PARTS`."""
@@ -137,12 +137,13 @@ def measure_photo(source: CheckpointSource, loaded: LoadedPhoto, checkpoints: li
 
 @torch.inference_mode()
 def epoch_curves(
-    source: CheckpointSource, loaded: LoadedPhoto, checkpoints: list[Checkpoint]
+    source: CheckpointSource, loaded: LoadedPhoto, checkpoints: list[Checkpoint], **options
 ) -> dict[str, list[float]]:
-    """By name, a value for each epoch: colorfulness and, if the photo has colors, CIEDE2000 and PSNR."""
+    """By name, a value for each epoch: colorfulness and, if the photo has colors, CIEDE2000 and PSNR; of the pictures
+    that are shown, so rendered with the same options."""
     predictions = [source.predict(loaded, checkpoint) for checkpoint in checkpoints]
     evaluator = PhotoEvaluator(loaded, tuple(predictions[0].ab.shape[-2:]))
-    rows = [evaluator.measure(evaluator.color(prediction), ["fidelity"]) for prediction in predictions]
+    rows = [evaluator.measure(evaluator.color(prediction, **options), ["fidelity"]) for prediction in predictions]
     names = ["colorfulness", "ciede2000", "psnr"] if loaded.colored else ["colorfulness"]
     return {name: [row[name] for row in rows] for name in names}
 

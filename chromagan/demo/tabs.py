@@ -188,7 +188,7 @@ class Tabs:
         loaded, here, checkpoints, best = self.service.load(photo), *self._epochs(options, decoder)
         frames = [(each, self.service.picture_of(loaded, each, options, SHOWN_SIDE)) for each in checkpoints]
         truth = photo_report.true_colorfulness(loaded)
-        curves = photo_report.epoch_curves(here, loaded, checkpoints)
+        curves = photo_report.epoch_curves(here, loaded, checkpoints, **options.rendering)
         lines = {"colorfulness": truth} if truth is not None else {}
         return page.epochs_view(frames, curves, lines, checkpoints.index(best)), Filmed(photo, options, decoder)
 

@@ -109,6 +109,14 @@ def test_curves_are_the_measures_of_each_epoch(network_source, loaded, measured)
     assert set(MEASURES) >= {*lines, *COLUMNS, *COLUMNS_OF_GRAY}
 
 
+def test_curves_are_those_of_the_pictures_beside_them(network_source, loaded):
+    """Without saturation all of them are gray."""
+    checkpoints = [each for each in network_source.checkpoints if each.decoder == "compact"]
+    lines = epoch_curves(network_source, loaded, checkpoints, saturation=0)
+    assert max(lines["colorfulness"]) < 1 < max(epoch_curves(network_source, loaded, checkpoints)["colorfulness"])
+    assert len(set(lines["ciede2000"])) == 1
+
+
 def test_classes_are_those_of_the_classifier():
     class Fixed(torch.nn.Module):
         def forward(self, x):
