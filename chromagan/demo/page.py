@@ -203,7 +203,10 @@ def chart(measure: Measure, epochs: list[int], values: list[float], truth: float
         "hint": measure.reading + ("" if truth is None else f"; dashed: the photo {measure.text(truth)}"),
         "spoken": ", ".join(f"epoch {e}: {measure.text(v)}" for e, v in zip(epochs, values, strict=True)),
         "width": width, "height": height, "left": left, "right": width - right,
-        "levels": [{"value": v, "y": y(v)} for v in (low + (high - low) * 0.1, high - (high - low) * 0.1)],
+        "levels": [
+            {"text": f"{v:.{0 if high - low > 10 else 1}f}", "y": y(v)}  # 7.7 is no 8 where all values are near it
+            for v in (low + (high - low) * 0.1, high - (high - low) * 0.1)
+        ],
         "ticks": [{"epoch": epoch, "x": x(index)} for index, epoch in enumerate(epochs)],
         "truth": None if truth is None else y(truth),
         "points": points,

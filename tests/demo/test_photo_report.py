@@ -1,6 +1,7 @@
 import csv
 import io
 import math
+import re
 
 import numpy as np
 import pytest
@@ -115,6 +116,12 @@ def test_curves_are_those_of_the_pictures_beside_them(network_source, loaded):
     lines = epoch_curves(network_source, loaded, checkpoints, saturation=0)
     assert max(lines["colorfulness"]) < 1 < max(epoch_curves(network_source, loaded, checkpoints)["colorfulness"])
     assert len(set(lines["ciede2000"])) == 1
+
+
+@pytest.mark.parametrize("values, levels", [([8.0, 8.0], ["7.6", "8.4"]), ([3.0, 71.0], ["8", "71"])])
+def test_levels_of_a_chart_differ_where_its_values_hardly_do(values, levels):
+    drawn = rendered("chart", chart=chart(MEASURES["ciede2000"], [0, 300], values, None, 0))
+    assert re.findall(r'class="level"[^>]*>([^<]*)<', drawn) == levels
 
 
 def test_classes_are_those_of_the_classifier():
