@@ -1,6 +1,7 @@
 """The metadata of a photo: EXIF, XMP and IPTC data, notes, resolution, and orientation."""
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
@@ -46,8 +47,7 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
     with suppress(Exception):
         turned = _turned(image)
     with suppress(Exception):
-        exif = Image.Exif()  # a copy: that of `image` belongs to the caller
-        exif.load(turned.getexif().tobytes())
+        exif = _copied(image.getexif())  # which belongs to the caller
         for tag in list(exif):
             if not _describes_the_photo(tag):
                 del exif[tag]
@@ -113,8 +113,7 @@ def as_comment(notes: dict[str, str]) -> bytes:
 
 def tiff_tags(info: dict) -> Image.Exif:
     """The tags of a TIFF for the exif, xmp and iptc data of `info`."""
-    tags = Image.Exif()
-    tags.load(info.get("exif", b""))
+    tags = _loaded(info.get("exif", b""))
     for tag, name in ((XMP, "xmp"), (IPTC, "iptc")):
         if name in info:
             tags[tag] = info[name]
@@ -123,13 +122,45 @@ def tiff_tags(info: dict) -> Image.Exif:
 
 def with_resolution(exif: bytes, dpi: tuple[float, float]) -> bytes:
     """EXIF data with the resolution added, for a format that has no other place for it."""
-    tags = Image.Exif()
-    tags.load(exif)
+    tags = _loaded(exif)
     for tag, value in ((ExifTags.Base.XResolution, dpi[0]), (ExifTags.Base.YResolution, dpi[1])):
         tags[tag] = TiffImagePlugin.IFDRational(value).limit_rational(10_000)
         tags[tag] = TiffImagePlugin.IFDRational(*tags[tag])
     tags[ExifTags.Base.ResolutionUnit] = INCH
     return tags.tobytes()
+
+
+class _Text(str):
+    """A text of EXIF data as Pillow reads it, a character for each byte. Pillow would write "?" for those beyond ASCII:
+    of this it writes the bytes that it read, such as those of UTF-8."""
+
+    def encode(self, *_) -> bytes:
+        return super().encode("latin-1", "replace")
+
+
+def _copied(exif: Image.Exif) -> Image.Exif:
+    """A copy of EXIF data that Pillow writes with the bytes of their texts, and without the blocks that somebody has
+    looked at but that have no place there, such as a thumbnail's: they would make it fail."""
+
+    def texts_kept(values: Mapping) -> dict:
+        return {tag: _Text(value) if isinstance(value, str) else value for tag, value in values.items()}
+
+    copy = Image.Exif()
+    copy.endian = exif.endian
+    copy.update(texts_kept(exif))
+    for block in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        copy.pop(block, None)  # its place in what was read
+        if (block in exif or block in exif._ifds) and (values := texts_kept(exif.get_ifd(block))):
+            if ExifTags.IFD.Interop in values:
+                values[ExifTags.IFD.Interop] = exif.get_ifd(ExifTags.IFD.Interop)
+            copy._ifds[block] = copy[block] = values
+    return copy
+
+
+def _loaded(data: bytes) -> Image.Exif:
+    exif = Image.Exif()
+    exif.load(data)
+    return _copied(exif)
 
 
 def _describes_the_photo(tag: int) -> bool:

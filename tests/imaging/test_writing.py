@@ -1,5 +1,6 @@
 """What is written is whole, in the color and with the metadata that the format holds."""
 
+import contextlib
 import io
 import threading
 
@@ -9,7 +10,7 @@ import tifffile
 import torch
 from made_photos import made_photo
 from made_profiles import gray_profile, rgb_profile
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from chromagan.errors import ImageError
 from chromagan.imaging.formats import FORMATS, is_written
@@ -58,6 +59,40 @@ def test_metadata_is_carried_between_formats_that_hold_it(source, kind):
     assert written.getexif().get(0x013B) == ("Somebody" if "exif" in FORMATS[kind].holds else None)
     if source in ("JPEG", "TIFF") and FORMATS[kind].holds & {"exif", "dpi"}:
         assert after["dpi"] == pytest.approx((300, 150), abs=0.1)
+
+
+@pytest.mark.parametrize("name", [b"Jos\xc3\xa9", b"Jos\xe9!"])  # UTF-8, as most write it, and Latin-1
+@pytest.mark.parametrize("kind", [kind for kind in WRITTEN if "exif" in FORMATS[kind].holds])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_letters_beyond_ascii_stay_in_exif_data(name, kind, orientation):
+    """Pillow writes a question mark for each of their bytes."""
+    exif, stream = Image.Exif(), io.BytesIO()
+    exif[0x010E] = exif[0x013B] = exif.get_ifd(0x8769)[0xA433] = exif.get_ifd(0x8825)[29] = "Joseph"[:5]
+    exif[0x0112] = orientation
+    made_photo(0).save(stream, "JPEG", exif=exif.tobytes().replace(b"Josep", name))
+    image = open_image(stream)
+    result = read_photo(image).carry_over(made_photo(1))
+    result.info["dpi"] = (300, 300)
+    assert type(image.getexif()[0x013B]) is str  # the image is its owner's
+    written = open_image(io.BytesIO(encode_image(result, kind))).getexif()
+    texts = written[0x010E], written[0x013B], written.get_ifd(0x8769)[0xA433], written.get_ifd(0x8825)[29]
+    assert [text.encode("latin-1") for text in texts] == [name] * 4
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_exif_data_stay_when_their_owner_has_looked_at_them(kind):
+    exif, stream = Image.Exif(), io.BytesIO()
+    exif[0x013B], exif.get_ifd(0x8769)[0x9003] = "Somebody", "1938:06:01 12:00:00"
+    exif.get_ifd(0x8769)[0xA005] = {1: "R98"}
+    made_photo(0).save(stream, "JPEG", exif=exif.tobytes())
+    image = open_image(stream)
+    for block in ExifTags.IFD:  # that of the thumbnail and of the place are not there
+        with contextlib.suppress(KeyError):
+            image.getexif().get_ifd(block)
+    result = read_photo(image).carry_over(made_photo(1))
+    written = open_image(io.BytesIO(encode_image(result, kind))).getexif()
+    assert written[0x013B] == "Somebody" and 0x8825 not in written
+    assert written.get_ifd(0x8769)[0x9003] == "1938:06:01 12:00:00" and written.get_ifd(0xA005) == {1: "R98"}
 
 
 def test_a_turned_photos_resolution_is_turned():
