@@ -3,7 +3,7 @@
 import functools
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from numbers import Real
@@ -46,6 +46,18 @@ class Prediction:
     actions: Tensor | None = None  # (h/2, w/2), indices of chromagan.network.refiner.ACTIONS: the last step's
 
 
+def _undisturbed(method: Callable) -> Callable:
+    """A method that runs the networks: without gradients, and in their own types even where the program that calls has
+    begun an autocast."""
+
+    @functools.wraps(method)
+    def called(self: "Colorizer", *args, **options):
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            return method(self, *args, **options)
+
+    return called
+
+
 class Colorizer:
     """One decoder at one epoch, ready to color photos. Safe to call from several threads.
 
@@ -74,12 +86,13 @@ class Colorizer:
         """
         self.device = pick_device(device)
         self.refiner, self.refine = None, 0
-        if refiner is not None:
-            if reason := refiner.config.incompatibility(model.config):
-                raise OptionError(f"the refiner cannot be used: {reason}")
-            self.refiner = fold(refiner).requires_grad_(False).to(self.device, memory_format=torch.channels_last)
-            self.refine = refiner.config.count(refine)
-        self.model = fold(model).requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, enabled=False):
+            if refiner is not None:
+                if reason := refiner.config.incompatibility(model.config):
+                    raise OptionError(f"the refiner cannot be used: {reason}")
+                self.refiner = fold(refiner).requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+                self.refine = refiner.config.count(refine)
+            self.model = fold(model).requires_grad_(False).to(self.device, memory_format=torch.channels_last)
         for name, part in self.model.named_children():
             if name != "trunk":
                 part.to(dtype or fast_dtype(self.device))
@@ -144,7 +157,7 @@ class Colorizer:
                 results += each(finish, photos, predictions)
         return [np.array(r) if isinstance(i, np.ndarray) else r for r, i in zip(results, image, strict=True)]
 
-    @torch.inference_mode()
+    @_undisturbed
     def predict(self, photos: Sequence[Photo]) -> list[Prediction]:
         """The network's prediction for each photo; faded and dark ones it sees through `stretch_contrast`. Photos of
         the same working size are batched."""
@@ -164,7 +177,7 @@ class Colorizer:
                     predictions[index] = Prediction(each_ab, each_L)
         return [predictions[index] for index in range(len(photos))]
 
-    @torch.inference_mode()
+    @_undisturbed
     def rollout(self, photo: Photo, refiner: Refiner | None = None) -> list[Prediction]:
         """The photo's coloring before the first step of `refiner`, which is moved to the device, and after each of its
         steps, with the action of every pixel. None is the colorizer's own refiner; ValueError without one."""

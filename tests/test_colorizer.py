@@ -1,3 +1,4 @@
+import os
 import platform
 import subprocess
 import sys
@@ -423,6 +424,33 @@ assert compiled() == before, (before, compiled())
 """
     done = subprocess.run([sys.executable, "-c", code, str(source)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_program_has_set_in_torch_changes_no_color(refined_source, tmp_path):
+    """The default device stands for a GPU: what is made there cannot be read as an array."""
+    code = """
+import sys
+import numpy as np
+import torch
+from made_photos import made_photo
+
+settings, source, file = sys.argv[1:]
+if settings == "set":
+    torch.set_default_device("meta")
+    torch.set_default_dtype(torch.float64)
+    torch.autocast("cpu", dtype=torch.bfloat16).__enter__()
+from chromagan import Colorizer
+colorizer = Colorizer.from_pretrained(source, "compact", 0, "cpu", torch.float32, refine="all")
+assert {parameter.dtype for parameter in colorizer.model.parameters()} == {torch.float32}
+photo = made_photo(0, 90, 70)
+np.save(file, [colorizer(photo), colorizer(photo.convert("L").convert("I"), chroma="bilinear").convert("RGB")])
+"""
+    for settings in ("none", "set"):
+        command = [sys.executable, "-c", code, settings, str(refined_source), str(tmp_path / settings)]
+        path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | path)
+        assert done.returncode == 0, done.stderr
+    assert np.array_equal(np.load(tmp_path / "none.npy"), np.load(tmp_path / "set.npy"))
 
 
 def test_a_refiner_mends_what_the_network_says(refined_source):

@@ -175,7 +175,8 @@ def read_network(folder: Path, name: str, decoder: str | None = None) -> ChromaG
             )
             tensors |= {f"{TRUNK}{key}": tensor for key, tensor in trunk.items()}
         load_copies(model, tensors)
-        model.trunk.gray = GrayInput(config.trunk)  # its values are not among the weights
+        with torch.device("cpu"):
+            model.trunk.gray = GrayInput(config.trunk)  # its values are not among the weights
     return model.eval()
 
 
@@ -203,10 +204,12 @@ def reading(name: str, folder: Path) -> Iterator[None]:
 
 
 def load_copies(module: torch.nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Give a module that was built on the device "meta", without memory, its tensors, in its own precision. They are
-    copied: they may still be a file, and those of a trunk serve several networks."""
+    """Give a module that was built on the device "meta", without memory, its tensors, in float32. They are copied: they
+    may still be a file, and those of a trunk serve several networks."""
     own = module.state_dict()
-    copies = {name: tensor.to(own[name].dtype, copy=True) for name, tensor in tensors.items()}
+    # Not in the module's own type, which is what the program that imports this has made torch's default.
+    kinds = {name: torch.float32 if own[name].is_floating_point() else own[name].dtype for name in tensors}
+    copies = {name: tensor.to(kinds[name], copy=True) for name, tensor in tensors.items()}
     module.load_state_dict(copies, strict=True, assign=True)
 
 

@@ -91,7 +91,7 @@ class ChromaUpsampler:
         """Rows [start, stop) of the result: (B, 2, stop - start, W), CIELAB units."""
         if not 0 <= start < stop <= self.height:
             raise ValueError(f"rows must be within 0..{self.height}, got {start}..{stop}")
-        ab = torch.empty(len(self.maps), 2, stop - start, self.width)
+        ab = torch.empty(len(self.maps), 2, stop - start, self.width, dtype=torch.float32, device="cpu")
         for maps, L, out in zip(self.maps, self.L.numpy(), ab.numpy()):
             if len(maps) == 2:
                 _interpolate_rows(maps, start, self.pitch, out)

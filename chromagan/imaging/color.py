@@ -86,7 +86,7 @@ def srgb8_table() -> Tensor:
     They are 1/20 of a step apart where the curve is steepest: equal to rounding `linear_to_srgb`, except within 1/30 of
     an 8-bit step of the midpoint between two steps.
     """
-    return to_uint8(linear_to_srgb(torch.arange(1 << 16, dtype=torch.float32) / ((1 << 16) - 1)))
+    return to_uint8(linear_to_srgb(torch.arange(1 << 16, dtype=torch.float32, device="cpu") / ((1 << 16) - 1)))
 
 
 def srgb_to_lab(srgb: Tensor) -> Tensor:
@@ -138,8 +138,8 @@ def _srgb8_to_L(pixels, table, out):
 @functools.cache
 def _luminance_table() -> np.ndarray:
     """The contribution of each 8-bit value of a channel to luminance: (3, 256)."""
-    linear = srgb_to_linear(torch.arange(256, dtype=torch.float64) / 255)
-    return (torch.tensor(RGB_TO_XYZ[1], dtype=torch.float64)[:, None] * linear).float().numpy()
+    linear = srgb_to_linear(torch.arange(256, dtype=torch.float64, device="cpu") / 255)
+    return (linear.new_tensor(RGB_TO_XYZ[1])[:, None] * linear).float().numpy()
 
 
 def lab_to_srgb(lab: Tensor) -> Tensor:
@@ -214,5 +214,6 @@ def _require_channels(image: Tensor, channels: int, name: str) -> None:
 
 # For XYZ relative to the white point, as returned by the inverse of f.
 WHITE_XYZ_TO_RGB = (
-    torch.linalg.inv(torch.tensor(RGB_TO_XYZ, dtype=torch.float64)) * torch.tensor(D65_WHITE, dtype=torch.float64)
+    torch.linalg.inv(torch.tensor(RGB_TO_XYZ, dtype=torch.float64, device="cpu"))
+    * torch.tensor(D65_WHITE, dtype=torch.float64, device="cpu")
 ).tolist()

@@ -113,4 +113,4 @@ def _levels(values: np.ndarray, black: float, white: float) -> np.ndarray:
 @functools.cache
 def srgb_lightness() -> np.ndarray:
     """L of every 16-bit gray of sRGB: (65536,) float32; for 8 bits, every 257th."""
-    return color.gray_to_L(torch.arange(1 << 16, dtype=torch.float32) / FULL).numpy()
+    return color.gray_to_L(torch.arange(1 << 16, dtype=torch.float32, device="cpu") / FULL).numpy()

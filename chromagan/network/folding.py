@@ -50,7 +50,8 @@ def _same_output(decoder: nn.Module, folded: nn.Module) -> bool:
     """Whether two decoders in eval mode return the same for features like those of the fusion, which are not
     negative. One that needs the layers that folding has replaced, or another size, may end with any error."""
     cells = SIDE // FEATURE_STRIDE
-    features = torch.rand(1, FEATURE_CHANNELS, cells, cells, generator=torch.Generator().manual_seed(0))
+    shape, generator = (1, FEATURE_CHANNELS, cells, cells), torch.Generator("cpu").manual_seed(0)
+    features = torch.rand(shape, generator=generator, device="cpu")
     features = features.to(next(decoder.parameters(), features))
     try:
         expected, found = decoder(features.clone()), folded(features.clone())

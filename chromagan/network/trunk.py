@@ -33,8 +33,8 @@ class GrayInput(nn.Module):
         if pretrained is None:
             raise OptionError(f"timm has no network {timm_name!r}")
         # lite0 was trained with mean = std = 0.5, not ImageNet's: the wrong ones cost it six points of top-1.
-        self.register_buffer("mean", torch.tensor(pretrained.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(pretrained.std).view(3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(pretrained.mean, dtype=torch.float32).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(pretrained.std, dtype=torch.float32).view(3, 1, 1), persistent=False)
 
     def forward(self, L_norm: Tensor) -> Tensor:
         gray = color.L_to_gray(color.denormalize_L(L_norm))
