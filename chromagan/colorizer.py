@@ -82,8 +82,10 @@ class Colorizer:
         Where bfloat16 is faster, it takes 0.65 to 0.8 of the time (two cores, 224 pixels) and changes a and b by 0.06
         on average. The trunk stays in float32: in bfloat16, EfficientNet-Lite0's features change a and b by 1.2 on
         average and by up to 20.
-        Raises OptionError for a refiner of another trunk, or an invalid number of steps.
+        Raises OptionError for a refiner of another trunk, an invalid number of steps, or another type of numbers.
         """
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise OptionError(f"dtype must be a floating-point type such as torch.float32, or None, got {dtype!r:.80}")
         self.device = pick_device(device)
         self.refiner, self.refine = None, 0
         with torch.autocast(self.device.type, enabled=False):
@@ -144,7 +146,7 @@ class Colorizer:
             return self([image], saturation=saturation, chroma=chroma)[0]
 
         results: list[Image.Image | np.ndarray] = []
-        finish = functools.partial(render, saturation=saturation, chroma=chroma)
+        finish = functools.partial(render, saturation=float(saturation), chroma=chroma)
         for group in _groups(image, BATCH * torch.get_num_threads()):
             with one_core_each(len(group)) as (cores, each):
                 distinct = {id(one): one for one in group}  # one image cannot be decoded in two threads at once

@@ -18,7 +18,7 @@ def pick_device(device: str | torch.device) -> torch.device:
     try:
         torch.zeros(1, device=device).item()  # fails for "meta", which holds no values
         return torch.device(device)
-    except (RuntimeError, AssertionError, ImportError) as error:  # torch built without CUDA asserts
+    except (RuntimeError, AssertionError, ImportError, TypeError) as error:  # torch built without CUDA asserts
         others = [name for name in ("cuda", "mps") if getattr(torch, name).is_available()]
         usable = " or ".join(["auto", "cpu", *others])
         raise OptionError(f"device {str(device)!r} is not available: use {usable}") from error

@@ -3,6 +3,7 @@ import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -359,6 +360,8 @@ def test_options_of_another_type_are_named(source, refined_source, colorizer, va
         assert str(caught.value) == f"{name} must be a whole number{others}, got {value!r}"
     with pytest.raises(OptionError, match="refine must be a whole number or None"):
         load_refiner(refined_source, colorizer.model.config).config.count(value)
+    with pytest.raises(OptionError, match="dtype must be a floating-point type such as torch.float32, or None, got"):
+        Colorizer.from_pretrained(source, dtype=torch.int8 if value is True else value)
     if not isinstance(value, float):
         with pytest.raises(OptionError) as caught:
             colorizer(made_photo(0), saturation=value)
@@ -368,7 +371,8 @@ def test_options_of_another_type_are_named(source, refined_source, colorizer, va
 def test_numbers_of_numpy_are_numbers(source, colorizer):
     photo = made_photo(0)
     same = Colorizer.from_pretrained(source, "compact", np.int64(0), "cpu", refine=np.int64(0))
-    assert same(photo, saturation=np.float32(2)) == colorizer(photo, saturation=2)
+    for two in (np.float32(2), Fraction(2)):
+        assert same(photo, saturation=two) == colorizer(photo, saturation=2)
 
 
 def test_both_ways_up(colorizer):

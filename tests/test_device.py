@@ -7,7 +7,7 @@ from chromagan.device import fast_dtype, one_core_each, pick_device, torch_threa
 
 def test_unknown_device_is_one_line():
     assert pick_device("auto").type in ("cpu", "cuda", "mps")
-    for device in ("abacus", "cuda:99"):
+    for device in ("abacus", "cuda:99", None):
         with pytest.raises(ValueError, match=f"device '{device}' is not available"):
             pick_device(device)
 
