@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, SoftFileLock, Timeout
 
 from chromagan.hub.files import OPTIONS_FILE, TRACKER_FILE
+from chromagan.hub.refiners import REFINER
 from chromagan.programs import check_output_folder, is_out_of_memory, is_user_error, one_line
 from train.training.options import TrainConfig
 from train.training.refine_options import RefineConfig
@@ -20,6 +21,8 @@ from train.training.watching import LOG_FILE, TrainingError, last_entry
 
 C = TypeVar("C", TrainConfig, RefineConfig)
 LOCK_FILE = ".lock"  # in a locked folder
+# Of a run, in which files are written one by one. An epoch's folder is written as a whole.
+FOLDERS = ("samples", REFINER, f"{REFINER}-greedy")
 # As `save_checkpoint` and `replacing` name what they write until it is complete.
 HALF_WRITTEN = re.compile(r"\.(epoch-\d+-[0-9a-f]{16}|.+-[0-9a-f]{16}\.part)")
 
@@ -62,7 +65,7 @@ def lock_run(config: TrainConfig | RefineConfig) -> FileLock:
     lock = lock_folder(config.run_dir, "is being trained by another process")
     if not config.resume:
         check_run_dir(config)
-    remove_half_written(lock, config.run_dir)
+    remove_half_written(lock, config.run_dir, *(config.run_dir / name for name in FOLDERS))
     return lock
 
 

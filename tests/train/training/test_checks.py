@@ -187,6 +187,17 @@ def test_what_a_killed_run_left_half_written_goes_when_it_is_resumed(tmp_path, m
     assert gone == ({*left, f".epoch-1-{number}"} if locks else set())
 
 
+@pytest.mark.parametrize("name", ["samples", "refiner", "refiner-greedy"])
+def test_what_is_half_written_in_a_folder_of_the_run_goes_too(tmp_path, name):
+    """A refiner's folder is copied into a source as it is."""
+    folder = begun(tmp_path, saved=[0]) / name
+    folder.mkdir(exist_ok=True)
+    (folder / ".model.safetensors-0123456789abcdef.part").touch()
+    (folder / "model.safetensors").touch()
+    lock_run(parse_config(["--decoder", "compact", *flags(tmp_path), "--resume"]))
+    assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
+
+
 @pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError()])
 def test_a_file_system_without_locks_holds_up_no_run(tmp_path, monkeypatch, error):
     def refuse(*arguments, **options):
