@@ -140,10 +140,12 @@ class StopSignal:
         if not dist.is_initialized() or dist.get_world_size() == 1:
             return self.number != 0
         self.group = self.group or dist.new_group(backend="gloo")
-        number = torch.tensor(self.number)
-        dist.all_reduce(number, dist.ReduceOp.MAX, group=self.group)
-        self.number = int(number)
-        return self.number != 0
+        agreed = torch.tensor(self.number)
+        dist.all_reduce(agreed, dist.ReduceOp.MAX, group=self.group)
+        if not agreed:  # of a signal that came while it waited for the others, all learn at the next step
+            return False
+        self.number = int(agreed)
+        return True
 
     @property
     def name(self) -> str:

@@ -54,6 +54,23 @@ def test_a_signal_ends_the_run_behind_its_step_with_a_state(run, number, status)
     assert said == [f"stopped by {number.name} at step 2 of 7, state saved: continue with --resume"]
 
 
+def test_a_signal_that_comes_while_the_processes_agree_ends_the_run_one_step_later(run, monkeypatch):
+    for name, value in (("is_initialized", True), ("get_world_size", 2), ("new_group", "gloo")):
+        monkeypatch.setattr(torch.distributed, name, lambda value=value, **options: value)
+    signals = [signal.SIGTERM]
+
+    def all_reduce(number, *how, group):
+        """Of processes that all got the signal in here."""
+        while signals:
+            signal.raise_signal(signals.pop())
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    take(run)
+    assert run.goes_on
+    take(run)
+    assert not run.goes_on and run.state_is_due and run.signal.name == "SIGTERM"
+
+
 def test_what_is_no_number_is_found_before_it_is_saved(run):
     assert take(run, float("nan")) == {}  # neither logged nor kept
     with pytest.raises(TrainingError, match="the color term is not finite at step 1: the networks return NaN or inf"):
