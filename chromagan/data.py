@@ -13,12 +13,14 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from chromagan.data_sets.readers import open_split
-from chromagan.data_sets.splits import DataError
+from chromagan.data_sets.readers import Split, open_split
+from chromagan.data_sets.splits import DataError, few
 from chromagan.errors import ImageError
 from chromagan.imaging.photo import open_image, srgb_image
 from chromagan.measures import metrics
 from chromagan.programs import printable
+
+NAMED = 20  # photos that cannot be read, in one line
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,7 @@ class PhotoSet:
     def __getitem__(self, index: int) -> Tensor:
         """Photo `index`: uint8 sRGB (3, S, S). Raises DataError, naming its file, if it cannot be read."""
         whole = int(self.indices[index])
-        number = int(np.searchsorted(self.starts, whole, side="right")) - 1
-        part, row = self.parts[number], whole - int(self.starts[number])
+        number, part, row = self._place(index)
         file = None
         try:
             file = part.file(row)
@@ -83,6 +84,17 @@ class PhotoSet:
             where = f"{self.split}, index {row}" + (f", {whole} of all data sets" if number else "")
             raise DataError(f"{part.name(row)} of {part.data!r} ({where}) cannot be read: {cause}") from error
         return torch.from_numpy(np.array(_square(photo, self.size))).movedim(-1, 0)
+
+    def name(self, index: int) -> str:
+        """A readable name of photo `index`, within its data set."""
+        _, part, row = self._place(index)
+        return part.name(row)
+
+    def _place(self, index: int) -> tuple[int, Split, int]:
+        """The number of the data set that holds photo `index`, the data set, and the photo's place in it."""
+        whole = int(self.indices[index])
+        number = int(np.searchsorted(self.starts, whole, side="right")) - 1
+        return number, self.parts[number], whole - int(self.starts[number])
 
     def holds_color(self) -> bool:
         """Whether any photo has color (mean chroma of 2 or more): photos are read until one does."""
@@ -163,14 +175,23 @@ def load_photos(
 
 
 def _decode(photos: PhotoSet) -> Tensor:
-    """All photos, uint8 sRGB (N, 3, S, S), decoded with one thread per core and a progress bar."""
+    """All photos, uint8 sRGB (N, 3, S, S), decoded with one thread per core and a progress bar. DataError, naming all
+    files that cannot be read: found one by one, each would take another run."""
     images = torch.empty(len(photos), 3, photos.size, photos.size, dtype=torch.uint8)
+    errors: dict[int, DataError] = {}
 
     def decode(index: int) -> None:
-        images[index] = photos[index]
+        try:
+            images[index] = photos[index]
+        except DataError as error:
+            errors[index] = error
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(tqdm(pool.map(decode, range(len(photos))), "decode", len(photos), unit=" images", leave=False))
+    if errors:
+        first, *others = sorted(errors)
+        names = few([photos.name(index) for index in others], NAMED)
+        raise DataError(f"{errors[first]}" + (f"; {len(others)} more cannot be read: {names}" if others else ""))
     return images
 
 

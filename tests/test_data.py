@@ -91,6 +91,15 @@ def test_a_damaged_image_is_named(tmp_path):
         load_photos(str(tmp_path), "train", size=32)
 
 
+def test_all_damaged_images_are_named_at_once(tmp_path):
+    for index in range(4):
+        made_photo(index).save(tmp_path / f"{index}.png")
+    for name in ("1.png", "3.png"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-200])
+    with pytest.raises(DataError, match=r"^1.png of .* cannot be read: .*; 1 more cannot be read: 3.png$"):
+        load_photos(str(tmp_path), "train", size=32)
+
+
 def test_missing_split_and_column_are_named(tmp_path):
     datasets.Dataset.from_dict({"x": [1]}).to_parquet(tmp_path / "train-0.parquet")
     with pytest.raises(DataError, match="no column 'image', only x"):

@@ -200,5 +200,5 @@ def require_no_pointers(data: str, split: str, paths: list[Path]) -> None:
         )
 
 
-def few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def few(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
