@@ -49,15 +49,20 @@ def fetched(photo: gr.Image) -> gr.Image:
 
 def for_any_client(demo: gr.Blocks) -> gr.Blocks:
     """`demo`, whose API takes what is written by hand: an image as `file_data` has it, and as many arguments as there
-    are, the rest being defaults. Gradio's own clients complete both; from others, Gradio fails with a traceback."""
+    are, the rest being defaults. Gradio's own clients complete both; from others, Gradio fails with a traceback.
+
+    From a page that is older than this server comes a photo that is no upload. As a marked file, Gradio would fail with
+    a traceback; `from_gradio` says what to do.
+    """
     check = demo.validate_inputs
 
     def complete(function, inputs: list) -> None:
-        if function.api_visibility == "public":
+        public = function.api_visibility == "public"
+        if public:
             inputs += [component.value for component in function.inputs[len(inputs) :]]
-            for index, component in enumerate(function.inputs):
-                if isinstance(component, gr.Image):
-                    inputs[index] = file_data(inputs[index])
+        for index, (component, value) in enumerate(zip(function.inputs, inputs, strict=False)):
+            if isinstance(component, gr.Image):
+                inputs[index] = file_data(value) if public else not_marked(value)
         check(function, inputs)
 
     demo.validate_inputs = complete
@@ -74,6 +79,11 @@ def file_data(image) -> dict | None:
         raise gr.Error(words, print_exception=False)
     # What is marked as a file, Gradio fetches; or fails with a traceback, if it is on this machine and no upload.
     return {"path": file, "meta": {"_type": "gradio.FileData"}} if is_http_url_like(file) else {"path": file}
+
+
+def not_marked(value):
+    """A photo of the page, without the mark by which Gradio knows a file."""
+    return {key: each for key, each in value.items() if key != "meta"} if isinstance(value, dict) else value
 
 
 def icon(file: Path, size: int) -> Response:

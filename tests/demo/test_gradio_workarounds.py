@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from gradio.context import LocalContext
 
 from chromagan.demo import gradio_workarounds
 from chromagan.demo.gradio_workarounds import fetched, for_any_client, upload_folder
@@ -68,6 +69,24 @@ def test_gradio_itself_takes_no_fewer_arguments_than_there_are():
     assert inputs == [{"path": "http://host/cat.png", "meta": {"_type": "gradio.FileData"}}, 5, "all"]
     with pytest.raises(ValueError, match="enough input values"):  # a fault of the page's is none of a request's
         demo.validate_inputs(of_the_page, [])
+
+
+def test_gradio_itself_has_no_words_for_a_photo_of_a_server_that_was_restarted(tmp_path):
+    photo = {"path": str(tmp_path / "cat.jpg"), "meta": {"_type": "gradio.FileData"}}
+    with gr.Blocks() as demo:
+        gr.Button().click(print, [gr.Image(), gr.JSON()], preprocess=False, api_visibility="private")
+    demo.has_launched = True  # until then, Gradio takes any file
+    (function,) = demo.fns.values()
+
+    async def received() -> list:
+        LocalContext.blocks.set(demo)
+        return await demo.preprocess_data(function, [dict(photo), {"meta": 1}], None)
+
+    with pytest.raises(gr.exceptions.InvalidPathError):
+        asyncio.run(received())
+    for_any_client(demo)
+    given, other = asyncio.run(received())
+    assert given["path"] == photo["path"] and other == {"meta": 1}
 
 
 def test_gradio_has_no_option_for_what_is_a_tool():
