@@ -24,11 +24,18 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 @contextlib.contextmanager
 def part_of(path: str | os.PathLike) -> Iterator[Path]:
     """A context manager that gives a hidden path next to `path`, unique to this writer: .<name>-<random>.part. If the
-    file still exists at the end, it is deleted."""
+    file still exists at the end, it is deleted.
+
+    An OSError that names no file, as one from a full disk, gets the name of `path`.
+    """
     path = Path(path)
     part = path.with_name(f".{path.name[:KEPT_OF_NAME]}-{secrets.token_hex(8)}.part")
     try:
         yield part
+    except OSError as error:
+        if error.strerror and not error.filename:  # from a write
+            error.filename = os.fspath(path)
+        raise
     finally:
         with contextlib.suppress(OSError):  # renamed, or never written
             part.unlink()

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from chromagan.atomic import part_of, replacing
+from chromagan.programs import one_line
 
 
 def test_a_file_is_replaced_at_the_end_with_the_usual_permissions(tmp_path):
@@ -31,6 +32,14 @@ def test_what_an_exception_leaves_is_the_old_file(tmp_path, error, written):
             part.write_text("half")
         raise error
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_in_writing_names_the_file(tmp_path):
+    """As the system raises it on a full disk, it does not."""
+    for error, named in ((OSError(28, "full"), tmp_path / "a"), (OSError(2, "missing", "other"), "other")):
+        with pytest.raises(OSError) as raised, replacing(tmp_path / "a"):
+            raise error
+        assert one_line(raised.value) == f"{named}: {error.strerror}"
 
 
 def test_what_cannot_be_renamed_leaves_nothing(tmp_path):
