@@ -397,6 +397,8 @@ def build_demo() -> gr.Blocks:
         ).then(**SETTLE)  # fmt: skip
         demo.load(
             updates.on_restore, None, [bar, controls.photo, *chosen, settled], **RESTORE
+        ).then(
+            None, [controls.photo, settled], [controls.photo, settled], js="(...both) => ownPhoto(...both)", **BROWSER
         ).then(None, chosen, js=f"(...values) => viewRestored({list(REMEMBERED)}, values)", **BROWSER)  # fmt: skip
         gr.on(
             [choice.change for choice in chosen], None, chosen,

@@ -189,12 +189,21 @@
     document.addEventListener('click', event => {
         const button = event.target.closest(MAKES);
         if (button) made[button.id] = subject(button);
-        if (event.target.closest('#cleared, #emptied')) for (const id in made) delete made[id];
+        if (!event.target.closest('#cleared, #emptied')) return;
+        for (const id in made) delete made[id];
+        keepOwn(null);
     });
     window.showTab = () => setTimeout(() => {
         const button = [...document.querySelectorAll(MAKES)].find(each => each.offsetParent);
         if (button && photo() && made[button.id] !== subject(button)) button.click();
     }, 200);
+
+    // A visitor's own photo is there again after a reload, which Gradio also does when a lost connection is back.
+    const keepOwn = photo => history.replaceState({...history.state, photo}, '');
+    window.ownPhoto = (photo, settled) => {
+        const own = history.state?.photo;
+        return own ? [own, [own.path, ...settled.slice(1)]] : [photo, settled];
+    };
 
     // Nothing private goes into the address: only the tab, the choices, and which of the examples.
     // Not before the view that the address names is restored: a tab also reports itself when it is created.
@@ -202,7 +211,7 @@
     window.viewRestored = (names, values) => {
         restored = true;
         const named = new URL(location.href).searchParams;
-        if (['example', ...names].some(name => named.has(name))) document.querySelector('#settle').click();
+        if (history.state?.photo || ['example', ...names].some(name => named.has(name))) document.querySelector('#settle').click();
         if (missed) remember(names, values);  // a choice was clicked in the meantime
         showTab();
     };
@@ -211,11 +220,14 @@
     let picked = null;
     window.pickExample = file => {
         remember(['example'], [nameOf(file.orig_name)]);
+        keepOwn(null);
         return picked = {...file, url: window.gradio_config.root + file.url};
     };
     window.takeUpload = photo => {
-        if (!picked) remember(['example'], [null]);
-        return picked ?? photo;
+        if (picked) return picked;
+        remember(['example'], [null]);
+        keepOwn(photo);
+        return photo;
     };
     for (const begun of ['change', 'click']) {  // a file, or the webcam's button
         document.addEventListener(begun, event => { if (event.target.closest?.('#photo')) picked = null; }, true);

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browsing import color, enter_source, open_tab, picture_urls, said, sizes, upload, wait_for_another
+from browsing import color, enter_source, open_tab, pick_example, picture_urls, said, sizes, upload, wait_for_another
 from PIL import Image
 
 FILE = """(bytes, kind) => {
@@ -99,6 +99,25 @@ def test_a_photo_is_chosen_while_another_is_shown_and_stays_until_then(page, har
     with page.expect_download() as download:
         page.click("#download")
     assert download.value.suggested_filename.endswith(".tiff") and page.faults == []
+
+
+def test_own_photo_is_there_after_a_reload(page, harbor):
+    """Gradio reloads the page when a connection that was lost is back."""
+
+    def reloaded_shows(pictures: list[str]):
+        page.reload()
+        page.wait_for_function("src => document.querySelectorAll('#result img')[1]?.src === src", arg=pictures[1])
+
+    color(page, harbor)
+    page.click("#network >> text=Imagenette")  # a choice of the visitor's, which another photo would change
+    page.wait_for_selector("#caption:not(:has-text('photos of any kind')) h2")
+    own = picture_urls(page)
+    assert "harbor" not in page.url
+    reloaded_shows(own)
+    pick_example(page, 1)
+    wait_for_another(page, own)
+    reloaded_shows(picture_urls(page))
+    assert page.faults == []
 
 
 def test_a_file_that_does_not_fit_leaves_the_photo(page, harbor, tmp_path):
