@@ -34,6 +34,12 @@
         if (event.target.matches('.compare input')) divide(event.target);
         if (event.target.matches('.scrubber input')) showEpoch(event.target.closest('.scrubber'), event.target.value);
     });
+    // A number that is deleted to type another is no choice: until there is one, the former applies.
+    const emptied = event => event.target.matches?.('#studio input[type=number]') && event.target.value === '';
+    document.addEventListener('input', event => { if (emptied(event)) event.stopPropagation(); }, true);
+    document.addEventListener('focusout', event => {
+        if (emptied(event)) event.target.value = event.target.closest('.block').querySelector('[type=range]').value;
+    }, true);
     // Gradio gives every radio button a different name, and again with each change. As one group, arrow keys move within
     // it and Tab leaves it.
     const groupRadios = () => document.querySelectorAll('.block[id] input[type=radio]').forEach(radio => {

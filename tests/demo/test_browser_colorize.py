@@ -91,6 +91,25 @@ def test_options_change_the_picture(page):
     wait_for_another(page, before)
 
 
+def test_a_number_may_be_deleted_to_type_another(page):
+    before = picture_urls(page)
+    page.click("#options >> text=Options")
+    number = page.locator("#saturation input[type=number]")
+    number.click()
+    number.press("End")
+    number.press("Backspace")
+    page.keyboard.press("Tab")
+    assert number.input_value() == "1"  # it still applies
+    number.click()
+    number.press("End")
+    number.press("Backspace")
+    page.wait_for_timeout(800)  # in which it would be colored, and refused
+    assert picture_urls(page) == before
+    page.keyboard.type("2")
+    wait_for_another(page, before)
+    assert not page.locator("[data-testid=toast-body]").count()
+
+
 def test_source_out_of_reach_falls_back_visibly(page):
     enter_source(page, "nobody/nothing")
     assert "own checkpoints are used" in said(page)
