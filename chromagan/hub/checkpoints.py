@@ -147,14 +147,17 @@ def find_checkpoint(
     if decoder not in DECODERS:
         raise CheckpointError(f"unknown decoder {decoder!r}; choose from {', '.join(DECODERS)}")
     epochs = {checkpoint.epoch: checkpoint for checkpoint in found if checkpoint.decoder == decoder}
-    if not epochs:
-        there = ", ".join(dict.fromkeys(checkpoint.decoder for checkpoint in found))
-        raise CheckpointError(f"{str(source)!r} has no checkpoint of decoder {decoder!r}, only of {there}")
-    if epoch is None:
+    if epochs and epoch is None:
         return recommended_checkpoint(list(epochs.values()))
     if epoch not in epochs:
+        where, why = repr(str(source)), ""
+        if found[0].revision is not None and not repositories.reachable():  # the study itself may have it
+            where, why = f"what was downloaded of {where} before", f": {repositories.unreachable()}"
+        if not epochs:
+            there = ", ".join(dict.fromkeys(checkpoint.decoder for checkpoint in found))
+            raise CheckpointError(f"{where} has no checkpoint of decoder {decoder!r}, only of {there}{why}")
         raise CheckpointError(
-            f"{decoder} has no epoch {epoch} in {str(source)!r}; choose from {', '.join(map(str, epochs))}"
+            f"{decoder} has no epoch {epoch} in {where}; choose from {', '.join(map(str, epochs))}{why}"
         )
     return epochs[epoch]
 

@@ -146,7 +146,7 @@ def list_epochs(prefix: str, access: HubAccess = OWNER) -> dict[str, list[int]]:
     cached = {decoder: epochs for decoder, epochs in cached.items() if epochs}
     if not reachable():
         if not cached:
-            raise NotCachedError(f"{_unreachable()}, and nothing of {prefix} was downloaded before: {_remedy()}")
+            raise NotCachedError(f"{unreachable()}, and nothing of {prefix} was downloaded before: {_remedy()}")
         return cached
     with ThreadPoolExecutor(len(DECODERS)) as pool:
         try:
@@ -220,7 +220,7 @@ def download(
 
 def _not_cached(repo: str, revision: str, name: str, local_files_only: bool) -> NotCachedError:
     missing = f"{name} of {repo} ({revision}) was not downloaded before"
-    why = missing if local_files_only else f"{_unreachable()}, and {missing}"
+    why = missing if local_files_only else f"{unreachable()}, and {missing}"
     return NotCachedError(f"{why}: {_remedy()}")
 
 
@@ -276,7 +276,7 @@ def _cached_epochs(repo: str, access: HubAccess) -> list[int]:
     return sorted(epochs)
 
 
-def _unreachable() -> str:
+def unreachable() -> str:
     return "the Hub is switched off (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "the Hub is out of reach"
 
 

@@ -326,6 +326,9 @@ def test_offline_what_was_pulled_is_there_and_the_rest_fails_fast(server, source
     start = time.monotonic()
     assert [(c.decoder, c.epoch) for c in list_checkpoints("someone/study")] == [("compact", 3)]
     assert load_checkpoint(find_checkpoint("someone/study", "compact")).config.decoder == "compact"
+    for wanted in (("compact", 0), ("depthwise", None)):  # which the study has
+        with pytest.raises(CheckpointError, match="what was downloaded of 'someone/study' before.*: the Hub is out of"):
+            find_checkpoint("someone/study", *wanted)
     with pytest.raises(CheckpointError, match="the Hub is out of reach, and nothing of other/study was downloaded"):
         list_checkpoints("other/study")
     assert time.monotonic() - start < SOON
