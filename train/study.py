@@ -47,7 +47,7 @@ from chromagan.hub.files import OPTIONS_FILE
 from chromagan.network.decoders import DECODERS
 from train.training.checks import check_run_dir, check_sources, check_state
 from train.training.options import TrainConfig, parse_config
-from train.training.watching import LOG_FILE, last_entry
+from train.training.watching import LOG_FILE, TrainingError, last_entry
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,7 +73,8 @@ class Run:
 
 
 def plan(decoders: list[str], flags: list[str]) -> list[Run]:
-    """The runs of the study with their progress. A wrong flag ends the program before any work."""
+    """The runs of the study with their progress. A wrong flag ends the program before any work. TrainingError for a run
+    that cannot be continued."""
     runs = []
     for decoder in decoders:
         own = ["--decoder", decoder, *flags]
@@ -84,6 +85,10 @@ def plan(decoders: list[str], flags: list[str]) -> list[Run]:
         run = Run(config, own, started, int(last_entry(config.run_dir / LOG_FILE, "epoch")), recorded)
         if started and not run.finished:
             check_state(config, recorded)
+            if run.epochs_done > config.epochs:
+                raise TrainingError(
+                    f"{config.run_dir} is already at epoch {run.epochs_done}: --epochs must be at least that"
+                )
         runs.append(run)
     return runs
 

@@ -274,6 +274,18 @@ def test_a_study_of_two_batch_sizes_or_data_sets_is_refused_before_any_work(imag
         assert "finished" in line
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_fewer_epochs_than_were_trained_are_refused_before_any_work(tmp_path, more):
+    flags = ["--data", "d", "--output-dir", str(tmp_path), "--epochs"]
+    run = tmp_path / "compact"
+    run.mkdir()
+    write_json(run / "train.json", asdict(parse_config(["--decoder", "compact", *flags, "3"])))
+    (run / "log.jsonl").write_text('{"step": 6, "epoch": 3.0}\n')
+    (run / f"state-6-{'0' * 32}.pt").touch()
+    with pytest.raises(TrainingError, match="compact is already at epoch 3: --epochs must be at least that"):
+        main(*parse_args([*flags, "2", *more]))
+
+
 def test_a_data_set_of_the_hub_is_known_by_its_name(tmp_path):
     options = parse_config(["--decoder", "compact", "--data", "a/b", "--output-dir", str(tmp_path)])
     found = [{"data": "a/b", "folder": False, "photos": 9}]
