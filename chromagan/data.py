@@ -31,14 +31,15 @@ class Photos:
     sources: for each data set, in the order in which they were named and appear in `images`: {"data": name, "folder":
     whether it is a local folder, "photos": its number of `images`, "gray": how many gray photos were left out}.
     summary: a readable line for each data set: what was found in it, and what was skipped and why.
-    held_out: whether every data set has this split; otherwise the only one of a data set serves as every split.
+    split: which split it is, such as "test", which may serve as validation, or "test and validation"; None if the only
+    split of a data set serves as every split.
     """
 
     images: Tensor
     gray_dropped: int
     sources: tuple[dict, ...] = ()
     summary: str = ""
-    held_out: bool = True
+    split: str | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -56,7 +57,7 @@ class PhotoSet:
         names = [data] if isinstance(data, str) else list(data)
         if not names:
             raise DataError("no data set is named: give a folder of images or Parquet files, or a Hub dataset id")
-        self.split, self.size = split, size
+        self.requested, self.size = split, size
         self.parts = [open_split(name, split) for name in names]
         self.starts = np.cumsum([0] + [len(part) for part in self.parts])
         total = int(self.starts[-1])
@@ -81,7 +82,7 @@ class PhotoSet:
             photo = srgb_image(open_image(file))
         except (DataError, ImageError, OSError, ValueError) as error:
             cause = str(error).removeprefix(f"{file}: ").removeprefix("stream: ")
-            where = f"{self.split}, index {row}" + (f", {whole} of all data sets" if number else "")
+            where = f"{self.requested}, index {row}" + (f", {whole} of all data sets" if number else "")
             raise DataError(f"{part.name(row)} of {part.data!r} ({where}) cannot be read: {cause}") from error
         return torch.from_numpy(np.array(_square(photo, self.size))).movedim(-1, 0)
 
@@ -107,9 +108,10 @@ class PhotoSet:
         return np.searchsorted(self.starts, self.indices, side="right") - 1
 
     @property
-    def held_out(self) -> bool:
+    def split(self) -> str | None:
         """As in `Photos`."""
-        return all(part.held_out for part in self.parts)
+        found = {part.split for part in self.parts}
+        return None if None in found else " and ".join(sorted(found))
 
     @property
     def sources(self) -> tuple[dict, ...]:
@@ -171,7 +173,7 @@ def load_photos(
         tqdm.write(summary, file=sys.stderr)
     if not colored.all():
         images = images[colored]
-    return Photos(images, int((~colored).sum()), tuple(sources), summary, photos.held_out)
+    return Photos(images, int((~colored).sum()), tuple(sources), summary, photos.split)
 
 
 def _decode(photos: PhotoSet) -> Tensor:

@@ -104,7 +104,7 @@ def test_missing_split_and_column_are_named(tmp_path):
     datasets.Dataset.from_dict({"x": [1]}).to_parquet(tmp_path / "train-0.parquet")
     with pytest.raises(DataError, match="no column 'image', only x"):
         load_photos(str(tmp_path), "train")
-    datasets.Dataset.from_dict({"x": [1]}).to_parquet(tmp_path / "test-0.parquet")
+    datasets.Dataset.from_dict({"x": [1]}).to_parquet(tmp_path / "extra-00000-of-00001.parquet")
     with pytest.raises(DataError, match="no split 'validation', only"):
         load_photos(str(tmp_path), "validation")
 

@@ -214,7 +214,7 @@ def main(args: argparse.Namespace) -> None:
     )
     colored = tables[TRUTH]["chroma_truth"] >= GRAY_CHROMA
     data = args.data_name or " and ".join(names_of(photos.sources))
-    about = {"data": data, "split": "validation" if photos.held_out else NO_SPLIT, "size": args.size}
+    about = {"data": data, "split": photos.split or NO_SPLIT, "size": args.size}
     about |= {"fingerprint": fingerprint, "classifier": CLASSIFIER if classify else None}
     refined = refined_results(tables, twins)
     tables = {entry: table for entry, table in tables.items() if not entry.refiner}

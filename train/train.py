@@ -100,9 +100,9 @@ def main(config: TrainConfig) -> None:
         stages = None
         if config.keep_features and not config.train_trunk:
             stages = trunk_stages(photos.images, generator, config.cache_dir, device)
-    if validation is not None and not (validation.held_out and photos.held_out):
+    if validation is not None and not (validation.split and photos.split):
         say("--data is not split into train and validation: measures and samples are of photos that are trained on")
-        validation = replace(validation, held_out=False)  # also if its only split is called validation
+        validation = replace(validation, split=None)  # also if its only split is called validation
     data_digest, sources = fingerprint(photos.images), photos.sources
     if state is not None:  # before the batch is fitted to other photos, and --batch-size called wrong
         check_data(data_digest, state.pop("data"), config)
@@ -240,7 +240,7 @@ class EpochSaver:
         config, images = self.config, self.validation.images[evenly(len(self.validation), self.config.limit_validation)]
         about = {
             "data": " and ".join(names_of(self.validation.sources)),
-            "split": "validation" if self.validation.held_out else NO_SPLIT,
+            "split": self.validation.split or NO_SPLIT,
             "size": config.model.image_size,
         }
         measured = summarize(evaluate(model, images, device), **about)

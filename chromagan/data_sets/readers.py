@@ -40,7 +40,7 @@ class Split(Protocol):
 
     data: str  # its name, as it was given
     found: str  # a readable line: what it holds, and what was skipped
-    held_out: bool  # whether the data set has this split; otherwise its only one serves as every split
+    split: str | None  # which it is: test may serve as validation; None where the only one serves as every split
     labels: np.ndarray | None  # int64 (N,)
     class_names: list[str] | None
 
@@ -57,10 +57,10 @@ class ImageFiles:
     """Image files in folders."""
 
     def __init__(
-        self, data: str, paths: list[Path], found: str, held_out: bool, classes: list[str] | None, depth: int
+        self, data: str, paths: list[Path], found: str, split: str | None, classes: list[str] | None, depth: int
     ):  # fmt: skip
         """paths: below the folder `data`. classes: names of the folders `depth` below it; None for no classes."""
-        self.data, self.paths, self.found, self.held_out, self.class_names = data, paths, found, held_out, classes
+        self.data, self.paths, self.found, self.split, self.class_names = data, paths, found, split, classes
         self.labels = None
         if classes is not None:
             number = {name: index for index, name in enumerate(classes)}
@@ -80,7 +80,8 @@ class Rows:
     """Rows of a `datasets.Dataset` with images in the column `image`, as its Image feature, bytes, or {bytes, path}."""
 
     def __init__(
-        self, data: str, dataset: "datasets.Dataset", found: str, held_out: bool, shards: Sequence[tuple[str, int]] = ()
+        self, data: str, dataset: "datasets.Dataset", found: str, split: str | None,
+        shards: Sequence[tuple[str, int]] = (),
     ):  # fmt: skip
         """shards: the files that the rows come from, in order, with the number of rows of each, if known.
 
@@ -88,7 +89,7 @@ class Rows:
         """
         import datasets  # not a requirement of the demo
 
-        self.data, self.found, self.held_out, self.shards = data, found, held_out, shards
+        self.data, self.found, self.split, self.shards = data, found, split, shards
         require_image_column(data, dataset.column_names)
         feature = dataset.features["image"]
         if isinstance(feature, datasets.Image):
@@ -179,6 +180,10 @@ def _load(data: str, builder: str, **source) -> "datasets.DatasetDict":
         return datasets.load_dataset(builder, **source)
     except Exception as error:  # a long list: connection, missing repository, damaged Parquet, ...
         cause = (str(error).strip().splitlines() or ["no reason given"])[0]
+        if "Config name is missing" in cause:
+            raise DataError(
+                f"{data!r} has several configurations: download the files of one of them, and give their folder"
+            ) from error
         raise DataError(
             f"cannot load {data!r}: check --data and the connection ({type(error).__name__}: {cause})"
         ) from error

@@ -95,21 +95,24 @@ class Folder:
         return f"{data!r} ({which}): {what}" + (f"; skipped: {counted(self.skipped)}" if self.skipped else "")
 
 
-def choose_split(data: str, split: str, splits: dict) -> tuple[Any, str, bool]:
-    """The requested split from {name in the data: split}, a readable description of it, and whether it has that name.
+def choose_split(data: str, split: str, splits: dict) -> tuple[Any, str, str | None]:
+    """The requested split from {name in the data: split}, a readable description of it, and which split it is.
 
-    The only split of a data set serves as every split. DataError if it does not exist, or exists under two names.
+    Many data sets have only train and test: test then serves as validation. The only split of a data set serves as
+    every split: then it is None. DataError if it does not exist, or exists under two names.
     """
     if {"val", "validation"} <= splits.keys():
         raise DataError(f"{data!r} holds both a split 'val' and a split 'validation': rename or remove one of them")
     named = [name for name in splits if SPLITS.get(name, name) == split]
     if named:
-        return splits[named[0]], split, True
+        return splits[named[0]], split, split
+    if split == "validation" and {"train", "test"} <= splits.keys():
+        return splits["test"], "validation: its split 'test'", "test"
     if len(splits) > 1:
         raise DataError(f"{data!r} has no split {split!r}, only {', '.join(splits)}: splits are called {SPLIT_NAMES}")
     name, only = next(iter(splits.items()))
     which = f"its only split, {name!r}" if name else "all of it, it has no splits"
-    return only, f"{split}: {which}", False
+    return only, f"{split}: {which}", None
 
 
 def image_splits(data: str, folder: Folder) -> dict[str, list[Path]]:

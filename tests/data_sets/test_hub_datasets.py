@@ -17,7 +17,7 @@ import pytest
 from made_photos import made_photo
 
 from chromagan.data import DataError, load_photos
-from chromagan.data_sets.readers import IMAGENETTE, IMAGENETTE_CONFIG, IMAGENETTE_REVISION
+from chromagan.data_sets.readers import IMAGENETTE, IMAGENETTE_CONFIG, IMAGENETTE_REVISION, _load
 
 OTHER = "b" * 40
 COUNTS = {IMAGENETTE_REVISION: (3, 2), OTHER: (5, 1)}  # photos of train and validation at each commit
@@ -128,3 +128,14 @@ def test_imagenette_is_read_at_the_pinned_commit_or_at_the_one_that_was_asked_fo
 def test_an_at_sign_without_a_revision_is_one_line():
     with pytest.raises(DataError, match="'frgfm/imagenette@' names no revision after the @"):
         load_photos(f"{IMAGENETTE}@", "train")
+
+
+def test_several_configurations_are_one_line(tmp_path):
+    """A folder speaks for the repository whose files it has."""
+    for name in ("large", "small"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.parquet").write_bytes(parquet(1))
+    configs = "".join(f"- config_name: {name}\n  data_files: {name}/*.parquet\n" for name in ("large", "small"))
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
+    with pytest.raises(DataError, match="^'owner/name' has several configurations: download the files of one of them"):
+        _load("owner/name", str(tmp_path))

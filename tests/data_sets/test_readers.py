@@ -75,22 +75,29 @@ def test_a_split_is_a_top_level_folder_of_exactly_that_name(tmp_path, names, exp
 
 
 @pytest.mark.parametrize(
-    "names, held_out",
+    "names, splits, of_both",
     [
-        (["train/a.png", "val/b.png"], (True, True)),
-        (["train/a.png"], (True, False)),
-        (["validation/a.png"], (False, True)),
-        (["a.png", "b.png"], (False, False)),
+        (["train/a.png", "val/b.png"], ("train", "validation"), "validation"),
+        (["train/a.png"], ("train", None), None),
+        (["validation/a.png"], (None, "validation"), "validation"),
+        (["a.png", "b.png"], (None, None), None),
+        (["train/a.png", "test/b.png"], ("train", "test"), "test and validation"),
+        (["train/a.png", "val/b.png", "test/c.png"], ("train", "validation"), "validation"),
     ],
 )
-def test_a_split_that_another_serves_as_is_not_held_out(tmp_path, names, held_out):
-    """Nor is one of several data sets of which one has it."""
+def test_which_split_photos_are_of(tmp_path, names, splits, of_both):
+    """None where the only one serves as every split, as in one of several data sets; test may serve as validation."""
     write(tmp_path / "whole", "train/a.png", "validation/b.png"), write(tmp_path / "set", *names)
     several = [str(tmp_path / name) for name in ("whole", "set")]
-    for data in (several[1], several):
-        found = [PhotoSet(data, split, 16) for split in ("train", "validation")]
-        assert tuple(photos.held_out for photos in found) == held_out
-        assert load_photos(data, "validation", 16, keep_gray=True, quiet=True).held_out == held_out[1]
+    assert tuple(PhotoSet(several[1], split, 16).split for split in ("train", "validation")) == splits
+    assert PhotoSet(several, "train", 16).split == splits[0]
+    assert PhotoSet(several, "validation", 16).split == of_both
+    assert load_photos(several[1], "validation", 16, keep_gray=True, quiet=True).split == splits[1]
+
+
+def test_a_split_that_serves_as_validation_is_named(tmp_path):
+    found = PhotoSet(str(write(tmp_path, "train/a.png", "test/b.png", "test/c.png")), "validation", 16)
+    assert len(found) == 2 and "(validation: its split 'test'): 2 photos" in found.found[0]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +113,7 @@ def test_a_split_that_another_serves_as_is_not_held_out(tmp_path, names, held_ou
         (["train2017/a.png", "val2017/a.png"], r"look like splits \(train2017, val2017\)"),
         (["training/a.png", "testing/a.png"], r"look like splits \(testing, training\)"),
         (["imagenette2/train/a.png", "imagenette2/val/a.png"], "not at its top but in .*imagenette2: give that folder"),
-        (["train/a.png", "test/a.png"], "has no split 'validation', only test, train"),
+        (["test/a.png", "validation/a.png"], "has no split 'train', only test, validation"),
         (
             ["a.png", "b.png", "val/a.png"],
             r"split folders \(val\) but no train, and images beside them \(a.png, b.png\)",
@@ -114,7 +121,7 @@ def test_a_split_that_another_serves_as_is_not_held_out(tmp_path, names, held_ou
     ],
 )
 def test_what_could_be_meant_in_two_ways_is_refused(tmp_path, names, message):
-    assert re.search(message, refusal(write(tmp_path, *names), "validation"))
+    assert re.search(message, refusal(write(tmp_path, *names), "train" if "'train'" in message else "validation"))
 
 
 def test_a_split_folder_without_photos_is_not_the_other_split(tmp_path):
