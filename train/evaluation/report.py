@@ -74,7 +74,9 @@ def picture(path: Path, caption: str, folder: Path) -> dict:
 
 def write_report(folder: Path) -> None:
     """Write report.md and report.html in `folder`, each atomically, from the files that evaluate.py wrote there;
-    DataError if those are damaged."""
+    DataError if those are damaged or missing."""
+    if not (folder / METRICS_FILE).exists():  # an evaluation that is cut off leaves none
+        raise DataError(f"{folder} holds no finished evaluation (no {METRICS_FILE}): run train/evaluate.py first")
     about = read_json(folder / METRICS_FILE)
     blocks = list(report_blocks(folder, about))
     title = report_title(about)

@@ -63,3 +63,8 @@ def test_help_is_there_without_docstrings(monkeypatch, capsys, script):
     with pytest.raises(SystemExit) as ended:
         module.parse_args(["--help"])
     assert ended.value.code == 0 and "options:" in capsys.readouterr().out
+
+
+def test_without_a_finished_evaluation_there_is_no_report(tmp_path):
+    with pytest.raises(DataError, match=r"no finished evaluation \(no metrics.json\): run train/evaluate.py first"):
+        write_report(tmp_path)
