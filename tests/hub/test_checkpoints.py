@@ -102,6 +102,20 @@ def test_a_folder_is_replaced_whole(tmp_path):
     assert [path.name for path in folder.parent.iterdir()] == ["epoch-0"]  # nothing left beside
 
 
+def test_what_cannot_be_saved_leaves_the_old_one_alone(tmp_path):
+    folder, model = tmp_path / "compact" / "epoch-0", lite("compact")
+    save_checkpoint(model, folder, {"epoch": 0})
+    with pytest.raises(TypeError):
+        save_checkpoint(model, folder, {"epoch": object()})
+    assert [path.name for path in folder.parent.iterdir()] == ["epoch-0"]
+    assert list_checkpoints(tmp_path)[0].metrics == {"epoch": 0}
+
+
+def test_checkpoints_sort_by_the_order_of_decoders_then_by_epoch():
+    in_order = [Checkpoint(decoder, epoch, "a") for decoder in DECODERS for epoch in (0, 3, 30)]
+    assert sorted(reversed(in_order)) == in_order
+
+
 @pytest.mark.parametrize(
     "decoder, epoch, message",
     [
