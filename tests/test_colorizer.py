@@ -457,6 +457,11 @@ np.save(sys.argv[2], [colorizer(photo), colorizer(photo.convert("L").convert("I"
     assert np.array_equal(np.load(file), same)
 
 
+def test_a_colorizer_without_a_refiner_has_no_steps_to_show(colorizer):
+    with pytest.raises(ValueError, match="this colorizer has no refiner: Colorizer.from_pretrained"):
+        colorizer.rollout(read_photo(made_photo(0)))
+
+
 def test_a_refiner_mends_what_the_network_says(refined_source):
     plain, refined, one = (
         Colorizer.from_pretrained(refined_source, "compact", 0, "cpu", refine=count) for count in (0, "all", 1)
