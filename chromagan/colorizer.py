@@ -88,13 +88,12 @@ class Colorizer:
             raise OptionError(f"dtype must be a floating-point type such as torch.float32, or None, got {dtype!r:.80}")
         self.device = pick_device(device)
         self.refiner, self.refine = None, 0
-        with torch.autocast(self.device.type, enabled=False):
-            if refiner is not None:
-                if reason := refiner.config.incompatibility(model.config):
-                    raise OptionError(f"the refiner cannot be used: {reason}")
-                self.refiner = fold(refiner).requires_grad_(False).to(self.device, memory_format=torch.channels_last)
-                self.refine = refiner.config.count(refine)
-            self.model = fold(model).requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        if refiner is not None:
+            if reason := refiner.config.incompatibility(model.config):
+                raise OptionError(f"the refiner cannot be used: {reason}")
+            self.refiner = fold(refiner).requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+            self.refine = refiner.config.count(refine)
+        self.model = fold(model).requires_grad_(False).to(self.device, memory_format=torch.channels_last)
         for name, part in self.model.named_children():
             if name != "trunk":
                 part.to(dtype or fast_dtype(self.device))

@@ -74,7 +74,6 @@ class PhotoSet:
 
     def __getitem__(self, index: int) -> Tensor:
         """Photo `index`: uint8 sRGB (3, S, S). Raises DataError, naming its file, if it cannot be read."""
-        whole = int(self.indices[index])
         number, part, row = self._place(index)
         file = None
         try:
@@ -82,7 +81,8 @@ class PhotoSet:
             photo = srgb_image(open_image(file))
         except (DataError, ImageError, OSError, ValueError) as error:
             cause = str(error).removeprefix(f"{file}: ").removeprefix("stream: ")
-            where = f"{self.requested}, index {row}" + (f", {whole} of all data sets" if number else "")
+            where = f"{self.requested}, index {row}"
+            where += f", {self.indices[index]} of all data sets" if number else ""
             raise DataError(f"{part.name(row)} of {part.data!r} ({where}) cannot be read: {cause}") from error
         return torch.from_numpy(np.array(_square(photo, self.size))).movedim(-1, 0)
 
@@ -93,9 +93,8 @@ class PhotoSet:
 
     def _place(self, index: int) -> tuple[int, Split, int]:
         """The number of the data set that holds photo `index`, the data set, and the photo's place in it."""
-        whole = int(self.indices[index])
-        number = int(np.searchsorted(self.starts, whole, side="right")) - 1
-        return number, self.parts[number], whole - int(self.starts[number])
+        number = int(self.part_of[index])
+        return number, self.parts[number], int(self.indices[index] - self.starts[number])
 
     def holds_color(self) -> bool:
         """Whether any photo has color (mean chroma of 2 or more): photos are read until one does."""

@@ -54,7 +54,7 @@ from train.evaluation.cost import decoder_costs
 from train.evaluation.judging import judge
 from train.evaluation.learned_measures import LEARNED_MEASURES
 from train.evaluation.networks import GRAY, TRUTH, Entry, checkpoint_entry
-from train.evaluation.pictures import draw_pictures
+from train.evaluation.pictures import FIGURES_FOLDER, draw_pictures
 from train.evaluation.refined import refined_results, refined_rows, refined_twins
 from train.evaluation.report import write_report
 from train.evaluation.results import frechet_distances, merge, read_comparison, summaries
@@ -64,7 +64,7 @@ from train.training.checks import lock_folder, remove_half_written
 from train.training.cores import share_cores
 from train.training.options import DATA_HELP
 
-MEASURED, FIGURES = "measured", "figures"  # folders in --output-dir
+MEASURED = "measured"  # folder in --output-dir
 MODEL_BYTES = 4 << 30  # limit for the networks held at once, over all processes on a CPU; more take several passes
 
 
@@ -99,7 +99,7 @@ def check_for_other_files(folder: Path) -> None:
     with suppress(OSError, ValueError):
         if any((folder / MEASURED).glob("*.npz")) or "left_gray" in read_json(folder / METRICS_FILE):
             return  # perhaps cut off before it wrote metrics.json
-    written = (METRICS_FILE, CLAIMS_FILE, "per_image.parquet", "report.md", "report.html", FIGURES)
+    written = (METRICS_FILE, CLAIMS_FILE, "per_image.parquet", "report.md", "report.html", FIGURES_FOLDER)
     if there := [name for name in written if (folder / name).exists()]:
         raise FileExistsError(
             f"{folder} holds {', '.join(there)}, not from an evaluation, which would be lost: give another --output-dir"
@@ -180,8 +180,9 @@ def main(args: argparse.Namespace) -> None:
         photos = PhotoSet(args.data, "validation", args.size, args.limit)
         check_photos(photos, args.data)
         if main_process:  # before the other processes write
+            # Held until the end.
             lock = lock_folder(output_dir, "is being written by another evaluation: give another --output-dir")
-            remove_half_written(lock, output_dir, output_dir / MEASURED, output_dir / FIGURES)
+            remove_half_written(lock, output_dir, output_dir / MEASURED, output_dir / FIGURES_FOLDER)
     if main_process:
         print("\n".join(photos.found), file=sys.stderr)
     labels = imagenet_labels(photos.labels, photos.class_names)
@@ -230,13 +231,13 @@ def main(args: argparse.Namespace) -> None:
         "left_out": left_out,
     }
     write_json(output_dir / METRICS_FILE, everything)
-    draw_pictures(photos, tables, entries, output_dir / FIGURES, device)
+    draw_pictures(photos, tables, entries, output_dir / FIGURES_FOLDER, device)
     claims = None
     if comparison := read_comparison(output_dir):
         verdicts = judge(comparison)
         claims = claims_report(comparison, verdicts)
         write_json(output_dir / CLAIMS_FILE, claims)
-        draw_claims(photos, verdicts, entries, output_dir / FIGURES, device)
+        draw_claims(photos, verdicts, entries, output_dir / FIGURES_FOLDER, device)
     if args.write_metrics:
         write_into_source(source, entries, everything, about, claims)
     write_report(output_dir)

@@ -30,7 +30,7 @@ from chromagan.data import load_photos
 from chromagan.hub.checkpoints import list_checkpoints, load_checkpoint
 from chromagan.hub.files import OPTIONS_FILE, write_json
 from chromagan.hub.model import ChromaGAN
-from chromagan.hub.refiners import REFINER, save_refiner
+from chromagan.hub.refiners import save_refiner
 from chromagan.hub.trunks import digest_of
 from chromagan.network.config import ModelConfig
 from chromagan.network.refiner import Refiner, RefinerConfig
@@ -116,7 +116,7 @@ def main(config: RefineConfig) -> None:
     del photos
 
     # Training.
-    ends = {config.greedy_steps: config.run_dir / f"{REFINER}-greedy", config.steps: config.run_dir / REFINER}
+    ends = {step: config.run_dir / name for name, step in config.saved_after({}).items()}
     if main_process and step and step in ends and not (ends[step] / OPTIONS_FILE).exists():  # killed while it saved it
         save(refiner, ends[step], options)
     loss.train()

@@ -45,9 +45,9 @@ from chromagan.data import PhotoSet
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
 from chromagan.hub.files import OPTIONS_FILE
 from chromagan.network.decoders import DECODERS
-from train.training.checks import check_run_dir, check_sources, check_state
+from train.training.checks import check_epochs, check_run_dir, check_sources, check_state
 from train.training.options import TrainConfig, parse_config
-from train.training.watching import LOG_FILE, TrainingError, last_entry
+from train.training.watching import LOG_FILE, last_entry
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -85,10 +85,7 @@ def plan(decoders: list[str], flags: list[str]) -> list[Run]:
         run = Run(config, own, started, int(last_entry(config.run_dir / LOG_FILE, "epoch")), recorded)
         if started and not run.finished:
             check_state(config, recorded)
-            if run.epochs_done > config.epochs:
-                raise TrainingError(
-                    f"{config.run_dir} is already at epoch {run.epochs_done}: --epochs must be at least that"
-                )
+            check_epochs(run.epochs_done, config, str(config.run_dir))
         runs.append(run)
     return runs
 

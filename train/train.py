@@ -46,7 +46,16 @@ from train.training.batches import (
     teacher_targets,
     trunk_stages,
 )
-from train.training.checks import check_data, check_run_dir, check_shares, fit_batch, load_run, lock_run, restore
+from train.training.checks import (
+    check_data,
+    check_epochs,
+    check_run_dir,
+    check_shares,
+    fit_batch,
+    load_run,
+    lock_run,
+    restore,
+)
 from train.training.cores import check_environment, check_launcher, share_cores
 from train.training.degradation import degrade
 from train.training.options import TrainConfig, parse_config
@@ -123,9 +132,7 @@ def main(config: TrainConfig) -> None:
     step, total = 0, config.epochs * batches.steps_per_epoch
     if state is not None:
         step = state.pop("step")
-        if step > total:
-            reached = -(-step // batches.steps_per_epoch)
-            raise TrainingError(f"the run is already at epoch {reached}: --epochs must be at least that")
+        check_epochs(-(-step // batches.steps_per_epoch), config)
         restore(resumable, state, config)
     accelerator.wait_for_everyone()  # until all have read, before the first one writes
     lock = lock or (lock_run(config) if main_process else None)

@@ -63,9 +63,8 @@ def _code_of(decoder: str) -> bytes:
     as well as its class."""
     built = build_decoder(decoder)
     classes = {each for module in built.modules() for each in type(module).__mro__}
-    own = {f"{each.__module__}.{each.__qualname__}": each for each in classes}
-    own = [own[name] for name in sorted(own) if name.split(".")[0] not in NOT_OWN]
-    code = [ast.dump(ast.parse(textwrap.dedent(inspect.getsource(each)))) for each in own]
+    own = [each for each in classes if each.__module__.split(".")[0] not in NOT_OWN]
+    code = sorted(ast.dump(ast.parse(textwrap.dedent(inspect.getsource(each)))) for each in own)
     return "\n".join([str(built), *code]).encode()
 
 

@@ -20,6 +20,7 @@ from train.evaluation.networks import GRAY, TRUTH, Entry, Networks, to_srgb8
 
 EXTREMES = 6  # most and least successful photos shown
 
+FIGURES_FOLDER = "figures"  # of an evaluation
 FIGURES = {  # pattern of the files' names: heading, caption
     "figure-*-[a-z]*": ("Figures 2–6: the decoders", "Nine photos next to the truth, at the newest shared epoch."),
     "figure-7-[0-9]": ("Figure 7: the epochs", "Gray, truth, and each decoder (rows) after each epoch (columns)."),

@@ -25,7 +25,7 @@ from train.evaluation.claims_report import claims_report, quartile_table
 from train.evaluation.comparison import LEAST_PHOTOS, Comparison, newest
 from train.evaluation.judging import judge
 from train.evaluation.paper_table import ROWS, measured_table
-from train.evaluation.pictures import FIGURES
+from train.evaluation.pictures import FIGURES, FIGURES_FOLDER
 from train.evaluation.questions import papers_entries
 from train.evaluation.refined import refined_rows
 from train.evaluation.rendering import TEMPLATES
@@ -227,7 +227,7 @@ def claims(comparison: Comparison, folder: Path) -> Blocks:
         rows.append([line["id"], f"{line['label']}: {line['words']}", verdict, evidence, epoch, photos])
     yield table(["", "the paper says", "verdict", "what was measured (95 %)", "epoch", "photos"], rows, left=4)
     for line in found["claims"]:
-        path = folder / "figures" / f"claim-{line['id']}.png"
+        path = folder / FIGURES_FOLDER / f"claim-{line['id']}.png"
         if path.is_file():
             verdict = VERDICTS[line["verdict"]].short
             yield picture(path, f"{line['id']}, {verdict}. {line['label']}: {line['words']}.", folder)
@@ -257,7 +257,7 @@ def pairwise(comparison: Comparison) -> Blocks:
 
 def curves(about: dict, folder: Path) -> Blocks:
     yield heading("Over the epochs")
-    path = folder / "figures" / "epochs.png"
+    path = folder / FIGURES_FOLDER / "epochs.png"
     svg = plots.save(plots.epochs_plot(about["checkpoints"], about["truth"]), path)
     yield plot(path, svg, "Bands are 95 % intervals; a ring marks a decoder's best epoch, its turning point.", folder)
     rows, judged = [], [name for name in plots.CURVES if measure_called(name).better]
@@ -270,7 +270,7 @@ def curves(about: dict, folder: Path) -> Blocks:
 
 def cost(about: dict, folder: Path) -> Blocks:
     yield heading("Cost against quality")
-    path = folder / "figures" / "cost.png"
+    path = folder / FIGURES_FOLDER / "cost.png"
     svg = plots.save(plots.cost_plot(about["checkpoints"], about["cost"]), path)
     yield plot(path, svg, f"Each decoder at the epoch of its lowest CIEDE2000. {about['cost']['machine']}.", folder)
     shown = [MEASURES[name] for name in COSTS]
@@ -310,7 +310,7 @@ def classes(folder: Path) -> Blocks:
 
 def pictures(folder: Path) -> Blocks:
     for pattern, (title, caption) in FIGURES.items():
-        found = sorted((folder / "figures").glob(f"{pattern}.png"))
+        found = sorted((folder / FIGURES_FOLDER).glob(f"{pattern}.png"))
         if found:
             yield heading(title)
         for path in found:

@@ -15,14 +15,14 @@ from chromagan.hub.files import OPTIONS_FILE, TRACKER_FILE
 from chromagan.hub.refiners import REFINER
 from chromagan.programs import check_output_folder, is_out_of_memory, is_user_error, one_line
 from train.training.options import TrainConfig
-from train.training.refine_options import RefineConfig
+from train.training.refine_options import GREEDY, RefineConfig
 from train.training.state import has_state, load_state
 from train.training.watching import LOG_FILE, TrainingError, last_entry
 
 C = TypeVar("C", TrainConfig, RefineConfig)
 LOCK_FILE = ".lock"  # in a locked folder
 # Of a run, in which files are written one by one. An epoch's folder is written as a whole.
-FOLDERS = ("samples", REFINER, f"{REFINER}-greedy")
+FOLDERS = ("samples", REFINER, GREEDY)
 # As `save_checkpoint` and `replacing` name what they write until it is complete.
 HALF_WRITTEN = re.compile(r"\.(epoch-\d+-[0-9a-f]{16}|.+-[0-9a-f]{16}\.part)")
 
@@ -146,6 +146,12 @@ def check_data(found: str, started_with: str, config: TrainConfig | RefineConfig
     """Raise TrainingError if a run is resumed with other photos; both strings are `fingerprint`s of the photos."""
     if found != started_with:
         raise _other_images(config)
+
+
+def check_epochs(reached: int, config: TrainConfig, run: str = "the run") -> None:
+    """Raise TrainingError if a resumed run has gone beyond its --epochs."""
+    if reached > config.epochs:
+        raise TrainingError(f"{run} is already at epoch {reached}: --epochs must be at least that")
 
 
 def check_sources(found: Sequence[dict[str, Any]], recorded: dict[str, Any], config: TrainConfig) -> None:

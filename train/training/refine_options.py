@@ -11,6 +11,8 @@ from chromagan.network.refiner import MAX_STEPS
 from train.training.options import CACHE_DIR, DATA_HELP, BatchSpec
 from train.training.parsing import Options, option, parse_options
 
+GREEDY = f"{REFINER}-greedy"  # the folder of the agent before its actor-critic steps
+
 
 @dataclass(frozen=True, kw_only=True)
 class RefineConfig(Options):
@@ -96,7 +98,7 @@ class RefineConfig(Options):
 
     def saved_after(self, recorded: dict[str, Any]) -> dict[str, int]:
         """The step after which each agent of the run with the options `recorded` is saved, by its folder's name."""
-        ends = {f"{REFINER}-greedy": "greedy_steps", REFINER: "steps"}
+        ends = {GREEDY: "greedy_steps", REFINER: "steps"}
         return {folder: recorded.get(name, getattr(self, name)) for folder, name in ends.items()}
 
 
