@@ -1,5 +1,4 @@
-"""One picture of many: labeled grids, and the contact sheets of colorings, with a row for each decoder and a column for
-each epoch."""
+"""One picture of many: labeled grids, and the contact sheets of colorings, by decoder and epoch."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -19,13 +18,17 @@ MARK = "chromagan: contact sheet"  # a comment in its file: by its name alone, i
 def contact_sheet(colorings: dict[tuple[str, int], Image.Image], labels: dict[str, str]) -> Image.Image:
     """Labeled sRGB grid of `colorings`: (decoder, epoch) -> image, all of one shape. A missing pair is left blank.
 
+    A row for each decoder, a column for each epoch; those of a single epoch stand side by side, in one row.
     labels: the display name of every decoder, in the order of the rows.
     """
     decoders = [name for name in labels if any(name == decoder for decoder, _ in colorings)]
     epochs = sorted({epoch for _, epoch in colorings})
     cells = {key: _cell(image) for key, image in colorings.items()}
     rows = [[cells.get((decoder, epoch)) for epoch in epochs] for decoder in decoders]
-    sheet = labeled_grid(rows, [f"epoch {epoch}" for epoch in epochs], [labels[name] for name in decoders])
+    columns, names = [f"epoch {epoch}" for epoch in epochs], [labels[name] for name in decoders]
+    if len(epochs) == 1:
+        rows, columns, names = [list(column) for column in zip(*rows, strict=True)], names, columns
+    sheet = labeled_grid(rows, columns, names)
     sheet.info["notes"] = {"Comment": MARK}
     return sheet
 

@@ -27,6 +27,15 @@ def test_rows_are_decoders_columns_are_epochs_and_a_missing_pair_is_blank():
     assert (sheet[blue_y : blue_y + 40, red_x : red_x + 60] == PAPER).all()
 
 
+def test_one_epoch_is_a_row():
+    red, green = (Image.new("RGB", (60, 40), color) for color in ("red", "lime"))
+    sheet = np.asarray(contact_sheet({("depthwise", 4): green, ("compact", 4): red}, LABELS))
+    (red_y, red_x), (green_y, green_x) = (
+        np.argwhere((sheet == color).all(axis=2)).min(axis=0) for color in ((255, 0, 0), (0, 255, 0))
+    )
+    assert red_y == green_y and green_x > red_x + 60
+
+
 def test_large_colorings_are_shrunk_in_their_own_shape():
     colorings = {("original", epoch): made_photo(epoch, 600, 900) for epoch in (0, 1)}
     sheet = contact_sheet(colorings, LABELS)
