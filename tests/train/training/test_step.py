@@ -1,6 +1,5 @@
 """One training step: what moves, in which direction, and that what makes it fast does not change it."""
 
-import functools
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,6 +13,7 @@ from chromagan.network import losses
 from chromagan.network.config import ModelConfig
 from chromagan.network.critic import Critic
 from chromagan.network.decoders import DECODERS
+from chromagan.network.folding import DoublingConv2d
 from train.benchmarks.counting import Flops
 from train.training import step as step_module
 from train.training.batches import Batch, Batches
@@ -217,14 +217,49 @@ def test_what_makes_a_step_fast_does_not_change_it(plain, accelerator, monkeypat
 
 def test_compiled_generator_takes_the_same_step(accelerator, monkeypatch):
     """Traced and differentiated ahead of time as on a GPU; only the generation of code, which takes minutes, is not."""
-    monkeypatch.setattr(nn.Module, "compile", functools.partialmethod(nn.Module.compile, backend="aot_eager"))
+    compiled, original = [], nn.Module.compile
+
+    def compile_without_code(module):
+        compiled.append(type(module))
+        original(module, backend="aot_eager")
+
+    monkeypatch.setattr(nn.Module, "compile", compile_without_code)
     results = []
     for compile in ("on", "off"):
         options = config(compile=compile)
         nets, optimizers = networks(options, accelerator)
-        results.append(train_step(made_batch(), nets, optimizers, options, accelerator))
+        batch = made_batch(size=64)
+        with torch.no_grad():
+            stages = nets.generator.generator.trunk.eval()(batch.L)
+        results.append(train_step(replace(batch, stages=stages), nets, optimizers, options, accelerator))
+    assert compiled == [GeneratorForward]
     for name, value in results[0].items():
         assert value.item() == pytest.approx(results[1][name].item(), rel=1e-3, abs=1e-6), name
+
+
+def test_networks_are_prepared_for_speed(accelerator):
+    nets, _ = networks(config(decoder="original"), accelerator)
+    assert sum(isinstance(module, DoublingConv2d) for module in nets.generator.generator.decoder.modules()) == 2
+    for net in (nets.generator, nets.critic):
+        kernels = [p for p in net.parameters() if p.ndim == 4]
+        assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+        assert not all(kernel.is_contiguous() for kernel in kernels)
+
+
+def test_dropped_channels_are_as_if_the_trunk_had_not_found_them(accelerator):
+    generator = networks(config(train_trunk=False), accelerator)[0].generator.eval()
+    batch = made_batch(2, 64)
+    with torch.no_grad():
+        stages = generator.generator.trunk(batch.L)
+        counts = [stage.shape[1] for stage in stages]
+        for stage in stages:
+            stage[1, ::2] = 0
+        expected = generator(batch.L, stages, batch.rows, batch.columns)
+        masks = torch.ones(2, sum(counts))
+        masks[1] = torch.cat([torch.arange(count) % 2 for count in counts])
+        found = generator(batch.L, generator.generator.trunk(batch.L), batch.rows, batch.columns, masks)
+    for one, other in zip(found, expected, strict=True):
+        assert one.equal(other) and not one[1].equal(one[0])
 
 
 def test_bfloat16_keeps_the_penalty(accelerator):
@@ -248,20 +283,24 @@ def test_a_step_in_bfloat16_is_near_the_one_in_float32(accelerator):
     for precision in ("fp32", "bf16"):
         options = config(precision=precision)
         nets, optimizers = networks(options, accelerator)
-        batch = made_batch(size=64)
+        batch, found = made_batch(size=64), set()
+        nets.generator.generator.decoder.register_forward_hook(lambda *passed, found=found: found.add(passed[2].dtype))
         with torch.no_grad():  # a frozen trunk's features, as a run keeps them: they are no part of the step
             stages = nets.generator.generator.trunk.eval()(batch.L)
         terms[precision] = train_step(replace(batch, stages=stages), nets, optimizers, options, accelerator)
+        assert found == {{"fp32": torch.float32, "bf16": torch.bfloat16}[precision]}
         assert all(p.dtype == torch.float32 for p in nets.generator.parameters())
     for name in ("color", "semantic", "penalty"):
         assert terms["bf16"][name].item() == pytest.approx(terms["fp32"][name].item(), rel=0.05), name
 
 
-def test_precision_is_resolved_to_what_the_hardware_has():
+def test_precision_is_resolved_to_what_the_hardware_has(monkeypatch):
     assert resolve_precision("fp32", torch.device("cpu")) == "fp32"
     assert resolve_precision("bf16", torch.device("cpu")) == "bf16"
-    assert resolve_precision("auto", torch.device("cpu")) in ("bf16", "fp32")
     assert resolve_precision("auto", torch.device("mps")) == "fp32"
+    for fast, expected in ((torch.bfloat16, "bf16"), (torch.float32, "fp32")):
+        monkeypatch.setattr(step_module, "fast_dtype", lambda device, fast=fast: fast)
+        assert resolve_precision("auto", torch.device("cpu")) == expected
 
 
 @pytest.mark.parametrize("plain, bound", [(False, 175), (True, None)])
