@@ -44,6 +44,7 @@ SAME = {"JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF"}  # the result of a photo i
 PAGED = {"TIFF", "GIF", "WEBP", "PNG", "AVIF", "FLI", "DCX"}  # further images in other formats are previews and layers
 REDUCED = 1  # flag of a TIFF page that is a thumbnail of another
 NEW_SUBFILE_TYPE, SUB_IFDS = 254, 330  # TIFF tags
+YCBCR = 6  # value of TIFF's color model
 SIGNED, PREMULTIPLIED = 2, 1  # values of TIFF's sample format and of its kind of alpha
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 
@@ -203,7 +204,9 @@ def misread(image: Image.Image) -> str | None:
     bits, extra = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)), tags.get(TiffImagePlugin.EXTRASAMPLES, ())
     apart = _planes_apart(tags) and (bits[0] > 8 or extra == (PREMULTIPLIED,))
     signed = bits[0] == 8 and tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0] == SIGNED
-    return _layout(tags) if apart or signed else None
+    # Pillow takes four bytes for each pixel, of which there are three or fewer: it would read into the next page.
+    ycbcr = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == YCBCR and _is_uncompressed(tags)
+    return _layout(tags) if apart or signed or ycbcr else None
 
 
 def _tiff_layout(file: BinaryIO) -> str:
@@ -228,7 +231,8 @@ def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2) -> str:
     zero = " (zero is white)" if photometric == 0 else ""
     planes = " in separate planes" if _planes_apart(tags) else ""
     sample = SAMPLES.get(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0], "")
-    layout = f"{bits}-bit {sample}{color}{extra} TIFF{zero}{planes}"
+    plain = "uncompressed " if photometric == YCBCR and _is_uncompressed(tags) else ""
+    layout = f"{bits}-bit {plain}{sample}{color}{extra} TIFF{zero}{planes}"
     return f"{_article(bits)} {layout} of this layout cannot be read: {SAVE}"
 
 
@@ -236,6 +240,10 @@ def _planes_apart(tags: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
     """Whether the channels are stored in separate planes: all red first, then green, then blue."""
     samples = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
     return samples > 1 and tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 2
+
+
+def _is_uncompressed(tags: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
+    return tags.get(TiffImagePlugin.COMPRESSION, 1) == 1
 
 
 def _article(bits: int) -> str:

@@ -325,6 +325,16 @@ def test_a_layout_that_cannot_be_read_is_named(tmp_path, pixels, options, layout
     )
 
 
+def test_uncompressed_ycbcr_is_refused_and_compressed_one_read(tmp_path):
+    """Pillow reads four bytes of the three for each pixel: of a file with more behind it, wrong ones in silence."""
+    page = Image.fromarray(PHOTO).convert("YCbCr")
+    page.save(tmp_path / "scan.tif", save_all=True, append_images=[page, page])
+    with pytest.raises(ValueError, match="an 8-bit uncompressed YCbCr TIFF of this layout cannot be read: save it as "):
+        open_image(tmp_path / "scan.tif")
+    page.save(tmp_path / "scan.tif", compression="tiff_lzw")
+    assert np.abs(read((tmp_path / "scan.tif").read_bytes())[0] - reference.rgb2lab(PHOTO / 255)[..., 0]).max() < 1
+
+
 def fits(pixels: np.ndarray) -> bytes:
     """pixels: (H, W), in FITS's byte order."""
     bits = 8 * pixels.dtype.itemsize * (-1 if pixels.dtype.kind == "f" else 1)
