@@ -84,7 +84,8 @@ class Colorizer:
         average and by up to 20.
         Raises OptionError for a refiner of another trunk, an invalid number of steps, or another type of numbers.
         """
-        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        numbers = isinstance(dtype, torch.dtype) and dtype.is_floating_point
+        if dtype is not None and not (numbers and dtype.itemsize > 1):  # torch does not compute in those of 8 bits
             raise OptionError(f"dtype must be a floating-point type such as torch.float32, or None, got {dtype!r:.80}")
         self.device = pick_device(device)
         self.refiner, self.refine = None, 0

@@ -352,6 +352,12 @@ def test_saturation(colorizer):
             colorizer(photo, saturation=nonsense)
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_types_in_which_torch_does_not_compute_are_refused(source, dtype):
+    with pytest.raises(OptionError, match=f"dtype must be a floating-point type such as torch.float32.*got {dtype}"):
+        Colorizer.from_pretrained(source, dtype=dtype)
+
+
 @pytest.mark.parametrize("value", ["3", 3.0, True, [3]])
 def test_options_of_another_type_are_named(source, refined_source, colorizer, value):
     for name, others in (("epoch", " or None"), ("refine", ', "all" or None')):
