@@ -89,9 +89,14 @@ def list_checkpoints(source: str | os.PathLike, access: HubAccess = OWNER) -> li
 
     source: a folder, a Hub prefix owner/name, or the name of a shipped source: "study" (Imagenette, every epoch) or
     "general" (more kinds of photos, one epoch per decoder). access: how a study on the Hub is read, also later.
-    Raises CheckpointError if the folder does not exist, cannot be read or holds none, or only those of decoders that
-    DECODERS lacks, or if the Hub has none or is out of reach.
+    Raises CheckpointError if it is none of these, if the folder does not exist, cannot be read or holds none, or only
+    those of decoders that DECODERS lacks, or if the Hub has none or is out of reach.
     """
+    if not isinstance(source, str | os.PathLike):
+        raise CheckpointError(
+            f"a source must be {', '.join(NAMED_SOURCES)}, a folder of checkpoints or a Hub prefix owner/name, "
+            f"got {source!r:.80}"
+        )
     source = NAMED_SOURCES.get(source, source)
     if repositories.is_prefix(source):
         try:

@@ -211,6 +211,14 @@ def test_empty_and_missing_sources_are_one_line(tmp_path):
         list_checkpoints(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("source", [None, 3, b"study", ["study"]])
+def test_a_source_of_another_type_is_one_line(source):
+    with pytest.raises(CheckpointError) as caught:
+        find_checkpoint(source)
+    others = "study, general, a folder of checkpoints or a Hub prefix owner/name"
+    assert str(caught.value) == f"a source must be {others}, got {source!r}"
+
+
 def test_checkpoints_of_decoders_that_are_not_registered_are_named(tmp_path):
     """Of a run by another clone, say, whose decoders this one does not have."""
     for name in ("mine/epoch-3", "another/epoch-0", "another/epoch-1", "other/last"):
