@@ -1,7 +1,6 @@
 """Photos and folders of them: what is planned is colored and written, and each problem is reported in one line."""
 
 import argparse
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from PIL import Image
 
 from chromagan.colorizer import Colorizer, render
-from chromagan.command_line.plan import Task, make_plan
+from chromagan.command_line.plan import Task, is_kept, make_plan
 from chromagan.command_line.progress import Progress
 from chromagan.hub.checkpoints import Checkpoint, find_checkpoint, list_checkpoints, load_checkpoint
 from chromagan.hub.refiners import select_refiner
@@ -97,9 +96,10 @@ def load_colorizer(checkpoint: Checkpoint, args: argparse.Namespace) -> Colorize
 def color_photo(
     task: Task, colorizers: dict[Checkpoint, Colorizer], args: argparse.Namespace, progress: Progress
 ) -> list[str]:
-    """Write the targets of `task` and its sheet, if any; without --overwrite, only those that do not exist yet.
+    """Write the targets of `task` and its sheet, if any; with --skip-existing, only those that do not exist yet.
 
-    Returns a line for each feature of the photo that the target's format cannot hold.
+    Returns a line for each feature of the photo that the target's format cannot hold. Raises ImageError for a target
+    that exists by now, unless it may be replaced or skipped.
     """
     image = open_image(task.photo)
     kind = format_of_suffix(next(iter(task.targets.values())).suffix)
@@ -113,13 +113,13 @@ def color_photo(
             if stopping.is_set():
                 return []
             pages.append(page)
-        if args.overwrite or not os.path.lexists(target):
+        if not is_kept(target, args.overwrite, args.skip_existing):
             write_image(pages, target)
         if task.sheet:
             small = pages[0].copy()
             small.thumbnail((512, 512))
             results[checkpoint.decoder, checkpoint.epoch] = small
-    if task.sheet and (args.overwrite or not os.path.lexists(task.sheet)):
+    if task.sheet and not is_kept(task.sheet, args.overwrite, args.skip_existing):
         write_image(contact_sheet(results, LABELS), task.sheet)
     return what_is_lost(pages, len(numbers), kind)
 

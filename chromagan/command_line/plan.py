@@ -108,6 +108,16 @@ def is_result(path: Path) -> bool:
     return bool(RESULT.search(path.stem)) or (path.name.endswith(SHEET) and is_contact_sheet(path))
 
 
+def is_kept(file: Path, overwrite: bool, skip_existing: bool) -> bool:
+    """Whether a result is there already and stays. It is asked before the work and again before writing: another
+    program may have made the file in between. ImageError if it may neither be replaced nor skipped."""
+    if overwrite or not os.path.lexists(file):
+        return False
+    if not skip_existing:
+        raise ImageError(_exists(file))
+    return True
+
+
 def folds_case(folder: Path) -> bool:
     """Whether A.png and a.png are the same file on the disk of `folder`, as on macOS and Windows."""
     for there in (real(folder), *real(folder).parents):
@@ -180,8 +190,12 @@ def _reason_against(
     if photo := next((file for file in existing if file.exists() and _identity(file) in named), None):
         return f"its result would replace {photo}, which is itself an input: give it another name"
     if existing and not overwrite:
-        return f"{existing[0]} already exists: --overwrite replaces it, --skip-existing keeps it"
+        return _exists(existing[0])
     return ""
+
+
+def _exists(file: Path) -> str:
+    return f"{file} already exists: --overwrite replaces it, --skip-existing keeps it"
 
 
 def _make_folder(folder: Path, top: Path) -> str:

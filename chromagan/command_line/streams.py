@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from chromagan.command_line.coloring import color_pages, load_colorizer, what_is_lost
+from chromagan.command_line.plan import is_kept
 from chromagan.command_line.progress import Progress
 from chromagan.errors import ImageError
 from chromagan.hub.checkpoints import find_checkpoint
@@ -34,10 +35,8 @@ def colorize_stream(args: argparse.Namespace) -> int:
         raise ImageError("'-' is stdout, which is closed")
     if is_same_file(name, output):
         raise ImageError(f"{name}: its result would replace the photo itself: give it another name")
-    if output and os.path.lexists(output) and not args.overwrite:
-        if args.skip_existing:
-            return 0
-        raise ImageError(f"{output} already exists: --overwrite replaces it, --skip-existing keeps it")
+    if output and is_kept(output, args.overwrite, args.skip_existing):
+        return 0
     if output:
         make_folder(output.parent)
     image = open_image(sys.stdin.buffer if name == STREAM else name)
@@ -48,6 +47,8 @@ def colorize_stream(args: argparse.Namespace) -> int:
     colorizer = load_colorizer(find_checkpoint(args.source, args.decoder, args.epoch), args)
     with Progress("colorize", len(photos)) as progress:
         pages = list(color_pages(photos, colorizer, args, progress))
+    if output and is_kept(output, args.overwrite, args.skip_existing):
+        return 0
     if output:
         write_image(pages, output)
     else:

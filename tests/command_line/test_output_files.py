@@ -1,5 +1,7 @@
 """Where the command line writes: nothing is overwritten, no two results have one name, a run goes on."""
 
+import io
+
 import numpy as np
 import pytest
 from commands import chromagan, colorize
@@ -7,7 +9,7 @@ from made_photos import made_photo
 from PIL import Image
 from skimage import color as reference
 
-from chromagan.command_line import plan
+from chromagan.command_line import coloring, plan, streams
 from chromagan.imaging.contact_sheet import is_contact_sheet
 
 
@@ -33,6 +35,27 @@ def test_nothing_is_overwritten_unasked(source, tmp_path, capsys):
     assert (tmp_path / "out.png").read_bytes() == before
     assert colorize(source, *arguments, "--overwrite") == 0
     assert (tmp_path / "out.png").read_bytes() != before
+
+
+@pytest.mark.parametrize("module, photo", [(coloring, "in.png"), (streams, "-")])
+def test_what_appears_during_the_run_is_not_overwritten_unasked(source, tmp_path, capsys, monkeypatch, module, photo):
+    """Such as the result of a second run: it is neither replaced, nor taken for one of this run."""
+    made_photo(0).save(tmp_path / "in.png")
+    output, color_pages = tmp_path / "out.png", coloring.color_pages
+
+    def meanwhile(*arguments):
+        made_photo(1).save(output)
+        return color_pages(*arguments)
+
+    monkeypatch.setattr(module, "color_pages", meanwhile)
+    for flags, status in (((), 1), (("--skip-existing",), 0), (("--overwrite",), 0)):
+        output.unlink(missing_ok=True)
+        with (tmp_path / "in.png").open("rb") as stdin:
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stdin))
+            assert colorize(source, photo if photo == "-" else tmp_path / photo, "-o", output, *flags) == status
+        assert ("out.png already exists: --overwrite replaces it" in capsys.readouterr().err) == (status == 1)
+        kept = np.array_equal(Image.open(output), made_photo(1))
+        assert kept == ("--overwrite" not in flags)
 
 
 def test_another_photo_that_was_named_is_not_replaced_even_if_asked(source, tmp_path, capsys):
