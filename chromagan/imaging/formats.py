@@ -31,7 +31,7 @@ def _format(holds: str, longest_side: int, **rest) -> Format:
 # The formats in which results are written, by Pillow's name.
 FORMATS = {
     "JPEG": _format("exif icc_profile dpi xmp iptc notes", 65_500, quality=95),
-    "PNG": _format("exif icc_profile dpi xmp notes alpha", 2**31 - 1, animated=True),
+    "PNG": _format("exif icc_profile dpi xmp iptc notes alpha", 2**31 - 1, animated=True),
     "WEBP": _format("exif icc_profile xmp alpha", 16_383, animated=True, quality=95),
     "TIFF": _format("exif icc_profile dpi xmp iptc alpha", 2**31 - 1),
     "BMP": _format("dpi", 2**31 - 1),

@@ -28,8 +28,10 @@ LAYERS = 37724, 50784  # in which Photoshop and Alias keep an image's layers: it
 XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation)(\s*=\s*["']|>)\d+""")
 XMP_SIZE = re.compile(rb"""(exif:Pixel[XY]Dimension|tiff:Image(?:Width|Length))(\s*=\s*["']|>)\d+""")
 INCH, CENTIMETER = 2, 3  # units of resolution
+RESOURCE = b"8BIM"  # start of each of Photoshop's resources
 IPTC_RESOURCE = 0x0404  # Photoshop resource that holds the IPTC data of a JPEG
-NOT_NOTES = ("XML:com.adobe.xmp", "Raw profile type ")  # PNG texts that hold other data
+RAW_PROFILE = "Raw profile type "  # and a kind of data: a PNG's text in which ImageMagick and ExifTool keep them
+NOT_NOTES = ("XML:com.adobe.xmp", RAW_PROFILE)  # PNG texts that hold other data
 CARRIED_BESIDE = {XMP, IPTC, PHOTOSHOP, ExifTags.Base.InterColorProfile}  # stored separately by each format
 
 
@@ -56,7 +58,7 @@ def upright(image: Image.Image) -> tuple[Image.Image, dict]:
             described |= {tag: side for tag, side in zip(SIZE_TAGS, turned.size, strict=True) if tag in described}
         if len(exif):
             info["exif"] = exif.tobytes()
-    xmp = turned.info.get("xmp")
+    xmp = turned.info.get("xmp") or _raw_profile(image, "xmp")
     if isinstance(xmp, str):
         xmp = xmp.encode()
     if isinstance(xmp, bytes) and xmp:
@@ -93,7 +95,7 @@ def _turned(image: Image.Image) -> Image.Image:
 
 def photoshop_segment(iptc: bytes) -> bytes:
     """The JPEG segment (APP13) of IPTC data."""
-    resource = b"8BIM" + IPTC_RESOURCE.to_bytes(2, "big") + b"\0\0" + len(iptc).to_bytes(4, "big") + iptc
+    resource = RESOURCE + IPTC_RESOURCE.to_bytes(2, "big") + b"\0\0" + len(iptc).to_bytes(4, "big") + iptc
     return _segment(0xED, b"Photoshop 3.0\0" + resource + bytes(len(iptc) % 2))
 
 
@@ -172,11 +174,41 @@ def _describes_the_photo(tag: int) -> bool:
 def _iptc(image: Image.Image) -> bytes | None:
     resources = image.info.get("photoshop")
     data = resources.get(IPTC_RESOURCE) if isinstance(resources, dict) else None
+    data = data or _raw_profile(image, "iptc") or _resource(_raw_profile(image, "8bim"), IPTC_RESOURCE)
+    if isinstance(data, bytes) and data.startswith(RESOURCE):
+        data = _resource(data, IPTC_RESOURCE)
     data = data or (getattr(image, "tag_v2", None) or {}).get(IPTC)
     if isinstance(data, tuple) and all(isinstance(each, int) and 0 <= each < 1 << 32 for each in data):
         order = "little" if getattr(image.tag_v2, "_endian", "<") == "<" else "big"
         data = b"".join(each.to_bytes(4, order) for each in data)  # the type that many programs declare
     return data if isinstance(data, bytes) else None
+
+
+def _resource(data: bytes | None, kind: int) -> bytes | None:
+    """The contents of the first of Photoshop's resources that is of this kind; None if there is none. A resource is its
+    mark, its kind, its name with its length in front, and its contents likewise, both of an even number of bytes."""
+    at = 0
+    while data and data[at : at + 4] == RESOURCE:
+        start = at + 6 + (1 + int.from_bytes(data[at + 6 : at + 7], "big") + 1) // 2 * 2 + 4
+        end = start + int.from_bytes(data[start - 4 : start], "big")
+        if int.from_bytes(data[at + 4 : at + 6], "big") == kind:
+            return data[start:end]
+        at = end + end % 2
+    return None
+
+
+def _raw_profile(image: Image.Image, kind: str) -> bytes | None:
+    """What `as_raw_profile` has written in a PNG; None if there is none, or it is damaged."""
+    text = image.info.get(RAW_PROFILE + kind)
+    try:
+        return bytes.fromhex("".join(text.split()[2:])) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def as_raw_profile(kind: str, data: bytes) -> tuple[str, str]:
+    """The title and the text of data in a PNG: their kind, length and hexadecimal digits, 36 bytes to a line."""
+    return RAW_PROFILE + kind, f"\n{kind}\n{len(data):8}\n{data.hex(chr(10), -36)}\n"
 
 
 def notes_of(image: Image.Image) -> dict[str, str]:

@@ -15,7 +15,14 @@ from chromagan.atomic import replacing
 from chromagan.errors import ImageError
 from chromagan.imaging import profiles
 from chromagan.imaging.formats import FORMATS, format_of_suffix, is_written, written_suffixes
-from chromagan.imaging.metadata import as_comment, comment_segment, photoshop_segment, tiff_tags, with_resolution
+from chromagan.imaging.metadata import (
+    as_comment,
+    as_raw_profile,
+    comment_segment,
+    photoshop_segment,
+    tiff_tags,
+    with_resolution,
+)
 from chromagan.imaging.photo import reason
 
 LONGEST_NAME = 255  # bytes, the limit of common file systems
@@ -132,6 +139,8 @@ def _metadata(image: Image.Image, kind: str) -> dict:
         options["pnginfo"] = texts = PngImagePlugin.PngInfo()
         if xmp:
             texts.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
+        if iptc:
+            texts.add_text(*as_raw_profile("iptc", iptc))  # compressed, Pillow would read no more than 1 MB
         for title, text in notes.items():
             texts.add_text(title, text)
         return options

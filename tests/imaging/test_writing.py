@@ -102,6 +102,33 @@ def test_a_turned_photos_resolution_is_turned():
     assert read_photo(open_image(stream)).info["dpi"] == (150, 300)
 
 
+def raw_profile(kind: str, data: bytes) -> bytes:
+    """A PNG as ImageMagick and ExifTool write it: data as hexadecimal text."""
+    stream, texts = io.BytesIO(), PngImagePlugin.PngInfo()
+    lines = "\n".join(data[start : start + 36].hex() for start in range(0, len(data), 36))
+    texts.add_text(f"Raw profile type {kind}", f"\n{kind}\n{len(data):8}\n{lines}\n", zip=True)
+    made_photo(0).save(stream, "PNG", pnginfo=texts)
+    return stream.getvalue()
+
+
+def test_what_other_programs_keep_in_a_png_as_hexadecimal_text_is_carried_over():
+    iptc = IPTC * 8
+    other = b"8BIM\x03\xed\x03dpi\0\0\0\x01\x07\0"  # a resource with a name and an odd number of bytes
+    resource = photoshop_segment(iptc)[4 + len(b"Photoshop 3.0\0") :]
+    for kind, data in (("iptc", iptc), ("iptc", resource), ("8bim", other + resource)):
+        before = read_photo(open_image(io.BytesIO(raw_profile(kind, data))))
+        assert before.info["iptc"] == iptc and "notes" not in before.info
+        result = before.carry_over(made_photo(1))
+        for target in ("PNG", "JPEG", "TIFF"):
+            assert "iptc" not in unsupported_metadata(result, target)
+            assert read_photo(open_image(io.BytesIO(encode_image(result, target)))).info["iptc"] == iptc
+    result.info["iptc"] = IPTC * 100_000
+    assert read_photo(open_image(io.BytesIO(encode_image(result, "PNG")))).info["iptc"] == IPTC * 100_000
+    assert read_photo(open_image(io.BytesIO(raw_profile("xmp", XMP)))).info["xmp"] == XMP
+    for damaged in (raw_profile("iptc", b""), raw_profile("8bim", b"8BIM\x04\x04"), raw_profile("8bim", other)):
+        assert "iptc" not in read_photo(open_image(io.BytesIO(damaged))).info
+
+
 def test_xmp_data_that_no_jpeg_can_hold_are_named():
     photo = made_photo(0)
     photo.info["xmp"] = b"x" * 70_000
