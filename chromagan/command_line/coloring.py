@@ -68,7 +68,7 @@ def colorize_files(args: argparse.Namespace) -> int:
             raise
     if plan.skipped:
         print(f"skipped: {printable(plan.skipped)}", file=sys.stderr)
-    photos, colored = len(tasks) + plan.kept, "colored"
+    photos, colored = len(tasks) + plan.kept + plan.refused, "colored"
     if done:
         colored += f" by {printable(by_what(colorizers, args))}"
     if photos > 1 or plan.kept:

@@ -36,12 +36,14 @@ class Task:
 @dataclass(frozen=True)
 class Plan:
     """What this process will do. problems: a line for each input that cannot be colored. skipped: one line on what was
-    skipped in folders; "" for nothing. kept: photos whose results all exist and stay, with `skip_existing`."""
+    skipped in folders; "" for nothing. kept: photos whose results all exist and stay, with `skip_existing`. refused:
+    photos whose results cannot be written; each has its line in `problems`."""
 
     tasks: list[Task]
     problems: list[str]
     skipped: str
     kept: int
+    refused: int
 
 
 def make_plan(
@@ -72,7 +74,7 @@ def make_plan(
     else:
         top, wanted = output, _named_after_photos(found.photos, output, checkpoints, sheets)
 
-    tasks, problems, kept = [], found.problems if rank == 0 else [], 0
+    tasks, refused, kept = [], [], 0
     named = {_identity(task.photo) for task in wanted if os.path.exists(task.photo)} if overwrite else set()
     for task, rival in list(zip(wanted, _rivals(wanted, folds_case(output))))[rank::processes]:
         if rival and real(rival) == real(task.photo):  # named twice
@@ -81,10 +83,11 @@ def make_plan(
         if not reason and skip_existing and all(map(os.path.lexists, task.files)):
             kept += 1
         elif reason := reason or _make_folder(task.files[0].parent, top):
-            problems.append(f"{task.photo}: {reason}")
+            refused.append(f"{task.photo}: {reason}")
         else:
             tasks.append(task)
-    return Plan(tasks, problems, found.summary() if rank == 0 else "", kept)
+    problems, skipped = (found.problems, found.summary()) if rank == 0 else ([], "")
+    return Plan(tasks, problems + refused, skipped, kept, len(refused))
 
 
 def _rank_and_processes() -> tuple[int, int]:

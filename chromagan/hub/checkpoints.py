@@ -92,7 +92,7 @@ def list_checkpoints(source: str | os.PathLike, access: HubAccess = OWNER) -> li
     Raises CheckpointError if it is none of these, if the folder does not exist, cannot be read or holds none, or only
     those of decoders that DECODERS lacks, or if the Hub has none or is out of reach.
     """
-    if not isinstance(source, str | os.PathLike):
+    if not isinstance(source, str | os.PathLike) or source == "":  # which would be the current folder
         raise CheckpointError(
             f"a source must be {', '.join(NAMED_SOURCES)}, a folder of checkpoints or a Hub prefix owner/name, "
             f"got {source!r:.80}"

@@ -170,6 +170,19 @@ def test_a_run_that_was_cut_off_goes_on(source, tmp_path, capsys):
         assert capsys.readouterr().err == f"{line}\n"
 
 
+def test_photos_that_are_refused_before_the_run_count_too(source, tmp_path, capsys):
+    for folder in ("in", "out"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b"):
+        made_photo(0).save(tmp_path / "in" / f"{name}.png")
+    (tmp_path / "out" / "a-compact-epoch-3.png").touch()
+    by = f"by {source} (compact, epoch 3, not refined)"
+    for line in (f"1 of 2 photos colored {by}", "0 of 2 photos colored"):
+        assert colorize(source, tmp_path / "in", "-o", tmp_path / "out") == 1
+        said = capsys.readouterr().err
+        assert "already exists" in said and said.splitlines()[-1] == line
+
+
 def test_skipping_leaves_what_exists_of_a_half_done_photo(source, tmp_path):
     made_photo(0, 90, 120).save(tmp_path / "photo.png")
     arguments = (tmp_path / "photo.png", "-o", tmp_path / "out", "--all")

@@ -211,8 +211,8 @@ def test_empty_and_missing_sources_are_one_line(tmp_path):
         list_checkpoints(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("source", [None, 3, b"study", ["study"]])
-def test_a_source_of_another_type_is_one_line(source):
+@pytest.mark.parametrize("source", [None, 3, b"study", ["study"], ""])
+def test_what_cannot_be_a_source_is_one_line(source):
     with pytest.raises(CheckpointError) as caught:
         find_checkpoint(source)
     others = "study, general, a folder of checkpoints or a Hub prefix owner/name"
