@@ -154,21 +154,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     colors = parser.add_argument_group("chroma, degraded")
     colors.add_argument("--data", help=DATA_SET_HELP)
     colors.add_argument(
-        "--source",
-        default="study",
-        help="folder of checkpoints, Hub prefix or name of a shipped source; default: study",
+        "--source", help="folder of checkpoints, Hub prefix or name of a shipped source; default: study"
     )
-    colors.add_argument(
-        "--limit", type=positive_int, default=400, metavar="N", help="photos, spread over the split; default: 400"
-    )
+    colors.add_argument("--limit", type=positive_int, metavar="N", help="photos, spread over the split; default: 400")
     args = parser.parse_args(argv)
     if args.json and not args.json.parent.is_dir():
         parser.error(f"--json {args.json}: no folder {str(args.json.parent)!r}")
     if args.json and args.json.exists() and not is_result(args.json):
         parser.error(f"--json {args.json} is not a benchmark result and would be overwritten: give another name")
+    names = " or ".join(WITH_DATA)
     if any(section in args.only for section in WITH_DATA) != (args.data is not None):
-        names = " or ".join(WITH_DATA)
         parser.error(f"--only {names} and --data go together: they are measured on photos")
+    if args.data is None and (args.source or args.limit):
+        parser.error(f"--{'source' if args.source else 'limit'} is for --only {names}: nothing else reads it")
+    args.source, args.limit = args.source or "study", args.limit or 400
     try:
         for preset in args.preset:
             train_config(preset, args.decoders[0], args)

@@ -238,13 +238,13 @@ def main(args: argparse.Namespace) -> None:
         claims = claims_report(comparison, verdicts)
         write_json(output_dir / CLAIMS_FILE, claims)
         draw_claims(photos, verdicts, entries, output_dir / FIGURES_FOLDER, device)
-    if args.write_metrics:
-        write_into_source(source, entries, everything, about, claims)
     write_report(output_dir)
     print(results_table([everything["left_gray"], *everything["checkpoints"]]))
     if refined:
         print(f"\n{markdown_table(*refined_rows(refined), left=2)}")
     print(f"\n{output_dir / 'report.html'}", file=sys.stderr)
+    if args.write_metrics:  # last: the source may be one that cannot be written to
+        write_into_source(source, entries, everything, about, claims)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -123,6 +123,8 @@ def test_a_file_that_is_no_result_is_not_overwritten(tmp_path, capsys):
         (["--only", "chroma"], "--only chroma or degraded and --data go together"),
         (["--only", "photos", "degraded"], "--only chroma or degraded and --data go together"),
         (["--data", "somewhere"], "--only chroma or degraded and --data go together"),
+        (["--source", "mine"], "--source is for --only chroma or degraded: nothing else reads it"),
+        (["--only", "photos", "--limit", "9"], "--limit is for --only chroma or degraded: nothing else reads it"),
         (["--sizes", "12"], "must be a width and a height such as 1152x864, got '12'"),
         (["--json", "nowhere/results.json"], "--json nowhere/results.json: no folder 'nowhere'"),
         (["--sizes", "0x9"], "such as 1152x864, got '0x9'"),

@@ -144,7 +144,13 @@ def test_numbers_are_the_same_from_worker_processes(evaluated, source, data, tmp
     assert len(list(tmp_path.iterdir())) == 4
 
 
-def test_a_run_that_was_cut_off_goes_on(evaluated, source, data, tmp_path):
+def test_a_run_that_was_cut_off_goes_on(evaluated, source, data, tmp_path, monkeypatch):
+    """This one ends with an error again, but with a report: the source cannot be written to."""
+
+    def read_only(*passed):
+        raise OSError("the disk is read-only")
+
+    monkeypatch.setattr(script, "write_into_source", read_only)
     out = tmp_path / "again"
     shutil.copytree(evaluated[0], out)
     kept = sorted((out / "measured").iterdir())
@@ -152,9 +158,11 @@ def test_a_run_that_was_cut_off_goes_on(evaluated, source, data, tmp_path):
     kept[0].unlink()
     kept[1].write_bytes(kept[1].read_bytes()[:100])
     before = {path: path.stat().st_mtime_ns for path in kept[2:]}
-    found = run(source, data, out)
-    expected = json.loads((evaluated[0] / "metrics.json").read_text())
-    assert found["checkpoints"] == expected["checkpoints"]
+    (out / "report.html").unlink()
+    with pytest.raises(OSError, match="read-only"):
+        run(source, data, out, "--write-metrics")
+    found, expected = (json.loads((folder / "metrics.json").read_text()) for folder in (out, evaluated[0]))
+    assert found["checkpoints"] == expected["checkpoints"] and (out / "report.html").is_file()
     assert before == {path: path.stat().st_mtime_ns for path in kept[2:]}
     assert sorted((out / "measured").iterdir()) == kept
 
