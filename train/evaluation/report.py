@@ -76,13 +76,17 @@ def write_report(folder: Path) -> None:
     """Write report.md and report.html in `folder`, each atomically, from the files that evaluate.py wrote there;
     DataError if those are damaged or missing."""
     if not (folder / METRICS_FILE).exists():  # an evaluation that is cut off leaves none
-        raise DataError(f"{folder} holds no finished evaluation (no {METRICS_FILE}): run train/evaluate.py first")
+        raise _unfinished(folder, METRICS_FILE)
     about = read_json(folder / METRICS_FILE)
     blocks = list(report_blocks(folder, about))
     title = report_title(about)
     for name in ("report.md", "report.html"):
         with replacing(folder / name) as part:
             part.write_text(TEMPLATES.get_template(name).render(title=title, blocks=blocks), encoding="utf-8")
+
+
+def _unfinished(folder: Path, missing: str) -> DataError:
+    return DataError(f"{folder} holds no finished evaluation (no {missing}): run train/evaluate.py first")
 
 
 def report_title(about: dict) -> str:
@@ -96,6 +100,8 @@ def report_blocks(folder: Path, about: dict) -> Blocks:
         raise DataError(f"{folder / METRICS_FILE} was not written by train/evaluate.py: it lacks {missing[0]!r}")
     try:
         comparison = read_comparison(folder)
+    except FileNotFoundError as error:
+        raise _unfinished(folder, "per_image.parquet") from error
     except (ArrowException, KeyError) as error:
         raise DataError(f"{folder / 'per_image.parquet'} was not written by train/evaluate.py: {error}") from error
     known = {(result["decoder"], result["epoch"]) for result in about["checkpoints"]}

@@ -66,5 +66,7 @@ def test_help_is_there_without_docstrings(monkeypatch, capsys, script):
 
 
 def test_without_a_finished_evaluation_there_is_no_report(tmp_path):
-    with pytest.raises(DataError, match=r"no finished evaluation \(no metrics.json\): run train/evaluate.py first"):
-        write_report(tmp_path)
+    for name in ("metrics.json", "per_image.parquet"):
+        with pytest.raises(DataError, match=rf"no finished evaluation \(no {name}\): run train/evaluate.py first"):
+            write_report(tmp_path)
+        (tmp_path / name).write_text(json.dumps(dict.fromkeys(NEEDED)))
