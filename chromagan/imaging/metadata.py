@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, TiffTags
 
 # Tags below 700 are TIFF's own. These describe the photo; the others describe the layout of the pixels in the input
 # file (bits, strips, compression, color model), which differs in the output file.
@@ -177,11 +177,14 @@ def _iptc(image: Image.Image) -> bytes | None:
     data = data or _raw_profile(image, "iptc") or _resource(_raw_profile(image, "8bim"), IPTC_RESOURCE)
     if isinstance(data, bytes) and data.startswith(RESOURCE):
         data = _resource(data, IPTC_RESOURCE)
-    data = data or (getattr(image, "tag_v2", None) or {}).get(IPTC)
-    if isinstance(data, tuple) and all(isinstance(each, int) and 0 <= each < 1 << 32 for each in data):
-        order = "little" if getattr(image.tag_v2, "_endian", "<") == "<" else "big"
-        data = b"".join(each.to_bytes(4, order) for each in data)  # the type that many programs declare
-    return data if isinstance(data, bytes) else None
+    if isinstance(data, bytes) and data:
+        return data
+    tags = getattr(image, "tag_v2", None)
+    if tags is None or tags.tagtype.get(IPTC) not in (TiffTags.BYTE, TiffTags.LONG, TiffTags.UNDEFINED):
+        return None
+    # The file's bytes, as in Pillow's own IptcImagePlugin: of several numbers, as which many programs declare them, the
+    # tag's value is only the first.
+    return tags._tagdata.get(IPTC)
 
 
 def _resource(data: bytes | None, kind: int) -> bytes | None:

@@ -102,6 +102,17 @@ def test_a_turned_photos_resolution_is_turned():
     assert read_photo(open_image(stream)).info["dpi"] == (150, 300)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_iptc_of_a_tiff_that_calls_it_whole_numbers_is_carried_over(order):
+    """As many programs do: four bytes to a number. What is of another type, or no number of four bytes, is none."""
+    stream, numbers = io.BytesIO(), np.frombuffer(IPTC + bytes(-len(IPTC) % 4), f"{order}u4")
+    for kind, values, expected in (("I", numbers, numbers.tobytes()), ("h", [-1, 2], None), ("d", [0.5, 1], None)):
+        tag = (33723, kind, len(values), tuple(map(int if kind != "d" else float, values)), True)
+        tifffile.imwrite(stream, np.zeros((4, 4), np.uint8), byteorder=order, extratags=[tag])
+        assert read_photo(open_image(io.BytesIO(stream.getvalue()))).info.get("iptc") == expected
+        stream = io.BytesIO()
+
+
 def raw_profile(kind: str, data: bytes) -> bytes:
     """A PNG as ImageMagick and ExifTool write it: data as hexadecimal text."""
     stream, texts = io.BytesIO(), PngImagePlugin.PngInfo()
