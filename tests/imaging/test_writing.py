@@ -126,6 +126,7 @@ def test_what_other_programs_keep_in_a_png_as_hexadecimal_text_is_carried_over()
     iptc = IPTC * 8
     other = b"8BIM\x03\xed\x03dpi\0\0\0\x01\x07\0"  # a resource with a name and an odd number of bytes
     resource = photoshop_segment(iptc)[4 + len(b"Photoshop 3.0\0") :]
+    assert all(len(photoshop_segment(IPTC[:length])) % 2 == 0 for length in (9, 10))  # as every resource ends
     for kind, data in (("iptc", iptc), ("iptc", resource), ("8bim", other + resource)):
         before = read_photo(open_image(io.BytesIO(raw_profile(kind, data))))
         assert before.info["iptc"] == iptc and "notes" not in before.info
