@@ -121,13 +121,22 @@ def visitor(browser):
         yield context
 
 
+@pytest.fixture(scope="module")
+def tab(visitor):
+    """A tab of the visitor's browser: the second page in it costs half of the first, and of one in a new tab."""
+    tab = visitor.new_page()
+    tab.requests, tab.faults = [], []
+    tab.on("request", lambda request: tab.requests.append(request.url))
+    tab.on("pageerror", lambda error: tab.faults.append(str(error)))
+    yield tab
+    tab.close()
+
+
 @pytest.fixture
-def page(visitor, demo):
+def page(tab, demo):
     """The page as it is on arrival; what it asked for and complained of is in `page.requests`, `page.faults`."""
-    page = visitor.new_page()
-    page.requests, page.faults = [], []
-    page.on("request", lambda request: page.requests.append(request.url))
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    arrive(page, demo.url)
-    yield page
-    page.close()
+    tab.requests.clear()
+    tab.faults.clear()
+    arrive(tab, demo.url)
+    yield tab
+    tab.goto("about:blank")  # nothing of this page is asked for, or complained of, in the next test

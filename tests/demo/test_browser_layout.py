@@ -67,7 +67,8 @@ def test_what_has_the_focus_is_not_behind_the_picture(visitor, demo):
     reached = []
     while "fill" not in reached:
         page.keyboard.press("Shift+Tab")
-        name, seen = page.evaluate("""() => {
+        name, seen = page.evaluate("""async () => {
+            for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);  // a browser scrolls then
             const focused = document.activeElement, box = focused.getBoundingClientRect();
             const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
             return [focused.dataset.key ?? focused.id, focused.contains(top) || Boolean(top?.contains(focused))];
