@@ -80,6 +80,47 @@ def test_a_few_parts_are_read(tmp_path, make, many, message):
     assert open_image(tmp_path / "photo").size == (64, 64)
 
 
+def least(monkeypatch, limit: str, data: bytes) -> int:
+    """The lowest limit under which a file is read: the number of its parts."""
+    for parts in range(1000):
+        monkeypatch.setattr(structure, limit, parts)
+        try:
+            structure.check_structure(io.BytesIO(data))
+            return parts
+        except ImageError:
+            pass
+    pytest.fail(f"{limit} is of no account")
+
+
+def test_every_part_of_a_jpeg_is_counted(monkeypatch):
+    # APP0, two tables of quantization, SOF0, four of Huffman codes, SOS
+    assert least(monkeypatch, "MOST_SEGMENTS", encoded("JPEG")) == 9
+    assert least(monkeypatch, "MOST_SEGMENTS", jpeg_of_segments(7)) == 16
+    monkeypatch.undo()
+    assert least(monkeypatch, "MOST_SCANS", encoded("JPEG")) == 1
+    assert least(monkeypatch, "MOST_SCANS", encoded("JPEG", progressive=True)) == 10  # libjpeg's own script
+    assert least(monkeypatch, "MOST_SCANS", jpeg_of_scans(5)) == 15
+
+
+@pytest.mark.parametrize("global_table, local_table", [(0x81, 0x00), (0x00, 0x82), (0x80, 0x87), (0x07, 0x07)])
+def test_every_part_of_a_gif_is_counted(monkeypatch, global_table, local_table):
+    """Tables of colors are as long as their flags say, whatever is in them."""
+
+    def table(flags: int) -> bytes:
+        return b"\x21" * (3 * 2 ** ((flags & 7) + 1)) if flags & 0x80 else b""
+
+    data = b"GIF89a" + struct.pack("<HHBBB", 1, 1, global_table, 0, 0) + table(global_table)
+    for _ in range(2):
+        data += b"\x21\xf9\4\0\0\0\0\0"  # how long the frame is shown: a block, but no note
+        data += b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, local_table) + table(local_table)
+        data += b"\2" + b"\1\x44" + b"\2\1\1" + b"\0"  # two blocks of pixels
+    data += b"\x21\xfe" + b"\3abc" * 3 + b"\0"  # a comment of three
+    for end in (b"\x3b", b"\x3b" + b"\x21\xfe" + b"\1A" * 50 + b"\0"):  # what follows the end is not read
+        assert least(monkeypatch, "MOST_BLOCKS", data + end) == 9
+        assert least(monkeypatch, "MOST_NOTES", data + end) == 3
+        monkeypatch.undo()
+
+
 def test_what_follows_a_jpeg_is_not_part_of_it(tmp_path):
     """Phones put a film behind a photo, in which any bytes may occur."""
     (tmp_path / "motion.jpg").write_bytes(encoded("JPEG") + b"\xff\xda\0\2" * 10_000)
