@@ -19,15 +19,15 @@ def plain(size=100, a=0.0, b=0.0):
 
 
 def test_false_red_counts_patches_where_the_truth_is_not_red():
-    truth, coloring = plain(), plain()
-    coloring[1, 10:20, 10:30] = 40  # 200 pixels of red
+    truth, coloring = plain(a=7.5), plain()
+    coloring[1, 10:20, 10:30] = 25.5  # 200 pixels of red
     coloring[1, 50:57, 50:57] = 40  # 49: a spot, no patch
     coloring[1, 70:90, 70:90] = 40
     truth[1, 70:90, 70:90] = 30  # rightly red
-    coloring[1, 40:60, :20] = 20  # not red enough
+    coloring[1, 40:60, :20] = 24.5  # not red enough
     found = false_red(coloring[None], truth[None])
     assert found.sum() == 200 and found[0, 10:20, 10:30].all()
-    truth[1, 12:18] = 10  # neither red nor certainly not: what is left are two strips, too small each
+    truth[1, 12:18] = 8.5  # neither red nor certainly not: what is left are two strips, too small each
     assert false_red(coloring[None], truth[None]).sum() == 0
     both = false_red(torch.stack([coloring, plain()]), plain()[None])
     assert both.flatten(1).sum(dim=1).tolist() == [600, 0]
@@ -55,6 +55,15 @@ def test_spots_are_small_apart_and_not_the_truths():
     assert Spots(plain(20))(plain(20))[0] == 0  # smaller than the window
 
 
+def test_spots_are_outlined_at_a_distance():
+    coloring = plain()
+    coloring[1, 20:25, 20:25] = 30
+    spot = np.zeros((100, 100), bool)
+    spot[20:25, 20:25] = True
+    expected = scipy.ndimage.distance_transform_edt(~spot) <= 3
+    np.testing.assert_array_equal(Spots(plain()).outlined(coloring), expected)
+
+
 def test_the_edge_of_a_thing_is_no_spot():
     coloring = plain()
     coloring[1, :, 50:] = 50
@@ -64,7 +73,8 @@ def test_the_edge_of_a_thing_is_no_spot():
 def test_spots_of_the_surroundings_equal_a_plain_box_filter():
     generator = np.random.default_rng(0)
     lab = plain(70)
-    lab[1:] = torch.from_numpy(generator.normal(0, 14, (2, 70, 70)).astype(np.float32))
+    # Far from gray, where a mean over too many or too few pixels is far from the mean.
+    lab[1:] = torch.from_numpy(generator.normal(90, 14, (2, 70, 70)).astype(np.float32))
     ab = lab[1:].double().numpy()
     window = np.ones((33, 33))
     count = scipy.ndimage.convolve(np.ones((70, 70)), window, mode="constant")
