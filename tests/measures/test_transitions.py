@@ -50,6 +50,11 @@ def test_lightness_does_not_matter():
     assert Transitions(truth)(coloring) == expected
 
 
+@pytest.mark.parametrize("height, visible", [(0.99, False), (1.01, True)])
+def test_steps_of_less_than_a_unit_have_no_width(height, visible):
+    assert math.isnan(Transitions(ramp(2))(ramp(2, height=height))["edge_width"]) != visible
+
+
 def test_gray_has_no_width_and_a_photo_without_edges_has_nothing():
     gray = ramp(2, height=0)
     found = Transitions(ramp(2))(gray)
