@@ -75,14 +75,15 @@ def measure_options(config: TrainConfig, accelerator: Accelerator, repeats: int)
 
 
 def soak(config: TrainConfig, accelerator: Accelerator, steps: int) -> list[dict]:
-    """images/s and memory in use in each tenth of `steps` steps: neither should drift."""
-    run, lines = Trial(config, accelerator, images=64 * config.batch_size), []
-    for _ in range(10):
+    """images/s and memory in use in each tenth of `steps` steps, or in each step of fewer: neither should drift."""
+    run, lines, parts = Trial(config, accelerator, images=64 * config.batch_size), [], min(steps, 10)
+    for part in range(parts):
+        count = steps * (part + 1) // parts - steps * part // parts
         start = time.perf_counter()
-        for _ in range(steps // 10):
+        for _ in range(count):
             run.run()
         wait(accelerator.device)
-        rate = steps // 10 * config.batch_size / (time.perf_counter() - start)
+        rate = count * config.batch_size / (time.perf_counter() - start)
         cuda = accelerator.device.type == "cuda"
         memory = torch.cuda.memory_allocated() / 2**20 if cuda else resident_mib()
         lines.append({"steps": run.done, "images_per_second": rate, "memory_mib": memory})

@@ -13,9 +13,9 @@ from chromagan.data import DataError
 from chromagan.hub.checkpoints import CheckpointError, list_checkpoints
 from train import benchmark as script
 from train.benchmark import main, parse_args, train_config
-from train.benchmarks import inference, photos
+from train.benchmarks import inference, photos, training
 from train.benchmarks.counting import Flops
-from train.benchmarks.training import count_step
+from train.benchmarks.training import count_step, soak
 from train.evaluation.cost import LiveMemory, decoder_costs
 from train.training.timing import Trial
 
@@ -74,16 +74,25 @@ def test_a_small_benchmark_for_real(tmp_path, capsys, monkeypatch):
     arguments = ["--decoders", "depthwise", "--batch-size", "2", "--crop", "32", "--repeats", "1", "--soak", "20"]
     main(parse_args([*arguments, "--only", "training", "options", "inference", "--json", str(out)]))
     results = json.loads(out.read_text())
-    (training,) = results["training"]
-    assert training["gflop_per_image"] > 0 and training["peak_memory_mib"] > 0
-    assert training["images_per_second"] == pytest.approx(2 / training["seconds_per_step"])
-    slower = {"--no-keep-features"} | ({"--precision fp32"} if training["precision"] == "bf16" else set())
+    (step,) = results["training"]
+    assert step["gflop_per_image"] > 0 and step["peak_memory_mib"] > 0
+    assert step["images_per_second"] == pytest.approx(2 / step["seconds_per_step"])
+    slower = {"--no-keep-features"} | ({"--precision fp32"} if step["precision"] == "bf16" else set())
     assert results["options"]["lite"].keys() == slower and results["options"]["lite"]["--no-keep-features"] > 0
     assert results["inference"][0]["parameters"] > 1e6 and [line["steps"] for line in results["soak"]] == list(
         range(2, 21, 2)
     )
     printed = capsys.readouterr().out
     assert "lite depthwise" in printed and "input pipeline" in printed
+
+
+@pytest.mark.parametrize(("steps", "after"), [(3, [1, 2, 3]), (13, [1, 2, 3, 5, 6, 7, 9, 10, 11, 13])])
+def test_a_soak_takes_every_step_that_was_asked_for(monkeypatch, steps, after):
+    trial = SimpleNamespace(done=0)
+    trial.run = lambda: setattr(trial, "done", trial.done + 1)
+    monkeypatch.setattr(training, "Trial", lambda *args, **options: trial)
+    lines = soak(train_config("lite", "compact", parse_args([])), Accelerator(cpu=True), steps)
+    assert [line["steps"] for line in lines] == after
 
 
 def test_a_trunk_whose_features_are_not_kept_is_counted_in_each_step():
