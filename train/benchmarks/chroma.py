@@ -92,7 +92,8 @@ def chroma_table(results: dict) -> str:
         cells = [name]
         for ours, plain in zip(*(modes[mode] for mode in MODES)):
             missing = ours is None or plain is None
-            cells += ["–"] * 3 if missing else [f"{ours:.3f}", f"{plain:.3f}", f"{ours / plain:.3f}"]
+            ratio = f"{ours / plain:.3f}" if plain else "–"  # photos of one flat color may come back exactly
+            cells += ["–"] * 3 if missing else [f"{ours:.3f}", f"{plain:.3f}", ratio]
         rows.append(cells)
     about = f"{results['photos']} colored photos of {results['data']} at 224×224, CIEDE2000"
     return f"{about}\n\n{markdown_table(header, rows)}"

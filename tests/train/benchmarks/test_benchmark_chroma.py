@@ -38,3 +38,11 @@ def test_a_kind_of_pixel_that_no_photo_has_is_no_number():
     assert chroma_table({"photos": 2, "data": "d", "ciede2000": means}).endswith(
         "| flat | – | – | – | 3.000 | 3.000 | 1.000 |"
     )
+
+
+def test_an_error_of_zero_has_no_ratio():
+    """As that of a photo of one color, whose chroma is lost by no reduction."""
+    found = {"flat": {mode: [None, 0.0] for mode in MODES}}
+    assert chroma_table({"photos": 1, "data": "d", "ciede2000": found}).endswith(
+        "| flat | – | – | – | 0.000 | 0.000 | – |"
+    )
