@@ -9,6 +9,7 @@ from torch.utils.flop_counter import conv_flop_count, flop_registry
 from train.training.timing import medians
 
 aten = torch.ops.aten
+PROCESS_STATUS = Path("/proc/self/status")  # of the process that reads it; on Linux only
 
 
 class Flops(TorchDispatchMode):
@@ -32,9 +33,11 @@ class Flops(TorchDispatchMode):
         return result
 
 
-def resident_mib() -> float:
-    """Memory of this process as Linux counts it, in MiB."""
-    status = Path("/proc/self/status").read_text()
+def resident_mib() -> float | None:
+    """Memory of this process as Linux counts it, in MiB; None on other systems."""
+    if not PROCESS_STATUS.exists():
+        return None
+    status = PROCESS_STATUS.read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
 
 

@@ -66,8 +66,8 @@ WAYS = ("as it is", "stretched")  # in which the network sees it
 
 
 @torch.inference_mode()
-def measure(images: Tensor, network: torch.nn.Module) -> dict[str, dict[str, list[float]]]:
-    """By degradation and way: how many percent CIEDE2000 is below gray's, the ends of its interval (NaN for a single
+def measure(images: Tensor, network: torch.nn.Module) -> dict[str, dict[str, list[float | None]]]:
+    """By degradation and way: how many percent CIEDE2000 is below gray's, the ends of its interval (None for a single
     photo), and the share of true colorfulness.
 
     images: uint8 sRGB (N, 3, S, S), of a size that the network takes.
@@ -95,11 +95,14 @@ def measure(images: Tensor, network: torch.nn.Module) -> dict[str, dict[str, lis
     return found
 
 
-def _nearer(differences: np.ndarray, gray: np.ndarray) -> list[float]:
-    """How many percent the mean of `differences` is below that of `gray`, (N,) each, and the ends of its interval."""
-    counts = draws(len(gray))
-    samples = [np.nan] if counts is None else 1 - (counts @ differences) / (counts @ gray)
-    return [100 * float(each) for each in (1 - differences.sum() / gray.sum(), *np.quantile(samples, [0.025, 0.975]))]
+def _nearer(differences: np.ndarray, gray: np.ndarray) -> list[float | None]:
+    """How many percent the mean of `differences` is below that of `gray`, (N,) each, and the ends of its interval, None
+    for a single photo."""
+    value, counts = 100 * float(1 - differences.sum() / gray.sum()), draws(len(gray))
+    if counts is None:
+        return [value, None, None]
+    ends = np.quantile(1 - (counts @ differences) / (counts @ gray), [0.025, 0.975])
+    return [value, *(100 * float(end) for end in ends)]
 
 
 def _colored(network: torch.nn.Module, seen: Tensor, lab: Tensor) -> Tensor:
@@ -141,7 +144,10 @@ def degraded_table(results: dict) -> str:
     rows = []
     for name, ways in results["degraded"].items():
         done = str(DEGRADATIONS[name])
-        nearer = [f"{value:.1f} ({low:.1f} to {high:.1f}) %" for value, low, high, _ in ways.values()]
+        nearer = [
+            f"{value:.1f} %" if low is None else f"{value:.1f} ({low:.1f} to {high:.1f}) %"
+            for value, low, high, _ in ways.values()
+        ]
         rows.append([name, done, *nearer, *(f"{colorful:.2f}" for *_, colorful in ways.values())])
     about = f"{results['photos']} colored photos of {results['data']} at 224×224, {results['checkpoint']}"
     return f"{about}\n\n{markdown_table(header, rows)}"

@@ -19,6 +19,7 @@ from chromagan.imaging.chroma import ChromaUpsampler
 from chromagan.imaging.compiled import each_band
 from chromagan.imaging.photo import open_image, read_photo
 from chromagan.imaging.writing import write_image
+from train.benchmarks.counting import PROCESS_STATUS
 from train.evaluation.results_table import markdown_table
 from train.training.timing import medians
 
@@ -101,10 +102,10 @@ print(peak() - before)
 """
 
 
-def measure_memory(width: int, height: int) -> float:
-    """Peak MiB of a fresh process that colors one JPEG, beyond its imports and loaded network; NaN except on Linux."""
-    if not Path("/proc/self/status").exists():
-        return float("nan")
+def measure_memory(width: int, height: int) -> float | None:
+    """Peak MiB of a fresh process that colors one JPEG, beyond its imports and loaded network; None except on Linux."""
+    if not PROCESS_STATUS.exists():
+        return None
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder, "in.jpg"), Path(folder, "out.jpg")
         made_photo(width, height).save(file, quality=90)
@@ -132,6 +133,7 @@ def photos_table(results: dict) -> str:
     """The result of `measure` as Markdown: a row for each number, a column for each size."""
     sizes = results["sizes"]
     names = list(dict.fromkeys(name for numbers in sizes.values() for name in numbers))
-    rows = [[name, *(f"{n[name]:.4g}" if name in n else "" for n in sizes.values())] for name in names]
+    found = [[name, *(numbers.get(name) for numbers in sizes.values())] for name in names]
+    rows = [[name, *("" if value is None else f"{value:.4g}" for value in values)] for name, *values in found]
     gain = f"A list of {SMALL} images of 224 pixels is {results['batch gain']:.2f} times as fast as one at a time."
     return f"{markdown_table(['', *sizes], rows)}\n\n{gain}"

@@ -111,5 +111,6 @@ def options_line(preset: str, ratios: dict[str, float]) -> str:
 
 def soak_table(lines: list[dict]) -> str:
     """The result of `soak` as Markdown."""
-    rows = [[str(r["steps"]), f"{r['images_per_second']:,.1f}", f"{r['memory_mib']:,.0f}"] for r in lines]
+    memory = ["–" if r["memory_mib"] is None else f"{r['memory_mib']:,.0f}" for r in lines]
+    rows = [[str(r["steps"]), f"{r['images_per_second']:,.1f}", used] for r, used in zip(lines, memory, strict=True)]
     return markdown_table(["steps", "images/s", "MiB in use"], rows, left=0)

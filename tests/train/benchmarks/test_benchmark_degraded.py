@@ -3,6 +3,7 @@ import pytest
 import torch
 from made_photos import made_photo
 
+from chromagan.hub.files import write_json
 from chromagan.imaging import color
 from train.benchmarks.degraded import DEGRADATIONS, Degradation, _nearer, degraded_table, measure
 
@@ -45,7 +46,16 @@ def test_the_interval_is_that_of_a_ratio_of_means():
     assert value == pytest.approx(100 * (1 - differences.mean() / gray.mean()))
     half = 1.96 * 100 * (differences - (1 - value / 100) * gray).std() / gray.mean() / np.sqrt(400)  # to first order
     assert (value - low, high - value) == pytest.approx((half, half), rel=0.1)
-    assert np.isnan(_nearer(gray[:1], gray[:1])[1:]).all()
+
+
+def test_a_single_photo_has_no_interval(tmp_path):
+    """And its results can be written as JSON, which has no NaN."""
+    found = measure(images(1), OneColor())
+    (plain, *ends, _), (stretched, *_) = found["as it is"].values()
+    assert ends == [None, None]
+    results = {"photos": 1, "data": "made", "checkpoint": "one color", "degraded": found}
+    write_json(tmp_path / "results.json", results)
+    assert f"| as it is | nothing | {plain:.1f} % | {stretched:.1f} % | " in degraded_table(results)
 
 
 def test_what_fading_does_to_lightness():

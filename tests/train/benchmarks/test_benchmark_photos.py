@@ -1,12 +1,27 @@
+from pathlib import Path
+
 import pytest
 
+from train.benchmarks import counting
 from train.benchmarks import photos as benchmark_photos
-from train.benchmarks.photos import measure, photos_table
+from train.benchmarks.photos import measure, measure_memory, photos_table
+from train.benchmarks.training import soak_table
 
 SECONDS = {
     "decode and encode": 0.01, "whole": 0.06, "network": 0.03, "read": 0.008, "render": 0.02, "render bilinear": 0.01,
     "edge-aware filter": 0.013, "list": 0.1, "single": 0.25,
 }  # fmt: skip
+
+
+def test_memory_that_this_system_does_not_tell_is_left_out(monkeypatch):
+    """As on a Mac, which has no /proc. JSON has no NaN."""
+    for module in (counting, benchmark_photos):
+        monkeypatch.setattr(module, "PROCESS_STATUS", Path("/missing/status"))
+    assert counting.resident_mib() is None and measure_memory(8, 8) is None
+    soaked = soak_table([{"steps": 2, "images_per_second": 1.5, "memory_mib": None}])
+    assert soaked.endswith("| 2 | 1.5 | – |")
+    results = {"sizes": {"8x8": {"peak memory (MiB)": None}}, "batch gain": 1.5}
+    assert "| peak memory (MiB) |  |" in photos_table(results)
 
 
 def test_every_number_is_there(monkeypatch):
