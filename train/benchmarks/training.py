@@ -106,6 +106,8 @@ def training_table(rows: list[dict]) -> str:
 
 def options_line(preset: str, ratios: dict[str, float]) -> str:
     """The result of `measure_options` as a sentence."""
+    if not ratios:
+        return f"No option makes a {preset} step slower on this machine."
     return f"A {preset} step takes longer with: " + ", ".join(f"{flag} {ratio:.2f}×" for flag, ratio in ratios.items())
 
 

@@ -15,7 +15,7 @@ from train import benchmark as script
 from train.benchmark import main, parse_args, train_config
 from train.benchmarks import inference, photos, training
 from train.benchmarks.counting import Flops
-from train.benchmarks.training import count_step, soak
+from train.benchmarks.training import count_step, options_line, soak
 from train.evaluation.cost import LiveMemory, decoder_costs
 from train.training.timing import Trial
 
@@ -93,6 +93,12 @@ def test_a_soak_takes_every_step_that_was_asked_for(monkeypatch, steps, after):
     monkeypatch.setattr(training, "Trial", lambda *args, **options: trial)
     lines = soak(train_config("lite", "compact", parse_args([])), Accelerator(cpu=True), steps)
     assert [line["steps"] for line in lines] == after
+
+
+def test_options_are_named_only_if_some_are_slower():
+    """None is on a CPU without bfloat16, where precision and compiling change nothing, with a trunk that is trained."""
+    assert options_line("paper", {}) == "No option makes a paper step slower on this machine."
+    assert options_line("lite", {"--precision fp32": 1.5}) == "A lite step takes longer with: --precision fp32 1.50×"
 
 
 def test_a_trunk_whose_features_are_not_kept_is_counted_in_each_step():
