@@ -44,8 +44,12 @@ class Log:
             return math.inf
 
     def write(self, line: dict) -> None:
-        self.file.write(json.dumps(line) + "\n")
-        self.file.flush()
+        try:
+            self.file.write(json.dumps(line) + "\n")
+            self.file.flush()
+        except OSError as error:  # a write, as to a full disk, names no file
+            error.filename = self.file.name
+            raise
 
 
 def last_entry(log: Path, name: str) -> float:

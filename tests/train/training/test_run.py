@@ -8,9 +8,10 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from chromagan.programs import one_line
 from train.training.options import TrainConfig
 from train.training.run import Run, part_of_batch
-from train.training.watching import TrainingError
+from train.training.watching import Log, TrainingError
 
 
 @pytest.fixture
@@ -81,3 +82,17 @@ def test_processes_share_a_batch_whole():
     processes = [SimpleNamespace(num_processes=3, process_index=index) for index in range(3)]
     parts = [part_of_batch(12, process) for process in processes]
     assert [index for part in parts for index in range(12)[part]] == list(range(12))
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path):
+    """A write to a full disk raises an error that names no file."""
+
+    def full():
+        raise OSError(28, "No space left on device")
+
+    log = Log(tmp_path / "log.jsonl", 0)
+    log.file.close()
+    log.file = SimpleNamespace(name=log.file.name, write=len, flush=full)
+    with pytest.raises(OSError) as raised:
+        log.write({"step": 1})
+    assert one_line(raised.value) == f"{tmp_path / 'log.jsonl'}: No space left on device"
