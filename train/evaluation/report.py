@@ -105,6 +105,11 @@ def report_blocks(folder: Path, about: dict) -> Blocks:
     except (ArrowException, KeyError) as error:
         raise DataError(f"{folder / 'per_image.parquet'} was not written by train/evaluate.py: {error}") from error
     known = {(result["decoder"], result["epoch"]) for result in about["checkpoints"]}
+    if gone := sorted({decoder for decoder, _ in known} - DECODERS.keys()):
+        raise DataError(
+            f"{folder} has measurements of {', '.join(gone)}, which chromagan/network/decoders.py does not have: put "
+            "it back, or run train/evaluate.py again"
+        )
     for decoder, epoch in sorted(comparison.columns.keys() - known) if comparison else ():
         raise DataError(
             f"{folder}: {METRICS_FILE} has no {decoder} at epoch {epoch}, which per_image.parquet has: they are of two "

@@ -1,8 +1,10 @@
 import json
 from importlib import import_module
 
+import pyarrow as pa
 import pytest
 from markupsafe import Markup
+from pyarrow import parquet
 
 from chromagan.data_sets.splits import DataError
 from chromagan.hub.checkpoints import SHIPPED
@@ -70,3 +72,13 @@ def test_without_a_finished_evaluation_there_is_no_report(tmp_path):
         with pytest.raises(DataError, match=rf"no finished evaluation \(no {name}\): run train/evaluate.py first"):
             write_report(tmp_path)
         (tmp_path / name).write_text(json.dumps(dict.fromkeys(NEEDED)))
+
+
+def test_a_decoder_that_is_no_longer_there_is_named(tmp_path):
+    """As a student's own, measured and then taken out again."""
+    about = dict.fromkeys(NEEDED) | {"checkpoints": [{"decoder": "mine", "epoch": 3}]}
+    (tmp_path / "metrics.json").write_text(json.dumps(about))
+    row = {"image": [0], "label": [None], "colored": [True], "decoder": ["mine"], "epoch": [3], "ciede2000": [9.0]}
+    parquet.write_table(pa.table(row), tmp_path / "per_image.parquet")
+    with pytest.raises(DataError, match="has measurements of mine, which chromagan/network/decoders.py does not have"):
+        write_report(tmp_path)
