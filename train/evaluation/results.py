@@ -63,13 +63,14 @@ def merge(task: MeasuringTask, shards: list[range], entries: list[Entry], path: 
 
 
 def class_name(photos: PhotoSet, index: int) -> str | None:
-    """The class of a photo as the data names it; None if it has none."""
+    """The class of a photo as the data names it, by its number if that has no name; None if it has none."""
     if photos.labels is None:
         return None
     label = photos.labels[index]
     if label < 0:  # -1 is how `datasets` marks a photo without a class
         return None
-    name = photos.class_names[label] if photos.class_names else str(label)
+    names = photos.class_names or ()
+    name = names[label] if label < len(names) else str(label)
     # A folder's name may not be valid UTF-8, which Parquet requires.
     return os.fsencode(name).decode("utf-8", "replace")
 

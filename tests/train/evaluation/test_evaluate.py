@@ -289,6 +289,11 @@ def test_a_photo_without_a_class_is_of_none():
     assert [results.class_name(photos, index) for index in range(2)] == ["1", None]
 
 
+def test_a_class_that_the_data_does_not_name_is_its_number():
+    photos = SimpleNamespace(labels=np.array([0, 5]), class_names=["cat", "dog"])
+    assert [results.class_name(photos, index) for index in range(2)] == ["cat", "5"]
+
+
 def test_as_many_networks_are_held_at_once_as_fit_into_memory(source, refined_source, monkeypatch):
     """Each process holds all networks of a pass, each with its frozen trunk, whose file lies beside the decoders'."""
     entries = [checkpoint_entry(checkpoint) for checkpoint in list_checkpoints(source)]
