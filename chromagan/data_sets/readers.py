@@ -132,17 +132,25 @@ class Rows:
 
 
 def _labels(dataset: "datasets.Dataset") -> tuple[np.ndarray | None, list[str] | None]:
-    """Numbers and names of the classes of a `datasets.Dataset`, from its column `label`; None if there are none."""
+    """Numbers and names of the classes of a `datasets.Dataset`, from its column `label`; None if there are none.
+
+    A photo without a class, null in the column, has the number -1, as `datasets` has it elsewhere.
+    """
     if "label" not in dataset.column_names:
         return None, None
     labels = dataset["label"][:]
     if any(isinstance(each, list | tuple | dict) for each in labels):  # a photo of several classes, or of none of ours
         return None, None
-    labels = np.asarray(labels)
-    if labels.dtype.kind in "US":
-        names, labels = np.unique(labels, return_inverse=True)
-        return labels, [str(name) for name in names]
-    return (labels, getattr(dataset.features["label"], "names", None)) if labels.dtype.kind in "iu" else (None, None)
+    known, names = np.array([each is not None for each in labels]), getattr(dataset.features["label"], "names", None)
+    found = np.asarray([each for each in labels if each is not None])
+    if found.dtype.kind in "US":
+        names, found = np.unique(found, return_inverse=True)
+        names = [str(name) for name in names]
+    if not len(found) or found.dtype.kind != "i":
+        return None, None
+    numbers = np.full(len(known), -1)
+    numbers[known] = found
+    return numbers, names
 
 
 def require_image_column(data: str, columns: Sequence[str]) -> None:

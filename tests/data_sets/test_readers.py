@@ -485,6 +485,13 @@ def test_a_skipped_name_with_a_line_break_stays_in_its_line(tmp_path):
     assert len(photos) == 2 and len(photos.summary.splitlines()) == 1
 
 
+@pytest.mark.parametrize("labels", [[1, None, 0], ["b", None, "a"]])
+def test_a_photo_without_a_label_takes_no_class_from_the_others(tmp_path, labels):
+    images = [photo_bytes(seed) for seed in range(3)]
+    write_parquet(tmp_path / "train-00000-of-00001.parquet", images, label=labels)
+    assert PhotoSet(str(tmp_path), "train", 16).labels.tolist() == [1, -1, 0]
+
+
 def test_labels_that_are_lists_are_no_classes(tmp_path):
     for labels in ([[1], [1, 2]], [[1, 2], [1, 2]]):
         write_parquet(tmp_path / "train-00000-of-00001.parquet", [photo_bytes(0), photo_bytes(1)], label=labels)
