@@ -49,6 +49,9 @@ def test_the_refiners_card_is_of_what_ships(tmp_path):
     card, written = (top / "checkpoints" / "refiner" / "README.md" for top in (ROOT, tmp_path))
     assert written.read_text(encoding="utf-8") == card.read_text(encoding="utf-8")
     assert 'from_pretrained("checkpoints", refine=5)' in card.read_text(encoding="utf-8")
+    options = json.loads(card.with_name("train.json").read_text(encoding="utf-8"))
+    assert "feature_weight" not in options  # it was trained before that option was there
+    assert "if `train.json` has a `feature_weight` above 0" in card.read_text(encoding="utf-8")
 
 
 def test_a_readme_gets_its_table_and_keeps_the_rest(tmp_path):
