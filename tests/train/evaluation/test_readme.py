@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import statistics
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,27 @@ def test_the_refiners_card_is_of_what_ships(tmp_path):
     options = json.loads(card.with_name("train.json").read_text(encoding="utf-8"))
     assert "feature_weight" not in options  # it was trained before that option was there
     assert "if `train.json` has a `feature_weight` above 0" in card.read_text(encoding="utf-8")
+
+
+def test_the_pages_say_how_fast_the_shipped_networks_were_trained():
+    def median(path: Path, first: int, last: int) -> int:
+        """Windows a second from the end of epoch `first` to that of epoch `last`."""
+        lines = map(json.loads, path.joinpath("log.jsonl").read_text(encoding="utf-8").splitlines())
+        return round(statistics.median(line["images_per_second"] for line in lines if first < line["epoch"] <= last))
+
+    shipped = Path(SHIPPED)
+    halves = {name: [median(shipped / name, *span) for span in ((0, 10), (10, 30))] for name in DECODERS}
+    float32 = sorted(halves.pop("compact"))
+    bfloat16 = sorted(speed for speeds in halves.values() for speed in speeds)
+    general = sorted(median(shipped / "general" / name, 0, 4) for name in DECODERS)
+    alone = median(shipped / "original", 30, 100)
+    page, other = ((ROOT / name).read_text(encoding="utf-8") for name in ("checkpoints/README.md", "docs/measured.md"))
+    said = re.search(
+        r"float32 (\d+) to\s(\d+).*?bfloat16 (\d+) to (\d+).*?core (\d+).*?float32\s(\d+) to (\d+)", page, re.S
+    )
+    assert [*map(int, said.groups())] == [*float32, bfloat16[0], bfloat16[-1], alone, general[0], general[-1]]
+    said = re.search(r"medians of (\d+) to (\d+) windows\sa second, those of `general` at (\d+) to (\d+)", other)
+    assert [*map(int, said.groups())] == [alone, bfloat16[-1], general[0], general[-1]]
 
 
 def test_a_readme_gets_its_table_and_keeps_the_rest(tmp_path):
