@@ -87,6 +87,17 @@ def test_the_page_says_at_which_epochs_the_colorings_are_nearest():
     assert all(own[30] < 1.02 * own[nearest[decoder]] for decoder, own in errors.items())
 
 
+def test_the_page_names_the_claims_that_lie_near_one_half():
+    report = json.loads((ROOT / "checkpoints" / "claims.json").read_text(encoding="utf-8"))
+    near = {
+        claim["id"] for claim in report["claims"] for part in claim["parts"] for difference in part["differences"]
+        if difference["to"] == "0.5" and abs(difference["value"]) < 0.02
+    }  # fmt: skip
+    text = (ROOT / "checkpoints" / "README.md").read_text(encoding="utf-8")
+    said = re.search(r"reading of the paper's words; ([^;.]*?) lie\s+so near it", text)[1]
+    assert set(re.findall(r"[A-Z]\d", said)) == near
+
+
 def test_a_readme_gets_its_table_and_keeps_the_rest(tmp_path):
     path = tmp_path / "README.md"
     path.write_text("before\n{}\nold\n{}\nafter\n".format(*readme.README_MARKS), encoding="utf-8")
