@@ -152,11 +152,20 @@ def _address_of_curves(checkpoint: Checkpoint) -> str | None:
 
 
 def _saved_epochs(epochs: list[Checkpoint], repo: str | None) -> list[dict]:
-    """The epochs, ascending, with the address of their files, and which is recommended."""
-    measured = [c for c in epochs if value_of(c.metrics, "ciede2000_mean")]
-    recommended = recommended_checkpoint(measured) if measured else None
+    """The epochs, ascending, with the address of their files, and why one is recommended: "" for the others, and for
+    all if none is measured. It is the one that a program takes that is told no epoch."""
+    measured = [value_of(c.metrics, "ciede2000_mean") is not None for c in epochs]
+    recommended = recommended_checkpoint(epochs) if any(measured) else None
+    why = (
+        "the most colorful within 1 % of the lowest CIEDE2000"
+        if all(measured)
+        else "the newest, since not all are measured"
+    )
     place = f"{constants.ENDPOINT}/{repo}/tree/" if repo else ""
-    return [{"epoch": c.epoch, "address": f"{place}epoch-{c.epoch}", "recommended": c == recommended} for c in epochs]
+    return [
+        {"epoch": c.epoch, "address": f"{place}epoch-{c.epoch}", "recommended": why if c == recommended else ""}
+        for c in epochs
+    ]
 
 
 def _described(data: str) -> str:

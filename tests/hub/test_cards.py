@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from test_publish import measured
 
 from chromagan.__main__ import main
-from chromagan.hub.checkpoints import list_checkpoints, save_checkpoint
+from chromagan.hub.checkpoints import find_checkpoint, list_checkpoints, save_checkpoint
 from chromagan.hub.files import names_of, write_json
 from chromagan.hub.model import ChromaGAN
 from chromagan.hub.model_card import model_card
@@ -50,10 +50,23 @@ def test_a_card_says_where_the_network_comes_from_and_what_was_measured(study):
     assert again.to_dict() == card.data.to_dict() and "model-index" in card.data.to_dict()
     listed = [line for line in text.splitlines() if line.startswith("- [epoch ")]
     assert [line.split("]")[0] for line in listed] == ["- [epoch 0", "- [epoch 3"]
-    assert listed[1].endswith("/tree/epoch-3), recommended: the most colorful within 1 % of the lowest CIEDE2000")
+    assert listed[1].endswith("/tree/epoch-3), recommended: the newest, since not all are measured")
     assert "/someone/study-compact/tree/" in listed[1]
     assert "before training" in listed[0] and "recommended" not in listed[0]
     assert "- [epoch 0](epoch-0), before training" in str(model_card(epochs[-1], None, epochs))
+
+
+def test_a_card_recommends_the_epoch_that_colorize_takes(study):
+    """Not all epochs are measured: colorize takes the newest, though an earlier one is the only one with measures."""
+    measured(study, 0, colored={"images": 7, "ciede2000_mean": 9.5})
+    (study / "compact" / "epoch-3" / "metrics.json").unlink()
+    epochs = [each for each in list_checkpoints(study) if each.decoder == "compact"]
+    assert find_checkpoint(study, "compact").epoch == 3
+    lines = str(model_card(epochs[-1], None, epochs)).splitlines()
+    assert [line.partition("), ")[2] for line in lines if line.startswith("- [epoch ")] == [
+        "before training",
+        "recommended: the newest, since not all are measured",
+    ]
 
 
 def test_a_card_names_the_split_that_was_recorded(study):
