@@ -54,6 +54,9 @@ def test_a_card_says_where_the_network_comes_from_and_what_was_measured(study):
     assert "/someone/study-compact/tree/" in listed[1]
     assert "before training" in listed[0] and "recommended" not in listed[0]
     assert "- [epoch 0](epoch-0), before training" in str(model_card(epochs[-1], None, epochs))
+    assert "\nTrained on Imagenette" in text and "before training: all but the trunk is random" not in text
+    first = str(model_card(epochs[0], "someone/study-compact", epochs))
+    assert "\nTrained on" not in first and "before training: all but the trunk is random. The others were" in first
 
 
 def test_a_card_recommends_the_epoch_that_colorize_takes(study):
