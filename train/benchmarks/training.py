@@ -78,12 +78,11 @@ def soak(config: TrainConfig, accelerator: Accelerator, steps: int) -> list[dict
     """images/s and memory in use in each tenth of `steps` steps, or in each step of fewer: neither should drift."""
     run, lines, parts = Trial(config, accelerator, images=64 * config.batch_size), [], min(steps, 10)
     for part in range(parts):
-        count = steps * (part + 1) // parts - steps * part // parts
-        start = time.perf_counter()
-        for _ in range(count):
+        before, start = run.done, time.perf_counter()
+        while run.done < steps * (part + 1) // parts:
             run.run()
         wait(accelerator.device)
-        rate = count * config.batch_size / (time.perf_counter() - start)
+        rate = (run.done - before) * config.batch_size / (time.perf_counter() - start)
         cuda = accelerator.device.type == "cuda"
         memory = torch.cuda.memory_allocated() / 2**20 if cuda else resident_mib()
         lines.append({"steps": run.done, "images_per_second": rate, "memory_mib": memory})
