@@ -31,11 +31,19 @@ def part_of(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     part = path.with_name(f".{path.name[:KEPT_OF_NAME]}-{secrets.token_hex(8)}.part")
     try:
-        yield part
+        with naming(path):
+            yield part
+    finally:
+        with contextlib.suppress(OSError):  # renamed, or never written
+            part.unlink()
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """A context in which an OSError that names no file, as one from a full disk, gets the name of `path`."""
+    try:
+        yield
     except OSError as error:
         if error.strerror and not error.filename:  # from a write
             error.filename = os.fspath(path)
         raise
-    finally:
-        with contextlib.suppress(OSError):  # renamed, or never written
-            part.unlink()

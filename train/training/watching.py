@@ -13,7 +13,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from chromagan.atomic import replacing
+from chromagan.atomic import naming, replacing
 from chromagan.errors import ChromaGANError
 from chromagan.hub.trunks import half
 from chromagan.programs import set_signal_handler
@@ -44,12 +44,9 @@ class Log:
             return math.inf
 
     def write(self, line: dict) -> None:
-        try:
+        with naming(self.file.name):
             self.file.write(json.dumps(line) + "\n")
             self.file.flush()
-        except OSError as error:  # a write, as to a full disk, names no file
-            error.filename = self.file.name
-            raise
 
 
 def last_entry(log: Path, name: str) -> float:
